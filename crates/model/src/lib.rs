@@ -1,0 +1,29 @@
+//! The nouns of Lancekeeper: ids, versions, snapshots, facts, options, reports and error
+//! kinds, as plain values.
+//!
+//! Nothing here does I/O and nothing here decides: decisions are in `planner`, effects in
+//! the crates above it. Lance is not named in this crate, so that everything built on it
+//! compiles and tests in seconds.
+
+mod facts;
+mod ids;
+mod kind;
+mod options;
+mod progress;
+mod report;
+mod root;
+mod skip;
+mod snapshot;
+
+pub use facts::{FragmentFacts, TableFacts};
+pub use ids::{Branch, OperationId, TableKey, TableRef, Version};
+pub use kind::{ErrorKind, ExitCode};
+pub use options::{OptimizeOptions, SMALL_FRAGMENT_BYTES};
+pub use progress::{NoProgress, Progress, ProgressEvent, ProgressLine};
+pub use report::{
+    OptimizeReport, OptimizeTotals, PendingSidecar, RootOptimizeReport, RootStatus, StatusReport,
+    TableOptimizeStats, TableStatus,
+};
+pub use root::{InternalSchema, RootKind};
+pub use skip::{PendingIndex, SkipReason};
+pub use snapshot::{Pin, Snapshot};

@@ -1,0 +1,126 @@
+//! What a run tells while it goes on. Events are facts in the past tense; drawing them is
+//! the business of `cli`.
+
+use serde::Serialize;
+
+use crate::{RootKind, TableRef, Version};
+
+/// Something that happened during a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProgressEvent {
+    /// A root was recognised and opened.
+    RootOpened {
+        /// The root as the caller spelled it.
+        uri: String,
+        /// What it is.
+        kind: RootKind,
+    },
+    /// A table was planned.
+    TablePlanned {
+        /// The table.
+        table: TableRef,
+        /// Groups of fragments to rewrite; 0 when there is nothing to do.
+        groups: u64,
+        /// Bytes to rewrite.
+        bytes: u64,
+    },
+    /// A group was rewritten into staged files.
+    GroupStaged {
+        /// The table.
+        table: TableRef,
+        /// Bytes that were rewritten.
+        bytes: u64,
+    },
+    /// A table's new version was committed and published.
+    TablePublished {
+        /// The table.
+        table: TableRef,
+        /// The version readers saw before.
+        from: Version,
+        /// The version readers see now.
+        to: Version,
+    },
+    /// A table is finished, with whatever outcome.
+    TableFinished {
+        /// The table.
+        table: TableRef,
+        /// Whether it failed.
+        failed: bool,
+    },
+}
+
+impl ProgressEvent {
+    /// The JSON line of `--progress json`.
+    #[must_use]
+    pub fn to_line(&self) -> ProgressLine {
+        let mut line = ProgressLine::default();
+        match self {
+            Self::RootOpened { uri, kind } => {
+                line.event = "root_opened";
+                line.uri = Some(uri.clone());
+                line.kind = Some(*kind);
+            }
+            Self::TablePlanned { table, groups, bytes } => {
+                line.event = "table_planned";
+                line.table = Some(table.to_string());
+                line.groups = Some(*groups);
+                line.bytes = Some(*bytes);
+            }
+            Self::GroupStaged { table, bytes } => {
+                line.event = "group_staged";
+                line.table = Some(table.to_string());
+                line.bytes = Some(*bytes);
+            }
+            Self::TablePublished { table, from, to } => {
+                line.event = "table_published";
+                line.table = Some(table.to_string());
+                line.from = Some(*from);
+                line.to = Some(*to);
+            }
+            Self::TableFinished { table, failed } => {
+                line.event = "table_finished";
+                line.table = Some(table.to_string());
+                line.failed = Some(*failed);
+            }
+        }
+        line
+    }
+}
+
+/// One line of `--progress json`: the event's name and the fields it has.
+#[derive(Debug, Clone, Default, Serialize)]
+#[expect(missing_docs, reason = "the fields are those of `ProgressEvent`")]
+pub struct ProgressLine {
+    pub event: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uri: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<RootKind>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub groups: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<Version>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<Version>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed: Option<bool>,
+}
+
+/// Receives events. Called from several tasks at once; must not block.
+pub trait Progress: Send + Sync {
+    /// Something happened.
+    fn on_event(&self, event: ProgressEvent);
+}
+
+/// Receives events and forgets them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoProgress;
+
+impl Progress for NoProgress {
+    fn on_event(&self, _event: ProgressEvent) {}
+}

@@ -1,0 +1,53 @@
+//! Why a table was left alone, as stable tokens that scripts match on.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+/// Why a verb left a table alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum SkipReason {
+    /// This Lance cannot rewrite the table's blob columns.
+    BlobColumnsUnsupportedByLance,
+    /// The table's HEAD is ahead of its pin and nothing explains it: `repair` decides.
+    DriftNeedsRepair,
+    /// An unfinished operation of another writer names the table.
+    RecoveryPending,
+    /// Writers changed every fragment that was to be rewritten; the next run tries again.
+    ChangedByWriters,
+}
+
+impl SkipReason {
+    /// The stable token.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::BlobColumnsUnsupportedByLance => "blob_columns_unsupported_by_lance",
+            Self::DriftNeedsRepair => "drift_needs_repair",
+            Self::RecoveryPending => "recovery_pending",
+            Self::ChangedByWriters => "changed_by_writers",
+        }
+    }
+}
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for SkipReason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// A declared index that does not exist yet, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PendingIndex {
+    /// The column it is declared on.
+    pub column: String,
+    /// Why it cannot be built yet.
+    pub reason: String,
+}
