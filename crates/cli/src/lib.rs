@@ -1,1 +1,24 @@
-//! Stub.
+//! The command line of Lancekeeper: arguments in, one report out, an exit code.
+//!
+//! Nothing here knows how tables are kept: verbs are calls of `lancekeeper`, and what they
+//! report are values of `lancekeeper_model`. stdout holds only the result of a verb;
+//! everything said on the way goes to stderr.
+
+mod args;
+mod output;
+mod run;
+mod target;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Runs the binary: reads the arguments of this process, ends with its exit code.
+///
+/// Usage errors, `--help` and `--version` end the process here, with code 2 or 0.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = args::Cli::parse();
+    let mut terminal = output::Terminal::of_process();
+    ExitCode::from(run::run(&cli, &mut terminal))
+}

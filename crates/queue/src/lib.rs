@@ -1,1 +1,50 @@
-//! Stub.
+//! The write-queue coordinator: who may touch which (table, branch) now, in one global
+//! order; and the cross-process lock of a root.
+//!
+//! # Overview
+//!
+//! [`Queues`] maps a [`RootIdentity`] to the one [`RootQueue`] of that root in this process.
+//! [`RootQueue::acquire`] waits for a set of (table, branch) keys and returns
+//! [`TableGuards`]; [`RootQueue::exclusive_lock`] waits for the root itself: first among the
+//! verbs of this process, then, by an OS file lock ([`RootLock`]), against other processes.
+//!
+//! # Protocol
+//!
+//! LOCK ORDER: the root lock first, then table keys; table keys in the order of
+//! (key, branch), all of one unit of work in one call. Whoever holds table keys asks for
+//! nothing more on that root, neither keys nor the root lock: two tasks that did could wait
+//! for each other forever.
+//!
+//! # Invariants
+//!
+//! * At most one guard per (table, branch), and one root lock, at any time.
+//! * First come, first served per key, whatever else the waiters wait for.
+//! * A key without guard and without waiter has no entry; a root without handle, guard and
+//!   waiter has no queue.
+//!
+//! # Crash consistency
+//!
+//! Keys live in memory. The file lock belongs to the open file, so it is gone with its
+//! process; the file itself stays and is never deleted, because deleting a lock file lets two
+//! processes lock two files of one name.
+//!
+//! # Cancellation
+//!
+//! Dropping any future of this crate gives back what it had taken and its places in the
+//! queues; the others keep theirs.
+//!
+//! Not here: what is done under the guards, leases on object stores, and Lance.
+
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test fails by panicking"))]
+
+mod exclusive;
+mod lane;
+mod lock;
+mod queues;
+mod root_queue;
+
+pub use exclusive::{ExclusiveLock, LOCK_POLL_INTERVAL};
+pub use lane::{Lane, QueueError, WAITERS_MAX};
+pub use lock::{LOCK_DIRECTORY, LOCK_FILE, LockError, LockHolder, RootLock};
+pub use queues::{Queues, RootIdentity};
+pub use root_queue::{RootQueue, TableGuards, WouldBlock};

@@ -1,1 +1,24 @@
-//! Stub.
+//! The data plane: groups of fragments rewritten into staged files, the staged files kept
+//! account of, and the few commits that make them visible.
+//!
+//! # Protocol
+//!
+//! [`stage::stage_group`] writes new files at a version V without any lock and changes
+//! nothing that a reader can see. [`journal`] notes the files, so that a run that fails
+//! deletes its own and nobody else's. [`check`] decides, under the queue key, whether a
+//! staged group still replaces exactly what is at HEAD. [`table_commit`] makes it visible.
+//!
+//! What is not here: which fragments to group (`planner`), the queue, the sidecars and the
+//! publish (`keeper`).
+
+pub mod admission;
+pub mod check;
+pub mod journal;
+pub mod remap;
+pub mod stage;
+pub mod table_commit;
+
+pub use admission::Admission;
+pub use journal::{Journal, JournalEntry, JournalError};
+pub use stage::{StageError, StagedGroup};
+pub use table_commit::{CommitFailure, Committed};

@@ -1,1 +1,26 @@
-//! Stub.
+//! How we reach Lance: roots recognised and addressed, datasets opened through one bounded
+//! session, small files beside them, and the strict commit that every change goes through.
+//!
+//! # Invariants
+//!
+//! * Every Lance commit of Lancekeeper is made by [`strict::commit`]: our uuid and operation
+//!   id in the transaction, no auto-cleanup, one attempt, at HEAD+1 as observed or not at
+//!   all.
+//! * A table is always opened by the root's address plus its relative location, because
+//!   Lance compares base paths as strings.
+//!
+//! What is not here: what the rows of `__manifest` mean (`manifest`), and which fragments to
+//! rewrite (`planner`, `rewrite`).
+
+pub mod document;
+pub mod failpoint;
+pub mod failure;
+pub mod owner;
+pub mod root;
+pub mod spelling;
+pub mod strict;
+pub mod tables;
+
+pub use failure::{LanceFailure, kind_of};
+pub use root::{Root, RootError};
+pub use tables::{OpenError, Tables};

@@ -1,0 +1,199 @@
+//! The command line's grammar: verbs, options and what their values may be. Nothing is
+//! opened or resolved here; a value that makes no sense is a usage error (exit code 2).
+
+mod values;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
+use lancekeeper_model::OptimizeOptions;
+
+const AFTER_HELP: &str = "\
+Examples:
+  lancekeeper status ./graph              what is there, and what optimize would do
+  lancekeeper optimize --dry-run ./graph  the plan; writes nothing
+  lancekeeper optimize ./graph            merge small fragments, drop deleted rows
+  lancekeeper optimize --json s3://bucket/graph | jq .totals
+
+A ROOT is a graph (has __manifest/), a LanceDB database (has NAME.lance/) or one Lance table.
+
+Exit codes:
+  0 done, or nothing to do    10 no such root
+  1 failed                    11 another keeper holds the lock
+  2 usage error               12 recovery needed first
+  3 some tables failed,       13 refused by a safety rule
+    the rest is done         130 interrupted";
+
+/// Keeps Lance tables, LanceDB databases and graphs in good order.
+#[derive(Debug, Parser)]
+#[command(name = "lancekeeper", version, after_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+
+    /// How to say what was done.
+    #[command(flatten)]
+    pub(crate) speech: Speech,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Shows what is there and what would be done; writes nothing.
+    Status(StatusArgs),
+    /// Merges small fragments and drops deleted rows; readers keep what they have open.
+    Optimize(OptimizeArgs),
+}
+
+impl Verb {
+    /// The name people type.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Status(_) => "status",
+            Self::Optimize(_) => "optimize",
+        }
+    }
+
+    /// The roots to work on, as typed.
+    pub(crate) fn roots(&self) -> &[String] {
+        match self {
+            Self::Status(args) => &args.roots.roots,
+            Self::Optimize(args) => &args.roots.roots,
+        }
+    }
+
+    /// Whether this is a plan that is only printed.
+    pub(crate) fn is_dry_run(&self) -> bool {
+        matches!(self, Self::Optimize(OptimizeArgs { dry_run: true, .. }))
+    }
+}
+
+/// The roots of a verb.
+#[derive(Debug, Args)]
+pub(crate) struct Roots {
+    /// Graphs, databases or tables: paths or URIs.
+    #[arg(
+        value_name = "ROOT",
+        required = true,
+        value_hint = ValueHint::DirPath,
+        value_parser = NonEmptyStringValueParser::new(),
+    )]
+    roots: Vec<String>,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    roots: Roots,
+}
+
+/// Arguments of `optimize`.
+#[derive(Debug, Args)]
+pub(crate) struct OptimizeArgs {
+    #[command(flatten)]
+    roots: Roots,
+
+    /// Only this table; may be repeated.
+    #[arg(long = "table", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    tables: Vec<String>,
+
+    /// A new fragment is full at this many rows, or at --target-bytes.
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = values::rows,
+        default_value_t = OptimizeOptions::default().target_rows,
+    )]
+    target_rows: u64,
+
+    /// A new fragment is full at this size: 512MiB, 64M (MiB), 1GB (10^9) or plain bytes.
+    #[arg(long, value_name = "SIZE", value_parser = values::size, default_value = "512MiB")]
+    target_bytes: u64,
+
+    /// Rewrite a fragment with more than this share deleted, even alone: 0.1 or 10%.
+    #[arg(long, value_name = "F", value_parser = values::share, default_value = "10%")]
+    deletion_threshold: f64,
+
+    /// Tables rewritten at the same time [default: OMNIGRAPH_MAINTENANCE_CONCURRENCY, or 8].
+    #[arg(long, value_name = "N", value_parser = values::concurrency)]
+    concurrency: Option<usize>,
+
+    /// What to do about indexes: keep (they go on covering what they cover).
+    #[arg(
+        long,
+        value_enum,
+        value_name = "HOW",
+        default_value_t = IndexMode::Keep,
+        hide_possible_values = true,
+    )]
+    index: IndexMode,
+
+    /// Print the plan and write nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+impl OptimizeArgs {
+    /// The options these arguments mean.
+    pub(crate) fn options(&self) -> OptimizeOptions {
+        // Only one mode exists: whoever adds another has to pass it on.
+        let IndexMode::Keep = self.index;
+        OptimizeOptions {
+            tables: self.tables.clone(),
+            target_rows: self.target_rows,
+            target_bytes: self.target_bytes,
+            deletion_threshold: self.deletion_threshold,
+            concurrency: self.concurrency,
+        }
+    }
+}
+
+/// What `optimize` does about indexes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IndexMode {
+    /// Keep them covering what they cover.
+    Keep,
+}
+
+/// How to say what was done; the same for every verb.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct Speech {
+    /// Print one JSON document instead of tables.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// No target line, no progress bar; warnings and errors stay.
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+
+    /// Log more on stderr: -v, -vv; RUST_LOG overrides it.
+    #[arg(long, short, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+
+    /// Progress on stderr: auto (a bar on a terminal), none, json (a line per event).
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "WHEN",
+        default_value_t = ProgressMode::Auto,
+        hide_possible_values = true,
+    )]
+    pub(crate) progress: ProgressMode,
+}
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressMode {
+    /// A bar when stderr is a terminal, else nothing.
+    Auto,
+    /// Nothing.
+    None,
+    /// One JSON line per event.
+    Json,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! What the command line accepts, what it refuses, and with which words.
+
+use clap::CommandFactory;
+
+use super::*;
+
+fn parse(line: &str) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(line.split_whitespace())
+}
+
+fn options(line: &str) -> OptimizeOptions {
+    match parse(&format!("lancekeeper optimize root {line}")).unwrap().verb {
+        Verb::Optimize(args) => args.options(),
+        Verb::Status(_) => unreachable!(),
+    }
+}
+
+/// The first line of a usage error.
+fn refusal(line: &str) -> String {
+    let error = parse(line).unwrap_err();
+    assert_eq!(error.exit_code(), 2, "{line}");
+    error.to_string().lines().next().unwrap().to_owned()
+}
+
+#[test]
+fn the_grammar_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn defaults_are_those_of_the_library() {
+    assert_eq!(options(""), OptimizeOptions::default());
+}
+
+#[test]
+fn every_option_arrives() {
+    let given = options(
+        "--table node:Person --table edge:Knows --target-rows 1_000 --target-bytes 64M \
+         --deletion-threshold 0.25 --concurrency 3 --index keep",
+    );
+    let expected = OptimizeOptions {
+        tables: vec!["node:Person".to_owned(), "edge:Knows".to_owned()],
+        target_rows: 1000,
+        target_bytes: 64 << 20,
+        deletion_threshold: 0.25,
+        concurrency: Some(3),
+    };
+    assert_eq!(given, expected);
+}
+
+#[test]
+fn several_roots_and_global_options_on_either_side() {
+    let cli = parse("lancekeeper --json status a b -vv --progress json").unwrap();
+    assert_eq!(cli.verb.roots(), ["a", "b"]);
+    assert!(cli.speech.json);
+    assert_eq!(cli.speech.verbose, 2);
+    assert_eq!(cli.speech.progress, ProgressMode::Json);
+}
+
+#[test]
+fn sizes_follow_coreutils() {
+    for (text, bytes) in [
+        ("512MiB", 512 << 20),
+        ("64M", 64 << 20),
+        ("1GB", 1_000_000_000),
+        ("1gib", 1 << 30),
+        ("1.5 GiB", 3 << 29),
+        ("0.5k", 512),
+        (".5k", 512),
+        ("1048576", 1 << 20),
+        ("7B", 7),
+        ("2t", 2 << 40),
+        ("18446744073709551615", u64::MAX),
+    ] {
+        assert_eq!(values::size(text), Ok(bytes), "{text}");
+    }
+    for text in ["", ".", "M", "1.2.3M", "12 apples", "-1", "1e9"] {
+        assert!(values::size(text).unwrap_err().starts_with("expected a size"), "{text}");
+    }
+    for text in ["18446744073709551616", "99999999TiB"] {
+        assert_eq!(values::size(text).unwrap_err(), "too large", "{text}");
+    }
+}
+
+#[test]
+fn shares_are_fractions_or_percent() {
+    for (text, share) in [("0", 0.0), ("0.1", 0.1), ("10%", 0.1), ("100 %", 1.0), ("1", 1.0)] {
+        assert_eq!(values::share(text), Ok(share), "{text}");
+    }
+    for text in ["1.01", "101%", "-0.1", "NaN", "inf", "%", "ten"] {
+        assert!(values::share(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn values_without_sense_are_usage_errors_with_a_reason() {
+    let lines = [
+        "lancekeeper optimize root --target-rows 0",
+        "lancekeeper optimize root --target-rows many",
+        "lancekeeper optimize root --target-bytes 0MiB",
+        "lancekeeper optimize root --target-bytes 5q",
+        "lancekeeper optimize root --deletion-threshold 11",
+        "lancekeeper optimize root --concurrency 0",
+        "lancekeeper optimize root --index rebuild",
+        "lancekeeper optimize",
+        "lancekeeper optimise root",
+        "lancekeeper status root --dry-run",
+        "lancekeeper status root -q -v",
+    ];
+    insta::assert_snapshot!(lines.map(refusal).join("\n"), @"
+    error: invalid value '0' for '--target-rows <N>': must be at least 1
+    error: invalid value 'many' for '--target-rows <N>': expected a whole number, at least 1
+    error: invalid value '0MiB' for '--target-bytes <SIZE>': must be at least 1 byte
+    error: invalid value '5q' for '--target-bytes <SIZE>': expected a size like 512MiB, 64M, 1GB or 1048576
+    error: invalid value '11' for '--deletion-threshold <F>': must be from 0 to 1, or from 0% to 100%
+    error: invalid value '0' for '--concurrency <N>': must be at least 1
+    error: invalid value 'rebuild' for '--index <HOW>'
+    error: the following required arguments were not provided:
+    error: unrecognized subcommand 'optimise'
+    error: unexpected argument '--dry-run' found
+    error: the argument '--quiet' cannot be used with '--verbose...'
+    ");
+}
+
+#[test]
+fn help_shows_examples_and_exit_codes() {
+    let help = Cli::command().render_help().to_string();
+    assert!(help.contains("Examples:") && help.contains("Exit codes:"), "{help}");
+}

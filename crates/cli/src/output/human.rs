@@ -1,0 +1,67 @@
+//! Reports for people: per root a heading, an aligned table, what does not fit a cell below
+//! it, and sums at the end. Errors, hints and warnings go to stderr, next to their root.
+
+pub(super) mod optimize;
+pub(super) mod status;
+#[cfg(test)]
+mod tests;
+
+use lancekeeper_model::RootKind;
+
+use super::Messages;
+use super::style::indented;
+use crate::target::without_secrets;
+
+/// What a root is and where, for its heading.
+fn root_label(kind: Option<RootKind>, uri: &str) -> String {
+    let uri = without_secrets(uri);
+    kind.map_or_else(|| uri.clone(), |kind| format!("{kind} {uri}"))
+}
+
+/// Says what went wrong with a root as a whole and what to know about it.
+fn say_troubles(
+    messages: &Messages,
+    uri: Option<&str>,
+    error: Option<&str>,
+    hint: Option<&str>,
+    warnings: &[String],
+) {
+    // With one root the heading or the target line has named it.
+    let place = uri.map_or_else(String::new, |uri| format!("{}: ", without_secrets(uri)));
+    for warning in warnings {
+        messages.warning(&format!("{place}{warning}"));
+    }
+    if let Some(error) = error {
+        messages.error(&format!("{place}{error}"));
+    }
+    if let Some(hint) = hint {
+        messages.hint(hint);
+    }
+}
+
+/// Remarks below a table, each about a table; equal ones are told once.
+#[derive(Default)]
+struct Notes {
+    entries: Vec<(Vec<String>, String)>,
+}
+
+impl Notes {
+    fn add(&mut self, table: &str, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        match self.entries.iter_mut().find(|(_, known)| known == text) {
+            Some((tables, _)) => tables.push(table.to_owned()),
+            None => self.entries.push((vec![table.to_owned()], text.to_owned())),
+        }
+    }
+
+    fn render(&self, width: Option<usize>) -> String {
+        let line = |(tables, text): &(Vec<String>, String)| match tables.len() {
+            1..=3 => indented(&format!("{}: {text}", tables.join(", ")), width),
+            // Their rows tell which.
+            number => indented(&format!("{number} tables: {text}"), width),
+        };
+        self.entries.iter().map(line).collect()
+    }
+}

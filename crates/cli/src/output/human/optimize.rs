@@ -1,0 +1,175 @@
+//! What `optimize` did, or would do, for people.
+
+use std::io;
+
+use lancekeeper_model::{
+    OptimizeReport, OptimizeTotals, RootKind, RootOptimizeReport, SkipReason, TableOptimizeStats,
+    TableRef,
+};
+
+use super::{Notes, root_label, say_troubles};
+use crate::output::Terminal;
+use crate::output::grid::{Column, Rank, Remark, render};
+use crate::output::style::{Tone, dotted, paint};
+use crate::output::terminal::Screen;
+use crate::output::units::{count, counted, duration, size};
+
+/// Writes the report.
+pub(in crate::output) fn show(report: &OptimizeReport, terminal: &mut Terminal) -> io::Result<()> {
+    let screen = terminal.screen();
+    let messages = terminal.messages();
+    let several = report.roots.len() > 1;
+    if report.dry_run && report.roots.iter().any(|root| root.error.is_none()) {
+        let heading = paint("plan (nothing was written)", Tone::Strong, screen.colour);
+        terminal.print(&format!("{heading}\n"))?;
+    }
+    for root in &report.roots {
+        if root.error.is_none() || !root.tables.is_empty() {
+            terminal.print(&root_text(root, report.dry_run, screen))?;
+        }
+        say_troubles(
+            &messages,
+            several.then_some(root.uri.as_str()),
+            root.error.as_deref(),
+            root.hint.as_deref(),
+            &root.warnings,
+        );
+    }
+    let tables = report.roots.iter().map(|root| root.tables.len()).sum();
+    if tables > 0 { terminal.print(&totals_text(&report.totals, tables, screen)) } else { Ok(()) }
+}
+
+fn root_text(root: &RootOptimizeReport, dry_run: bool, screen: Screen) -> String {
+    let mut heading = root_label(root.kind, &root.uri);
+    if root.kind == Some(RootKind::Graph) && !dry_run {
+        heading.push_str(&format!(" · published {}", count(root.published)));
+    }
+    let heading = paint(&heading, Tone::Strong, screen.colour);
+    if root.tables.is_empty() {
+        return format!("{heading}\n  no tables\n");
+    }
+    let remarks: Vec<Remark> =
+        root.tables.iter().map(|table| outcome(table, root.error.is_some(), dry_run)).collect();
+    let rendered = render(columns(&root.tables), "outcome", &remarks, screen);
+    let mut notes = Notes::default();
+    for (at, table) in root.tables.iter().enumerate() {
+        let name = table_name(table);
+        if rendered.shortened.contains(&at) {
+            notes.add(&name, &remarks[at].full());
+        }
+        add_details(&mut notes, &name, table);
+    }
+    format!("{heading}\n{}{}", rendered.text, notes.render(screen.width))
+}
+
+fn columns(tables: &[TableOptimizeStats]) -> Vec<Column> {
+    let change = |of: fn(&TableOptimizeStats) -> (u64, u64), unit: fn(u64) -> String| {
+        tables.iter().map(move |table| {
+            let (before, after) = of(table);
+            (unit(before), unit(after))
+        })
+    };
+    vec![
+        Column::text("table", Rank::Always, tables.iter().map(table_name)),
+        Column::changes(
+            "fragments",
+            Rank::Always,
+            change(|table| (table.fragments_before, table.fragments_after), count),
+        ),
+        Column::changes(
+            "files",
+            Rank::Wide,
+            change(|table| (table.files_before, table.files_after), count),
+        ),
+        Column::changes(
+            "rows",
+            Rank::Wide,
+            change(|table| (table.rows_before, table.rows_after), count),
+        ),
+        Column::changes(
+            "size",
+            Rank::Always,
+            change(|table| (table.bytes_before, table.bytes_after), size),
+        ),
+        Column::numbers(
+            "time",
+            Rank::Usual,
+            tables.iter().map(|table| duration(table.duration_ms)),
+        ),
+    ]
+}
+
+/// What became of a table. `root_failed`: nothing of what it did was made visible.
+fn outcome(table: &TableOptimizeStats, root_failed: bool, dry_run: bool) -> Remark {
+    let remark = |short: &str, tone, detail: Option<String>| Remark {
+        short: short.to_owned(),
+        detail: detail.filter(|detail| !detail.is_empty()),
+        tone,
+    };
+    let planned = table.fragments_removed > 0 || table.fragments_added > 0;
+    if let Some(error) = &table.error {
+        remark("failed", Tone::Bad, Some(error.clone()))
+    } else if let Some(reason) = table.skipped {
+        remark("skipped", Tone::Warn, Some(skip_detail(table, reason)))
+    } else if dry_run && planned {
+        remark("would rewrite", Tone::Good, Some(table.reason.clone()))
+    } else if table.committed {
+        remark("done", Tone::Good, None)
+    } else if root_failed && planned {
+        remark("not published", Tone::Bad, None)
+    } else {
+        remark("nothing to do", Tone::Dim, Some(table.reason.clone()))
+    }
+}
+
+fn skip_detail(table: &TableOptimizeStats, reason: SkipReason) -> String {
+    match (table.manifest_version, table.lance_head_version) {
+        (Some(pin), Some(head)) => format!("{reason} (pin {pin}, HEAD {head})"),
+        _ => reason.to_string(),
+    }
+}
+
+/// What else there is to know of a table, whatever became of it.
+fn add_details(notes: &mut Notes, name: &str, table: &TableOptimizeStats) {
+    if table.skipped.is_some() {
+        notes.add(name, &table.reason);
+    }
+    if table.groups_redone > 0 {
+        let groups = counted(table.groups_redone, "group");
+        notes.add(name, &format!("{groups} rewritten again: a writer had changed the fragments"));
+    }
+    if table.groups_dropped > 0 {
+        let groups = counted(table.groups_dropped, "group");
+        notes.add(name, &format!("{groups} given up: a writer had changed the fragments"));
+    }
+    for index in &table.pending_indexes {
+        notes.add(name, &format!("index on {} is pending: {}", index.column, index.reason));
+    }
+}
+
+fn table_name(table: &TableOptimizeStats) -> String {
+    TableRef { key: table.table_key.clone(), branch: table.branch.clone() }.to_string()
+}
+
+fn totals_text(totals: &OptimizeTotals, tables: usize, screen: Screen) -> String {
+    let change = |noun: &str, unit: fn(u64) -> String, before, after| {
+        if before == after {
+            format!("{noun} {}", unit(before))
+        } else {
+            format!("{noun} {} → {}", unit(before), unit(after))
+        }
+    };
+    let mut parts = vec![
+        format!("total {}", counted(tables as u64, "table")),
+        counted(totals.rows, "row"),
+        change("fragments", count, totals.fragments_before, totals.fragments_after),
+        change("files", count, totals.files_before, totals.files_after),
+        change("size", size, totals.bytes_before, totals.bytes_after),
+        duration(totals.duration_ms),
+    ];
+    if totals.tables_failed > 0 {
+        parts.push(format!("{} failed", count(totals.tables_failed)));
+    }
+    let text = dotted(&parts, screen.width);
+    format!("{}\n", paint(&text, Tone::Strong, screen.colour))
+}

@@ -1,0 +1,150 @@
+//! What `status` found, for people.
+
+use std::io;
+
+use lancekeeper_model::{
+    PendingSidecar, RootStatus, StatusReport, TableKey, TableRef, TableStatus,
+};
+
+use super::{Notes, root_label, say_troubles};
+use crate::output::Terminal;
+use crate::output::grid::{Column, Rank, Remark, render};
+use crate::output::style::{Tone, dotted, indented, paint};
+use crate::output::terminal::Screen;
+use crate::output::units::{count, percent, size};
+use crate::target::without_secrets;
+
+/// Writes the report.
+pub(in crate::output) fn show(report: &StatusReport, terminal: &mut Terminal) -> io::Result<()> {
+    let screen = terminal.screen();
+    let messages = terminal.messages();
+    let several = report.roots.len() > 1;
+    for root in &report.roots {
+        if root.error.is_none() || root.kind.is_some() {
+            terminal.print(&root_text(root, screen))?;
+        }
+        say_troubles(
+            &messages,
+            several.then_some(root.uri.as_str()),
+            root.error.as_deref(),
+            root.hint.as_deref(),
+            &root.warnings,
+        );
+    }
+    Ok(())
+}
+
+fn root_text(root: &RootStatus, screen: Screen) -> String {
+    let mut text = heading(root, screen);
+    if root.tables.is_empty() {
+        if root.error.is_none() {
+            text.push_str("  no tables\n");
+        }
+        return text;
+    }
+    let remarks: Vec<Remark> = root.tables.iter().map(remark).collect();
+    let rendered = render(columns(&root.tables), "would", &remarks, screen);
+    let mut notes = Notes::default();
+    for &at in &rendered.shortened {
+        let table = &root.tables[at];
+        notes.add(&table_name(table), &remarks[at].full());
+    }
+    text.push_str(&rendered.text);
+    text.push_str(&notes.render(screen.width));
+    text
+}
+
+fn heading(root: &RootStatus, screen: Screen) -> String {
+    let mut parts = vec![root_label(root.kind, &root.uri)];
+    if let Some(schema) = root.internal_schema {
+        parts.push(format!("internal schema v{schema}"));
+    }
+    if let Some(version) = root.manifest_version {
+        parts.push(format!("manifest version {version}"));
+    }
+    let line = dotted(&parts, screen.width);
+    let mut text = format!("{}\n", paint(&line, Tone::Strong, screen.colour));
+    let mut detail = |tone, line: String| {
+        for line in indented(&line, screen.width).lines() {
+            text.push_str(&paint(line, tone, screen.colour));
+            text.push('\n');
+        }
+    };
+    if !root.branches.is_empty() {
+        detail(Tone::Plain, format!("branches: {}", root.branches.join(", ")));
+    }
+    if let Some(place) = &root.moved_from {
+        let place = without_secrets(place);
+        detail(Tone::Warn, format!("moved from {place}: its branches still read from there"));
+    }
+    for sidecar in &root.sidecars {
+        detail(Tone::Warn, sidecar_line(sidecar));
+    }
+    text
+}
+
+fn sidecar_line(sidecar: &PendingSidecar) -> String {
+    let mut parts = vec![sidecar.file.clone()];
+    match (&sidecar.writer_kind, &sidecar.error) {
+        (_, Some(error)) => parts.push(format!("unreadable: {error}")),
+        (Some(kind), None) => parts.push(kind.clone()),
+        (None, None) => {}
+    }
+    if !sidecar.tables.is_empty() {
+        let tables: Vec<&str> = sidecar.tables.iter().map(TableKey::as_str).collect();
+        parts.push(tables.join(", "));
+    }
+    if !sidecar.branch.is_main() {
+        parts.push(format!("branch {}", sidecar.branch));
+    }
+    parts.push(if sidecar.ours { "ours".to_owned() } else { "not ours".to_owned() });
+    format!("unfinished: {}", parts.join(" · "))
+}
+
+fn columns(tables: &[TableStatus]) -> Vec<Column> {
+    // What could not be read has no numbers.
+    let numbers = |title, rank, of: fn(&TableStatus) -> String| {
+        let cells = tables.iter().map(move |table| match table.error {
+            Some(_) => "-".to_owned(),
+            None => of(table),
+        });
+        Column::numbers(title, rank, cells)
+    };
+    let mut columns = vec![
+        Column::text("table", Rank::Always, tables.iter().map(table_name)),
+        numbers("version", Rank::Wide, |table| table.version.to_string()),
+        numbers("rows", Rank::Always, |table| count(table.rows)),
+        numbers("fragments", Rank::Always, |table| count(table.fragments)),
+        numbers("files", Rank::Wide, |table| count(table.files)),
+        numbers("small", Rank::Usual, |table| count(table.small_fragments)),
+        numbers("size", Rank::Always, |table| size(table.bytes)),
+        numbers("deleted", Rank::Usual, |table| percent(table.deleted_share)),
+        numbers("versions", Rank::Wide, |table| count(table.versions)),
+        numbers("unindexed", Rank::Wide, |table| {
+            table.unindexed_rows.map_or_else(|| "-".to_owned(), count)
+        }),
+    ];
+    if tables.iter().any(|table| table.drift_head.is_some()) {
+        let drift = numbers("drift", Rank::Always, |table| {
+            table.drift_head.map_or_else(String::new, |head| format!("HEAD {head}"))
+        });
+        columns.push(drift.toned(|_| Tone::Warn));
+    }
+    columns
+}
+
+/// What `optimize` would do: below the table where there is no room for it.
+fn remark(table: &TableStatus) -> Remark {
+    match &table.error {
+        Some(error) => {
+            Remark { short: "error".to_owned(), detail: Some(error.clone()), tone: Tone::Bad }
+        }
+        None => {
+            Remark { short: String::new(), detail: Some(table.would.clone()), tone: Tone::Plain }
+        }
+    }
+}
+
+fn table_name(table: &TableStatus) -> String {
+    TableRef { key: table.table_key.clone(), branch: table.branch.clone() }.to_string()
+}

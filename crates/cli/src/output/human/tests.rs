@@ -1,0 +1,247 @@
+//! What people see, at 80 and at 200 columns.
+
+use lancekeeper_model::{OptimizeReport, StatusReport};
+
+use super::*;
+use crate::output::{Screen, Terminal, samples};
+
+/// stdout, then stderr if anything was said there.
+fn seen(width: Option<usize>, show: impl FnOnce(&mut Terminal) -> std::io::Result<()>) -> String {
+    let (mut terminal, said) = Terminal::captured(Screen::plain(width));
+    show(&mut terminal).unwrap();
+    let (out, err) = (said.out(), said.err());
+    for line in out.lines() {
+        let length = line.chars().count();
+        assert!(width.is_none_or(|width| length <= width) || !line.contains("  "), "{line}");
+        assert_eq!(line, line.trim_end());
+    }
+    if err.is_empty() { out } else { format!("{out}--- stderr\n{err}") }
+}
+
+fn optimize(report: &OptimizeReport, width: usize) -> String {
+    seen(Some(width), |terminal| optimize::show(report, terminal))
+}
+
+fn status(report: &StatusReport, width: usize) -> String {
+    seen(Some(width), |terminal| status::show(report, terminal))
+}
+
+#[test]
+fn optimized_graph_at_80() {
+    insta::assert_snapshot!(optimize(&samples::optimized(), 80), @"
+    graph /data/people · published 1
+      table         fragments                size   time  outcome
+      node:Person     120 → 2   321 MiB → 300 MiB  1.2 s  done
+      node:Company          1            80.0 KiB   3 ms  nothing to do
+      edge:Knows           12            12.0 MiB  1.2 s  skipped
+      edge:WorksAt         31            31.0 MiB  1.2 s  failed
+      node:Person: 1 group rewritten again: a writer had changed the fragments
+      node:Company: nothing to do: one fragment
+      node:Company: index on embedding is pending: every value is null
+      edge:Knows: skipped: drift_needs_repair (pin 5, HEAD 7)
+      edge:Knows: HEAD is ahead of its pin and nothing explains it
+      edge:WorksAt: failed to read data file
+        /data/people/edges/1a2b3c4d.lance/data/0f1e2d3c-4b5a.lance: No such file or
+        directory (os error 2)
+    total 4 tables · 3,703,743 rows · fragments 164 → 46 · files 315 → 77
+      size 364 MiB → 343 MiB · 4.3 s · 1 failed
+    --- stderr
+    warning: the sidecar of operation 01JABC could not be deleted
+    ");
+}
+
+#[test]
+fn optimized_graph_at_200() {
+    insta::assert_snapshot!(optimize(&samples::optimized(), 200), @"
+    graph /data/people · published 1
+      table         fragments    files       rows                size   time  outcome
+      node:Person     120 → 2  240 → 2  1,234,567   321 MiB → 300 MiB  1.2 s  done
+      node:Company          1        1         42            80.0 KiB   3 ms  nothing to do: one fragment
+      edge:Knows           12       12  1,234,567            12.0 MiB  1.2 s  skipped: drift_needs_repair (pin 5, HEAD 7)
+      edge:WorksAt         31       62  1,234,567            31.0 MiB  1.2 s  failed
+      node:Person: 1 group rewritten again: a writer had changed the fragments
+      node:Company: index on embedding is pending: every value is null
+      edge:Knows: HEAD is ahead of its pin and nothing explains it
+      edge:WorksAt: failed to read data file /data/people/edges/1a2b3c4d.lance/data/0f1e2d3c-4b5a.lance: No such file or directory (os error 2)
+    total 4 tables · 3,703,743 rows · fragments 164 → 46 · files 315 → 77 · size 364 MiB → 343 MiB · 4.3 s · 1 failed
+    --- stderr
+    warning: the sidecar of operation 01JABC could not be deleted
+    ");
+}
+
+#[test]
+fn plan_at_80() {
+    insta::assert_snapshot!(optimize(&samples::planned(), 80), @"
+    plan (nothing was written)
+    graph /data/people
+      table         fragments                size   time  outcome
+      node:Person     120 → 2   321 MiB → 300 MiB  12 ms  would rewrite
+      node:Company          1            80.0 KiB  1.2 s  nothing to do
+      node:Person: would rewrite: 12 fragments below 64 MiB
+      node:Company: nothing to do: one fragment
+    total 2 tables · 2,469,134 rows · fragments 121 → 3 · files 241 → 3
+      size 321 MiB → 300 MiB · 25 ms
+    ");
+}
+
+#[test]
+fn plan_at_200() {
+    insta::assert_snapshot!(optimize(&samples::planned(), 200), @"
+    plan (nothing was written)
+    graph /data/people
+      table         fragments    files       rows                size   time  outcome
+      node:Person     120 → 2  240 → 2  1,234,567   321 MiB → 300 MiB  12 ms  would rewrite: 12 fragments below 64 MiB
+      node:Company          1        1  1,234,567            80.0 KiB  1.2 s  nothing to do: one fragment
+    total 2 tables · 2,469,134 rows · fragments 121 → 3 · files 241 → 3 · size 321 MiB → 300 MiB · 25 ms
+    ");
+}
+
+#[test]
+fn optimized_database_at_80() {
+    insta::assert_snapshot!(optimize(&samples::database(), 80), @"
+    database /data/people
+      table   fragments                 size   time  outcome
+      events  1,000 → 1  64.0 MiB → 60.0 MiB  1.2 s  done
+      users      14 → 8             5.00 MiB  1.2 s  done
+      users: 2 groups given up: a writer had changed the fragments
+    total 2 tables · 2,469,134 rows · fragments 1,014 → 9 · files 1,014 → 9
+      size 69.0 MiB → 65.0 MiB · 1 min 0 s
+    ");
+}
+
+#[test]
+fn optimized_database_at_200() {
+    insta::assert_snapshot!(optimize(&samples::database(), 200), @"
+    database /data/people
+      table   fragments      files       rows                 size   time  outcome
+      events  1,000 → 1  1,000 → 1  1,234,567  64.0 MiB → 60.0 MiB  1.2 s  done
+      users      14 → 8     14 → 8  1,234,567             5.00 MiB  1.2 s  done
+      users: 2 groups given up: a writer had changed the fragments
+    total 2 tables · 2,469,134 rows · fragments 1,014 → 9 · files 1,014 → 9 · size 69.0 MiB → 65.0 MiB · 1 min 0 s
+    ");
+}
+
+#[test]
+fn refused_publish() {
+    insta::assert_snapshot!(optimize(&samples::unpublished(), 80), @"
+    graph /data/people · published 0
+      table        fragments     size   time  outcome
+      node:Person         12  321 MiB  1.2 s  not published
+    total 1 table · 1,234,567 rows · fragments 12 · files 24 · size 321 MiB · 4.3 s
+    --- stderr
+    error: another writer published in between
+    ");
+}
+
+#[test]
+fn missing_root() {
+    insta::assert_snapshot!(optimize(&samples::missing(), 80), @"
+    --- stderr
+    error: no root at /nowhere
+    hint: a root has __manifest/, NAME.lance/ or _versions/ directly below
+    ");
+    assert_eq!(optimize(&samples::missing(), 80), status(&samples::missing_status(), 200));
+}
+
+#[test]
+fn several_roots_are_told_apart() {
+    let mut report = samples::planned();
+    report.roots.extend(samples::missing().roots);
+    let report = OptimizeReport::new(true, report.roots, 7);
+    insta::assert_snapshot!(optimize(&report, 80), @"
+    plan (nothing was written)
+    graph /data/people
+      table         fragments                size   time  outcome
+      node:Person     120 → 2   321 MiB → 300 MiB  12 ms  would rewrite
+      node:Company          1            80.0 KiB  1.2 s  nothing to do
+      node:Person: would rewrite: 12 fragments below 64 MiB
+      node:Company: nothing to do: one fragment
+    total 2 tables · 2,469,134 rows · fragments 121 → 3 · files 241 → 3
+      size 321 MiB → 300 MiB · 7 ms
+    --- stderr
+    error: /nowhere: no root at /nowhere
+    hint: a root has __manifest/, NAME.lance/ or _versions/ directly below
+    ");
+}
+
+#[test]
+fn graph_status_at_80() {
+    insta::assert_snapshot!(status(&samples::graph_status(), 80), @"
+    graph /data/people · internal schema v4 · manifest version 23
+      branches: review, experiment
+      moved from /old/people: its branches still read from there
+      unfinished: __recovery/01JABCDEFGHJKMNPQRSTVWXYZ0.json · Load · node:Person,
+        edge:Knows · branch review · not ours
+      unfinished: __recovery/x.json · unreadable: schema_version 9 is newer than 1 ·
+        not ours
+      table                    rows  fragments  small     size    drift  would
+      node:Person         1,234,567        120    119  321 MiB
+      node:Person@review  1,234,567          1      0  321 MiB
+      edge:Knows          1,234,567         12     11  321 MiB  HEAD 19
+      edge:WorksAt                -          -      -        -        -  error
+      node:Person: rewrite 120 fragments into 2: 119 are below 64 MiB
+      node:Person@review: nothing: one fragment
+      edge:Knows: skip: drift_needs_repair
+      edge:WorksAt: error: failed to open the table: its manifest is truncated
+    --- stderr
+    warning: commit history has a gap at version 12
+    ");
+}
+
+#[test]
+fn graph_status_at_200() {
+    insta::assert_snapshot!(status(&samples::graph_status(), 200), @"
+    graph /data/people · internal schema v4 · manifest version 23
+      branches: review, experiment
+      moved from /old/people: its branches still read from there
+      unfinished: __recovery/01JABCDEFGHJKMNPQRSTVWXYZ0.json · Load · node:Person, edge:Knows · branch review · not ours
+      unfinished: __recovery/x.json · unreadable: schema_version 9 is newer than 1 · not ours
+      table               version       rows  fragments  files  small     size  deleted  versions  unindexed    drift  would
+      node:Person              17  1,234,567        120    240    119  321 MiB    12.5%        17      1,200           rewrite 120 fragments into 2: 119 are below 64 MiB
+      node:Person@review       17  1,234,567          1      2      0  321 MiB       0%        17      1,200           nothing: one fragment
+      edge:Knows               17  1,234,567         12     24     11  321 MiB    12.5%        17          -  HEAD 19  skip: drift_needs_repair
+      edge:WorksAt              -          -          -      -      -        -        -         -          -        -  error: failed to open the table: its manifest is truncated
+    --- stderr
+    warning: commit history has a gap at version 12
+    ");
+}
+
+#[test]
+fn database_status_at_80() {
+    insta::assert_snapshot!(status(&samples::database_status(), 80), @"
+    database /data/people
+      table        rows  fragments  small     size  deleted  would
+      events  1,234,567      1,000    999  321 MiB    12.5%
+      users   1,234,567          1      0  321 MiB    12.5%  nothing: one fragment
+      events: rewrite 1,000 fragments into 1: all are below 64 MiB
+    ");
+}
+
+#[test]
+fn database_status_at_200() {
+    insta::assert_snapshot!(status(&samples::database_status(), 200), @"
+    database /data/people
+      table   version       rows  fragments  files  small     size  deleted  versions  unindexed  would
+      events       17  1,234,567      1,000  2,000    999  321 MiB    12.5%        17      1,200  rewrite 1,000 fragments into 1: all are below 64 MiB
+      users        17  1,234,567          1      2      0  321 MiB    12.5%        17      1,200  nothing: one fragment
+    ");
+}
+
+#[test]
+fn a_pipe_gets_the_wide_table() {
+    let piped = seen(None, |terminal| optimize::show(&samples::optimized(), terminal));
+    assert!(piped.contains("files") && piped.contains("rows"), "{piped}");
+    assert!(!piped.contains('\x1b'));
+}
+
+#[test]
+fn equal_remarks_are_told_once() {
+    let mut notes = Notes::default();
+    for table in ["a", "b", "c", "d"] {
+        notes.add(table, "the same");
+    }
+    notes.add("e", "another");
+    notes.add("f", "another");
+    notes.add("g", "");
+    assert_eq!(notes.render(None), "  4 tables: the same\n  e, f: another\n");
+}

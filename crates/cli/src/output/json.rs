@@ -1,0 +1,133 @@
+//! The document of `--json`: the report as it is, in an envelope that every verb shares.
+//! Field names are those of `lancekeeper_model`; errors and warnings are in the document,
+//! not on stderr.
+
+use lancekeeper_model::{OptimizeReport, StatusReport};
+use serde::Serialize;
+
+/// Grows when a field is removed or changes its meaning, not when one is added.
+const SCHEMA: u32 = 1;
+
+#[derive(Serialize)]
+struct Document<'a, Root, Totals> {
+    schema: u32,
+    command: &'static str,
+    /// Only of verbs that write.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dry_run: Option<bool>,
+    roots: &'a [Root],
+    totals: Totals,
+}
+
+#[derive(Serialize)]
+struct StatusTotals {
+    roots: usize,
+    tables: usize,
+}
+
+/// The document of `status`.
+pub(super) fn status(report: &StatusReport) -> serde_json::Result<String> {
+    line(&Document {
+        schema: SCHEMA,
+        command: "status",
+        dry_run: None,
+        roots: &report.roots,
+        totals: StatusTotals {
+            roots: report.roots.len(),
+            tables: report.roots.iter().map(|root| root.tables.len()).sum(),
+        },
+    })
+}
+
+/// The document of `optimize`.
+pub(super) fn optimize(report: &OptimizeReport) -> serde_json::Result<String> {
+    line(&Document {
+        schema: SCHEMA,
+        command: "optimize",
+        dry_run: Some(report.dry_run),
+        roots: &report.roots,
+        totals: &report.totals,
+    })
+}
+
+fn line(document: &impl Serialize) -> serde_json::Result<String> {
+    serde_json::to_string(document).map(|text| text + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::output::samples;
+
+    /// The names scripts rely on.
+    const TABLE_FIELDS: [&str; 19] = [
+        "table_key",
+        "branch",
+        "fragments_removed",
+        "fragments_added",
+        "committed",
+        "skipped",
+        "manifest_version",
+        "lance_head_version",
+        "pending_indexes",
+        "rows_before",
+        "rows_after",
+        "fragments_before",
+        "fragments_after",
+        "files_before",
+        "files_after",
+        "bytes_before",
+        "bytes_after",
+        "duration_ms",
+        "error",
+    ];
+
+    fn parsed(document: &str) -> Value {
+        let body = document.strip_suffix('\n').unwrap();
+        assert!(!body.ends_with('\n'), "exactly one newline");
+        serde_json::from_str(body).unwrap()
+    }
+
+    #[test]
+    fn optimize_has_every_field_scripts_know() {
+        let document = parsed(&optimize(&samples::optimized()).unwrap());
+        assert_eq!(document["schema"], 1);
+        assert_eq!(document["command"], "optimize");
+        assert_eq!(document["dry_run"], false);
+        let root = &document["roots"][0];
+        assert_eq!(root["uri"], "/data/people");
+        assert_eq!(root["kind"], "graph");
+        assert_eq!(root["published"], 1);
+        assert!(root["error"].is_null());
+        for table in root["tables"].as_array().unwrap() {
+            for field in TABLE_FIELDS {
+                assert!(table.get(field).is_some(), "{field} in {table}");
+            }
+        }
+        let drifted = &root["tables"][2];
+        assert_eq!(drifted["skipped"], "drift_needs_repair");
+        assert_eq!(drifted["manifest_version"], 5);
+        assert_eq!(drifted["lance_head_version"], 7);
+        assert_eq!(document["totals"]["tables_failed"], 1);
+    }
+
+    #[test]
+    fn a_missing_root_is_still_a_document() {
+        let document = parsed(&optimize(&samples::missing()).unwrap());
+        assert_eq!(document["roots"][0]["error"], "no root at /nowhere");
+        assert!(document["roots"][0]["kind"].is_null());
+        assert_eq!(document["roots"][0]["tables"], serde_json::json!([]));
+        assert_eq!(document["totals"]["fragments_before"], 0);
+    }
+
+    #[test]
+    fn status_counts_roots_and_tables() {
+        let document = parsed(&status(&samples::graph_status()).unwrap());
+        assert_eq!(document["command"], "status");
+        assert_eq!(document["totals"], serde_json::json!({"roots": 1, "tables": 4}));
+        assert_eq!(document["roots"][0]["sidecars"][0]["ours"], false);
+        assert!(document.get("dry_run").is_none());
+    }
+}

@@ -1,0 +1,244 @@
+//! Reports that tests render: each kind of root and each outcome once.
+
+use lancekeeper_model::{
+    Branch, ErrorKind, OptimizeReport, PendingIndex, PendingSidecar, RootKind, RootOptimizeReport,
+    RootStatus, SkipReason, StatusReport, TableKey, TableOptimizeStats, TableStatus, Version,
+};
+
+const MIB: u64 = 1 << 20;
+
+fn table(name: &str, before: (u64, u64, u64), after: (u64, u64, u64)) -> TableOptimizeStats {
+    let moved = before != after;
+    TableOptimizeStats {
+        table_key: TableKey::new(name),
+        branch: Branch::main(),
+        fragments_removed: if moved { before.0 } else { 0 },
+        fragments_added: if moved { after.0 } else { 0 },
+        committed: moved,
+        skipped: None,
+        manifest_version: None,
+        lance_head_version: None,
+        pending_indexes: Vec::new(),
+        rows_before: 1_234_567,
+        rows_after: 1_234_567,
+        fragments_before: before.0,
+        fragments_after: after.0,
+        files_before: before.1,
+        files_after: after.1,
+        bytes_before: before.2,
+        bytes_after: after.2,
+        duration_ms: 1234,
+        error: None,
+        groups_dropped: 0,
+        groups_redone: 0,
+        reason: "12 fragments below 64 MiB".to_owned(),
+        error_kind: None,
+    }
+}
+
+fn root(kind: RootKind, tables: Vec<TableOptimizeStats>) -> RootOptimizeReport {
+    RootOptimizeReport {
+        uri: "/data/people".to_owned(),
+        kind: Some(kind),
+        error: None,
+        hint: None,
+        published: 0,
+        warnings: Vec::new(),
+        tables,
+        error_kind: None,
+    }
+}
+
+/// A graph with every outcome.
+pub(crate) fn optimized() -> OptimizeReport {
+    let mut person = table("node:Person", (120, 240, 321 * MIB), (2, 2, 300 * MIB));
+    person.groups_redone = 1;
+    let same = (1, 1, 80 << 10);
+    let company = TableOptimizeStats {
+        rows_before: 42,
+        rows_after: 42,
+        duration_ms: 3,
+        reason: "one fragment".to_owned(),
+        pending_indexes: vec![PendingIndex {
+            column: "embedding".to_owned(),
+            reason: "every value is null".to_owned(),
+        }],
+        ..table("node:Company", same, same)
+    };
+    let drifted = TableOptimizeStats {
+        skipped: Some(SkipReason::DriftNeedsRepair),
+        manifest_version: Some(Version(5)),
+        lance_head_version: Some(Version(7)),
+        reason: "HEAD is ahead of its pin and nothing explains it".to_owned(),
+        ..table("edge:Knows", (12, 12, 12 * MIB), (12, 12, 12 * MIB))
+    };
+    let failed = TableOptimizeStats {
+        error: Some(
+            "failed to read data file /data/people/edges/1a2b3c4d.lance/data/0f1e2d3c-4b5a.lance: \
+             No such file or directory (os error 2)"
+                .to_owned(),
+        ),
+        error_kind: Some(ErrorKind::Corrupt),
+        ..table("edge:WorksAt", (31, 62, 31 * MIB), (31, 62, 31 * MIB))
+    };
+    let root = RootOptimizeReport {
+        published: 1,
+        warnings: vec!["the sidecar of operation 01JABC could not be deleted".to_owned()],
+        ..root(RootKind::Graph, vec![person, company, drifted, failed])
+    };
+    OptimizeReport::new(false, vec![root], 4_321)
+}
+
+/// The plan for a graph.
+pub(crate) fn planned() -> OptimizeReport {
+    let mut person = table("node:Person", (120, 240, 321 * MIB), (2, 2, 300 * MIB));
+    person.committed = false;
+    person.duration_ms = 12;
+    let same = (1, 1, 80 << 10);
+    let mut company = table("node:Company", same, same);
+    company.reason = "nothing to do: one fragment".to_owned();
+    OptimizeReport::new(true, vec![root(RootKind::Graph, vec![person, company])], 25)
+}
+
+/// A database, optimized.
+pub(crate) fn database() -> OptimizeReport {
+    let events = table("events", (1_000, 1_000, 64 * MIB), (1, 1, 60 * MIB));
+    let users = TableOptimizeStats {
+        groups_dropped: 2,
+        ..table("users", (14, 14, 5 * MIB), (8, 8, 5 * MIB - 1000))
+    };
+    OptimizeReport::new(false, vec![root(RootKind::Database, vec![events, users])], 59_960)
+}
+
+/// A graph whose publish was refused.
+pub(crate) fn unpublished() -> OptimizeReport {
+    let mut person = table("node:Person", (12, 24, 321 * MIB), (12, 24, 321 * MIB));
+    person.fragments_removed = 12;
+    person.fragments_added = 1;
+    let root = RootOptimizeReport {
+        error: Some("another writer published in between".to_owned()),
+        error_kind: Some(ErrorKind::Conflict),
+        ..root(RootKind::Graph, vec![person])
+    };
+    OptimizeReport::new(false, vec![root], 4_321)
+}
+
+/// A root that does not exist.
+pub(crate) fn missing() -> OptimizeReport {
+    let root = RootOptimizeReport {
+        uri: "/nowhere".to_owned(),
+        kind: None,
+        error: Some("no root at /nowhere".to_owned()),
+        hint: Some("a root has __manifest/, NAME.lance/ or _versions/ directly below".to_owned()),
+        error_kind: Some(ErrorKind::NotFound),
+        ..root(RootKind::Table, Vec::new())
+    };
+    OptimizeReport::new(false, vec![root], 1)
+}
+
+fn state(name: &str, fragments: u64, would: &str) -> TableStatus {
+    TableStatus {
+        table_key: TableKey::new(name),
+        branch: Branch::main(),
+        version: Version(17),
+        rows: 1_234_567,
+        fragments,
+        files: 2 * fragments,
+        small_fragments: fragments - 1,
+        bytes: 321 * MIB,
+        deleted_share: 0.125,
+        versions: 17,
+        unindexed_rows: Some(1_200),
+        drift_head: None,
+        branches: Vec::new(),
+        would: would.to_owned(),
+        error: None,
+    }
+}
+
+fn root_state(kind: RootKind, tables: Vec<TableStatus>) -> RootStatus {
+    RootStatus {
+        uri: "/data/people".to_owned(),
+        kind: Some(kind),
+        error: None,
+        hint: None,
+        internal_schema: None,
+        manifest_version: None,
+        branches: Vec::new(),
+        sidecars: Vec::new(),
+        moved_from: None,
+        warnings: Vec::new(),
+        tables,
+        error_kind: None,
+    }
+}
+
+/// A graph with sidecars, drift, branches, and a place it was moved from.
+pub(crate) fn graph_status() -> StatusReport {
+    let rewrite = "rewrite 120 fragments into 2: 119 are below 64 MiB";
+    let knows = TableStatus {
+        drift_head: Some(Version(19)),
+        unindexed_rows: None,
+        ..state("edge:Knows", 12, "skip: drift_needs_repair")
+    };
+    let review = TableStatus {
+        branch: Branch::named("review"),
+        deleted_share: 0.0,
+        ..state("node:Person", 1, "nothing: one fragment")
+    };
+    let broken = TableStatus {
+        error: Some("failed to open the table: its manifest is truncated".to_owned()),
+        ..state("edge:WorksAt", 1, "")
+    };
+    let sidecar = PendingSidecar {
+        file: "__recovery/01JABCDEFGHJKMNPQRSTVWXYZ0.json".to_owned(),
+        writer_kind: Some("Load".to_owned()),
+        tables: vec![TableKey::new("node:Person"), TableKey::new("edge:Knows")],
+        branch: Branch::named("review"),
+        ours: false,
+        error: None,
+    };
+    let unreadable = PendingSidecar {
+        file: "__recovery/x.json".to_owned(),
+        writer_kind: None,
+        tables: Vec::new(),
+        branch: Branch::main(),
+        ours: false,
+        error: Some("schema_version 9 is newer than 1".to_owned()),
+    };
+    let root = RootStatus {
+        internal_schema: Some(4),
+        manifest_version: Some(Version(23)),
+        branches: vec!["review".to_owned(), "experiment".to_owned()],
+        sidecars: vec![sidecar, unreadable],
+        moved_from: Some("/old/people".to_owned()),
+        warnings: vec!["commit history has a gap at version 12".to_owned()],
+        ..root_state(
+            RootKind::Graph,
+            vec![state("node:Person", 120, rewrite), review, knows, broken],
+        )
+    };
+    StatusReport { roots: vec![root] }
+}
+
+/// A database.
+pub(crate) fn database_status() -> StatusReport {
+    let tables = vec![
+        state("events", 1_000, "rewrite 1,000 fragments into 1: all are below 64 MiB"),
+        state("users", 1, "nothing: one fragment"),
+    ];
+    StatusReport { roots: vec![root_state(RootKind::Database, tables)] }
+}
+
+/// A root that does not exist.
+pub(crate) fn missing_status() -> StatusReport {
+    let root = RootStatus {
+        uri: "/nowhere".to_owned(),
+        kind: None,
+        error: Some("no root at /nowhere".to_owned()),
+        hint: Some("a root has __manifest/, NAME.lance/ or _versions/ directly below".to_owned()),
+        error_kind: Some(ErrorKind::NotFound),
+        ..root_state(RootKind::Table, Vec::new())
+    };
+    StatusReport { roots: vec![root] }
+}

@@ -1,0 +1,129 @@
+//! From parsed arguments to the exit code: wire up logs and progress, call the keeper, show
+//! its report. What the report looks like is decided in `output`.
+
+use std::io;
+use std::pin::pin;
+
+use lancekeeper::Keeper;
+use lancekeeper_model::{ExitCode, OptimizeReport, StatusReport};
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
+
+use crate::args::{Cli, ProgressMode, Verb};
+use crate::output::{Format, Messages, ProgressView, Terminal, log, show_optimize, show_status};
+use crate::target;
+
+const INTERRUPTED: &str = "interrupted: abandoning the current unit safely; the next run cleans up";
+
+/// Runs one verb and returns the exit code of the process.
+pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> u8 {
+    let messages = terminal.messages();
+    log::start(&messages, cli.speech.verbose);
+    if !cli.speech.quiet {
+        for uri in cli.verb.roots() {
+            messages.line(&target_line(&cli.verb, uri));
+        }
+    }
+    let runtime = match Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            messages.error(&format!("cannot start: {error}"));
+            return ExitCode::Failed.number();
+        }
+    };
+    let report = runtime.block_on(until_interrupted(work(cli, &messages), &messages));
+    // Blocking calls may be left over after an interruption: nobody waits for them.
+    runtime.shutdown_background();
+    match report {
+        Some(report) => deliver(&report, Format::of(cli.speech.json), terminal),
+        None => ExitCode::Interrupted.number(),
+    }
+}
+
+/// What a verb reported.
+pub(crate) enum Report {
+    Status(StatusReport),
+    Optimize(OptimizeReport),
+}
+
+impl Report {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Status(report) => report.exit_code(),
+            Self::Optimize(report) => report.exit_code(),
+        }
+    }
+}
+
+async fn work(cli: &Cli, messages: &Messages) -> Report {
+    let keeper = Keeper::new();
+    let roots = cli.verb.roots();
+    match &cli.verb {
+        Verb::Status(_) => Report::Status(keeper.status(roots).await),
+        Verb::Optimize(args) if args.dry_run => {
+            Report::Optimize(keeper.plan_optimize(roots, &args.options()).await)
+        }
+        Verb::Optimize(args) => {
+            let view = match cli.speech.progress {
+                ProgressMode::Json => ProgressView::json(messages),
+                ProgressMode::Auto if !cli.speech.quiet => ProgressView::bar(messages),
+                ProgressMode::Auto | ProgressMode::None => ProgressView::none(),
+            };
+            Report::Optimize(keeper.optimize(roots, &args.options(), view.progress()).await)
+        }
+    }
+}
+
+/// Shows a report. A reader that went away is no error: the code is that of the run.
+pub(crate) fn deliver(report: &Report, format: Format, terminal: &mut Terminal) -> u8 {
+    let shown = match report {
+        Report::Status(report) => show_status(report, format, terminal),
+        Report::Optimize(report) => show_optimize(report, format, terminal),
+    };
+    let code = report.exit_code();
+    match shown {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            terminal.messages().error(&format!("cannot write the result: {error}"));
+            if code == ExitCode::Done { ExitCode::Failed.number() } else { code.number() }
+        }
+        _ => code.number(),
+    }
+}
+
+/// The line that says what is about to be worked on.
+fn target_line(verb: &Verb, uri: &str) -> String {
+    let dry = if verb.is_dry_run() { " (dry run)" } else { "" };
+    format!("lancekeeper {} → {}{dry}", verb.name(), target::resolved(uri))
+}
+
+/// Runs `work` to its end, or drops it at the first Ctrl-C. A second one ends the process.
+///
+/// # Cancel safety
+///
+/// Dropping `work` leaves staged files and perhaps an armed sidecar: both are what the next
+/// open of the root looks for.
+async fn until_interrupted<T>(work: impl Future<Output = T>, messages: &Messages) -> Option<T> {
+    let (first, interrupted) = oneshot::channel();
+    let messages = messages.clone();
+    // A task of its own, so that it is heard while `work` computes.
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_err() {
+            return;
+        }
+        messages.line(INTERRUPTED);
+        // Nobody listens any more when the work ended at the same moment.
+        let _ = first.send(());
+        if tokio::signal::ctrl_c().await.is_ok() {
+            std::process::exit(ExitCode::Interrupted.number().into());
+        }
+    });
+    let mut work = pin!(work);
+    tokio::select! {
+        biased;
+        value = &mut work => Some(value),
+        Ok(()) = interrupted => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

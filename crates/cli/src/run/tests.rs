@@ -1,0 +1,59 @@
+//! Exit codes, and what happens when nobody reads the result.
+
+use std::io::{self, Write};
+
+use super::*;
+use crate::output::{Screen, samples};
+
+fn code(report: Report) -> u8 {
+    deliver(&report, Format::Human, &mut Terminal::captured(Screen::plain(Some(80))).0)
+}
+
+#[test]
+fn exit_codes_follow_the_report() {
+    assert_eq!(code(Report::Optimize(samples::database())), 0);
+    assert_eq!(code(Report::Optimize(samples::planned())), 0);
+    assert_eq!(code(Report::Optimize(samples::optimized())), 3);
+    assert_eq!(code(Report::Optimize(samples::missing())), 10);
+    assert_eq!(code(Report::Optimize(samples::unpublished())), 1);
+    assert_eq!(code(Report::Status(samples::graph_status())), 3);
+    assert_eq!(code(Report::Status(samples::database_status())), 0);
+    assert_eq!(code(Report::Status(samples::missing_status())), 10);
+}
+
+struct Refusing(io::ErrorKind);
+
+impl Write for Refusing {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(self.0.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Err(self.0.into())
+    }
+}
+
+#[test]
+fn a_reader_that_went_away_is_no_error() {
+    let (mut terminal, said) = Terminal::captured(Screen::plain(None));
+    terminal.replace_stdout(Box::new(Refusing(io::ErrorKind::BrokenPipe)));
+    assert_eq!(deliver(&Report::Optimize(samples::database()), Format::Json, &mut terminal), 0);
+    assert_eq!(said.err(), "");
+}
+
+#[test]
+fn a_full_disk_is_an_error() {
+    let (mut terminal, said) = Terminal::captured(Screen::plain(None));
+    terminal.replace_stdout(Box::new(Refusing(io::ErrorKind::StorageFull)));
+    assert_eq!(deliver(&Report::Optimize(samples::database()), Format::Json, &mut terminal), 1);
+    assert!(said.err().starts_with("error: cannot write the result: "), "{}", said.err());
+}
+
+#[test]
+fn the_target_line_names_the_verb_and_hides_secrets() {
+    use clap::Parser as _;
+    let line = ["lancekeeper", "optimize", "--dry-run", "s3://key:secret@bucket/graph"];
+    let cli = Cli::parse_from(line);
+    let shown = target_line(&cli.verb, &cli.verb.roots()[0]);
+    assert_eq!(shown, "lancekeeper optimize → s3://***@bucket/graph (dry run)");
+}

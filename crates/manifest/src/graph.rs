@@ -1,0 +1,282 @@
+//! A graph: its `__manifest` opened, its schema version known, its branches folded.
+//!
+//! Reading only. Moving pins is in `publish`.
+
+use std::collections::BTreeSet;
+
+use futures::TryStreamExt;
+use lance::Dataset;
+use lancekeeper_model::{Branch, ErrorKind, InternalSchema, Snapshot, TableKey, TableRef, Version};
+use lancekeeper_store::root::MANIFEST_DIR;
+use lancekeeper_store::spelling::{Spellings, note_branches};
+use lancekeeper_store::tables::version_of;
+use lancekeeper_store::{LanceFailure, OpenError, Root, Tables};
+use thiserror::Error;
+
+use crate::fold::{FoldError, Folded, fold};
+use crate::row::{COLUMNS, decode};
+
+/// Key of the stamp in the schema metadata of `__manifest`.
+const STAMP: &str = "omnigraph:internal_schema_version";
+/// The Lance branch of `__manifest` that exists while a schema apply runs.
+const SCHEMA_APPLY_LOCK: &str = "__schema_apply_lock__";
+/// Prefix of the run branches of graphs before v3.
+const RUN_PREFIX: &str = "__run__";
+
+/// A graph opened for reading.
+#[derive(Debug, Clone)]
+pub struct Graph {
+    pub(crate) tables: Tables,
+    pub(crate) root: Root,
+    pub(crate) schema: InternalSchema,
+}
+
+/// A graph could not be read.
+#[derive(Debug, Error)]
+pub enum GraphError {
+    /// `__manifest` or a branch of it could not be opened.
+    #[error("failed to open the graph's table of pins: {0}")]
+    Open(#[source] OpenError),
+    /// A read of `__manifest` failed.
+    #[error(transparent)]
+    Lance(#[from] LanceFailure),
+    /// The stamp is not a number.
+    #[error("{uri}: the internal schema stamp {stamp:?} of {MANIFEST_DIR} is not a number")]
+    Stamp {
+        /// The root.
+        uri: String,
+        /// What it says.
+        stamp: String,
+    },
+    /// The graph is of a version we do not know.
+    #[error(
+        "{uri}: internal schema v{found} is newer than what this version of lancekeeper knows (v1 to v4)"
+    )]
+    Newer {
+        /// The root.
+        uri: String,
+        /// Its version.
+        found: u32,
+    },
+    /// The rows of `__manifest` contradict each other.
+    #[error("{uri}: {MANIFEST_DIR} of branch {branch}: {source}")]
+    Fold {
+        /// The root.
+        uri: String,
+        /// The branch.
+        branch: Branch,
+        /// What is wrong.
+        #[source]
+        source: FoldError,
+    },
+}
+
+impl GraphError {
+    /// What a caller can do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            // The directory is there, so a missing dataset is a broken one.
+            Self::Open(error) => match error.kind() {
+                ErrorKind::NotFound => ErrorKind::Corrupt,
+                kind => kind,
+            },
+            Self::Lance(error) => error.kind(),
+            Self::Stamp { .. } | Self::Fold { .. } => ErrorKind::Corrupt,
+            Self::Newer { .. } => ErrorKind::Refused,
+        }
+    }
+}
+
+impl Graph {
+    /// Opens the graph of a root. Writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// When `__manifest` cannot be read, or is of a version newer than we know.
+    pub async fn open(tables: &Tables, root: &Root) -> Result<Self, GraphError> {
+        let main = tables
+            .open(&root.address_of(MANIFEST_DIR), &Branch::main())
+            .await
+            .map_err(GraphError::Open)?;
+        let schema = stamp_of(&main, root)?;
+        Ok(Self { tables: tables.clone(), root: root.clone(), schema })
+    }
+
+    /// The root, under the address tables are opened by.
+    #[must_use]
+    pub fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// The internal schema version on main.
+    #[must_use]
+    pub fn schema(&self) -> InternalSchema {
+        self.schema
+    }
+
+    pub(crate) async fn open_manifest(&self, branch: &Branch) -> Result<Dataset, GraphError> {
+        self.tables
+            .open(&self.root.address_of(MANIFEST_DIR), branch)
+            .await
+            .map_err(GraphError::Open)
+    }
+
+    /// What readers of a branch see now.
+    ///
+    /// # Errors
+    ///
+    /// When the branch does not exist or cannot be read.
+    pub async fn snapshot(&self, branch: &Branch) -> Result<Snapshot, GraphError> {
+        let manifest = self.open_manifest(branch).await?;
+        self.snapshot_of(&manifest, branch).await
+    }
+
+    /// What readers of a branch saw at a version of `__manifest`.
+    ///
+    /// # Errors
+    ///
+    /// When that version does not exist or cannot be read.
+    pub async fn snapshot_at(
+        &self,
+        branch: &Branch,
+        version: Version,
+    ) -> Result<Snapshot, GraphError> {
+        let manifest = self
+            .tables
+            .open_at(&self.root.address_of(MANIFEST_DIR), branch, version)
+            .await
+            .map_err(GraphError::Open)?;
+        self.snapshot_of(&manifest, branch).await
+    }
+
+    async fn snapshot_of(
+        &self,
+        manifest: &Dataset,
+        branch: &Branch,
+    ) -> Result<Snapshot, GraphError> {
+        let folded = self.fold(manifest, branch).await?;
+        Ok(Snapshot {
+            branch: branch.clone(),
+            manifest_version: version_of(manifest),
+            pins: folded.pins,
+        })
+    }
+
+    pub(crate) async fn fold(
+        &self,
+        manifest: &Dataset,
+        branch: &Branch,
+    ) -> Result<Folded, GraphError> {
+        let failed =
+            |source| LanceFailure::new(format!("failed to read {}", manifest.uri()), source);
+        let mut scan = manifest.scan();
+        scan.project(COLUMNS).map_err(failed)?;
+        let batches: Vec<_> = Box::pin(scan.try_into_stream())
+            .await
+            .map_err(failed)?
+            .try_collect()
+            .await
+            .map_err(failed)?;
+        let mut rows = Vec::new();
+        for batch in &batches {
+            rows.extend(decode(batch).map_err(|error| failed(error.into()))?);
+        }
+        fold(&rows).map_err(|source| GraphError::Fold {
+            uri: self.root.given.clone(),
+            branch: branch.clone(),
+            source,
+        })
+    }
+
+    /// The public branches besides main, sorted: no internal and no run branches.
+    ///
+    /// # Errors
+    ///
+    /// When the branches cannot be listed.
+    pub async fn branches(&self) -> Result<Vec<Branch>, GraphError> {
+        Ok(self
+            .lance_branches()
+            .await?
+            .into_iter()
+            .filter(|name| !name.starts_with("__"))
+            .map(Branch::named)
+            .collect())
+    }
+
+    /// Whether a schema apply is in progress (or died): every verb refuses then.
+    ///
+    /// # Errors
+    ///
+    /// When the branches cannot be listed.
+    pub async fn schema_apply_in_progress(&self) -> Result<bool, GraphError> {
+        Ok(self.lance_branches().await?.contains(SCHEMA_APPLY_LOCK))
+    }
+
+    async fn lance_branches(&self) -> Result<BTreeSet<String>, GraphError> {
+        let main = self.open_manifest(&Branch::main()).await?;
+        let branches = main
+            .list_branches()
+            .await
+            .map_err(|source| LanceFailure::new("failed to list the graph's branches", source))?;
+        Ok(branches.into_keys().filter(|name| !name.starts_with(RUN_PREFIX)).collect())
+    }
+
+    /// Where the branches of `__manifest` and of the pinned tables say the root lies.
+    ///
+    /// On v3 the pins' absolute `manifest_path` counts too: the clients of v3 open tables by
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// When `__manifest` cannot be read. A table that cannot be opened says nothing here.
+    pub async fn spellings(&self, snapshot: &Snapshot) -> Result<Spellings, GraphError> {
+        let mut spellings = Spellings::default();
+        let manifest = self.open_manifest(&Branch::main()).await?;
+        self.note(MANIFEST_DIR, &manifest, &mut spellings).await?;
+        for pin in &snapshot.pins {
+            let uri = self.root.address_of(&pin.location);
+            if let Ok(table) = self.tables.open(&uri, &Branch::main()).await {
+                self.note(&pin.location, &table, &mut spellings).await?;
+            }
+        }
+        if self.schema <= InternalSchema::V3 {
+            let folded = self.fold(&manifest, &Branch::main()).await?;
+            for (key, path) in folded.manifest_paths {
+                if let Some(pin) = snapshot.pin(&key) {
+                    let table = path.split_once("/_versions/").map_or("", |(table, _)| table);
+                    spellings.note(&self.root, &pin.location, &format!("/{table}"));
+                }
+            }
+        }
+        Ok(spellings)
+    }
+
+    async fn note(
+        &self,
+        location: &str,
+        table: &Dataset,
+        into: &mut Spellings,
+    ) -> Result<(), GraphError> {
+        note_branches(&self.tables, &self.root, location, table, into).await.map_err(|error| {
+            match error {
+                lancekeeper_store::spelling::SpellingError::Open(error) => GraphError::Open(error),
+                lancekeeper_store::spelling::SpellingError::Lance(error) => error.into(),
+            }
+        })
+    }
+
+    /// `__manifest` itself as a table, for signatures and messages.
+    pub(crate) fn manifest_ref(branch: &Branch) -> TableRef {
+        TableRef { key: TableKey::new(MANIFEST_DIR), branch: branch.clone() }
+    }
+}
+
+pub(crate) fn stamp_of(manifest: &Dataset, root: &Root) -> Result<InternalSchema, GraphError> {
+    let Some(stamp) = manifest.schema().metadata.get(STAMP) else { return Ok(InternalSchema::V1) };
+    let number: u32 = stamp
+        .parse()
+        .map_err(|_| GraphError::Stamp { uri: root.given.clone(), stamp: stamp.clone() })?;
+    InternalSchema::from_number(number)
+        .ok_or(GraphError::Newer { uri: root.given.clone(), found: number })
+}

@@ -1,0 +1,246 @@
+//! Commit history: in `__manifest` itself on v4, in `_graph_commits.lance` beside it on v3.
+
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{TimestampMicrosecondType, UInt64Type};
+use arrow_array::{
+    ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array, new_null_array,
+};
+use chrono::{DateTime, Utc};
+use futures::TryStreamExt;
+use lance::Dataset;
+use lance::dataset::{InsertBuilder, WriteMode, WriteParams};
+use lancekeeper_model::{Branch, ErrorKind, OperationId, TableKey, TableRef, Version};
+use lancekeeper_store::owner::{Owner, owners_between};
+use lancekeeper_store::strict::{CommitError, Signature, commit};
+use lancekeeper_store::tables::version_of;
+use lancekeeper_store::{LanceFailure, OpenError};
+use thiserror::Error;
+
+use crate::fold::Folded;
+use crate::graph::{Graph, GraphError};
+use crate::row::{CommitMetadata, GRAPH_COMMIT, GRAPH_HEAD, HeadMetadata, Row};
+
+const COMMITS: &str = "_graph_commits.lance";
+/// Other writers append commit rows too; each of them is one conflict.
+const APPEND_ATTEMPTS: u32 = 6;
+
+/// A v3 graph's commit row could not be appended.
+#[derive(Debug, Error)]
+pub enum LineageError {
+    /// The commit dataset could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// It could not be read or written.
+    #[error(transparent)]
+    Lance(#[from] LanceFailure),
+    /// The append was not committed.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// `__manifest` could not be read.
+    #[error(transparent)]
+    Graph(#[from] Box<GraphError>),
+}
+
+impl LineageError {
+    /// What a caller can do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Open(error) => error.kind(),
+            Self::Lance(error) => error.kind(),
+            Self::Commit(error) => error.kind(),
+            Self::Graph(error) => error.kind(),
+        }
+    }
+}
+
+/// The commit being published.
+#[derive(Debug, Clone)]
+pub(crate) struct Commit {
+    /// Minted once per publish, the same in every attempt.
+    pub(crate) id: String,
+    pub(crate) actor: Option<String>,
+    pub(crate) created_at: DateTime<Utc>,
+}
+
+/// The two rows a v4 publish adds in the same merge. `lands_at` is the version the publish
+/// becomes.
+pub(crate) fn v4_rows(
+    commit: &Commit,
+    branch: &Branch,
+    folded: &Folded,
+    lands_at: Version,
+) -> Result<[Row; 2], serde_json::Error> {
+    // Not from `graph_head`: a fresh branch has none of its own until its first publish.
+    let parent = folded.head_commit.clone();
+    let metadata = CommitMetadata {
+        parent_commit_id: parent.clone(),
+        merged_parent_commit_id: None,
+        actor_id: commit.actor.clone(),
+        created_at: commit.created_at.timestamp_micros(),
+    };
+    let head = HeadMetadata { head_commit_id: commit.id.clone(), parent_commit_id: parent };
+    let row = |object_id: String, object_type: &str, metadata: String| Row {
+        object_id,
+        object_type: object_type.to_owned(),
+        location: None,
+        metadata: Some(metadata),
+        table_key: String::new(),
+        table_version: None,
+        table_branch: None,
+        row_count: None,
+    };
+    Ok([
+        Row {
+            table_version: Some(lands_at.0),
+            table_branch: branch.name().map(ToOwned::to_owned),
+            ..row(commit.id.clone(), GRAPH_COMMIT, serde_json::to_string(&metadata)?)
+        },
+        row(format!("graph_head:{}", branch.label()), GRAPH_HEAD, serde_json::to_string(&head)?),
+    ])
+}
+
+/// The newest commit of a v3 branch.
+struct V3Head {
+    id: String,
+    manifest_version: u64,
+}
+
+impl Graph {
+    /// Appends the commit row of a v3 publish that landed at `manifest_version`.
+    ///
+    /// # Cancel safety
+    ///
+    /// The row is there or not; when not, [`Graph::mend_commit_row`] adds it.
+    pub(crate) async fn append_v3_commit(
+        &self,
+        branch: &Branch,
+        commit_row: &Commit,
+        manifest_version: Version,
+        operation: &OperationId,
+    ) -> Result<(), LineageError> {
+        let uri = self.root.address_of(COMMITS);
+        let mut attempt = 0;
+        loop {
+            let commits = self.tables.open(&uri, branch).await?;
+            let parent = v3_head(&commits).await?.map(|head| head.id);
+            let batch = v3_row(&commits, branch, commit_row, manifest_version, parent)?;
+            let signature = Signature {
+                operation: operation.clone(),
+                table: TableRef { key: TableKey::new(COMMITS), branch: branch.clone() },
+                step: format!("commit-row-{manifest_version}-{attempt}"),
+            };
+            match append_strictly(&commits, batch, &signature).await {
+                Err(LineageError::Commit(CommitError::Conflict { .. }))
+                    if attempt + 1 < APPEND_ATTEMPTS =>
+                {
+                    attempt += 1;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Adds the commit row of our own last publish on a v3 branch, when a crash came between
+    /// the two. Does nothing on v4, and nothing when the last publish is not ours.
+    ///
+    /// # Errors
+    ///
+    /// When the commit dataset cannot be read or appended to.
+    ///
+    /// # Cancel safety
+    ///
+    /// The row is there or not.
+    pub async fn mend_commit_row(
+        &self,
+        branch: &Branch,
+        now: DateTime<Utc>,
+    ) -> Result<bool, LineageError> {
+        if !self.keeps_commits_apart() {
+            return Ok(false);
+        }
+        let manifest = self.open_manifest(branch).await.map_err(Box::new)?;
+        let head = version_of(&manifest);
+        let owner = owners_between(&manifest, Version(head.0.saturating_sub(1)), head).await;
+        let Some(Owner::Ours(operation)) = owner.first() else { return Ok(false) };
+        let commits = self.tables.open(&self.root.address_of(COMMITS), branch).await?;
+        if v3_head(&commits).await?.is_some_and(|last| last.manifest_version >= head.0) {
+            return Ok(false);
+        }
+        let commit_row =
+            Commit { id: ulid::Ulid::generate().to_string(), actor: None, created_at: now };
+        self.append_v3_commit(branch, &commit_row, head, operation).await?;
+        Ok(true)
+    }
+}
+
+async fn append_strictly(
+    commits: &Dataset,
+    batch: RecordBatch,
+    signature: &Signature,
+) -> Result<(), LineageError> {
+    let params = WriteParams { mode: WriteMode::Append, ..WriteParams::default() };
+    let transaction = InsertBuilder::new(Arc::new(commits.clone()))
+        .with_params(&params)
+        .execute_uncommitted(vec![batch])
+        .await
+        .map_err(|source| LanceFailure::new("failed to write the commit row", source))?;
+    commit(commits, transaction.operation, signature).await?;
+    Ok(())
+}
+
+async fn v3_head(commits: &Dataset) -> Result<Option<V3Head>, LineageError> {
+    let failed = |source| LanceFailure::new(format!("failed to read {}", commits.uri()), source);
+    let mut scan = commits.scan();
+    scan.project(&["graph_commit_id", "manifest_version", "created_at"]).map_err(failed)?;
+    let batches: Vec<RecordBatch> = Box::pin(scan.try_into_stream())
+        .await
+        .map_err(failed)?
+        .try_collect()
+        .await
+        .map_err(failed)?;
+    let mut best: Option<((u64, i64, String), V3Head)> = None;
+    for batch in &batches {
+        let ids = batch.column(0).as_string::<i32>();
+        let versions = batch.column(1).as_primitive::<UInt64Type>();
+        let times = batch.column(2).as_primitive::<TimestampMicrosecondType>();
+        for at in 0..batch.num_rows() {
+            let rank = (versions.value(at), times.value(at), ids.value(at).to_owned());
+            if best.as_ref().is_none_or(|(top, _)| rank > *top) {
+                let head =
+                    V3Head { id: ids.value(at).to_owned(), manifest_version: versions.value(at) };
+                best = Some((rank, head));
+            }
+        }
+    }
+    Ok(best.map(|(_, head)| head))
+}
+
+fn v3_row(
+    commits: &Dataset,
+    branch: &Branch,
+    commit_row: &Commit,
+    manifest_version: Version,
+    parent: Option<String>,
+) -> Result<RecordBatch, LanceFailure> {
+    let schema = Arc::new(arrow_schema::Schema::from(commits.schema()));
+    let text = |value: Option<&str>| -> ArrayRef { Arc::new(StringArray::from(vec![value])) };
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| match field.name().as_str() {
+            "graph_commit_id" => text(Some(&commit_row.id)),
+            "manifest_branch" => text(branch.name()),
+            "manifest_version" => Arc::new(UInt64Array::from(vec![manifest_version.0])) as ArrayRef,
+            "parent_commit_id" => text(parent.as_deref()),
+            "created_at" => Arc::new(TimestampMicrosecondArray::from(vec![
+                commit_row.created_at.timestamp_micros(),
+            ])),
+            _ => new_null_array(field.data_type(), 1),
+        })
+        .collect();
+    RecordBatch::try_new(schema, columns)
+        .map_err(|error| LanceFailure::new("failed to build the commit row", error.into()))
+}

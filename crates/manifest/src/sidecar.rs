@@ -1,0 +1,255 @@
+//! Sidecars: the durable intents under `__recovery/`, in the clients' own format.
+//!
+//! A sidecar is written before the first commit of the table it names and deleted after the
+//! publish. Ours are `Optimize` sidecars of schema version 1, each naming exactly one table:
+//! a client that meets a sidecar of several tables, one of them moved, rolls all back. Ours
+//! carry a member `keeper`, which clients ignore, with the id of the operation whose commits
+//! they cover; that those commits are really ours is proven by their transactions, never by
+//! the sidecar.
+
+use chrono::{DateTime, Utc};
+use lancekeeper_model::{Branch, ErrorKind, OperationId, TableKey, TableRef, Version};
+use lancekeeper_store::Root;
+use lancekeeper_store::document::{DocumentError, Documents};
+use lancekeeper_store::failpoint::{self, Injected};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Where sidecars lie, relative to the root.
+pub const RECOVERY_DIR: &str = "__recovery";
+
+/// What we write: readable by every client that can read the graph.
+const SCHEMA_VERSION: u32 = 1;
+const WRITER_KIND: &str = "Optimize";
+
+/// A sidecar's content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sidecar {
+    /// Version of the format.
+    pub schema_version: u32,
+    /// The ULID that is also the file's stem.
+    pub operation_id: String,
+    /// Microseconds since 1970, as text.
+    pub started_at: String,
+    /// The graph branch; null on main.
+    pub branch: Option<String>,
+    /// Who asked for the operation.
+    pub actor_id: Option<String>,
+    /// `Mutation`, `Load`, `SchemaApply`, `BranchMerge`, `EnsureIndices`, `Optimize`.
+    pub writer_kind: String,
+    /// The tables it is about.
+    pub tables: Vec<SidecarTable>,
+    /// Ours: which operation armed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keeper: Option<Keeper>,
+}
+
+/// A table in a sidecar.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SidecarTable {
+    /// The table.
+    pub table_key: String,
+    /// Its full path in the root's own spelling.
+    pub table_path: String,
+    /// The version pinned before.
+    pub expected_version: u64,
+    /// The version the writer meant to reach.
+    pub post_commit_pin: u64,
+    /// The Lance branch; absent on main.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table_branch: Option<String>,
+}
+
+/// Our own member of a sidecar.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keeper {
+    /// Version of this member.
+    pub schema: u32,
+    /// The operation whose commits this sidecar covers.
+    pub operation: String,
+}
+
+/// A file found under `__recovery/`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundSidecar {
+    /// The file's name.
+    pub file: String,
+    /// Its content, or why it cannot be read.
+    pub content: Result<Sidecar, String>,
+}
+
+impl FoundSidecar {
+    /// The operation of ours that armed it; `None` for a foreign or unreadable one.
+    #[must_use]
+    pub fn our_operation(&self) -> Option<OperationId> {
+        let keeper = self.content.as_ref().ok()?.keeper.as_ref()?;
+        Some(OperationId::new(&keeper.operation))
+    }
+
+    /// The path relative to the root.
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!("{RECOVERY_DIR}/{}", self.file)
+    }
+
+    /// The tables it names, on the Lance branches it names.
+    #[must_use]
+    pub fn tables(&self) -> Vec<TableRef> {
+        let Ok(sidecar) = &self.content else { return Vec::new() };
+        let table = |t: &SidecarTable| TableRef {
+            key: TableKey::new(&t.table_key),
+            branch: Branch::from(t.table_branch.clone()),
+        };
+        sidecar.tables.iter().map(table).collect()
+    }
+}
+
+/// What a sidecar is to say.
+#[derive(Debug, Clone)]
+pub struct Intent {
+    /// The operation of ours.
+    pub operation: OperationId,
+    /// The table that will move.
+    pub table: TableRef,
+    /// Its full path in the root's own spelling.
+    pub table_path: String,
+    /// The version pinned now.
+    pub expected: Version,
+}
+
+/// A sidecar could not be listed, read, written or deleted.
+#[derive(Debug, Error)]
+pub enum SidecarError {
+    /// The store failed.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    /// A failpoint.
+    #[error(transparent)]
+    Injected(#[from] Injected),
+    /// It could not be encoded.
+    #[error("failed to encode a sidecar: {0}")]
+    Encode(#[from] serde_json::Error),
+}
+
+impl SidecarError {
+    /// What a caller can do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Document(error) => error.kind(),
+            Self::Injected(_) | Self::Encode(_) => ErrorKind::Internal,
+        }
+    }
+}
+
+/// The sidecars of one graph.
+#[derive(Debug, Clone)]
+pub struct Sidecars {
+    documents: Documents,
+}
+
+impl Sidecars {
+    /// The sidecars of a root. Nothing is created.
+    ///
+    /// # Errors
+    ///
+    /// When the root's address cannot be reached.
+    pub async fn of(root: &Root) -> Result<Self, SidecarError> {
+        Ok(Self { documents: Documents::at(&root.address_of(RECOVERY_DIR)).await? })
+    }
+
+    /// Every sidecar, oldest first. One that its owner deletes meanwhile is left out; one
+    /// that cannot be parsed is listed with the reason.
+    ///
+    /// # Errors
+    ///
+    /// When the directory or a file in it cannot be read.
+    pub async fn list(&self) -> Result<Vec<FoundSidecar>, SidecarError> {
+        failpoint::cross(failpoint::RECOVERY_SIDECAR_LIST)?;
+        let mut found = Vec::new();
+        for file in self.documents.list(".json").await? {
+            let Some(bytes) = self.documents.read(&file).await? else { continue };
+            let content = serde_json::from_slice(&bytes).map_err(|error| error.to_string());
+            found.push(FoundSidecar { file, content });
+        }
+        Ok(found)
+    }
+
+    /// Arms a sidecar and returns its file name.
+    ///
+    /// # Errors
+    ///
+    /// When it is not durably there; then nothing may be committed.
+    ///
+    /// # Cancel safety
+    ///
+    /// The sidecar is there or not. One over an unmoved table is discarded by the next sweep.
+    pub async fn arm(&self, intent: &Intent, now: DateTime<Utc>) -> Result<String, SidecarError> {
+        failpoint::cross(failpoint::RECOVERY_SIDECAR_WRITE)?;
+        let id = ulid::Ulid::generate().to_string();
+        let sidecar = Sidecar {
+            schema_version: SCHEMA_VERSION,
+            operation_id: id.clone(),
+            started_at: now.timestamp_micros().to_string(),
+            branch: intent.table.branch.name().map(ToOwned::to_owned),
+            actor_id: None,
+            writer_kind: WRITER_KIND.to_owned(),
+            tables: vec![SidecarTable {
+                table_key: intent.table.key.as_str().to_owned(),
+                table_path: intent.table_path.clone(),
+                expected_version: intent.expected.0,
+                // Clients judge Optimize sidecars loosely: any HEAD above the pin rolls
+                // forward. One commit is the least we make.
+                post_commit_pin: intent.expected.next().0,
+                table_branch: intent.table.branch.name().map(ToOwned::to_owned),
+            }],
+            keeper: Some(Keeper { schema: 1, operation: intent.operation.to_string() }),
+        };
+        let file = format!("{id}.json");
+        self.documents.write(&file, serde_json::to_vec_pretty(&sidecar)?).await?;
+        Ok(file)
+    }
+
+    /// Deletes a sidecar; one that is gone already is no error.
+    ///
+    /// # Errors
+    ///
+    /// When it is still there: the next sweep resolves it.
+    ///
+    /// # Cancel safety
+    ///
+    /// The sidecar is there or not.
+    pub async fn disarm(&self, file: &str) -> Result<(), SidecarError> {
+        failpoint::cross(failpoint::RECOVERY_SIDECAR_DELETE)?;
+        Ok(self.documents.delete(file).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clients_sidecar_is_foreign_and_ours_carries_the_operation() {
+        let theirs = r#"{"schema_version":2,"operation_id":"A","started_at":"1","branch":"b",
+            "actor_id":null,"writer_kind":"Load","merge_source_commit_id":null,
+            "tables":[{"table_key":"node:P","table_path":"/g/nodes/1","expected_version":4,
+            "post_commit_pin":5,"table_branch":"b"}]}"#;
+        let found = FoundSidecar {
+            file: "A.json".to_owned(),
+            content: serde_json::from_str(theirs).map_err(|e| e.to_string()),
+        };
+        assert_eq!(found.our_operation(), None);
+        assert_eq!(found.tables()[0].to_string(), "node:P@b");
+        let mut ours = found.clone();
+        ours.content.as_mut().unwrap().keeper =
+            Some(Keeper { schema: 1, operation: "OP".to_owned() });
+        assert_eq!(ours.our_operation(), Some(OperationId::new("OP")));
+        let text = serde_json::to_string(&theirs_without_keeper(&found)).unwrap();
+        assert!(!text.contains("keeper"), "{text}");
+    }
+
+    fn theirs_without_keeper(found: &FoundSidecar) -> Sidecar {
+        found.content.clone().unwrap()
+    }
+}

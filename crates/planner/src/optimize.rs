@@ -1,0 +1,171 @@
+//! Bin-packing: which fragments of a table become one, and whether the table may be touched
+//! at all.
+//!
+//! # Overview
+//!
+//! [`plan_table`] first asks where the table's authority says it is, then walks the
+//! fragments in manifest order and closes a group whenever the next one does not fit. Each
+//! group becomes exactly one fragment, or none when all its rows are deleted.
+//!
+//! # Invariants
+//!
+//! * No fragment is in two groups; a group has one index coverage and, fragments without
+//!   live rows left out, no gaps.
+//! * A group stays within both targets, unless it is a single fragment that is purged.
+//! * A plan that was carried out leaves nothing to plan.
+//!
+//! Not here: sorting and curves, indexes, and anything that reads a table.
+
+mod inventory;
+mod pack;
+mod plan;
+mod policy;
+mod windows;
+
+#[cfg(test)]
+mod laws;
+#[cfg(test)]
+mod tests;
+
+use lancekeeper_model::{SkipReason, TableFacts, Version};
+
+pub use inventory::{Authority, SidecarClaim, TableInventory};
+pub use pack::{BATCH_BYTES, BATCH_ROWS_MAX, PAGE_BYTES_WORTH_KEEPING, replan_groups};
+pub use plan::{Group, GroupReason, RewriteMode, RewritePlan, TablePlan};
+pub use policy::{LayoutPolicy, PolicyError};
+pub use windows::{WINDOW_TABLES_MAX, windows};
+
+use plan::size;
+
+/// Decides what to do with one table.
+///
+/// Versions between pin and HEAD that are all ours do not stand in the way: the plan is made
+/// at HEAD, and its reason says that they have to be published first.
+#[must_use]
+pub fn plan_table(inventory: &TableInventory, policy: &LayoutPolicy) -> TablePlan {
+    let adopted = match standing(inventory) {
+        Standing::Level => String::new(),
+        Standing::Ours { pin, head } => {
+            format!("{} first; ", publish_versions(pin.next(), head))
+        }
+        Standing::Refused(plan) => return plan,
+    };
+    let facts = &inventory.facts;
+    if let Some(fragment) = facts.fragments.iter().find(|f| f.deleted_rows > f.physical_rows) {
+        return TablePlan::Broken {
+            why: format!(
+                "fragment {} has {} rows and {} deleted ones",
+                fragment.id, fragment.physical_rows, fragment.deleted_rows
+            ),
+        };
+    }
+    let groups = replan_groups(facts, policy);
+    if groups.is_empty() {
+        return TablePlan::Nothing { reason: adopted + &why_nothing(facts, policy) };
+    }
+    let reason = adopted + &why_rewrite(&groups);
+    TablePlan::Rewrite(RewritePlan {
+        table: facts.table.clone(),
+        version: facts.version,
+        groups,
+        reason,
+    })
+}
+
+/// Where HEAD is, seen from the pin.
+enum Standing {
+    /// At the pin; or the table has none.
+    Level,
+    /// Ahead of it by versions of ours only.
+    Ours { pin: Version, head: Version },
+    /// The table must not be touched.
+    Refused(TablePlan),
+}
+
+fn standing(inventory: &TableInventory) -> Standing {
+    let (pin, head) = match inventory.authority {
+        Authority::Pinned { pin, head } => (pin, head),
+        Authority::Head { head } => (head, head),
+    };
+    // Before drift is judged: an unfinished operation explains any distance.
+    if let Some(claim) = &inventory.sidecar {
+        return Standing::Refused(TablePlan::Skip {
+            reason: SkipReason::RecoveryPending,
+            manifest_version: pin,
+            head,
+            why: format!("an unfinished {} names it: {}", claim.writer_kind, claim.file),
+        });
+    }
+    if head < pin {
+        return Standing::Refused(TablePlan::Broken {
+            why: format!("its HEAD {head} is behind its pin {pin}"),
+        });
+    }
+    if head == pin {
+        return Standing::Level;
+    }
+    if inventory.ahead_is_ours {
+        return Standing::Ours { pin, head };
+    }
+    Standing::Refused(TablePlan::Skip {
+        reason: SkipReason::DriftNeedsRepair,
+        manifest_version: pin,
+        head,
+        why: format!("its HEAD {head} is ahead of its pin {pin}, and nothing explains it"),
+    })
+}
+
+fn publish_versions(first: Version, last: Version) -> String {
+    if first == last {
+        format!("publish our version {first}")
+    } else {
+        format!("publish our versions {first} to {last}")
+    }
+}
+
+fn why_nothing(facts: &TableFacts, policy: &LayoutPolicy) -> String {
+    if facts.fragments.is_empty() {
+        return "the table is empty".to_owned();
+    }
+    let deletions = if policy.deletion_threshold == 0.0 {
+        "none has deleted rows".to_owned()
+    } else {
+        let percent = policy.deletion_threshold * 100.0;
+        format!("none has more than {percent:.1} % of its rows deleted")
+    };
+    let count = facts.fragments.len();
+    if count == 1 {
+        return format!("one fragment, and {deletions}");
+    }
+    let full = facts.fragments.iter().filter(|f| policy.is_full(f)).count();
+    format!(
+        "{count} fragments, {full} of them full: no two neighbours fit into {} rows and {}, and {deletions}",
+        policy.target_rows,
+        size(policy.target_bytes)
+    )
+}
+
+fn why_rewrite(groups: &[Group]) -> String {
+    let merges = groups.iter().filter(|group| group.why == GroupReason::Merge);
+    let into = merges.clone().count();
+    let merged: usize = merges.map(|group| group.fragments.len()).sum();
+    let purged = groups.iter().filter(|group| group.why == GroupReason::PurgeDeletions);
+    let alone = purged.clone().filter(|group| group.rows > 0).count();
+    let dropped: usize = purged.filter(|group| group.rows == 0).map(|g| g.fragments.len()).sum();
+
+    let mut parts = Vec::new();
+    if into > 0 {
+        parts.push(format!("merge {merged} fragments into {into}"));
+    }
+    if alone > 0 {
+        parts.push(format!("purge deleted rows of {alone} {}", noun(alone)));
+    }
+    if dropped > 0 {
+        parts.push(format!("drop {dropped} {} without live rows", noun(dropped)));
+    }
+    parts.join(", ")
+}
+
+fn noun(count: usize) -> &'static str {
+    if count == 1 { "fragment" } else { "fragments" }
+}

@@ -1,0 +1,253 @@
+//! What holds of every plan, for tables made up at random.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use lancekeeper_model::{FragmentFacts, TableFacts};
+use proptest::prelude::*;
+
+use super::tests::{inventory, planned};
+use super::*;
+
+/// Small numbers, so that targets are reached, passed and met exactly all the time.
+fn fragments() -> impl Strategy<Value = Vec<FragmentFacts>> {
+    let deleted_percent = prop_oneof![4 => Just(0_u64), 2 => 0..=100_u64, 1 => Just(100)];
+    let fragment = (0..=60_u64, deleted_percent, 0..=12_u64, 1..=2_u64, 0..=1_u32);
+    let fragments = proptest::collection::vec(fragment, 0..40);
+    fragments.prop_map(|rolls| {
+        rolls
+            .into_iter()
+            .enumerate()
+            .map(|(id, (physical_rows, percent, width, files, coverage))| FragmentFacts {
+                // Ids need be neither dense nor in order.
+                id: (id as u64 * 7) % 101,
+                physical_rows,
+                deleted_rows: physical_rows * percent / 100,
+                bytes: physical_rows * width,
+                files,
+                coverage,
+            })
+            .collect()
+    })
+}
+
+fn policy() -> impl Strategy<Value = LayoutPolicy> {
+    let threshold = prop_oneof![Just(0.0), Just(0.1), Just(1.0), 0.0..=1.0];
+    (1..=200_u64, 1..=1000_u64, threshold).prop_map(
+        |(target_rows, target_bytes, deletion_threshold)| LayoutPolicy {
+            target_rows,
+            target_bytes,
+            deletion_threshold,
+        },
+    )
+}
+
+/// The groups of a plan; none if there is nothing to do.
+fn groups(facts: &TableFacts, policy: &LayoutPolicy) -> Vec<Group> {
+    let mut table = inventory(Vec::new());
+    table.facts = facts.clone();
+    match planned(&table, policy) {
+        TablePlan::Rewrite(plan) => plan.groups,
+        TablePlan::Nothing { .. } => Vec::new(),
+        other => panic!("{other}"),
+    }
+}
+
+/// The table after its groups were rewritten, and sizes came out as expected.
+fn applied(facts: &TableFacts, groups: &[Group]) -> TableFacts {
+    let mut left: BTreeMap<u64, Option<FragmentFacts>> = BTreeMap::new();
+    for group in groups {
+        let inputs: Vec<_> =
+            facts.fragments.iter().filter(|f| group.fragments.contains(&f.id)).collect();
+        let output = FragmentFacts {
+            id: 1000 + left.len() as u64,
+            physical_rows: group.rows,
+            deleted_rows: 0,
+            bytes: inputs.iter().map(|f| f.live_bytes()).sum(),
+            files: 1,
+            coverage: inputs[0].coverage,
+        };
+        left.extend(inputs.iter().map(|f| (f.id, None)));
+        left.insert(inputs[0].id, (group.rows > 0).then_some(output));
+    }
+    let fragments = facts.fragments.iter().filter_map(|fragment| match left.get(&fragment.id) {
+        Some(replaced) => replaced.clone(),
+        None => Some(fragment.clone()),
+    });
+    TableFacts { fragments: fragments.collect(), ..facts.clone() }
+}
+
+fn rows(facts: &TableFacts) -> u64 {
+    facts.fragments.iter().map(FragmentFacts::live_rows).sum()
+}
+
+fn find(facts: &TableFacts, id: u64) -> &FragmentFacts {
+    facts.fragments.iter().find(|fragment| fragment.id == id).expect("groups name real fragments")
+}
+
+proptest! {
+    #[test]
+    fn no_fragment_is_in_two_groups(fragments in fragments(), policy in policy()) {
+        let facts = inventory(fragments).facts;
+        let mut ids: Vec<u64> =
+            groups(&facts, &policy).into_iter().flat_map(|group| group.fragments).collect();
+        let before = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        prop_assert_eq!(ids.len(), before);
+    }
+
+    #[test]
+    fn groups_are_runs_of_live_neighbours_of_one_coverage(
+        fragments in fragments(),
+        policy in policy(),
+    ) {
+        let facts = inventory(fragments).facts;
+        let living: Vec<u64> =
+            facts.fragments.iter().filter(|f| f.live_rows() > 0).map(|f| f.id).collect();
+        let mut last = 0;
+        for group in groups(&facts, &policy) {
+            let coverage = find(&facts, group.fragments[0]).coverage;
+            prop_assert!(group.fragments.iter().all(|id| find(&facts, *id).coverage == coverage));
+            if group.rows > 0 {
+                let run: Vec<u64> =
+                    living.iter().skip_while(|id| **id != group.fragments[0]).copied().collect();
+                prop_assert!(run.starts_with(&group.fragments));
+                let place = living.len() - run.len();
+                prop_assert!(place >= last, "groups follow the manifest");
+                last = place + group.fragments.len();
+            }
+        }
+    }
+
+    #[test]
+    fn no_group_passes_a_target_unless_it_purges_one_fragment(
+        fragments in fragments(),
+        policy in policy(),
+    ) {
+        let facts = inventory(fragments).facts;
+        for group in groups(&facts, &policy) {
+            let bytes: u64 =
+                group.fragments.iter().map(|id| find(&facts, *id).live_bytes()).sum();
+            let fits = group.rows <= policy.target_rows && bytes <= policy.target_bytes;
+            prop_assert!(fits || group.fragments.len() == 1, "{}", group);
+        }
+    }
+
+    #[test]
+    fn a_plan_that_was_carried_out_leaves_nothing_to_do(
+        fragments in fragments(),
+        policy in policy(),
+    ) {
+        let facts = inventory(fragments).facts;
+        let after = applied(&facts, &groups(&facts, &policy));
+        prop_assert_eq!(groups(&after, &policy), []);
+    }
+
+    #[test]
+    fn rows_are_conserved(fragments in fragments(), policy in policy()) {
+        let facts = inventory(fragments).facts;
+        let after = applied(&facts, &groups(&facts, &policy));
+        prop_assert_eq!(rows(&after), rows(&facts));
+        prop_assert!(after.fragments.len() <= facts.fragments.len());
+    }
+
+    #[test]
+    fn full_fragments_with_few_deletions_are_never_touched(
+        fragments in fragments(),
+        policy in policy(),
+    ) {
+        let facts = inventory(fragments).facts;
+        for group in groups(&facts, &policy) {
+            for id in group.fragments {
+                let fragment = find(&facts, id);
+                let full = fragment.live_rows() >= policy.target_rows
+                    || fragment.live_bytes() >= policy.target_bytes;
+                let share = fragment.deleted_rows as f64 / fragment.physical_rows as f64;
+                let few = fragment.live_rows() > 0 && share <= policy.deletion_threshold;
+                prop_assert!(!(full && few), "fragment {} was touched", id);
+            }
+        }
+    }
+
+    #[test]
+    fn every_group_is_worth_its_rewrite(fragments in fragments(), policy in policy()) {
+        let facts = inventory(fragments).facts;
+        for group in groups(&facts, &policy) {
+            let one = group.fragments.len() == 1;
+            prop_assert!(!one || find(&facts, group.fragments[0]).deleted_rows > 0
+                || group.rows == 0);
+            prop_assert_eq!(group.why == GroupReason::Merge, !one && group.rows > 0);
+        }
+    }
+
+    #[test]
+    fn nothing_above_the_threshold_is_left_behind(fragments in fragments(), policy in policy()) {
+        let facts = inventory(fragments).facts;
+        let after = applied(&facts, &groups(&facts, &policy));
+        for fragment in &after.fragments {
+            let share = fragment.deleted_rows as f64 / fragment.physical_rows as f64;
+            prop_assert!(fragment.live_rows() > 0 && share <= policy.deletion_threshold);
+        }
+    }
+
+    #[test]
+    fn one_clean_fragment_is_never_touched(
+        physical_rows in 1..=u64::MAX,
+        bytes in 0..=u64::MAX,
+        policy in policy(),
+    ) {
+        let fragment =
+            FragmentFacts { id: 0, physical_rows, deleted_rows: 0, bytes, files: 1, coverage: 0 };
+        prop_assert_eq!(groups(&inventory(vec![fragment]).facts, &policy), []);
+    }
+
+    #[test]
+    fn the_same_groups_are_planned_again(fragments in fragments(), policy in policy()) {
+        let facts = inventory(fragments).facts;
+        prop_assert_eq!(replan_groups(&facts, &policy), groups(&facts, &policy));
+    }
+
+    #[test]
+    fn windows_lose_no_table_and_stay_within_their_size(
+        keys in proptest::collection::vec("[a-d]{1,2}", 0..40),
+        tables_max in 1..20_usize,
+    ) {
+        use lancekeeper_model::{TableKey, TableRef};
+        let tables: Vec<_> =
+            keys.into_iter().map(|key| TableRef::on_main(TableKey::new(key))).collect();
+        let cut = windows(tables.clone(), tables_max);
+        prop_assert!(cut.iter().all(|window| (1..=tables_max).contains(&window.len())));
+        let expected: std::collections::BTreeSet<_> = tables.into_iter().collect();
+        prop_assert_eq!(cut.concat(), expected.into_iter().collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn planning_takes_time_in_proportion_to_the_fragments() {
+    let policy =
+        LayoutPolicy { target_rows: 1 << 20, target_bytes: 512 << 20, deletion_threshold: 0.1 };
+    let best = |count: u64| -> Duration {
+        let fragments = (0..count)
+            .map(|id| FragmentFacts {
+                id,
+                physical_rows: 1000 + id % 500,
+                deleted_rows: if id % 50 == 0 { 300 } else { 0 },
+                bytes: 400_000 + id % 9000,
+                files: 1,
+                coverage: u32::from(id % 1000 == 0),
+            })
+            .collect();
+        let table = inventory(fragments);
+        (0..3)
+            .map(|_| {
+                let start = Instant::now();
+                assert!(matches!(plan_table(&table, &policy), TablePlan::Rewrite(_)));
+                start.elapsed()
+            })
+            .min()
+            .expect("three runs")
+    };
+    let (some, many) = (best(100_000), best(1_000_000));
+    assert!(many < some * 25, "100,000 fragments in {some:?}, 1,000,000 in {many:?}");
+}

@@ -1,0 +1,134 @@
+//! When a fragment is full and when its deletions count: options that were checked.
+
+use lancekeeper_model::{ErrorKind, FragmentFacts, OptimizeOptions};
+
+/// The settings of a plan, all within their bounds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LayoutPolicy {
+    /// A fragment is full at this many live rows; at least 1.
+    pub target_rows: u64,
+    /// A fragment is full at this many live bytes; at least 1.
+    pub target_bytes: u64,
+    /// A fragment with more than this share of its rows deleted is purged; 0 to 1.
+    pub deletion_threshold: f64,
+}
+
+/// An option that makes no sense.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PolicyError {
+    /// No fragment could hold a row.
+    #[error("target_rows must be at least 1")]
+    TargetRows,
+    /// No fragment could hold a byte.
+    #[error("target_bytes must be at least 1")]
+    TargetBytes,
+    /// Not a share.
+    #[error("deletion_threshold must be between 0 and 1, not {0}")]
+    DeletionThreshold(f64),
+}
+
+impl PolicyError {
+    /// What a caller can do about it: ask for something else.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Invalid
+    }
+
+    /// The field of [`OptimizeOptions`] it is about.
+    #[must_use]
+    pub fn option(&self) -> &'static str {
+        match self {
+            Self::TargetRows => "target_rows",
+            Self::TargetBytes => "target_bytes",
+            Self::DeletionThreshold(_) => "deletion_threshold",
+        }
+    }
+}
+
+impl LayoutPolicy {
+    /// Checks the options.
+    ///
+    /// # Errors
+    ///
+    /// When a target is 0, or the threshold is no number from 0 to 1.
+    pub fn from_options(options: &OptimizeOptions) -> Result<Self, PolicyError> {
+        if options.target_rows == 0 {
+            return Err(PolicyError::TargetRows);
+        }
+        if options.target_bytes == 0 {
+            return Err(PolicyError::TargetBytes);
+        }
+        // A range contains neither NaN nor an infinity.
+        if !(0.0..=1.0).contains(&options.deletion_threshold) {
+            return Err(PolicyError::DeletionThreshold(options.deletion_threshold));
+        }
+        Ok(Self {
+            target_rows: options.target_rows,
+            target_bytes: options.target_bytes,
+            deletion_threshold: options.deletion_threshold,
+        })
+    }
+
+    /// Whether a fragment reaches a target. Either is enough: with wide rows the bytes do,
+    /// long before the rows, and such a fragment must not be merged for ever.
+    pub(super) fn is_full(&self, fragment: &FragmentFacts) -> bool {
+        fragment.live_rows() >= self.target_rows || fragment.live_bytes() >= self.target_bytes
+    }
+
+    /// Whether a fragment hides enough rows to be rewritten even alone.
+    pub(super) fn needs_purge(&self, fragment: &FragmentFacts) -> bool {
+        let share = fragment.deleted_rows as f64 / fragment.physical_rows as f64;
+        // Strict: at a threshold of 0 a fragment without deletions stays, and at 1 so does
+        // everything that has a live row.
+        share > self.deletion_threshold
+    }
+
+    /// Whether one fragment may hold this much.
+    pub(super) fn fits(&self, rows: u64, bytes: u64) -> bool {
+        rows <= self.target_rows && bytes <= self.target_bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_out_of_bounds_are_invalid() {
+        let refused = |change: fn(&mut OptimizeOptions)| {
+            let mut options = OptimizeOptions::default();
+            change(&mut options);
+            let error = LayoutPolicy::from_options(&options).expect_err("out of bounds");
+            assert_eq!(error.kind(), ErrorKind::Invalid);
+            assert!(error.to_string().starts_with(error.option()));
+            error.to_string()
+        };
+        insta::assert_snapshot!(refused(|o| o.target_rows = 0), @"target_rows must be at least 1");
+        insta::assert_snapshot!(
+            refused(|o| o.target_bytes = 0),
+            @"target_bytes must be at least 1"
+        );
+        insta::assert_snapshot!(
+            refused(|o| o.deletion_threshold = -0.1),
+            @"deletion_threshold must be between 0 and 1, not -0.1"
+        );
+        insta::assert_snapshot!(
+            refused(|o| o.deletion_threshold = 1.1),
+            @"deletion_threshold must be between 0 and 1, not 1.1"
+        );
+        insta::assert_snapshot!(
+            refused(|o| o.deletion_threshold = f64::NAN),
+            @"deletion_threshold must be between 0 and 1, not NaN"
+        );
+        insta::assert_snapshot!(
+            refused(|o| o.deletion_threshold = f64::INFINITY),
+            @"deletion_threshold must be between 0 and 1, not inf"
+        );
+        for threshold in [0.0, 1.0] {
+            let options =
+                OptimizeOptions { deletion_threshold: threshold, ..OptimizeOptions::default() };
+            assert!(LayoutPolicy::from_options(&options).is_ok());
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! The lock of a root against other processes: an exclusive OS lock on one file.
+//!
+//! One attempt, no waiting, no async. The OS drops the lock when the process ends, however it
+//! ends. It is advisory: it keeps keepers apart, not foreign writers, who do not know it.
+//! Not here: the queue in front of it (`exclusive`), and leases on object stores.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use lancekeeper_model::ErrorKind;
+use thiserror::Error;
+
+pub use holder::LockHolder;
+use holder::{Description, FIRST_LINE};
+
+mod holder;
+#[cfg(test)]
+pub(crate) mod tests;
+
+/// The directory of a root where the keeper keeps its own files.
+pub const LOCK_DIRECTORY: &str = "__maintenance";
+
+/// The file in [`LOCK_DIRECTORY`] that is locked.
+pub const LOCK_FILE: &str = "lock";
+
+/// How much of a lock file is read. A description is five short lines; the rest of anything
+/// longer is not ours.
+const DESCRIPTION_BYTES_MAX: u64 = 4096;
+
+/// Why a root is not locked.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum LockError {
+    /// Somebody else has the lock.
+    #[error("{} is locked by another keeper ({})", path.display(), holder.as_deref().unwrap_or("it left no description"))]
+    Held {
+        /// The lock file.
+        path: PathBuf,
+        /// What the holder says about itself, in one line.
+        holder: Option<String>,
+    },
+    /// The path does not lead to the file that was locked: somebody deleted, moved or linked
+    /// it. Others would lock another file, so this lock keeps nobody out.
+    #[error("{} is not the file that was locked: it was replaced, removed, or is a link", path.display())]
+    Replaced {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// The lock file is of a keeper newer than this one, whose rules are not known here.
+    #[error("{} was written by a newer keeper (schema {found}, known here: up to {})", path.display(), holder::SCHEMA)]
+    NewerSchema {
+        /// The lock file.
+        path: PathBuf,
+        /// The schema it states.
+        found: String,
+    },
+    /// The file system failed.
+    #[error("failed to lock {}{}", path.display(), permission_hint(source))]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// Too many verbs of this process wait for the root.
+    #[error(transparent)]
+    Queue(#[from] crate::lane::QueueError),
+}
+
+impl LockError {
+    /// What the caller can do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Held { .. } | Self::Replaced { .. } => ErrorKind::Busy,
+            Self::NewerSchema { .. } => ErrorKind::Refused,
+            Self::Io { .. } => ErrorKind::Unavailable,
+            Self::Queue(error) => error.kind(),
+        }
+    }
+}
+
+/// The exclusive OS lock on a root's lock file, released on drop or with the process.
+///
+/// Two of them conflict within one process, too. LOCK ORDER: before any table key.
+#[derive(Debug)]
+#[must_use = "the root is unlocked as soon as this is dropped"]
+pub struct RootLock {
+    file: File,
+    path: PathBuf,
+}
+
+impl RootLock {
+    /// Makes one attempt at the lock of the root in `directory`, which must exist; the
+    /// directory and the file of the lock are made if missing. With the lock taken, `holder`
+    /// is written into the file, so that who comes too late can say who was first.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::Held`] with the holder's own description, if it can be read; otherwise
+    /// see there.
+    pub fn try_acquire(directory: &Path, holder: &LockHolder) -> Result<Self, LockError> {
+        let ours = directory.join(LOCK_DIRECTORY);
+        // Not its parents: a root that does not exist must not come into being by locking it.
+        match fs::create_dir(&ours) {
+            Err(source) if !ours.is_dir() => return Err(LockError::Io { path: ours, source }),
+            Ok(()) | Err(_) => {}
+        }
+        let path = ours.join(LOCK_FILE);
+        let io = |source| LockError::Io { path: path.clone(), source };
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(io)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                // The description is a courtesy: the lock is held whether it can be read or
+                // not.
+                return match read_description(&file).unwrap_or_default() {
+                    Description::Newer(found) => Err(LockError::NewerSchema { path, found }),
+                    Description::Holder(text) => Err(LockError::Held { path, holder: Some(text) }),
+                    Description::None => Err(LockError::Held { path, holder: None }),
+                };
+            }
+            Err(TryLockError::Error(source)) => return Err(io(source)),
+        }
+        if let Description::Newer(found) = read_description(&file).map_err(io)? {
+            return Err(LockError::NewerSchema { path, found });
+        }
+        // Before anything is written: a link must not lead us into a file of somebody else's.
+        if !leads_to(&path, &file).map_err(io)? {
+            return Err(LockError::Replaced { path });
+        }
+        let lock = Self { file, path };
+        lock.describe(holder)
+            .map_err(|source| LockError::Io { path: lock.path.clone(), source })?;
+        Ok(lock)
+    }
+
+    /// Finds out whether this lock still keeps others out: the path must lead to the file
+    /// that is locked. To be asked again before what cannot be undone.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::Replaced`] when it does not, [`LockError::Io`] when that cannot be found
+    /// out.
+    pub fn check(&self) -> Result<(), LockError> {
+        match leads_to(&self.path, &self.file) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(LockError::Replaced { path: self.path.clone() }),
+            Err(source) => Err(LockError::Io { path: self.path.clone(), source }),
+        }
+    }
+
+    /// The lock file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Truncates first: a reader finds no description, a whole one, or the beginning of one,
+    /// and never that of the holder before.
+    fn describe(&self, holder: &LockHolder) -> io::Result<()> {
+        self.file.set_len(0)?;
+        io::Seek::rewind(&mut &self.file)?;
+        match (&self.file).write_all(holder.render().as_bytes()) {
+            // The verb that frees space must be able to run when there is none.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+                ) =>
+            {
+                Ok(())
+            }
+            written => written,
+        }
+    }
+}
+
+impl Drop for RootLock {
+    fn drop(&mut self) {
+        // So that the file does not name a holder while there is none. Of no consequence if it
+        // fails: nobody reads it without having found it locked.
+        let _ = self.file.set_len(FIRST_LINE.len() as u64);
+        // Not left to closing the file: a child that this process is just starting has a copy
+        // of the handle, and the lock would stay until it has closed that.
+        let _ = self.file.unlock();
+    }
+}
+
+fn read_description(file: &File) -> io::Result<Description> {
+    let mut bytes = Vec::new();
+    io::Seek::rewind(&mut &*file)?;
+    file.take(DESCRIPTION_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(Description::parse(&String::from_utf8_lossy(&bytes)))
+}
+
+/// Whether `path` is the very file that is open, and not a link to it.
+fn leads_to(path: &Path, file: &File) -> io::Result<bool> {
+    let named = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    Ok(named.is_file() && is_same_file(&named, &file.metadata()?))
+}
+
+#[cfg(unix)]
+fn is_same_file(a: &fs::Metadata, b: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (a.dev(), a.ino()) == (b.dev(), b.ino())
+}
+
+/// Where files have no number that the standard library can read, an open file cannot be
+/// replaced either.
+#[cfg(not(unix))]
+fn is_same_file(_: &fs::Metadata, _: &fs::Metadata) -> bool {
+    true
+}
+
+/// Named in the message, unlike other causes: it is the one that people meet, and can mend.
+fn permission_hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => ": permission denied",
+        io::ErrorKind::ReadOnlyFilesystem => ": the file system is read-only",
+        _ => "",
+    }
+}

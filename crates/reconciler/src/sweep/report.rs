@@ -1,0 +1,83 @@
+//! What a sweep did, and how it can fail.
+
+use lancekeeper_manifest::{GraphError, LineageError, PublishError, SidecarError};
+use lancekeeper_model::{ErrorKind, TableRef};
+use lancekeeper_store::failpoint::Injected;
+use lancekeeper_store::{LanceFailure, OpenError};
+use thiserror::Error;
+
+/// One sidecar that was resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Swept {
+    /// The file, relative to the root.
+    pub file: String,
+    /// What was done.
+    pub decision: String,
+    /// Why.
+    pub why: String,
+}
+
+/// What a sweep did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SweepReport {
+    /// The sidecars that were resolved.
+    pub swept: Vec<Swept>,
+}
+
+/// A sweep could not be finished.
+#[derive(Debug, Error)]
+pub enum SweepError {
+    /// A sidecar cannot be understood: nothing may be written to this graph.
+    #[error("{file} stops every write to this graph: {why}")]
+    Stopped {
+        /// The file, relative to the root.
+        file: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A table left the branch while it was being recovered.
+    #[error("{table} left its branch during recovery")]
+    Vanished {
+        /// The table.
+        table: TableRef,
+    },
+    /// The graph could not be read.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// A table could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A table could not be read.
+    #[error(transparent)]
+    Lance(#[from] LanceFailure),
+    /// A publish was not made.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// A v3 commit row could not be added.
+    #[error(transparent)]
+    Lineage(#[from] LineageError),
+    /// A sidecar could not be deleted.
+    #[error(transparent)]
+    Sidecar(#[from] SidecarError),
+    /// A failpoint.
+    #[error(transparent)]
+    Injected(#[from] Injected),
+}
+
+impl SweepError {
+    /// What a caller can do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Stopped { .. } => ErrorKind::RecoveryNeeded,
+            Self::Vanished { .. } => ErrorKind::Conflict,
+            Self::Graph(error) => error.kind(),
+            Self::Open(error) => error.kind(),
+            Self::Lance(error) => error.kind(),
+            Self::Publish(error) => error.kind(),
+            Self::Lineage(error) => error.kind(),
+            Self::Sidecar(error) => error.kind(),
+            Self::Injected(_) => ErrorKind::Internal,
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Admission by bytes: a rewrite starts only when its estimated memory fits under the ceiling
+//! together with those already running.
+//!
+//! The estimate is fixed per group and not measured; measuring comes with the memory limit.
+
+use std::sync::Arc;
+
+use lancekeeper_planner::optimize::{Group, RewriteMode};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Bytes that all running rewrites may use together.
+const CEILING: u64 = 1 << 30;
+/// The unit permits are counted in, because they are counted in 32 bits.
+const UNIT: u64 = 1 << 20;
+/// What a re-encoding rewrite takes besides its batches: column buffers and decoders.
+const REENCODE_BYTES: u64 = 128 << 20;
+/// What a page copy takes: its read buffer, several times.
+const COPY_BYTES: u64 = 64 << 20;
+/// Batches in flight between reader and writer.
+const BATCHES_IN_FLIGHT: u64 = 4;
+
+/// Hands out memory.
+#[derive(Debug, Clone)]
+pub struct Admission {
+    units: Arc<Semaphore>,
+}
+
+/// Memory that was handed out; given back when dropped.
+#[derive(Debug)]
+pub struct Admitted {
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        Self { units: Arc::new(Semaphore::new(to_units(CEILING) as usize)) }
+    }
+}
+
+impl Admission {
+    /// Waits until a group's rewrite fits. A group that alone exceeds the ceiling runs alone.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is taken when dropped.
+    pub async fn admit(&self, group: &Group) -> Admitted {
+        let units = to_units(estimate(group).min(CEILING));
+        // The semaphore is never closed, so this only fails if that changes.
+        let permit = Arc::clone(&self.units).acquire_many_owned(units).await.ok();
+        Admitted { _permit: permit }
+    }
+}
+
+fn to_units(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
+}
+
+/// The bytes a group's rewrite is expected to hold at once.
+fn estimate(group: &Group) -> u64 {
+    match group.mode {
+        RewriteMode::CopyPages => COPY_BYTES,
+        RewriteMode::Reencode => {
+            let row = group.bytes.checked_div(group.rows).unwrap_or(group.bytes).max(1);
+            REENCODE_BYTES + BATCHES_IN_FLIGHT * row * u64::from(group.batch_rows)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lancekeeper_planner::optimize::GroupReason;
+
+    use super::*;
+
+    fn group(rows: u64, bytes: u64, batch_rows: u32) -> Group {
+        Group {
+            fragments: vec![0, 1],
+            rows,
+            bytes,
+            mode: RewriteMode::Reencode,
+            why: GroupReason::Merge,
+            batch_rows,
+        }
+    }
+
+    #[tokio::test]
+    async fn rewrites_wait_when_the_ceiling_is_reached() {
+        let admission = Admission::default();
+        let wide = group(10, 2 << 30, 8);
+        let all = admission.admit(&wide).await;
+        let second = admission.admit(&wide);
+        tokio::pin!(second);
+        assert!(futures::poll!(&mut second).is_pending(), "two must not run together");
+        drop(all);
+        second.await;
+    }
+
+    #[test]
+    fn narrow_rows_cost_the_fixed_part() {
+        assert!(estimate(&group(1_000_000, 8_000_000, 8192)) < REENCODE_BYTES + (1 << 20));
+    }
+}

@@ -1,0 +1,310 @@
+//! The journal: which staged files are whose, in `__maintenance/journal/`.
+//!
+//! A run that fails, or drops a group, deletes its own files at once by it. After a kill the
+//! next run finds the entries and deletes what no version refers to. An entry is written when
+//! a rewrite returns: what a killed rewrite had not yet named waits for the age floor of
+//! `cleanup`.
+//!
+//! # Invariants
+//!
+//! * A file is deleted only if an entry of ours names it, and no version from the one it was
+//!   staged at up to HEAD refers to it.
+
+use std::collections::HashSet;
+
+use futures::TryStreamExt;
+use lance::Dataset;
+use lance_table::format::Fragment;
+use lancekeeper_model::{Branch, ErrorKind, OperationId, TableKey, TableRef, Version};
+use lancekeeper_store::document::{DocumentError, Documents};
+use lancekeeper_store::{LanceFailure, OpenError, Root, Tables};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Where the journal lies, relative to the root.
+const JOURNAL_DIR: &str = "__maintenance/journal";
+/// The version of the format we write, and the newest we read.
+const SCHEMA: u32 = 1;
+
+/// A file that was staged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StagedFile {
+    /// Relative to the table's branch directory: `data/….lance`, or `_indices/UUID` for a
+    /// whole index segment.
+    pub path: String,
+    /// Its size in bytes, where the rewrite reported it.
+    pub bytes: Option<u64>,
+}
+
+/// One entry: the files of one staged group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalEntry {
+    schema: u32,
+    operation: String,
+    table_key: String,
+    /// Relative to the root.
+    location: String,
+    branch: Option<String>,
+    /// The version the group was staged at.
+    staged_at: u64,
+    files: Vec<StagedFile>,
+}
+
+/// The journal could not be read or written.
+#[derive(Debug, Error)]
+pub enum JournalError {
+    /// The store failed.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    /// An entry could not be encoded.
+    #[error("failed to encode a journal entry: {0}")]
+    Encode(#[from] serde_json::Error),
+    /// An entry is not readable.
+    #[error("journal entry {JOURNAL_DIR}/{file} is not readable: {why}")]
+    Unreadable {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// An entry is of a version we do not know.
+    #[error(
+        "journal entry {JOURNAL_DIR}/{file} has schema {found}; this version of lancekeeper knows {SCHEMA}"
+    )]
+    Newer {
+        /// The file.
+        file: String,
+        /// Its version.
+        found: u32,
+    },
+    /// A table could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A staged file could not be deleted.
+    #[error(transparent)]
+    Lance(#[from] LanceFailure),
+}
+
+impl JournalError {
+    /// What a caller can do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Document(error) => error.kind(),
+            Self::Encode(_) => ErrorKind::Internal,
+            Self::Unreadable { .. } => ErrorKind::Corrupt,
+            Self::Newer { .. } => ErrorKind::Refused,
+            Self::Open(error) => error.kind(),
+            Self::Lance(error) => error.kind(),
+        }
+    }
+}
+
+/// The journal of one root.
+#[derive(Debug, Clone)]
+pub struct Journal {
+    documents: Documents,
+}
+
+impl Journal {
+    /// The journal of a root. Nothing is created.
+    ///
+    /// # Errors
+    ///
+    /// When the root's address cannot be reached.
+    pub async fn of(root: &Root) -> Result<Self, JournalError> {
+        Ok(Self { documents: Documents::at(&root.address_of(JOURNAL_DIR)).await? })
+    }
+
+    /// Notes the files of one staged group; returns the entry's name.
+    ///
+    /// # Errors
+    ///
+    /// When the entry is not durably there.
+    ///
+    /// # Cancel safety
+    ///
+    /// The entry is there or not.
+    pub async fn note(
+        &self,
+        operation: &OperationId,
+        table: &TableRef,
+        location: &str,
+        staged_at: Version,
+        number: u64,
+        files: Vec<StagedFile>,
+    ) -> Result<String, JournalError> {
+        let entry = JournalEntry {
+            schema: SCHEMA,
+            operation: operation.to_string(),
+            table_key: table.key.as_str().to_owned(),
+            location: location.to_owned(),
+            branch: table.branch.name().map(ToOwned::to_owned),
+            staged_at: staged_at.0,
+            files,
+        };
+        let name = format!("{operation}-{number:06}.json");
+        self.documents.write(&name, serde_json::to_vec(&entry)?).await?;
+        Ok(name)
+    }
+
+    /// Removes entries whose files are committed or deleted.
+    ///
+    /// # Errors
+    ///
+    /// When one is still there; the next run looks at it again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Each entry is there or not.
+    pub async fn forget(&self, names: &[String]) -> Result<(), JournalError> {
+        for name in names {
+            self.documents.delete(name).await?;
+        }
+        Ok(())
+    }
+
+    /// The names of all entries.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be listed.
+    pub async fn entries(&self) -> Result<Vec<String>, JournalError> {
+        Ok(self.documents.list(".json").await?)
+    }
+
+    /// Reads an entry; `None` when it is gone.
+    ///
+    /// # Errors
+    ///
+    /// When it is there and cannot be understood.
+    pub async fn read(&self, name: &str) -> Result<Option<JournalEntry>, JournalError> {
+        let Some(bytes) = self.documents.read(name).await? else { return Ok(None) };
+        let entry: JournalEntry = serde_json::from_slice(&bytes).map_err(|error| {
+            JournalError::Unreadable { file: name.to_owned(), why: error.to_string() }
+        })?;
+        if entry.schema > SCHEMA {
+            return Err(JournalError::Newer { file: name.to_owned(), found: entry.schema });
+        }
+        Ok(Some(entry))
+    }
+
+    /// Deletes the files of an entry that no version refers to, then the entry. Returns the
+    /// number of files deleted. The caller holds the root's lock.
+    ///
+    /// # Errors
+    ///
+    /// When the table's versions cannot be read (nothing is deleted then) or a file cannot be
+    /// deleted.
+    ///
+    /// # Cancel safety
+    ///
+    /// Some files are deleted, the entry is still there, the next run goes on.
+    pub async fn settle(
+        &self,
+        tables: &Tables,
+        root: &Root,
+        name: &str,
+    ) -> Result<u64, JournalError> {
+        let Some(entry) = self.read(name).await? else { return Ok(0) };
+        let table = TableRef {
+            key: TableKey::new(&entry.table_key),
+            branch: Branch::from(entry.branch.clone()),
+        };
+        let head = tables.open(&root.address_of(&entry.location), &table.branch).await?;
+        let referenced = referenced_since(&head, Version(entry.staged_at)).await?;
+        let mut deleted = 0;
+        for file in &entry.files {
+            if !referenced.contains(&file.path) {
+                deleted += delete_staged(&head, &file.path).await?;
+            }
+        }
+        self.documents.delete(name).await?;
+        Ok(deleted)
+    }
+}
+
+/// Deletes staged files right away, in the run that staged them and knows that it did not
+/// commit them. Returns the number of files deleted.
+///
+/// # Errors
+///
+/// When a file cannot be deleted; its journal entry must then stay.
+///
+/// # Cancel safety
+///
+/// Some files are deleted; the journal entry still names the rest.
+pub async fn discard(table: &Dataset, files: &[StagedFile]) -> Result<u64, LanceFailure> {
+    let mut deleted = 0;
+    for file in files {
+        deleted += delete_staged(table, &file.path).await?;
+    }
+    Ok(deleted)
+}
+
+/// The files that any version from `from` to HEAD refers to, relative to the table.
+async fn referenced_since(head: &Dataset, from: Version) -> Result<HashSet<String>, JournalError> {
+    let failed =
+        |source| LanceFailure::new(format!("failed to read versions of {}", head.uri()), source);
+    let mut paths = HashSet::new();
+    for version in head.version_refs().await.map_err(failed)? {
+        if version.version < from.0 {
+            continue;
+        }
+        let at = head.checkout_version(version.version).await.map_err(failed)?;
+        paths.extend(at.fragments().iter().flat_map(data_paths));
+        for index in lance::index::DatasetIndexExt::load_indices(&at).await.map_err(failed)?.iter()
+        {
+            paths.insert(format!("_indices/{}", index.uuid));
+        }
+    }
+    Ok(paths)
+}
+
+fn data_paths(fragment: &Fragment) -> Vec<String> {
+    fragment.files.iter().map(|file| format!("data/{}", file.path)).collect()
+}
+
+/// Deletes one staged file and what belongs to it: a data file's blob sidecars, an index
+/// segment's files.
+async fn delete_staged(table: &Dataset, path: &str) -> Result<u64, LanceFailure> {
+    let failed =
+        |source: lance::Error| LanceFailure::new(format!("failed to delete {path}"), source);
+    let store = table.object_store(None).await.map_err(failed)?;
+    let base = table.branch_location().path;
+    let join =
+        |relative: &str| relative.split('/').fold(base.clone(), |path, part| path.join(part));
+    let mut deleted = 0;
+    let directory = join(path.strip_suffix(".lance").unwrap_or(path));
+    let inside: Vec<_> = match store.inner.list(Some(&directory)).try_collect::<Vec<_>>().await {
+        Ok(inside) => inside,
+        Err(object_store::Error::NotFound { .. }) => Vec::new(),
+        Err(error) => return Err(failed(error.into())),
+    };
+    for meta in inside {
+        store.delete(&meta.location).await.map_err(failed)?;
+        deleted += 1;
+    }
+    if path.ends_with(".lance") {
+        match store.delete(&join(path)).await {
+            Ok(()) => deleted += 1,
+            Err(error) if lancekeeper_store::kind_of(&error) == ErrorKind::NotFound => {}
+            // Lance wraps the store's "not found" as an I/O error on some stores.
+            Err(error) => match store.exists(&join(path)).await {
+                Ok(false) => {}
+                _ => return Err(failed(error)),
+            },
+        }
+    } else {
+        remove_empty_local_directory(&directory, store.is_local());
+    }
+    Ok(deleted)
+}
+
+/// Object stores have no directories; on a local one the empty directory would stay as litter.
+fn remove_empty_local_directory(directory: &object_store::path::Path, is_local: bool) {
+    if is_local {
+        // It only goes if it is empty, and staying is harmless.
+        let _ = std::fs::remove_dir(format!("/{directory}"));
+    }
+}

@@ -1,0 +1,186 @@
+//! Staging: one group of fragments rewritten into one new fragment, in files that nothing
+//! refers to yet.
+
+use lance::Dataset;
+use lance::dataset::optimize::{
+    CompactionMode, CompactionOptions, CompactionTask, IndexRemapMode, TaskData,
+};
+use lance_table::format::Fragment;
+use lancekeeper_model::{ErrorKind, TableRef, Version};
+use lancekeeper_planner::optimize::{Group, RewriteMode};
+use lancekeeper_store::failure::full_text;
+use lancekeeper_store::kind_of;
+use lancekeeper_store::tables::version_of;
+use thiserror::Error;
+
+use crate::journal::StagedFile;
+
+/// Bytes a scan may read ahead. Lance's default is sized for query servers.
+const IO_BUFFER_BYTES: u64 = 64 << 20;
+/// Bytes copied at once when pages are copied.
+const COPY_BATCH_BYTES: usize = 16 << 20;
+
+/// A group that was rewritten and not yet committed.
+#[derive(Debug, Clone)]
+pub struct StagedGroup {
+    /// The fragments it replaces, exactly as they were at `version`.
+    pub source: Vec<Fragment>,
+    /// What replaces them; ids are not assigned yet.
+    pub new_fragments: Vec<Fragment>,
+    /// The old addresses of the rows in new order, where an index needs them.
+    pub row_addrs: Option<Vec<u8>>,
+    /// The version it was staged at.
+    pub version: Version,
+    /// The files it wrote.
+    pub files: Vec<StagedFile>,
+    /// Bytes that were read.
+    pub bytes_read: u64,
+}
+
+/// A group could not be rewritten.
+#[derive(Debug, Error)]
+pub enum StageError {
+    /// A fragment of the group is not in the table at the planned version.
+    #[error("{table}: fragment {fragment} is not in version {version}")]
+    NoFragment {
+        /// The table.
+        table: TableRef,
+        /// The fragment.
+        fragment: u64,
+        /// The version.
+        version: Version,
+    },
+    /// Lance failed.
+    #[error("{table}: failed to rewrite fragments {fragments:?}{}: {}",
+        lancekeeper_store::failure::hint_of(source).map(|hint| format!(" ({hint})")).unwrap_or_default(),
+        full_text(source))]
+    Lance {
+        /// The table.
+        table: TableRef,
+        /// The fragments.
+        fragments: Vec<u64>,
+        /// What Lance said.
+        #[source]
+        source: lance::Error,
+    },
+    /// The rewrite has another number of rows than its input.
+    #[error("{table}: rewriting fragments {fragments:?} gave {found} rows instead of {expected}")]
+    Rows {
+        /// The table.
+        table: TableRef,
+        /// The fragments.
+        fragments: Vec<u64>,
+        /// Rows that went in.
+        expected: u64,
+        /// Rows that came out.
+        found: u64,
+        /// The files that were written all the same.
+        files: Vec<StagedFile>,
+    },
+}
+
+impl StageError {
+    /// What a caller can do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoFragment { .. } => ErrorKind::Internal,
+            // A data file that is missing or unreadable is damage, whatever Lance calls it.
+            Self::Lance { source, .. } => match kind_of(source) {
+                ErrorKind::NotFound | ErrorKind::Invalid => ErrorKind::Corrupt,
+                kind => kind,
+            },
+            Self::Rows { .. } => ErrorKind::Corrupt,
+        }
+    }
+}
+
+/// Rewrites one group. `table` stands at the version the group was planned at.
+///
+/// # Errors
+///
+/// [`StageError`]; what was written is then named by the error or, when Lance failed,
+/// removed by Lance as far as it knows it.
+///
+/// # Cancel safety
+///
+/// Nothing becomes visible. Files written so far stay until they are old enough to be
+/// collected as unreferenced.
+pub async fn stage_group(
+    table: &Dataset,
+    table_ref: &TableRef,
+    group: &Group,
+) -> Result<StagedGroup, StageError> {
+    let source = group
+        .fragments
+        .iter()
+        .map(|id| {
+            table.fragments().iter().find(|f| f.id == *id).cloned().ok_or_else(|| {
+                StageError::NoFragment {
+                    table: table_ref.clone(),
+                    fragment: *id,
+                    version: version_of(table),
+                }
+            })
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let task = CompactionTask {
+        task: TaskData { fragments: source.clone() },
+        read_version: version_of(table).0,
+        options: options_for(group),
+    };
+    let result = Box::pin(task.execute(table)).await.map_err(|source| StageError::Lance {
+        table: table_ref.clone(),
+        fragments: group.fragments.clone(),
+        source,
+    })?;
+    let files = result.new_fragments.iter().flat_map(staged_files).collect();
+    let found: u64 =
+        result.new_fragments.iter().map(|f| f.physical_rows.unwrap_or_default() as u64).sum();
+    if found != group.rows {
+        return Err(StageError::Rows {
+            table: table_ref.clone(),
+            fragments: group.fragments.clone(),
+            expected: group.rows,
+            found,
+            files,
+        });
+    }
+    Ok(StagedGroup {
+        source,
+        new_fragments: result.new_fragments,
+        row_addrs: result.row_addrs,
+        version: version_of(table),
+        files,
+        bytes_read: group.bytes,
+    })
+}
+
+fn options_for(group: &Group) -> CompactionOptions {
+    CompactionOptions {
+        // One output per group: the planner has sized the group, and Lance would otherwise
+        // split by its own rule.
+        target_rows_per_fragment: usize::try_from(group.rows.max(1)).unwrap_or(usize::MAX),
+        batch_size: Some(group.batch_rows as usize),
+        io_buffer_size: Some(IO_BUFFER_BYTES),
+        num_threads: Some(1),
+        index_remap_mode: IndexRemapMode::Compact,
+        binary_copy_read_batch_bytes: Some(COPY_BATCH_BYTES),
+        compaction_mode: Some(match group.mode {
+            RewriteMode::CopyPages => CompactionMode::TryBinaryCopy,
+            RewriteMode::Reencode => CompactionMode::Reencode,
+        }),
+        ..CompactionOptions::default()
+    }
+}
+
+fn staged_files(fragment: &Fragment) -> Vec<StagedFile> {
+    fragment
+        .files
+        .iter()
+        .map(|file| StagedFile {
+            path: format!("data/{}", file.path),
+            bytes: file.file_size_bytes.get().map(std::num::NonZero::get),
+        })
+        .collect()
+}

@@ -1,0 +1,204 @@
+//! The commits that make a table's staged groups visible: auto-cleanup configuration removed,
+//! fragment ids reserved, one Rewrite. All strict.
+//!
+//! # Crash consistency
+//!
+//! The reservation moves HEAD without changing content. A run that ends there, by crash or
+//! refusal, has moved the table all the same, so the caller publishes what was reached
+//! ([`CommitFailure::reached`]) or the sweep does.
+
+use lance::Dataset;
+use lance::dataset::transaction::{
+    Operation, RewriteGroup, RewrittenIndex, UpdateMap, UpdateMapEntry,
+};
+use lancekeeper_model::{ErrorKind, OperationId, TableRef};
+use lancekeeper_store::failpoint::{self, Injected};
+use lancekeeper_store::strict::{CommitError, Signature, commit};
+use thiserror::Error;
+
+use crate::stage::StagedGroup;
+
+/// Configuration keys by which old Lance versions delete versions after any commit.
+const AUTO_CLEANUP_PREFIX: &str = "lance.auto_cleanup.";
+
+/// Why a step was not made.
+#[derive(Debug, Error)]
+pub enum StepError {
+    /// The commit was refused or failed.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// A failpoint.
+    #[error(transparent)]
+    Injected(#[from] Injected),
+    /// The reservation has no usable range of ids.
+    #[error("{table}: the reservation of {wanted} fragment ids has no usable range")]
+    Reservation {
+        /// The table.
+        table: TableRef,
+        /// Ids asked for.
+        wanted: usize,
+    },
+}
+
+impl StepError {
+    /// What a caller can do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Commit(error) => error.kind(),
+            Self::Injected(_) | Self::Reservation { .. } => ErrorKind::Internal,
+        }
+    }
+}
+
+/// The commits ended before the Rewrite.
+#[derive(Debug, Error)]
+#[error("{source}")]
+pub struct CommitFailure {
+    /// The handle at the last version of ours, when at least one commit was made: it must be
+    /// published, or HEAD drifts from the pin.
+    pub reached: Option<Dataset>,
+    /// What stopped it.
+    #[source]
+    pub source: StepError,
+}
+
+/// All commits were made.
+#[derive(Debug)]
+pub struct Committed {
+    /// The handle at the new HEAD.
+    pub head: Dataset,
+}
+
+/// The commits of one table in one run.
+#[derive(Debug)]
+pub struct TableCommit<'a> {
+    /// The run.
+    pub operation: &'a OperationId,
+    /// The table.
+    pub table: &'a TableRef,
+    /// Distinguishes repeated steps of one run.
+    pub round: u32,
+}
+
+impl TableCommit<'_> {
+    fn signature(&self, step: &str) -> Signature {
+        Signature {
+            operation: self.operation.clone(),
+            table: self.table.clone(),
+            step: format!("{step}-{}", self.round),
+        }
+    }
+
+    /// Strips, reserves and rewrites on top of `head`.
+    ///
+    /// # Errors
+    ///
+    /// [`CommitFailure`], with what was reached before.
+    ///
+    /// # Cancel safety
+    ///
+    /// Some of the commits are made; an armed sidecar covers them.
+    pub async fn run(
+        &self,
+        head: Dataset,
+        groups: Vec<StagedGroup>,
+    ) -> Result<Committed, CommitFailure> {
+        let mut reached = None;
+        let outcome = self.steps(head, groups, &mut reached).await;
+        outcome.map_err(|source| CommitFailure { reached, source })
+    }
+
+    async fn steps(
+        &self,
+        mut head: Dataset,
+        mut groups: Vec<StagedGroup>,
+        reached: &mut Option<Dataset>,
+    ) -> Result<Committed, StepError> {
+        if let Some(strip) = strip_auto_cleanup(&head) {
+            head = commit(&head, strip, &self.signature("strip-auto-cleanup")).await?;
+            *reached = Some(head.clone());
+            failpoint::cross_async(failpoint::OPTIMIZE_STRIPPED_PRE_RESERVE).await?;
+        }
+        head = self.reserve(&head, &mut groups).await?;
+        *reached = Some(head.clone());
+        failpoint::cross_async(failpoint::OPTIMIZE_RESERVED_PRE_REWRITE).await?;
+        head = self.rewrite(&head, groups, Vec::new()).await?;
+        Ok(Committed { head })
+    }
+
+    /// Reserves ids for the groups' new fragments and assigns them. Ids that Lance would
+    /// assign at commit are not enough: the bitmaps of row-id indexes are written from the
+    /// ids in the transaction, and would name fragment 0.
+    ///
+    /// # Errors
+    ///
+    /// When the commit is refused or fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// The reservation is made or not; it changes no content.
+    pub async fn reserve(
+        &self,
+        head: &Dataset,
+        groups: &mut [StagedGroup],
+    ) -> Result<Dataset, StepError> {
+        let wanted: usize = groups.iter().map(|group| group.new_fragments.len()).sum();
+        let none = || StepError::Reservation { table: self.table.clone(), wanted };
+        let num_fragments = u32::try_from(wanted).map_err(|_| none())?;
+        let operation = Operation::ReserveFragments { num_fragments };
+        let reserved = commit(head, operation, &self.signature("reserve")).await?;
+        let end = u64::from(reserved.manifest().max_fragment_id.unwrap_or(0)) + 1;
+        let mut id = end.checked_sub(wanted as u64).ok_or_else(none)?;
+        for fragment in groups.iter_mut().flat_map(|group| &mut group.new_fragments) {
+            fragment.id = id;
+            id += 1;
+        }
+        Ok(reserved)
+    }
+
+    /// The Rewrite itself. New fragments carry their final ids.
+    ///
+    /// # Errors
+    ///
+    /// When the commit is refused or fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// The Rewrite is visible as a whole or not at all.
+    pub async fn rewrite(
+        &self,
+        head: &Dataset,
+        groups: Vec<StagedGroup>,
+        rewritten_indices: Vec<RewrittenIndex>,
+    ) -> Result<Dataset, StepError> {
+        let groups = groups
+            .into_iter()
+            .map(|group| RewriteGroup {
+                old_fragments: group.source,
+                new_fragments: group.new_fragments,
+            })
+            .collect();
+        let operation = Operation::Rewrite { groups, rewritten_indices, frag_reuse_index: None };
+        Ok(commit(head, operation, &self.signature("rewrite")).await?)
+    }
+}
+
+/// The removal of auto-cleanup configuration, if the table has any: with it, any commit of
+/// any client may delete versions that pins need.
+fn strip_auto_cleanup(head: &Dataset) -> Option<Operation> {
+    let mut keys: Vec<&String> =
+        head.config().keys().filter(|key| key.starts_with(AUTO_CLEANUP_PREFIX)).collect();
+    if keys.is_empty() {
+        return None;
+    }
+    keys.sort();
+    let update_entries =
+        keys.into_iter().map(|key| UpdateMapEntry { key: key.clone(), value: None }).collect();
+    Some(Operation::UpdateConfig {
+        config_updates: Some(UpdateMap { update_entries, replace: false }),
+        table_metadata_updates: None,
+        schema_metadata_updates: None,
+        field_metadata_updates: std::collections::HashMap::default(),
+    })
+}

@@ -1,0 +1,97 @@
+//! The catalogue of failpoints: one name per arrow of every protocol, so that tests can stop
+//! or kill a run exactly there.
+//!
+//! Without the feature `failpoints` every call here is an empty function. Names are used
+//! only through these constants; `cargo xtask tidy` checks that each is crossed by code and
+//! named by a test.
+
+use thiserror::Error;
+
+/// After a group was rewritten into staged files, before the next one.
+pub const OPTIMIZE_AFTER_STAGE_GROUP: &str = "optimize.after_stage_group";
+/// Everything staged, no lock taken yet.
+pub const OPTIMIZE_STAGED_PRE_ENTER: &str = "optimize.staged_pre_enter";
+/// Queue keys held, before the re-check.
+pub const OPTIMIZE_ENTERED_PRE_RECHECK: &str = "optimize.entered_pre_recheck";
+/// Re-checked, before the first sidecar.
+pub const OPTIMIZE_RECHECKED_PRE_ARM: &str = "optimize.rechecked_pre_arm";
+/// A table's sidecar written, before its first commit.
+pub const OPTIMIZE_ARMED_PRE_COMMIT: &str = "optimize.armed_pre_commit";
+/// A table's auto-cleanup configuration removed, before the reservation.
+pub const OPTIMIZE_STRIPPED_PRE_RESERVE: &str = "optimize.stripped_pre_reserve";
+/// Fragment ids reserved, before the Rewrite.
+pub const OPTIMIZE_RESERVED_PRE_REWRITE: &str = "optimize.reserved_pre_rewrite";
+/// One table's Rewrite committed, before the next table.
+pub const OPTIMIZE_REWRITTEN_PRE_NEXT: &str = "optimize.rewritten_pre_next";
+/// All tables of the window committed, before the publish. The established name.
+pub const OPTIMIZE_POST_PHASE_B: &str = "optimize.post_phase_b_pre_manifest_commit";
+/// `__manifest` published, before the commit row of a v3 graph.
+pub const PUBLISH_BEFORE_COMMIT_ROW: &str = "graph_publish.before_commit_append";
+/// Published, before the sidecars are deleted.
+pub const OPTIMIZE_PUBLISHED_PRE_DISARM: &str = "optimize.published_pre_disarm";
+/// Disarmed, before the journal is removed.
+pub const OPTIMIZE_DISARMED_PRE_JOURNAL: &str = "optimize.disarmed_pre_journal";
+/// At the start of writing a sidecar. The established name.
+pub const RECOVERY_SIDECAR_WRITE: &str = "recovery.sidecar_write";
+/// At the start of deleting a sidecar. The established name.
+pub const RECOVERY_SIDECAR_DELETE: &str = "recovery.sidecar_delete";
+/// At the start of listing sidecars. The established name.
+pub const RECOVERY_SIDECAR_LIST: &str = "recovery.sidecar_list";
+/// In the sweep, before it publishes.
+pub const SWEEP_PRE_PUBLISH: &str = "sweep.pre_publish";
+/// In the sweep, after it published and before it deletes the sidecar.
+pub const SWEEP_PUBLISHED_PRE_DISARM: &str = "sweep.published_pre_disarm";
+
+/// Every failpoint there is.
+pub const ALL: &[&str] = &[
+    OPTIMIZE_AFTER_STAGE_GROUP,
+    OPTIMIZE_STAGED_PRE_ENTER,
+    OPTIMIZE_ENTERED_PRE_RECHECK,
+    OPTIMIZE_RECHECKED_PRE_ARM,
+    OPTIMIZE_ARMED_PRE_COMMIT,
+    OPTIMIZE_STRIPPED_PRE_RESERVE,
+    OPTIMIZE_RESERVED_PRE_REWRITE,
+    OPTIMIZE_REWRITTEN_PRE_NEXT,
+    OPTIMIZE_POST_PHASE_B,
+    PUBLISH_BEFORE_COMMIT_ROW,
+    OPTIMIZE_PUBLISHED_PRE_DISARM,
+    OPTIMIZE_DISARMED_PRE_JOURNAL,
+    RECOVERY_SIDECAR_WRITE,
+    RECOVERY_SIDECAR_DELETE,
+    RECOVERY_SIDECAR_LIST,
+    SWEEP_PRE_PUBLISH,
+    SWEEP_PUBLISHED_PRE_DISARM,
+];
+
+/// A failpoint was told to fail. The text is the established one.
+#[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
+#[error("injected failpoint triggered: {0}")]
+pub struct Injected(pub &'static str);
+
+/// Crosses a failpoint.
+///
+/// # Errors
+///
+/// [`Injected`] when a test set the failpoint to `return`.
+pub fn cross(name: &'static str) -> Result<(), Injected> {
+    // Without the feature the macro is empty and does not look at the name.
+    let _ = name;
+    fail::fail_point!(name, |_| Err(Injected(name)));
+    Ok(())
+}
+
+/// Crosses a failpoint at which a test wants to pause the task without blocking its thread.
+///
+/// # Errors
+///
+/// As [`cross`].
+pub async fn cross_async(name: &'static str) -> Result<(), Injected> {
+    if cfg!(feature = "failpoints") {
+        // `fail` sleeps and pauses by blocking: on a runtime of few threads that would stop
+        // the very writers whose race with us the test wants to see.
+        return tokio::task::spawn_blocking(move || cross(name))
+            .await
+            .unwrap_or(Err(Injected(name)));
+    }
+    cross(name)
+}

@@ -1,0 +1,223 @@
+//! Roots: recognising what a URI points at, and the two names every root has.
+//!
+//! The *identity* is the resolved path: handles that reach one directory through different
+//! spellings share one queue and one lock. The *address* is what Lance is given: Lance
+//! compares base paths as strings, so it must be the spelling that the root's own branch
+//! manifests use ([`crate::spelling`] finds that).
+//!
+//! Only local roots can be reached so far. Schemes on which Lance cannot commit atomically,
+//! and schemes nobody knows, are refused for good.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use lancekeeper_model::{ErrorKind, RootKind, TableKey};
+use thiserror::Error;
+
+/// The directory of a graph's table of pins.
+pub const MANIFEST_DIR: &str = "__manifest";
+
+/// A root that was recognised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Root {
+    /// As the caller spelled it.
+    pub given: String,
+    /// What it is.
+    pub kind: RootKind,
+    /// The resolved directory.
+    pub directory: PathBuf,
+    /// What Lance is given, without a trailing slash.
+    pub address: String,
+}
+
+/// A root was not recognised, or cannot be worked on.
+#[derive(Debug, Error)]
+pub enum RootError {
+    /// Nothing is there.
+    #[error("there is nothing at {uri}")]
+    Missing {
+        /// The root as given.
+        uri: String,
+    },
+    /// Something is there, but it is none of the three kinds.
+    #[error(
+        "{uri} is not a graph (no {MANIFEST_DIR}/), not a database (no NAME.lance/ inside) and not a table (no _versions/)"
+    )]
+    Unrecognised {
+        /// The root as given.
+        uri: String,
+    },
+    /// The scheme is known, but this build cannot work on it safely.
+    #[error("{uri}: roots on {scheme}:// cannot be worked on yet")]
+    UnsupportedScheme {
+        /// The root as given.
+        uri: String,
+        /// Its scheme.
+        scheme: String,
+    },
+    /// The scheme is unknown, or Lance cannot commit atomically there.
+    #[error("{uri}: unknown scheme {scheme}://")]
+    UnknownScheme {
+        /// The root as given.
+        uri: String,
+        /// Its scheme.
+        scheme: String,
+    },
+    /// The place could not be looked at.
+    #[error("failed to look at {uri}: {source}")]
+    Io {
+        /// The root as given.
+        uri: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl RootError {
+    /// What a caller can do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Missing { .. } | Self::Unrecognised { .. } => ErrorKind::NotFound,
+            Self::UnsupportedScheme { .. } | Self::UnknownScheme { .. } => ErrorKind::Refused,
+            Self::Io { .. } => ErrorKind::Unavailable,
+        }
+    }
+
+    /// What a person can do about it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } => "check the path",
+            Self::Unrecognised { .. } => {
+                "give the directory that holds __manifest/, or the *.lance directories, or _versions/"
+            }
+            Self::UnsupportedScheme { .. } => "give a local path or a file:// URI",
+            Self::UnknownScheme { .. } => {
+                "give a local path or a file:// URI; other schemes are refused because commits there may not be atomic"
+            }
+            Self::Io { .. } => "check the permissions of the directory",
+        }
+    }
+}
+
+/// Schemes Lance commits on atomically, besides local files.
+const ATOMIC_SCHEMES: &[&str] = &["s3", "gs", "az", "abfss", "shared-memory", "memory"];
+
+/// Looks at a URI and says what it is. Blocks on the file system; writes nothing.
+///
+/// # Errors
+///
+/// [`RootError`] when nothing recognisable is there.
+pub fn recognise(uri: &str) -> Result<Root, RootError> {
+    let given = uri.to_owned();
+    let path = match uri.split_once("://") {
+        None => uri,
+        Some(("file", path)) => path,
+        Some((scheme, _)) if ATOMIC_SCHEMES.contains(&scheme) => {
+            return Err(RootError::UnsupportedScheme { uri: given, scheme: scheme.to_owned() });
+        }
+        Some((scheme, _)) => {
+            return Err(RootError::UnknownScheme { uri: given, scheme: scheme.to_owned() });
+        }
+    };
+    let io_error = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            RootError::Missing { uri: given.clone() }
+        }
+        _ => RootError::Io { uri: given.clone(), source },
+    };
+    let directory = fs::canonicalize(path).map_err(io_error)?;
+    // The spelling as given, made absolute but with its symlinks: the client that made the
+    // root may have used it too.
+    let absolute = std::path::absolute(path).map_err(io_error)?;
+    let address = absolute.to_string_lossy().trim_end_matches('/').to_owned();
+    let kind = kind_of_directory(&directory).map_err(io_error)?;
+    let Some(kind) = kind else { return Err(RootError::Unrecognised { uri: given }) };
+    Ok(Root { given, kind, directory, address })
+}
+
+fn kind_of_directory(directory: &Path) -> io::Result<Option<RootKind>> {
+    if !directory.is_dir() {
+        return Ok(None);
+    }
+    let entries = child_directories(directory)?;
+    if entries.iter().any(|name| name == MANIFEST_DIR) {
+        return Ok(Some(RootKind::Graph));
+    }
+    if entries.iter().any(|name| name == "_versions") {
+        return Ok(Some(RootKind::Table));
+    }
+    // `_graph_commits.lance` without `__manifest` is a graph whose initialisation failed, not
+    // a database.
+    if entries.iter().any(|name| name.ends_with(".lance") && !name.starts_with("_graph_")) {
+        return Ok(Some(RootKind::Database));
+    }
+    Ok(None)
+}
+
+fn child_directories(directory: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        // Through symlinks: databases are often assembled from them.
+        if entry.path().is_dir() {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+impl Root {
+    /// The key of queue and lock.
+    #[must_use]
+    pub fn identity(&self) -> String {
+        self.directory.to_string_lossy().into_owned()
+    }
+
+    /// The address of something inside the root; of the root itself for an empty location.
+    #[must_use]
+    pub fn address_of(&self, location: &str) -> String {
+        if location.is_empty() {
+            self.address.clone()
+        } else {
+            format!("{}/{location}", self.address)
+        }
+    }
+
+    /// The tables of a database or table root: names and locations relative to the root.
+    /// Empty for a graph, whose tables `__manifest` names. Blocks on the file system.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be listed.
+    pub fn plain_tables(&self) -> Result<Vec<(TableKey, String)>, RootError> {
+        match self.kind {
+            RootKind::Graph => Ok(Vec::new()),
+            RootKind::Table => {
+                let name = self.directory.file_name().map_or_else(
+                    || "table".to_owned(),
+                    |name| name.to_string_lossy().trim_end_matches(".lance").to_owned(),
+                );
+                Ok(vec![(TableKey::new(name), String::new())])
+            }
+            RootKind::Database => {
+                let names = child_directories(&self.directory)
+                    .map_err(|source| RootError::Io { uri: self.given.clone(), source })?;
+                Ok(names
+                    .into_iter()
+                    .filter_map(|name| {
+                        let key = TableKey::new(name.strip_suffix(".lance")?);
+                        Some((key, name))
+                    })
+                    .collect())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

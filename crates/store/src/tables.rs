@@ -1,0 +1,115 @@
+//! Opening datasets: one session with bounded caches for the whole process.
+
+use std::sync::Arc;
+
+use lance::Dataset;
+use lance::dataset::builder::DatasetBuilder;
+use lance::session::Session;
+use lancekeeper_model::{Branch, ErrorKind, Version};
+use thiserror::Error;
+
+use crate::failure::{full_text, kind_of};
+
+/// Bytes of index cache. Lance's default of 6 GiB is meant for query servers.
+const INDEX_CACHE_BYTES: usize = 256 << 20;
+/// Bytes of metadata cache: manifests and file footers.
+const METADATA_CACHE_BYTES: usize = 64 << 20;
+
+/// Opens datasets.
+#[derive(Clone, Debug)]
+pub struct Tables {
+    session: Arc<Session>,
+}
+
+/// A dataset could not be opened.
+#[derive(Debug, Error)]
+#[error("failed to open table {uri} (branch {branch}{}): {}", version.map(|v| format!(", version {v}")).unwrap_or_default(), full_text(source))]
+pub struct OpenError {
+    /// Where it was looked for.
+    pub uri: String,
+    /// On which branch.
+    pub branch: Branch,
+    /// At which version; `None` means HEAD.
+    pub version: Option<Version>,
+    /// What Lance said.
+    #[source]
+    pub source: lance::Error,
+}
+
+impl OpenError {
+    /// What a caller can do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        kind_of(&self.source)
+    }
+}
+
+impl Default for Tables {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Tables {
+    /// With caches of the default sizes.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            session: Arc::new(Session::new(
+                INDEX_CACHE_BYTES,
+                METADATA_CACHE_BYTES,
+                Arc::default(),
+            )),
+        }
+    }
+
+    /// Opens the HEAD of a branch of a table.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] when there is no such table or branch, or it cannot be read.
+    pub async fn open(&self, uri: &str, branch: &Branch) -> Result<Dataset, OpenError> {
+        self.load(uri, branch, None).await
+    }
+
+    /// Opens one version of a branch of a table.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tables::open`], and when that version does not exist.
+    pub async fn open_at(
+        &self,
+        uri: &str,
+        branch: &Branch,
+        version: Version,
+    ) -> Result<Dataset, OpenError> {
+        self.load(uri, branch, Some(version)).await
+    }
+
+    async fn load(
+        &self,
+        uri: &str,
+        branch: &Branch,
+        version: Option<Version>,
+    ) -> Result<Dataset, OpenError> {
+        let builder = DatasetBuilder::from_uri(uri).with_session(Arc::clone(&self.session));
+        let builder = match (branch.name(), version) {
+            (Some(name), version) => builder.with_branch(name, version.map(|v| v.0)),
+            (None, Some(version)) => builder.with_version(version.0),
+            (None, None) => builder,
+        };
+        // Boxed: Lance's futures are large, and callers hold several.
+        Box::pin(builder.load()).await.map_err(|source| OpenError {
+            uri: uri.to_owned(),
+            branch: branch.clone(),
+            version,
+            source,
+        })
+    }
+}
+
+/// The version a handle stands at.
+#[must_use]
+pub fn version_of(dataset: &Dataset) -> Version {
+    Version(dataset.manifest().version)
+}

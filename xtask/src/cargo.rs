@@ -1,0 +1,117 @@
+//! Calls of cargo, all with the same protoc and the same features.
+//!
+//! Lance takes many minutes to build. Whatever changes its fingerprint (another feature set, another
+//! `PROTOC`, the variables that `cargo run` sets for us) builds it again, so every call of cargo is
+//! made here.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// What tests and clippy are run on. Only `fail` and the crates that use it differ from a plain build.
+pub(crate) const WITH_FAILPOINTS: [&str; 3] =
+    ["--workspace", "--features", "lancekeeper-tests/failpoints"];
+
+pub(crate) fn build(root: &Path, args: &[String]) -> Result<()> {
+    run(cargo(root)?.args(["build", "--workspace"]).args(args))
+}
+
+pub(crate) fn test(root: &Path, args: &[String]) -> Result<()> {
+    if !nextest_is_installed(root)? {
+        eprintln!("cargo-nextest is not installed: falling back to cargo test");
+        // There are no doctests, so only the rest is named: looking for them takes a while per crate.
+        let targets = ["--lib", "--bins", "--tests"];
+        return run(cargo(root)?.arg("test").args(WITH_FAILPOINTS).args(targets).args(args));
+    }
+    let mut nextest = cargo(root)?;
+    nextest.args(["nextest", "run"]).args(WITH_FAILPOINTS);
+    if env::var_os("CI").is_some() {
+        nextest.args(["--profile", "ci"]);
+    }
+    run(nextest.args(args))
+}
+
+/// Builds the workspace and returns the path of the binary.
+pub(crate) fn build_lancekeeper(root: &Path) -> Result<PathBuf> {
+    build(root, &[])?;
+    let name = format!("lancekeeper{}", env::consts::EXE_SUFFIX);
+    Ok(target_directory(root)?.join("debug").join(name))
+}
+
+pub(crate) fn target_directory(root: &Path) -> Result<PathBuf> {
+    let metadata = cargo_metadata::MetadataCommand::new().current_dir(root).no_deps().exec()?;
+    Ok(metadata.target_directory.into_std_path_buf())
+}
+
+pub(crate) fn cargo(dir: &Path) -> Result<Command> {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(dir).env("PROTOC", protoc()?);
+    for (name, _) in env::vars_os().filter(|(name, _)| is_set_by_cargo_run(name)) {
+        command.env_remove(name);
+    }
+    Ok(command)
+}
+
+/// Runs a command on our terminal; anything but success is an error.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let line = command_line(command);
+    let status = command.status().with_context(|| format!("failed to start {line}"))?;
+    if !status.success() {
+        bail!("{line}: {status}");
+    }
+    Ok(())
+}
+
+pub(crate) fn command_line(command: &Command) -> String {
+    let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
+    let words = std::iter::once(program).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+fn nextest_is_installed(root: &Path) -> Result<bool> {
+    let mut command = cargo(root)?;
+    command.args(["nextest", "--version"]).stdout(Stdio::null()).stderr(Stdio::null());
+    Ok(command.status()?.success())
+}
+
+fn protoc() -> Result<OsString> {
+    match env::var_os("PROTOC") {
+        Some(path) => Ok(path),
+        None => {
+            let path = protoc_bin_vendored::protoc_bin_path()
+                .context("no bundled protoc for this machine: install protoc and set PROTOC")?;
+            Ok(path.into_os_string())
+        }
+    }
+}
+
+/// Some build scripts run again when these change, and a cargo started by hand does not have them.
+fn is_set_by_cargo_run(name: &std::ffi::OsStr) -> bool {
+    let name = name.to_string_lossy();
+    ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|prefix| name.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_call_gets_a_protoc_and_nothing_of_the_outer_cargo() {
+        let command = cargo(Path::new(".")).unwrap();
+        let set =
+            |name: &str| command.get_envs().any(|(key, value)| key == name && value.is_some());
+        assert!(set("PROTOC"));
+        assert!(is_set_by_cargo_run("CARGO_PKG_NAME".as_ref()));
+        assert!(!is_set_by_cargo_run("CARGO_HOME".as_ref()));
+        assert!(!set("CARGO_PKG_NAME"));
+    }
+
+    #[test]
+    fn a_failing_command_is_named_in_the_error() {
+        let error = run(cargo(Path::new(".")).unwrap().arg("--no-such-flag").stderr(Stdio::null()));
+        assert!(error.unwrap_err().to_string().starts_with("cargo --no-such-flag: exit status"));
+    }
+}

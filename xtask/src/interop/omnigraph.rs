@@ -1,0 +1,117 @@
+//! The omnigraph client of one version, as a command line.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::output;
+
+pub(super) struct Omnigraph {
+    pub(super) version: &'static str,
+    binary: PathBuf,
+}
+
+/// The lines of an export, sorted: the client promises no order.
+pub(super) type Lines = Vec<String>;
+
+impl Omnigraph {
+    pub(super) fn new(version: &'static str, binary: PathBuf) -> Self {
+        Self { version, binary }
+    }
+
+    pub(super) fn export(&self, graph: &Path, branch: &str) -> Result<Lines> {
+        let text = output(self.command("export").arg(graph).args(["--branch", branch]))?;
+        let mut lines: Lines = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        Ok(lines)
+    }
+
+    pub(super) fn branches(&self, graph: &Path) -> Result<Vec<String>> {
+        let listing = self.json(self.command("branch").arg("list").arg("--uri").arg(graph))?;
+        let mut names: Vec<String> = serde_json::from_value(listing["branches"].clone())
+            .context("the list of branches is not a list of names")?;
+        names.sort();
+        Ok(names)
+    }
+
+    /// The pinned version of every table.
+    pub(super) fn pins(&self, graph: &Path, branch: &str) -> Result<BTreeMap<String, u64>> {
+        let snapshot = self.json(self.command("snapshot").arg(graph).args(["--branch", branch]))?;
+        tables(&snapshot)?
+            .iter()
+            .map(|table| {
+                let version =
+                    table["table_version"].as_u64().context("a table without a version")?;
+                Ok((text(table, "table_key")?, version))
+            })
+            .collect()
+    }
+
+    pub(super) fn load(&self, graph: &Path, branch: &str, rows: &str) -> Result<()> {
+        let file = tempfile::NamedTempFile::new()?;
+        fs::write(file.path(), rows)?;
+        let mut command = self.command("load");
+        command.args(["--mode", "merge", "--branch", branch, "--data"]).arg(file.path()).arg(graph);
+        output(&mut command).map(drop)
+    }
+
+    pub(super) fn create_branch(&self, graph: &Path, name: &str, from: &str) -> Result<()> {
+        let mut command = self.command("branch");
+        output(command.args(["create", "--from", from, "--uri"]).arg(graph).arg(name)).map(drop)
+    }
+
+    /// Merges, and returns what the client calls the outcome.
+    pub(super) fn merge_branch(&self, graph: &Path, source: &str, target: &str) -> Result<String> {
+        let mut command = self.command("branch");
+        let merge = command.args(["merge", "--into", target, "--uri"]).arg(graph).arg(source);
+        text(&self.json(merge)?, "outcome")
+    }
+
+    /// Optimizes; a table that was skipped is an error.
+    pub(super) fn optimize(&self, graph: &Path) -> Result<()> {
+        let report = self.json(self.command("optimize").arg(graph))?;
+        for table in tables(&report)? {
+            let (key, skipped) = (&table["table_key"], &table["skipped"]);
+            ensure!(skipped.is_null(), "{key} was skipped: {skipped}");
+        }
+        Ok(())
+    }
+
+    /// Asks `repair` for drift; any is an error.
+    pub(super) fn expect_no_drift(&self, graph: &Path) -> Result<()> {
+        let report = self.json(self.command("repair").arg(graph))?;
+        for table in tables(&report)? {
+            let class = text(table, "classification")?;
+            ensure!(class == "no_drift", "{class}: {table}");
+        }
+        Ok(())
+    }
+
+    fn json(&self, command: &mut Command) -> Result<Value> {
+        let text = output(command.arg("--json"))?;
+        serde_json::from_str(&text).with_context(|| format!("not JSON: {text}"))
+    }
+
+    fn command(&self, verb: &str) -> Command {
+        let mut command = Command::new(&self.binary);
+        // Nothing of the user's own configuration: neither a profile nor a default graph.
+        let nowhere = std::env::temp_dir().join("lancekeeper-interop-without-a-home");
+        command.env("OMNIGRAPH_HOME", nowhere).env_remove("OMNIGRAPH_PROFILE").arg(verb);
+        command
+    }
+}
+
+fn tables(report: &Value) -> Result<&Vec<Value>> {
+    let tables = report["tables"].as_array().with_context(|| format!("no tables in {report}"))?;
+    ensure!(!tables.is_empty(), "the list of tables is empty");
+    Ok(tables)
+}
+
+fn text(value: &Value, field: &str) -> Result<String> {
+    let text = value[field].as_str().with_context(|| format!("no {field} in {value}"))?;
+    Ok(text.to_owned())
+}
