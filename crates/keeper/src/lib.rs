@@ -1,44 +1,35 @@
-//! The public library: open a root, and the verbs that wire the crates together.
+//! Lancekeeper: keeps sets of Lance tables in good order.
+//!
+//! This is the public library. [`Keeper`] opens roots and runs the verbs; every verb takes
+//! several roots, never fails as a whole, and returns a report whose fields are those of the
+//! binary's `--json`.
+//!
+//! ```no_run
+//! # async fn example() {
+//! use std::sync::Arc;
+//! let keeper = lancekeeper::Keeper::new();
+//! let roots = ["/data/graph".to_owned()];
+//! let options = lancekeeper::OptimizeOptions::default();
+//! let report = keeper.optimize(&roots, &options, Arc::new(lancekeeper::NoProgress)).await;
+//! assert_eq!(report.exit_code().number(), 0);
+//! # }
+//! ```
+//!
+//! What is not here: decisions (`planner`), the format of `__manifest` (`manifest`), the
+//! rewriting of data (`rewrite`).
 
-use std::sync::Arc;
+mod concurrency;
+mod facts;
+mod keeper;
+mod open;
+mod optimize;
+mod status;
 
-use lancekeeper_model::{OptimizeOptions, OptimizeReport, Progress, StatusReport};
-
-/// Keeps roots: one per process, shared by every root it works on.
-#[derive(Debug, Clone, Default)]
-pub struct Keeper;
-
-impl Keeper {
-    /// A keeper with default settings.
-    #[must_use]
-    pub fn new() -> Self {
-        Self
-    }
-
-    /// Looks at roots without writing anything. Never fails as a whole.
-    pub async fn status(&self, uris: &[String]) -> StatusReport {
-        let _ = uris;
-        StatusReport { roots: Vec::new() }
-    }
-
-    /// What [`Keeper::optimize`] would do now, without writing anything.
-    pub async fn plan_optimize(
-        &self,
-        uris: &[String],
-        options: &OptimizeOptions,
-    ) -> OptimizeReport {
-        let _ = (uris, options);
-        OptimizeReport::new(true, Vec::new(), 0)
-    }
-
-    /// Compacts the tables of roots and publishes the result. Never fails as a whole.
-    pub async fn optimize(
-        &self,
-        uris: &[String],
-        options: &OptimizeOptions,
-        progress: Arc<dyn Progress>,
-    ) -> OptimizeReport {
-        let _ = (uris, options, progress);
-        OptimizeReport::new(false, Vec::new(), 0)
-    }
-}
+pub use keeper::Keeper;
+pub use lancekeeper_model::{
+    Branch, ErrorKind, ExitCode, NoProgress, OptimizeOptions, OptimizeReport, Progress,
+    ProgressEvent, RootOptimizeReport, RootStatus, SkipReason, StatusReport, TableKey,
+    TableOptimizeStats, TableRef, TableStatus, Version,
+};
+pub use lancekeeper_queue::{ExclusiveLock, Queues, RootIdentity, RootQueue, TableGuards};
+pub use open::OpenRootError;

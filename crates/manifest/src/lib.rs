@@ -28,7 +28,7 @@ mod sidecar;
 
 pub use graph::{Graph, GraphError};
 pub use lineage::LineageError;
-pub use publish::{PinMove, PublishError, Published};
+pub use publish::{PinMove, PublishError, Published, StalePin};
 pub use schema_files::{SchemaFilesError, check_schema_files};
 pub use sidecar::{
     FoundSidecar, Intent, RECOVERY_DIR, Sidecar, SidecarError, SidecarTable, Sidecars,

@@ -12,6 +12,7 @@ use futures::TryStreamExt;
 use lance::Dataset;
 use lance::dataset::{InsertBuilder, WriteMode, WriteParams};
 use lancekeeper_model::{Branch, ErrorKind, OperationId, TableKey, TableRef, Version};
+use lancekeeper_store::failpoint::Injected;
 use lancekeeper_store::owner::{Owner, owners_between};
 use lancekeeper_store::strict::{CommitError, Signature, commit};
 use lancekeeper_store::tables::version_of;
@@ -41,6 +42,9 @@ pub enum LineageError {
     /// `__manifest` could not be read.
     #[error(transparent)]
     Graph(#[from] Box<GraphError>),
+    /// A failpoint.
+    #[error(transparent)]
+    Injected(#[from] Injected),
 }
 
 impl LineageError {
@@ -52,6 +56,7 @@ impl LineageError {
             Self::Lance(error) => error.kind(),
             Self::Commit(error) => error.kind(),
             Self::Graph(error) => error.kind(),
+            Self::Injected(_) => ErrorKind::Internal,
         }
     }
 }

@@ -22,7 +22,7 @@ use lance::Dataset;
 use lance::dataset::{MergeInsertBuilder, WhenMatched, WhenNotMatched};
 use lancekeeper_model::{Branch, ErrorKind, InternalSchema, OperationId, TableKey, Version};
 use lancekeeper_store::LanceFailure;
-use lancekeeper_store::failpoint::{self, Injected};
+use lancekeeper_store::failpoint;
 use lancekeeper_store::strict::{Change, CommitError, Signature, commit};
 use lancekeeper_store::tables::version_of;
 use thiserror::Error;
@@ -150,9 +150,6 @@ pub enum PublishError {
         #[source]
         source: LineageError,
     },
-    /// A failpoint.
-    #[error(transparent)]
-    Injected(#[from] Injected),
     /// A row could not be encoded.
     #[error("failed to encode a row of the publish: {0}")]
     Encode(#[from] serde_json::Error),
@@ -170,7 +167,7 @@ impl PublishError {
             Self::Lance(error) => error.kind(),
             Self::Commit(error) => error.kind(),
             Self::CommitRow { source, .. } => source.kind(),
-            Self::Injected(_) | Self::Encode(_) => ErrorKind::Internal,
+            Self::Encode(_) => ErrorKind::Internal,
         }
     }
 }
@@ -220,10 +217,14 @@ impl Graph {
         };
         let published = Published { manifest_version, commit_id: commit_row.id.clone() };
         if self.keeps_commits_apart() {
-            failpoint::cross_async(failpoint::PUBLISH_BEFORE_COMMIT_ROW).await?;
-            self.append_v3_commit(branch, &commit_row, manifest_version, operation).await.map_err(
-                |source| PublishError::CommitRow { published: published.clone(), source },
-            )?;
+            let append = async {
+                failpoint::cross_async(failpoint::PUBLISH_BEFORE_COMMIT_ROW).await?;
+                self.append_v3_commit(branch, &commit_row, manifest_version, operation).await
+            };
+            append.await.map_err(|source| PublishError::CommitRow {
+                published: published.clone(),
+                source,
+            })?;
         }
         Ok(published)
     }

@@ -211,7 +211,16 @@ impl Journal {
             key: TableKey::new(&entry.table_key),
             branch: Branch::from(entry.branch.clone()),
         };
-        let head = tables.open(&root.address_of(&entry.location), &table.branch).await?;
+        let uri = root.address_of(&entry.location);
+        let head = match tables.open(&uri, &table.branch).await {
+            Ok(head) => head,
+            // The table is gone, and its staged files with it.
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.documents.delete(name).await?;
+                return Ok(0);
+            }
+            Err(error) => return Err(error.into()),
+        };
         let referenced = referenced_since(&head, Version(entry.staged_at)).await?;
         let mut deleted = 0;
         for file in &entry.files {

@@ -1,0 +1,38 @@
+//! How many tables are worked on at once.
+
+/// The variable scripts already set for the graph's own client.
+const VARIABLE: &str = "OMNIGRAPH_MAINTENANCE_CONCURRENCY";
+/// When it is unset, zero or garbage.
+const DEFAULT: usize = 8;
+
+/// Tables at once: what the caller asks for, else the environment, else 8; never more than
+/// there are tables, never less than 1.
+pub(crate) fn tables_at_once(asked: Option<usize>, tables: usize) -> usize {
+    let from_environment = std::env::var(VARIABLE).ok();
+    pick(asked, from_environment.as_deref(), tables)
+}
+
+fn pick(asked: Option<usize>, variable: Option<&str>, tables: usize) -> usize {
+    asked
+        .filter(|n| *n > 0)
+        .or_else(|| variable.and_then(|text| text.trim().parse().ok()).filter(|n| *n > 0))
+        .unwrap_or(DEFAULT)
+        .min(tables)
+        .max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_option_beats_the_variable_and_garbage_means_the_default() {
+        assert_eq!(pick(Some(3), Some("5"), 100), 3);
+        assert_eq!(pick(None, Some("5"), 100), 5);
+        for garbage in ["", "0", "-1", "many"] {
+            assert_eq!(pick(None, Some(garbage), 100), DEFAULT);
+        }
+        assert_eq!(pick(None, None, 2), 2);
+        assert_eq!(pick(Some(0), None, 0), 1);
+    }
+}

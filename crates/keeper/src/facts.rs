@@ -1,0 +1,164 @@
+//! The facts of one table at one version, read from its Lance manifest. No data is read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lance::Dataset;
+use lance::index::DatasetIndexExt;
+use lance_table::format::{Fragment, IndexMetadata};
+use lance_table::io::manifest::read_manifest_indexes;
+use lance_table::system_index::is_system_index;
+use lancekeeper_model::{FragmentFacts, TableFacts, TableRef};
+use lancekeeper_store::LanceFailure;
+use lancekeeper_store::tables::version_of;
+
+/// What the inventory knows of a table besides its fragments.
+#[derive(Debug, Clone)]
+pub(crate) struct TableView {
+    /// Plain facts, for planning.
+    pub(crate) facts: TableFacts,
+    /// Rows that at least one index of the table does not cover; `None` without indexes.
+    pub(crate) unindexed_rows: Option<u64>,
+    /// Why this build must not rewrite the table, if it must not.
+    pub(crate) untouchable: Option<String>,
+}
+
+/// Sums over fragments, for reports.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    pub(crate) rows: u64,
+    pub(crate) deleted: u64,
+    pub(crate) fragments: u64,
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Totals {
+    pub(crate) fn of(fragments: &[FragmentFacts]) -> Self {
+        let mut totals = Self { fragments: fragments.len() as u64, ..Self::default() };
+        for fragment in fragments {
+            totals.rows += fragment.live_rows();
+            totals.deleted += fragment.deleted_rows;
+            totals.files += fragment.files;
+            totals.bytes += fragment.bytes;
+        }
+        totals
+    }
+}
+
+/// Reads the facts of a table at the version the handle stands at.
+pub(crate) async fn view(table: &Dataset, table_ref: &TableRef) -> Result<TableView, LanceFailure> {
+    let failed =
+        |source| LanceFailure::new(format!("failed to read the manifest of {table_ref}"), source);
+    let indexes = table.load_indices().await.map_err(failed)?;
+    let mut coverage = Coverage::default();
+    let mut fragments = Vec::with_capacity(table.fragments().len());
+    for fragment in table.get_fragments() {
+        let metadata = fragment.metadata();
+        let rows = fragment.physical_rows().await.map_err(failed)?;
+        let deleted = fragment.count_deletions().await.map_err(failed)?;
+        fragments.push(FragmentFacts {
+            id: metadata.id,
+            physical_rows: rows as u64,
+            deleted_rows: deleted as u64,
+            bytes: bytes_of(table, metadata).await.map_err(failed)?,
+            files: metadata.files.len() as u64,
+            coverage: coverage.number(covering(&indexes, metadata.id)),
+        });
+    }
+    let unindexed_rows = unindexed_rows(&indexes, &fragments);
+    let untouchable = untouchable(table, &indexes).await.map_err(failed)?;
+    let schema = table.schema();
+    Ok(TableView {
+        facts: TableFacts {
+            table: table_ref.clone(),
+            version: version_of(table),
+            columns: u32::try_from(schema.fields.len()).unwrap_or(u32::MAX),
+            can_copy_pages: !schema.fields_pre_order().any(lance::datatypes::Field::is_blob),
+            fragments,
+        },
+        unindexed_rows,
+        untouchable,
+    })
+}
+
+async fn bytes_of(table: &Dataset, fragment: &Fragment) -> lance::Result<u64> {
+    let mut bytes = 0;
+    for file in &fragment.files {
+        bytes += match file.file_size_bytes.get() {
+            Some(size) => size.get(),
+            // Old writers did not record sizes. A file under another base belongs to the
+            // table this one was cloned from; only its own are looked at.
+            None if file.base_id.is_none() => {
+                let path = table.data_dir().join(file.path.as_str());
+                table.object_store(None).await?.size(&path).await?
+            }
+            None => 0,
+        };
+    }
+    Ok(bytes)
+}
+
+/// The segments that cover a fragment. Segments count, not names: a fragment in another
+/// segment of the same index is covered differently.
+fn covering(indexes: &[IndexMetadata], fragment: u64) -> BTreeSet<String> {
+    indexes
+        .iter()
+        .filter(|index| !is_system_index(index) && covers(index, fragment))
+        .map(|index| index.uuid.to_string())
+        .collect()
+}
+
+fn covers(index: &IndexMetadata, fragment: u64) -> bool {
+    match (&index.fragment_bitmap, u32::try_from(fragment)) {
+        (Some(bitmap), Ok(id)) => bitmap.contains(id),
+        _ => false,
+    }
+}
+
+/// Numbers sets of segments in order of appearance.
+#[derive(Default)]
+struct Coverage {
+    known: BTreeMap<BTreeSet<String>, u32>,
+}
+
+impl Coverage {
+    fn number(&mut self, segments: BTreeSet<String>) -> u32 {
+        let next = u32::try_from(self.known.len()).unwrap_or(u32::MAX);
+        *self.known.entry(segments).or_insert(next)
+    }
+}
+
+fn unindexed_rows(indexes: &[IndexMetadata], fragments: &[FragmentFacts]) -> Option<u64> {
+    let names: BTreeSet<&str> = indexes
+        .iter()
+        .filter(|index| !is_system_index(index))
+        .map(|index| index.name.as_str())
+        .collect();
+    if names.is_empty() {
+        return None;
+    }
+    let uncovered = |fragment: &&FragmentFacts| {
+        names.iter().any(|name| {
+            !indexes.iter().any(|index| index.name == *name && covers(index, fragment.id))
+        })
+    };
+    Some(fragments.iter().filter(uncovered).map(FragmentFacts::live_rows).sum())
+}
+
+/// Tables whose indexes a plain rewrite would damage.
+async fn untouchable(table: &Dataset, visible: &[IndexMetadata]) -> lance::Result<Option<String>> {
+    let store = table.object_store(None).await?;
+    let all = read_manifest_indexes(&store, table.manifest_location(), table.manifest()).await?;
+    if let Some(system) = all.iter().find(|index| is_system_index(index)) {
+        // Deferred remaps and write-ahead state refer to fragments by id and address; only
+        // the writer that keeps them knows how to carry them over.
+        return Ok(Some(format!("it keeps the system index {}", system.name)));
+    }
+    let hidden = all.iter().find(|index| !visible.iter().any(|seen| seen.uuid == index.uuid));
+    Ok(match hidden {
+        Some(index) if !table.manifest().uses_stable_row_ids() => {
+            Some(format!("its index {} is of a kind this version cannot carry over", index.name))
+        }
+        _ => None,
+    })
+}

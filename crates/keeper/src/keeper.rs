@@ -1,0 +1,85 @@
+//! The keeper: what a process holds for all roots it works on, and the verbs.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use chrono::Utc;
+use futures::StreamExt;
+use lancekeeper_model::{
+    OptimizeOptions, OptimizeReport, Progress, RootOptimizeReport, StatusReport,
+};
+use lancekeeper_rewrite::Admission;
+use lancekeeper_store::Tables;
+
+use crate::{optimize, status};
+
+/// Roots worked on at the same time. Tables of one root share its lock, so this is the only
+/// parallelism between databases.
+const ROOTS_AT_ONCE: usize = 4;
+
+/// Keeps roots: one per process, shared by every root it works on. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Keeper {
+    pub(crate) tables: Tables,
+    pub(crate) admission: Admission,
+}
+
+impl Keeper {
+    /// A keeper with default settings.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Looks at roots without writing anything. Never fails as a whole: a root or a table
+    /// that cannot be read says so in its place.
+    pub async fn status(&self, uris: &[String]) -> StatusReport {
+        let roots = futures::stream::iter(uris)
+            .map(|uri| status::root_status(self, uri))
+            .buffered(ROOTS_AT_ONCE)
+            .collect()
+            .await;
+        StatusReport { roots }
+    }
+
+    /// What [`Keeper::optimize`] would do now, without writing anything.
+    pub async fn plan_optimize(
+        &self,
+        uris: &[String],
+        options: &OptimizeOptions,
+    ) -> OptimizeReport {
+        let started = Instant::now();
+        let roots: Vec<RootOptimizeReport> = futures::stream::iter(uris)
+            .map(|uri| optimize::plan_root(self, uri, options, Utc::now()))
+            .buffered(ROOTS_AT_ONCE)
+            .collect()
+            .await;
+        OptimizeReport::new(true, roots, millis(started))
+    }
+
+    /// Compacts the tables of roots and publishes the result. Never fails as a whole: what
+    /// went wrong stands with the root or table it concerns.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, every table is as it was or compacted and, in a graph, covered by a sidecar;
+    /// the next run that opens the root for writing finishes or discards what is open.
+    pub async fn optimize(
+        &self,
+        uris: &[String],
+        options: &OptimizeOptions,
+        progress: Arc<dyn Progress>,
+    ) -> OptimizeReport {
+        let started = Instant::now();
+        let roots: Vec<RootOptimizeReport> = futures::stream::iter(uris)
+            .map(|uri| optimize::optimize_root(self, uri, options, progress.as_ref()))
+            .buffered(ROOTS_AT_ONCE)
+            .collect()
+            .await;
+        OptimizeReport::new(false, roots, millis(started))
+    }
+}
+
+pub(crate) fn millis(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,196 @@
+//! `optimize` on a graph: rounds of windows, each one publish.
+
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use lancekeeper_model::{ProgressEvent, RootOptimizeReport, SkipReason, TableRef};
+use lancekeeper_planner::optimize::{WINDOW_TABLES_MAX, windows};
+use lancekeeper_planner::sweep::plan_sweep;
+use lancekeeper_reconciler::sweep;
+
+use crate::concurrency::tables_at_once;
+use crate::keeper::millis;
+use crate::open::ReadGraph;
+use crate::optimize::inventory::{TableRun, Target, look_at, owned_by_main};
+use crate::optimize::report::{root_failure, set_error};
+use crate::optimize::stage::stage_table;
+use crate::optimize::window::{Member, Window, run_window};
+use crate::optimize::{ROUNDS_MAX, Run};
+
+/// How long a redo waits, times the round: the writer that got in between is probably still
+/// between its commit and its publish.
+const REDO_PAUSE: Duration = Duration::from_millis(100);
+
+/// Runs over all tables of main.
+pub(crate) async fn run(
+    run: &Run<'_>,
+    graph: &ReadGraph,
+    targets: Vec<Target>,
+    report: &mut RootOptimizeReport,
+) {
+    let started = Instant::now();
+    let at_once = tables_at_once(run.options.concurrency, targets.len());
+    let targets: Vec<Target> = targets.into_iter().filter(owned_by_main).collect();
+    let read = &run.write.read;
+    let mut tables: Vec<TableRun> = futures::stream::iter(targets)
+        .map(|target| look_at(read, target, &run.policy, Some(&run.write.sweep)))
+        .buffered(at_once)
+        .collect()
+        .await;
+    announce(run, &tables);
+    for table in &mut tables {
+        table.stats.duration_ms = millis(started);
+    }
+    for round in 0..ROUNDS_MAX {
+        if round > 0 {
+            tokio::time::sleep(REDO_PAUSE * round).await;
+            if let Err(error) = look_again(run, graph, &mut tables).await {
+                *report = keep_rows(report, tables, error);
+                return;
+            }
+        }
+        if tables.iter().all(|table| table.plan.is_none() && !table.adopt) {
+            break;
+        }
+        if !one_round(run, graph, round, at_once, &mut tables, report).await {
+            break;
+        }
+    }
+    for table in &mut tables {
+        if table.plan.is_some() && table.stats.error.is_none() && !table.stats.committed {
+            table.stats.skipped = Some(SkipReason::ChangedByWriters);
+        }
+        let event = ProgressEvent::TableFinished {
+            table: table.target.table.clone(),
+            failed: table.stats.error.is_some(),
+        };
+        run.progress.on_event(event);
+    }
+    report.tables.extend(tables.into_iter().map(|table| table.stats));
+}
+
+fn keep_rows(
+    report: &RootOptimizeReport,
+    tables: Vec<TableRun>,
+    error: lancekeeper_reconciler::SweepError,
+) -> RootOptimizeReport {
+    let mut failed = root_failure(&report.uri, report.kind, error.kind(), &error, None);
+    failed.published = report.published;
+    failed.warnings.clone_from(&report.warnings);
+    failed.tables = tables.into_iter().map(|table| table.stats).collect();
+    failed
+}
+
+fn announce(run: &Run<'_>, tables: &[TableRun]) {
+    for table in tables {
+        let groups = table.plan.as_ref().map_or(&[][..], |plan| &plan.groups);
+        run.progress.on_event(ProgressEvent::TablePlanned {
+            table: table.target.table.clone(),
+            groups: groups.len() as u64,
+            bytes: groups.iter().map(|group| group.bytes).sum(),
+        });
+    }
+}
+
+/// Looks again at the tables whose groups were dropped, with their pins and the sidecars of
+/// now. What was done to them before stays in their rows.
+async fn look_again(
+    run: &Run<'_>,
+    graph: &ReadGraph,
+    tables: &mut [TableRun],
+) -> Result<(), lancekeeper_reconciler::SweepError> {
+    if tables.iter().all(|table| table.plan.is_none()) {
+        return Ok(());
+    }
+    let read = &run.write.read;
+    let snapshot = graph.graph.snapshot(&graph.snapshot.branch).await?;
+    let found = graph.sidecars.list().await?;
+    // Our own sidecars are not swept here: none is left over while we run.
+    let foreign: Vec<_> = found.into_iter().filter(|f| f.our_operation().is_none()).collect();
+    let claims = plan_sweep(&sweep::inventory(&graph.graph, &run.keeper.tables, &foreign).await?);
+    for table in tables.iter_mut().filter(|table| table.plan.is_some()) {
+        let Some(pin) = snapshot.pin(&table.target.table.key) else {
+            table.plan = None;
+            continue;
+        };
+        let target = Target { pin: Some(pin.version), ..table.target.clone() };
+        let fresh = look_at(read, target, &run.policy, Some(&claims)).await;
+        table.stats.groups_redone += fresh.plan.as_ref().map_or(0, |plan| plan.groups.len() as u64);
+        table.stats.skipped = fresh.stats.skipped;
+        table.stats.manifest_version = fresh.stats.manifest_version;
+        table.stats.lance_head_version = fresh.stats.lance_head_version;
+        if fresh.stats.error.is_some() {
+            table.stats.error.clone_from(&fresh.stats.error);
+            table.stats.error_kind = fresh.stats.error_kind;
+        }
+        if fresh.plan.is_none() {
+            table.stats.reason.clone_from(&fresh.stats.reason);
+        }
+        table.target = fresh.target;
+        table.handle = fresh.handle;
+        table.plan = fresh.plan;
+        table.adopt = fresh.adopt;
+    }
+    Ok(())
+}
+
+/// Stages and commits every planned table, window by window. Returns whether the next round
+/// may run.
+async fn one_round(
+    run: &Run<'_>,
+    graph: &ReadGraph,
+    round: u32,
+    at_once: usize,
+    tables: &mut [TableRun],
+    report: &mut RootOptimizeReport,
+) -> bool {
+    let planned: Vec<TableRef> = tables
+        .iter()
+        .filter(|table| table.plan.is_some() || table.adopt)
+        .map(|table| table.target.table.clone())
+        .collect();
+    for (number, names) in windows(planned, WINDOW_TABLES_MAX).into_iter().enumerate() {
+        let started = Instant::now();
+        let mut members = Vec::new();
+        let in_window = |table: &&mut TableRun| names.contains(&table.target.table);
+        let staging: Vec<_> = tables.iter_mut().filter(in_window).collect();
+        let mut stream =
+            futures::stream::iter(staging).map(|table| stage_member(run, table)).buffered(at_once);
+        while let Some(member) = stream.next().await {
+            members.extend(member);
+        }
+        drop(stream);
+        let window = Window { run, graph, round, number };
+        let outcome = run_window(&window, &mut members, report).await;
+        for member in members {
+            member.finish(run, tables).await;
+        }
+        for table in tables.iter_mut().filter(|table| names.contains(&table.target.table)) {
+            table.stats.duration_ms += millis(started);
+        }
+        if let Err(error) = outcome {
+            report.error = Some(lancekeeper_store::failure::full_text(&error));
+            report.error_kind = Some(error.kind());
+            report.hint = Some("run again: opening the graph finishes what is open".to_owned());
+            return false;
+        }
+    }
+    true
+}
+
+/// Stages one table. A table that fails gets its row's error and leaves the window.
+async fn stage_member(run: &Run<'_>, table: &mut TableRun) -> Option<Member> {
+    let handle = table.handle.clone()?;
+    let groups = match &table.plan {
+        None => Vec::new(),
+        Some(plan) => match stage_table(run, &table.target, &handle, plan).await {
+            Ok(groups) => groups,
+            Err(error) => {
+                set_error(&mut table.stats, error.kind(), &error);
+                table.plan = None;
+                return None;
+            }
+        },
+    };
+    Some(Member::new(table.target.clone(), handle, groups, table.adopt))
+}

@@ -1,0 +1,121 @@
+//! Rows of the report: before, after, and what stands between them.
+
+use lancekeeper_model::{ErrorKind, RootKind, RootOptimizeReport, TableOptimizeStats, TableRef};
+use lancekeeper_planner::optimize::RewritePlan;
+use lancekeeper_store::failure::full_text;
+
+use crate::facts::Totals;
+use crate::optimize::inventory::TableRun;
+
+/// A root about which nothing is known yet.
+pub(crate) fn root_report(uri: &str, kind: RootKind) -> RootOptimizeReport {
+    RootOptimizeReport {
+        uri: uri.to_owned(),
+        kind: Some(kind),
+        error: None,
+        hint: None,
+        published: 0,
+        warnings: Vec::new(),
+        tables: Vec::new(),
+        error_kind: None,
+    }
+}
+
+/// A root that failed as a whole.
+pub(crate) fn root_failure(
+    uri: &str,
+    kind: Option<RootKind>,
+    error_kind: ErrorKind,
+    error: &(dyn std::error::Error + 'static),
+    hint: Option<&str>,
+) -> RootOptimizeReport {
+    let hint = hint.or_else(|| lancekeeper_store::failure::hint_of(error));
+    RootOptimizeReport {
+        uri: uri.to_owned(),
+        kind,
+        error: Some(full_text(error)),
+        hint: hint.map(ToOwned::to_owned),
+        published: 0,
+        warnings: Vec::new(),
+        tables: Vec::new(),
+        error_kind: Some(error_kind),
+    }
+}
+
+/// A row about which nothing is known yet.
+pub(crate) fn empty_stats(table: &TableRef) -> TableOptimizeStats {
+    TableOptimizeStats {
+        table_key: table.key.clone(),
+        branch: table.branch.clone(),
+        fragments_removed: 0,
+        fragments_added: 0,
+        committed: false,
+        skipped: None,
+        manifest_version: None,
+        lance_head_version: None,
+        pending_indexes: Vec::new(),
+        rows_before: 0,
+        rows_after: 0,
+        fragments_before: 0,
+        fragments_after: 0,
+        files_before: 0,
+        files_after: 0,
+        bytes_before: 0,
+        bytes_after: 0,
+        duration_ms: 0,
+        error: None,
+        groups_dropped: 0,
+        groups_redone: 0,
+        reason: String::new(),
+        error_kind: None,
+    }
+}
+
+/// Fills in what a table looks like before the run; also after it, until something changes.
+pub(crate) fn set_before(stats: &mut TableOptimizeStats, totals: Totals) {
+    stats.rows_before = totals.rows;
+    stats.fragments_before = totals.fragments;
+    stats.files_before = totals.files;
+    stats.bytes_before = totals.bytes;
+    set_after(stats, totals);
+}
+
+/// Fills in what a table looks like after the run.
+pub(crate) fn set_after(stats: &mut TableOptimizeStats, totals: Totals) {
+    stats.rows_after = totals.rows;
+    stats.fragments_after = totals.fragments;
+    stats.files_after = totals.files;
+    stats.bytes_after = totals.bytes;
+}
+
+/// Notes that a table failed. The first error stays.
+pub(crate) fn set_error(
+    stats: &mut TableOptimizeStats,
+    kind: ErrorKind,
+    error: &(dyn std::error::Error + 'static),
+) {
+    if stats.error.is_none() {
+        stats.error = Some(full_text(error));
+        stats.error_kind = Some(kind);
+        tracing::warn!(target: "lancekeeper::optimize", table = %stats.table_key, branch = %stats.branch,
+            error = %full_text(error), "table failed");
+    }
+}
+
+/// The row of a dry run: what the table would look like, as far as the plan can tell.
+pub(crate) fn preview(table: &mut TableRun) {
+    let Some(plan) = &table.plan else { return };
+    let stats = &mut table.stats;
+    let (removed, added) = counts(plan);
+    stats.fragments_removed = removed;
+    stats.fragments_added = added;
+    stats.fragments_after = stats.fragments_before + added - removed;
+    stats.files_after = stats.files_before.saturating_sub(table.files_to_remove) + added;
+    stats.bytes_after = stats.bytes_before.saturating_sub(table.bytes_to_purge);
+}
+
+fn counts(plan: &RewritePlan) -> (u64, u64) {
+    let removed = plan.groups.iter().map(|group| group.fragments.len() as u64).sum();
+    let added = plan.groups.iter().filter(|group| group.rows > 0).count() as u64;
+    (removed, added)
+}

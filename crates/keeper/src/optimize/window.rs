@@ -1,0 +1,432 @@
+//! One window: enter, re-check, arm, commit, publish, disarm.
+//!
+//! # Protocol
+//!
+//! Everything here happens under the queue keys of at most 16 tables, and none of it touches
+//! data. LOCK ORDER: the root's lock is held by the run; then the keys, sorted, in one call.
+//!
+//! # Crash consistency
+//!
+//! From a table's first commit to the publish its sidecar is armed. A window that fails
+//! leaves sidecar and journal of every table that moved and was not published: the next open
+//! rolls them forward.
+
+use chrono::Utc;
+use futures::StreamExt;
+use lance::Dataset;
+use lancekeeper_manifest::{GraphError, Intent, SidecarError};
+use lancekeeper_model::{ErrorKind, RootOptimizeReport, SkipReason, TableRef, Version};
+use lancekeeper_queue::QueueError;
+use lancekeeper_rewrite::check::stale;
+use lancekeeper_rewrite::table_commit::TableCommit;
+use lancekeeper_rewrite::{CommitFailure, StagedGroup};
+use lancekeeper_store::failpoint::{self, Injected};
+use lancekeeper_store::owner::{Owner, owners_between};
+use lancekeeper_store::tables::version_of;
+use lancekeeper_store::{LanceFailure, OpenError};
+use thiserror::Error;
+
+use crate::facts::{Totals, view};
+use crate::open::{OpenRootError, ReadGraph, check_no_schema_apply};
+use crate::optimize::Run;
+use crate::optimize::inventory::{TableRun, Target};
+use crate::optimize::publish::{PublishFailure, publish_members};
+use crate::optimize::report::{set_after, set_error};
+use crate::optimize::stage::{Journaled, give_up};
+
+/// Tables of a window committed at the same time: each commit is a few small files.
+const COMMITS_AT_ONCE: usize = 4;
+
+/// Where a window stands in its run.
+pub(crate) struct Window<'a> {
+    pub(crate) run: &'a Run<'a>,
+    pub(crate) graph: &'a ReadGraph,
+    pub(crate) round: u32,
+    pub(crate) number: usize,
+}
+
+/// A window ended early. Tables that moved are covered by their sidecars.
+#[derive(Debug, Error)]
+pub(crate) enum WindowError {
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    #[error(transparent)]
+    Open(#[from] OpenRootError),
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    #[error(transparent)]
+    Sidecar(#[from] SidecarError),
+    #[error(transparent)]
+    Publish(#[from] PublishFailure),
+    #[error(transparent)]
+    Injected(#[from] Injected),
+}
+
+impl WindowError {
+    pub(crate) fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Queue(error) => error.kind(),
+            Self::Open(error) => error.kind(),
+            Self::Graph(error) => error.kind(),
+            Self::Sidecar(error) => error.kind(),
+            Self::Publish(error) => error.kind(),
+            Self::Injected(_) => ErrorKind::Internal,
+        }
+    }
+}
+
+/// Why one table failed in a window.
+#[derive(Debug, Error)]
+pub(crate) enum MemberError {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Lance(#[from] LanceFailure),
+    #[error(transparent)]
+    Sidecar(#[from] SidecarError),
+    #[error(transparent)]
+    Commit(#[from] CommitFailure),
+    #[error(transparent)]
+    Injected(#[from] Injected),
+    #[error("{table}: HEAD {head} is behind the pinned version {pin}")]
+    Behind { table: TableRef, head: Version, pin: Version },
+    #[error(
+        "{table}: lost_to_recovery: version {current} was published meanwhile, ours was {ours}"
+    )]
+    LostToRecovery { table: TableRef, current: String, ours: Version },
+}
+
+impl MemberError {
+    pub(crate) fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Open(error) => error.kind(),
+            Self::Lance(error) => error.kind(),
+            Self::Sidecar(error) => error.kind(),
+            Self::Commit(error) => error.source.kind(),
+            Self::Injected(_) => ErrorKind::Internal,
+            Self::Behind { .. } => ErrorKind::Corrupt,
+            Self::LostToRecovery { .. } => ErrorKind::Conflict,
+        }
+    }
+}
+
+/// One table in a window.
+pub(crate) struct Member {
+    pub(crate) target: Target,
+    /// The handle its groups were staged with.
+    staged_at: Dataset,
+    groups: Vec<Journaled>,
+    /// Versions of ours lie between pin and HEAD and are to be published as they are.
+    adopt: bool,
+    /// Set by the re-check: HEAD, standing at the pin.
+    head: Option<Dataset>,
+    pub(crate) expected: Version,
+    sidecar: Option<String>,
+    /// The version of ours to publish.
+    pub(crate) moved: Option<Dataset>,
+    /// Whether `moved` holds the rewritten groups, not only a reservation.
+    rewritten: bool,
+    /// Groups given up because writers changed what they replace.
+    dropped: Vec<Journaled>,
+    dropped_why: Vec<String>,
+    pub(crate) published: bool,
+    /// Whether recovery, not this run, has to find out what became of the table.
+    left_open: bool,
+    skipped: Option<(SkipReason, Version, Version)>,
+    pub(crate) error: Option<MemberError>,
+}
+
+impl Member {
+    pub(crate) fn new(
+        target: Target,
+        staged_at: Dataset,
+        groups: Vec<Journaled>,
+        adopt: bool,
+    ) -> Self {
+        Self {
+            expected: target.pin.unwrap_or_default(),
+            target,
+            staged_at,
+            groups,
+            adopt,
+            head: None,
+            sidecar: None,
+            moved: None,
+            rewritten: false,
+            dropped: Vec::new(),
+            dropped_why: Vec::new(),
+            published: false,
+            left_open: false,
+            skipped: None,
+            error: None,
+        }
+    }
+
+    fn drop_all(&mut self, why: &str) {
+        self.dropped.append(&mut self.groups);
+        self.dropped_why.push(why.to_owned());
+    }
+
+    /// Clears up after the window and writes the table's row.
+    pub(crate) async fn finish(mut self, run: &Run<'_>, tables: &mut [TableRun]) {
+        let Some(table) = tables.iter_mut().find(|t| t.target.table == self.target.table) else {
+            return;
+        };
+        if !self.left_open {
+            if self.published && self.rewritten {
+                let entries: Vec<String> = self.groups.iter().map(|g| g.entry.clone()).collect();
+                if let Err(error) = run.write.journal.forget(&entries).await {
+                    tracing::warn!(target: "lancekeeper::optimize", %error, "journal entries stay until the next run");
+                }
+            } else {
+                self.dropped.append(&mut self.groups);
+            }
+            for journaled in &self.dropped {
+                give_up(run, &self.staged_at, &journaled.group.files, Some(&journaled.entry)).await;
+            }
+        }
+        let stats = &mut table.stats;
+        stats.groups_dropped += self.dropped_why.len() as u64;
+        if let Some(why) = self.dropped_why.first() {
+            stats.reason = format!("{}; dropped: {why}", stats.reason);
+        }
+        if let Some((reason, pin, head)) = self.skipped {
+            stats.skipped = Some(reason);
+            if reason == SkipReason::DriftNeedsRepair {
+                stats.manifest_version = Some(pin);
+                stats.lance_head_version = Some(head);
+            }
+        }
+        if let Some(error) = &self.error {
+            set_error(stats, error.kind(), error);
+        }
+        if self.published {
+            stats.committed = true;
+            if self.rewritten {
+                let groups = self.groups.iter().map(|g| &g.group);
+                for group in groups {
+                    stats.fragments_removed += group.source.len() as u64;
+                    stats.fragments_added += group.new_fragments.len() as u64;
+                }
+            }
+            if let Some(head) = &self.moved
+                && let Ok(seen) = view(head, &self.target.table).await
+            {
+                set_after(stats, Totals::of(&seen.facts.fragments));
+            }
+        }
+        // Only what writers spoiled is worth another round.
+        let redo = !self.dropped_why.is_empty() && self.error.is_none() && !self.left_open;
+        if !redo {
+            table.plan = None;
+        }
+        table.adopt = false;
+    }
+}
+
+/// Runs one window. Rows are written by [`Member::finish`], whatever comes back.
+///
+/// # Errors
+///
+/// When the window as a whole ended early.
+///
+/// # Cancel safety
+///
+/// Tables that moved have their sidecars; the others are as they were.
+pub(crate) async fn run_window(
+    window: &Window<'_>,
+    members: &mut [Member],
+    report: &mut RootOptimizeReport,
+) -> Result<(), WindowError> {
+    if members.is_empty() {
+        return Ok(());
+    }
+    let run = window.run;
+    failpoint::cross_async(failpoint::OPTIMIZE_STAGED_PRE_ENTER).await?;
+    let keys = members.iter().map(|member| member.target.table.clone());
+    let _keys = run.write.queue.acquire(keys).await?;
+    failpoint::cross_async(failpoint::OPTIMIZE_ENTERED_PRE_RECHECK).await?;
+    recheck(window, members).await?;
+    failpoint::cross_async(failpoint::OPTIMIZE_RECHECKED_PRE_ARM).await?;
+    futures::stream::iter(members.iter_mut())
+        .for_each_concurrent(COMMITS_AT_ONCE, |member| commit_member(window, member))
+        .await;
+    publish_members(window, members, report).await?;
+    let disarmed = disarm(window, members, report).await;
+    disarmed?;
+    Ok(())
+}
+
+/// Looks at everything again that was looked at before the keys were held.
+async fn recheck(window: &Window<'_>, members: &mut [Member]) -> Result<(), WindowError> {
+    let graph = &window.graph.graph;
+    check_no_schema_apply(graph, "optimize").await?;
+    let directory = window.run.write.read.root.directory.clone();
+    let has_branches = !window.graph.branches.is_empty();
+    tokio::task::spawn_blocking(move || {
+        lancekeeper_manifest::check_schema_files(&directory, has_branches)
+    })
+    .await
+    .map_err(OpenRootError::from)?
+    .map_err(OpenRootError::from)?;
+    let claimed: Vec<TableRef> = window
+        .graph
+        .sidecars
+        .list()
+        .await?
+        .iter()
+        .filter(|found| found.our_operation().is_none())
+        .flat_map(lancekeeper_manifest::FoundSidecar::tables)
+        .collect();
+    let snapshot = graph.snapshot(&window.graph.snapshot.branch).await?;
+    for member in members {
+        let pin = snapshot.pin(&member.target.table.key).map(|pin| pin.version);
+        let is_claimed = claimed.contains(&member.target.table);
+        if let Err(error) = recheck_member(window, member, pin, is_claimed).await {
+            member.error = Some(error);
+        }
+    }
+    Ok(())
+}
+
+async fn recheck_member(
+    window: &Window<'_>,
+    member: &mut Member,
+    pin: Option<Version>,
+    is_claimed: bool,
+) -> Result<(), MemberError> {
+    let Some(pin) = pin else {
+        member.drop_all("the table left the branch");
+        return Ok(());
+    };
+    member.expected = pin;
+    let read = &window.run.write.read;
+    let uri = read.root.address_of(&member.target.location);
+    let head = read.tables.open(&uri, &member.target.table.branch).await?;
+    let version = version_of(&head);
+    if is_claimed {
+        member.skipped = Some((SkipReason::RecoveryPending, pin, version));
+        member.drop_all("another writer is in the middle of an operation on the table");
+        return Ok(());
+    }
+    if version < pin {
+        return Err(MemberError::Behind { table: member.target.table.clone(), head: version, pin });
+    }
+    if version > pin {
+        if member.adopt && owners_are_ours(&head, pin).await {
+            // Nothing to commit: the versions are there and only need publishing.
+            member.moved = Some(head);
+            member.drop_all("versions of ours had to be published first");
+            return Ok(());
+        }
+        member.skipped = Some((SkipReason::DriftNeedsRepair, pin, version));
+        member.drop_all("somebody committed to the table without publishing");
+        return Ok(());
+    }
+    for journaled in std::mem::take(&mut member.groups) {
+        match stale(&head, &member.staged_at, &journaled.group).await? {
+            None => member.groups.push(journaled),
+            Some(why) => {
+                member.dropped_why.push(why.to_string());
+                member.dropped.push(journaled);
+            }
+        }
+    }
+    member.head = Some(head);
+    Ok(())
+}
+
+async fn owners_are_ours(head: &Dataset, pin: Version) -> bool {
+    owners_between(head, pin, version_of(head))
+        .await
+        .iter()
+        .all(|owner| matches!(owner, Owner::Ours(_)))
+}
+
+/// Arms and commits one table. What goes wrong is the table's own affair.
+async fn commit_member(window: &Window<'_>, member: &mut Member) {
+    if member.groups.is_empty() || member.error.is_some() {
+        return;
+    }
+    let Some(head) = member.head.take() else { return };
+    if let Err(error) = arm_and_commit(window, member, head).await {
+        member.error = Some(error);
+    }
+    // The sidecar of a table that did not move goes at once: a client would otherwise roll
+    // the next writer's commit forward by it.
+    if member.moved.is_none()
+        && !member.left_open
+        && let Some(file) = member.sidecar.take()
+        && let Err(error) = window.graph.sidecars.disarm(&file).await
+    {
+        tracing::warn!(target: "lancekeeper::optimize", table = %member.target.table, %error, file,
+            "the sidecar of an unmoved table stays until the next open");
+    }
+}
+
+async fn arm_and_commit(
+    window: &Window<'_>,
+    member: &mut Member,
+    head: Dataset,
+) -> Result<(), MemberError> {
+    let run = window.run;
+    let intent = Intent {
+        operation: run.operation.clone(),
+        table: member.target.table.clone(),
+        table_path: run.write.read.root.address_of(&member.target.location),
+        expected: member.expected,
+    };
+    member.sidecar = Some(window.graph.sidecars.arm(&intent, Utc::now()).await?);
+    failpoint::cross_async(failpoint::OPTIMIZE_ARMED_PRE_COMMIT).await?;
+    let commit =
+        TableCommit { operation: &run.operation, table: &member.target.table, round: window.round };
+    let groups: Vec<StagedGroup> = member.groups.iter().map(|g| g.group.clone()).collect();
+    match commit.run(head, groups).await {
+        Ok(committed) => {
+            member.moved = Some(committed.head);
+            member.rewritten = true;
+            failpoint::cross_async(failpoint::OPTIMIZE_REWRITTEN_PRE_NEXT).await?;
+            Ok(())
+        }
+        Err(failure) => {
+            member.left_open = failure.source.kind() == ErrorKind::Unknown;
+            member.moved.clone_from(&failure.reached);
+            if failure.source.kind() == ErrorKind::Conflict {
+                member.drop_all(&failure.source.to_string());
+                return Ok(());
+            }
+            Err(failure.into())
+        }
+    }
+}
+
+/// Deletes the sidecars of published tables. One that stays is a warning: the next open
+/// finds its table published and deletes it.
+async fn disarm(
+    window: &Window<'_>,
+    members: &mut [Member],
+    report: &mut RootOptimizeReport,
+) -> Result<(), Injected> {
+    failpoint::cross_async(failpoint::OPTIMIZE_PUBLISHED_PRE_DISARM).await?;
+    for member in members.iter_mut() {
+        if member.left_open {
+            continue;
+        }
+        if let Some(file) = member.sidecar.take()
+            && let Err(error) = window.graph.sidecars.disarm(&file).await
+        {
+            report.warnings.push(format!(
+                "operation {}: the sidecar {file} of {} could not be deleted ({error}); the next open resolves it",
+                window.run.operation, member.target.table
+            ));
+        }
+    }
+    failpoint::cross_async(failpoint::OPTIMIZE_DISARMED_PRE_JOURNAL).await
+}
+
+impl Member {
+    /// Leaves sidecar and journal for recovery.
+    pub(crate) fn leave_open(&mut self) {
+        self.left_open = true;
+    }
+}

@@ -1,0 +1,40 @@
+//! `status`: what a root looks like, and what `optimize` would do. Writes nothing, needs no
+//! lock, refuses nothing it can read.
+
+mod inventory;
+mod report;
+
+use chrono::Utc;
+use lancekeeper_model::{OptimizeOptions, RootStatus};
+use lancekeeper_planner::optimize::LayoutPolicy;
+
+use crate::keeper::Keeper;
+use crate::open::{check_writable, look, read_root};
+
+/// Looks at one root.
+pub(crate) async fn root_status(keeper: &Keeper, uri: &str) -> RootStatus {
+    let options = OptimizeOptions::default();
+    let policy = match LayoutPolicy::from_options(&options) {
+        Ok(policy) => policy,
+        Err(error) => return report::failure(uri, None, error.kind(), &error, None),
+    };
+    let root = match look(uri).await {
+        Ok(root) => root,
+        Err(error) => return report::failure(uri, None, error.kind(), &error, error.hint()),
+    };
+    let kind = root.kind;
+    let read = match read_root(root, &keeper.tables).await {
+        Ok(read) => read,
+        Err(error) => return report::failure(uri, Some(kind), error.kind(), &error, error.hint()),
+    };
+    let mut status = report::root(uri, &read);
+    // What would stop a run that writes is worth knowing before it is tried.
+    if let Err(error) = check_writable(&read, "optimize", &[], Utc::now()).await {
+        status.warnings.push(error.to_string());
+    }
+    match inventory::tables(&read, &policy).await {
+        Ok(tables) => status.tables = tables,
+        Err(error) => return report::failure(uri, Some(kind), error.kind(), &error, None),
+    }
+    status
+}

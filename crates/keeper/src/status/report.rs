@@ -1,0 +1,120 @@
+//! Rows of `status`.
+
+use lancekeeper_manifest::FoundSidecar;
+use lancekeeper_model::{
+    Branch, ErrorKind, PendingSidecar, RootKind, RootStatus, SMALL_FRAGMENT_BYTES, TableStatus,
+    Version,
+};
+
+use crate::facts::{TableView, Totals};
+use crate::open::ReadRoot;
+use crate::optimize::TableRun;
+
+/// A root that could not be read.
+pub(crate) fn failure(
+    uri: &str,
+    kind: Option<RootKind>,
+    error_kind: ErrorKind,
+    error: &(dyn std::error::Error + 'static),
+    hint: Option<&str>,
+) -> RootStatus {
+    let hint = hint.or_else(|| lancekeeper_store::failure::hint_of(error));
+    RootStatus {
+        uri: uri.to_owned(),
+        kind,
+        error: Some(lancekeeper_store::failure::full_text(error)),
+        hint: hint.map(ToOwned::to_owned),
+        internal_schema: None,
+        manifest_version: None,
+        branches: Vec::new(),
+        sidecars: Vec::new(),
+        moved_from: None,
+        warnings: Vec::new(),
+        tables: Vec::new(),
+        error_kind: Some(error_kind),
+    }
+}
+
+/// A root that was read; its tables follow.
+pub(crate) fn root(uri: &str, read: &ReadRoot) -> RootStatus {
+    let graph = read.graph.as_ref();
+    let mut warnings = Vec::new();
+    if read.spellings.here.len() > 1 {
+        let spellings: Vec<&str> = read.spellings.here.iter().map(String::as_str).collect();
+        warnings.push(format!(
+            "branches refer to this root by several spellings ({}): nothing will be deleted here",
+            spellings.join(", ")
+        ));
+    }
+    RootStatus {
+        uri: uri.to_owned(),
+        kind: Some(read.root.kind),
+        error: None,
+        hint: None,
+        internal_schema: graph.map(|graph| graph.graph.schema().number()),
+        manifest_version: graph.map(|graph| graph.snapshot.manifest_version),
+        branches: graph
+            .map(|graph| graph.branches.iter().map(ToString::to_string).collect())
+            .unwrap_or_default(),
+        sidecars: graph.map(|graph| graph.found.iter().map(pending).collect()).unwrap_or_default(),
+        moved_from: read.spellings.elsewhere.first().cloned(),
+        warnings,
+        tables: Vec::new(),
+        error_kind: None,
+    }
+}
+
+fn pending(found: &FoundSidecar) -> PendingSidecar {
+    let content = found.content.as_ref();
+    PendingSidecar {
+        file: found.path(),
+        writer_kind: content.ok().map(|sidecar| sidecar.writer_kind.clone()),
+        tables: found.tables().into_iter().map(|table| table.key).collect(),
+        branch: Branch::from(content.ok().and_then(|sidecar| sidecar.branch.clone())),
+        ours: found.our_operation().is_some(),
+        error: content.err().cloned(),
+    }
+}
+
+/// A row before its table was read in full.
+pub(crate) fn table(run: &TableRun) -> TableStatus {
+    let stats = &run.stats;
+    TableStatus {
+        table_key: stats.table_key.clone(),
+        branch: stats.branch.clone(),
+        version: Version::default(),
+        rows: 0,
+        fragments: 0,
+        files: 0,
+        small_fragments: 0,
+        bytes: 0,
+        deleted_share: 0.0,
+        versions: 0,
+        unindexed_rows: None,
+        drift_head: None,
+        branches: Vec::new(),
+        would: match (&run.plan, stats.skipped) {
+            (Some(plan), _) => format!("rewrite: {}", plan.reason),
+            (None, Some(skipped)) => format!("skip: {skipped}"),
+            (None, None) if stats.error.is_some() => String::new(),
+            (None, None) => format!("nothing: {}", stats.reason),
+        },
+        error: stats.error.clone(),
+    }
+}
+
+/// Fills in the version readers see.
+pub(crate) fn fill(status: &mut TableStatus, seen: &TableView, version: Version) {
+    let totals = Totals::of(&seen.facts.fragments);
+    status.version = version;
+    status.rows = totals.rows;
+    status.fragments = totals.fragments;
+    status.files = totals.files;
+    status.bytes = totals.bytes;
+    status.small_fragments =
+        seen.facts.fragments.iter().filter(|f| f.bytes < SMALL_FRAGMENT_BYTES).count() as u64;
+    status.unindexed_rows = seen.unindexed_rows;
+    let physical = totals.rows + totals.deleted;
+    status.deleted_share =
+        if physical == 0 { 0.0 } else { totals.deleted as f64 / physical as f64 };
+}
