@@ -1,1 +1,14 @@
-//! Stub.
+//! A world to test in: real fixtures unpacked, small tables built, what readers see written
+//! down, and the invariants every run must keep.
+//!
+//! Only tests depend on this crate. It uses Lance directly, as a client would, so that a
+//! mistake of ours cannot hide itself.
+
+pub mod fixture;
+pub mod invariants;
+pub mod rows;
+pub mod tables;
+
+pub use fixture::{Fixture, FixturePath};
+pub use invariants::check_graph;
+pub use rows::{GraphRows, graph_rows, table_rows};

@@ -1,0 +1,1 @@
+//! Tests over all crates. One binary without failpoints (`it`), one with (`failpoints`).
