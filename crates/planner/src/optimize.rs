@@ -27,15 +27,13 @@ mod laws;
 #[cfg(test)]
 mod tests;
 
-use lancekeeper_model::{SkipReason, TableFacts, Version};
+use lancekeeper_model::{FragmentFacts, SkipReason, TableFacts, Version};
 
 pub use inventory::{Authority, SidecarClaim, TableInventory};
 pub use pack::{BATCH_BYTES, BATCH_ROWS_MAX, PAGE_BYTES_WORTH_KEEPING, replan_groups};
 pub use plan::{Group, GroupReason, RewriteMode, RewritePlan, TablePlan};
 pub use policy::{LayoutPolicy, PolicyError};
 pub use windows::{WINDOW_TABLES_MAX, windows};
-
-use plan::size;
 
 /// Decides what to do with one table.
 ///
@@ -127,22 +125,33 @@ fn why_nothing(facts: &TableFacts, policy: &LayoutPolicy) -> String {
     if facts.fragments.is_empty() {
         return "the table is empty".to_owned();
     }
-    let deletions = if policy.deletion_threshold == 0.0 {
-        "none has deleted rows".to_owned()
-    } else {
-        let percent = policy.deletion_threshold * 100.0;
-        format!("none has more than {percent:.1} % of its rows deleted")
-    };
     let count = facts.fragments.len();
-    if count == 1 {
-        return format!("one fragment, and {deletions}");
-    }
+    let mut why = if count == 1 { "one fragment".to_owned() } else { format!("{count} fragments") };
     let full = facts.fragments.iter().filter(|f| policy.is_full(f)).count();
-    format!(
-        "{count} fragments, {full} of them full: no two neighbours fit into {} rows and {}, and {deletions}",
-        policy.target_rows,
-        size(policy.target_bytes)
-    )
+    if full > 0 {
+        why.push_str(&format!(", {full} of them full"));
+    }
+    let alone: Vec<_> = facts.fragments.windows(2).filter(|pair| would_fit(pair, policy)).collect();
+    if !alone.is_empty() {
+        why.push_str(", neighbours covered by different indexes");
+    } else if count > 1 && full < count {
+        why.push_str(", no two neighbours fit into one");
+    }
+    if facts.fragments.iter().any(|fragment| fragment.deleted_rows > 0) {
+        let percent = policy.deletion_threshold * 100.0;
+        why.push_str(&format!(", at most {percent:.0} % of a fragment deleted"));
+    }
+    why
+}
+
+/// Whether two neighbours would be merged if the same indexes covered them.
+fn would_fit(pair: &[FragmentFacts], policy: &LayoutPolicy) -> bool {
+    let sum = |value: fn(&FragmentFacts) -> u64| {
+        pair.iter().fold(0u64, |sum, fragment| sum.saturating_add(value(fragment)))
+    };
+    !pair.iter().any(|fragment| policy.is_full(fragment))
+        && sum(FragmentFacts::live_rows) <= policy.target_rows
+        && sum(FragmentFacts::live_bytes) <= policy.target_bytes
 }
 
 fn why_rewrite(groups: &[Group]) -> String {
