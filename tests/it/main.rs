@@ -1,3 +1,13 @@
 //! Tests over all crates together, on real fixtures and on tables built here.
 
+#![expect(clippy::unwrap_used, reason = "in a test the panic is the message")]
+
+mod bad_input;
+mod binary;
+mod branches;
+mod databases;
 mod fixtures;
+mod indexes;
+mod observer;
+mod races;
+mod strict;

@@ -20,6 +20,8 @@ pub(crate) fn build(root: &Path, args: &[String]) -> Result<()> {
 }
 
 pub(crate) fn test(root: &Path, args: &[String]) -> Result<()> {
+    // Tests run the binary as a person does, and nextest builds only what it runs itself.
+    run(cargo(root)?.arg("build").args(WITH_FAILPOINTS))?;
     if !nextest_is_installed(root)? {
         eprintln!("cargo-nextest is not installed: falling back to cargo test");
         // There are no doctests, so only the rest is named: looking for them takes a while per crate.

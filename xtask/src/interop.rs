@@ -3,6 +3,7 @@
 //! The clients come from their registries and are kept in a cache, because building them takes long.
 //! Every check is one row of the table that is printed at the end; a scenario ends at its first failure.
 
+mod answers;
 mod clients;
 mod databases;
 mod fixture_path;

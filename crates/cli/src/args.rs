@@ -5,7 +5,7 @@ mod values;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
-use lancekeeper_model::OptimizeOptions;
+use lancekeeper_model::{BranchSelection, IndexMode, OptimizeOptions};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -119,15 +119,24 @@ pub(crate) struct OptimizeArgs {
     #[arg(long, value_name = "N", value_parser = values::concurrency)]
     concurrency: Option<usize>,
 
-    /// What to do about indexes: keep (they go on covering what they cover).
+    /// What to do about indexes: keep, refresh (fold in the rows they do not cover, build what
+    /// the schema declares) or rebuild (train them anew).
     #[arg(
         long,
         value_enum,
         value_name = "HOW",
-        default_value_t = IndexMode::Keep,
+        default_value_t = IndexArg::Refresh,
         hide_possible_values = true,
     )]
-    index: IndexMode,
+    index: IndexArg,
+
+    /// Only this branch of a graph (repeatable); main unless given.
+    #[arg(long = "branch", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    branches: Vec<String>,
+
+    /// Every live branch of a graph, main included.
+    #[arg(long, conflicts_with = "branches")]
+    all_branches: bool,
 
     /// Print the plan and write nothing.
     #[arg(long)]
@@ -137,23 +146,35 @@ pub(crate) struct OptimizeArgs {
 impl OptimizeArgs {
     /// The options these arguments mean.
     pub(crate) fn options(&self) -> OptimizeOptions {
-        // Only one mode exists: whoever adds another has to pass it on.
-        let IndexMode::Keep = self.index;
         OptimizeOptions {
             tables: self.tables.clone(),
             target_rows: self.target_rows,
             target_bytes: self.target_bytes,
             deletion_threshold: self.deletion_threshold,
             concurrency: self.concurrency,
+            branches: match (self.all_branches, self.branches.as_slice()) {
+                (true, _) => BranchSelection::All,
+                (false, []) => BranchSelection::Main,
+                (false, named) => BranchSelection::Named(named.to_vec()),
+            },
+            index: match self.index {
+                IndexArg::Keep => IndexMode::Keep,
+                IndexArg::Refresh => IndexMode::Refresh,
+                IndexArg::Rebuild => IndexMode::Rebuild,
+            },
         }
     }
 }
 
 /// What `optimize` does about indexes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum IndexMode {
+pub(crate) enum IndexArg {
     /// Keep them covering what they cover.
     Keep,
+    /// Fold in what they do not cover.
+    Refresh,
+    /// Train them anew.
+    Rebuild,
 }
 
 /// How to say what was done; the same for every verb.

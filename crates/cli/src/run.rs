@@ -13,7 +13,8 @@ use crate::args::{Cli, ProgressMode, Verb};
 use crate::output::{Format, Messages, ProgressView, Terminal, log, show_optimize, show_status};
 use crate::target;
 
-const INTERRUPTED: &str = "interrupted: abandoning the current unit safely; the next run cleans up";
+const INTERRUPTED: &str =
+    "interrupted: finishing the current step; press Ctrl-C again to stop at once";
 
 /// Runs one verb and returns the exit code of the process.
 pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> u8 {
@@ -31,7 +32,10 @@ pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> u8 {
             return ExitCode::Failed.number();
         }
     };
-    let report = runtime.block_on(until_interrupted(work(cli, &messages), &messages));
+    let keeper = Keeper::new();
+    let writes = matches!(&cli.verb, Verb::Optimize(args) if !args.dry_run);
+    let verb = work(cli, &keeper, &messages);
+    let report = runtime.block_on(until_interrupted(verb, keeper.clone(), writes, &messages));
     // Blocking calls may be left over after an interruption: nobody waits for them.
     runtime.shutdown_background();
     match report {
@@ -55,8 +59,7 @@ impl Report {
     }
 }
 
-async fn work(cli: &Cli, messages: &Messages) -> Report {
-    let keeper = Keeper::new();
+async fn work(cli: &Cli, keeper: &Keeper, messages: &Messages) -> Report {
     let roots = cli.verb.roots();
     match &cli.verb {
         Verb::Status(_) => Report::Status(keeper.status(roots).await),
@@ -96,13 +99,18 @@ fn target_line(verb: &Verb, uri: &str) -> String {
     format!("lancekeeper {} → {}{dry}", verb.name(), target::resolved(uri))
 }
 
-/// Runs `work` to its end, or drops it at the first Ctrl-C. A second one ends the process.
+/// Runs `work` to its end. At the first Ctrl-C the keeper is asked to stop, and a verb that
+/// only reads is dropped; a second one ends the process.
 ///
 /// # Cancel safety
 ///
-/// Dropping `work` leaves staged files and perhaps an armed sidecar: both are what the next
-/// open of the root looks for.
-async fn until_interrupted<T>(work: impl Future<Output = T>, messages: &Messages) -> Option<T> {
+/// A verb that writes is never dropped here: it ends its step and reports.
+async fn until_interrupted<T>(
+    work: impl Future<Output = T>,
+    keeper: Keeper,
+    writes: bool,
+    messages: &Messages,
+) -> Option<T> {
     let (first, interrupted) = oneshot::channel();
     let messages = messages.clone();
     // A task of its own, so that it is heard while `work` computes.
@@ -111,6 +119,7 @@ async fn until_interrupted<T>(work: impl Future<Output = T>, messages: &Messages
             return;
         }
         messages.line(INTERRUPTED);
+        keeper.stop();
         // Nobody listens any more when the work ended at the same moment.
         let _ = first.send(());
         if tokio::signal::ctrl_c().await.is_ok() {
@@ -121,7 +130,7 @@ async fn until_interrupted<T>(work: impl Future<Output = T>, messages: &Messages
     tokio::select! {
         biased;
         value = &mut work => Some(value),
-        Ok(()) = interrupted => None,
+        Ok(()) = interrupted, if !writes => None,
     }
 }
 

@@ -1,5 +1,8 @@
 //! How many tables are worked on at once.
 
+use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream, StreamExt};
+
 /// The variable scripts already set for the graph's own client.
 const VARIABLE: &str = "OMNIGRAPH_MAINTENANCE_CONCURRENCY";
 /// When it is unset, zero or garbage.
@@ -10,6 +13,18 @@ const DEFAULT: usize = 8;
 pub(crate) fn tables_at_once(asked: Option<usize>, tables: usize) -> usize {
     let from_environment = std::env::var(VARIABLE).ok();
     pick(asked, from_environment.as_deref(), tables)
+}
+
+/// Runs futures, at most `at_once` at the same time; yields their results in order.
+///
+/// They come boxed and as a list: with a closure in the stream, and Lance's deeply nested
+/// futures below it, the compiler could not tell that a verb is `Send`, and nobody could spawn
+/// one.
+pub(crate) fn in_order<'a, T: Send + 'a>(
+    futures: Vec<BoxFuture<'a, T>>,
+    at_once: usize,
+) -> BoxStream<'a, T> {
+    stream::iter(futures).buffered(at_once).boxed()
 }
 
 fn pick(asked: Option<usize>, variable: Option<&str>, tables: usize) -> usize {

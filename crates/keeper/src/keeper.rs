@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::Utc;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use lancekeeper_model::{
     OptimizeOptions, OptimizeReport, Progress, RootOptimizeReport, StatusReport,
 };
 use lancekeeper_rewrite::Admission;
 use lancekeeper_store::Tables;
 
+use crate::concurrency::in_order;
+use crate::stop::Stop;
 use crate::{optimize, status};
 
 /// Roots worked on at the same time. Tables of one root share its lock, so this is the only
@@ -22,6 +24,7 @@ const ROOTS_AT_ONCE: usize = 4;
 pub struct Keeper {
     pub(crate) tables: Tables,
     pub(crate) admission: Admission,
+    pub(crate) stop: Stop,
 }
 
 impl Keeper {
@@ -31,15 +34,17 @@ impl Keeper {
         Self::default()
     }
 
+    /// Asks every run of this keeper to stop: each finishes the window it is committing, gives
+    /// up what is only staged, and reports what it did with the error "interrupted".
+    pub fn stop(&self) {
+        self.stop.request();
+    }
+
     /// Looks at roots without writing anything. Never fails as a whole: a root or a table
     /// that cannot be read says so in its place.
     pub async fn status(&self, uris: &[String]) -> StatusReport {
-        let roots = futures::stream::iter(uris)
-            .map(|uri| status::root_status(self, uri))
-            .buffered(ROOTS_AT_ONCE)
-            .collect()
-            .await;
-        StatusReport { roots }
+        let roots = uris.iter().map(|uri| status::root_status(self, uri).boxed()).collect();
+        StatusReport { roots: in_order(roots, ROOTS_AT_ONCE).collect().await }
     }
 
     /// What [`Keeper::optimize`] would do now, without writing anything.
@@ -49,11 +54,11 @@ impl Keeper {
         options: &OptimizeOptions,
     ) -> OptimizeReport {
         let started = Instant::now();
-        let roots: Vec<RootOptimizeReport> = futures::stream::iter(uris)
-            .map(|uri| optimize::plan_root(self, uri, options, Utc::now()))
-            .buffered(ROOTS_AT_ONCE)
-            .collect()
-            .await;
+        let roots = uris
+            .iter()
+            .map(|uri| optimize::plan_root(self, uri, options, Utc::now()).boxed())
+            .collect();
+        let roots: Vec<RootOptimizeReport> = in_order(roots, ROOTS_AT_ONCE).collect().await;
         OptimizeReport::new(true, roots, millis(started))
     }
 
@@ -71,11 +76,12 @@ impl Keeper {
         progress: Arc<dyn Progress>,
     ) -> OptimizeReport {
         let started = Instant::now();
-        let roots: Vec<RootOptimizeReport> = futures::stream::iter(uris)
-            .map(|uri| optimize::optimize_root(self, uri, options, progress.as_ref()))
-            .buffered(ROOTS_AT_ONCE)
-            .collect()
-            .await;
+        let progress = progress.as_ref();
+        let roots = uris
+            .iter()
+            .map(|uri| optimize::optimize_root(self, uri, options, progress).boxed())
+            .collect();
+        let roots: Vec<RootOptimizeReport> = in_order(roots, ROOTS_AT_ONCE).collect().await;
         OptimizeReport::new(false, roots, millis(started))
     }
 }

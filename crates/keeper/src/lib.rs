@@ -19,17 +19,20 @@
 //! rewriting of data (`rewrite`).
 
 mod concurrency;
+mod established;
 mod facts;
 mod keeper;
 mod open;
 mod optimize;
 mod status;
+mod stop;
 
+pub use established::{INTERNAL_MANIFEST_SCHEMA_VERSION, OptimizeError, optimize_all_tables};
 pub use keeper::Keeper;
 pub use lancekeeper_model::{
-    Branch, ErrorKind, ExitCode, NoProgress, OptimizeOptions, OptimizeReport, Progress,
-    ProgressEvent, RootOptimizeReport, RootStatus, SkipReason, StatusReport, TableKey,
-    TableOptimizeStats, TableRef, TableStatus, Version,
+    Branch, BranchSelection, ErrorKind, ExitCode, IndexMode, NoProgress, OptimizeOptions,
+    OptimizeReport, PendingIndex, Progress, ProgressEvent, RootOptimizeReport, RootStatus,
+    SkipReason, StatusReport, TableKey, TableOptimizeStats, TableRef, TableStatus, Version,
 };
 pub use lancekeeper_queue::{ExclusiveLock, Queues, RootIdentity, RootQueue, TableGuards};
 pub use open::OpenRootError;

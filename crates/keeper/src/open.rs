@@ -11,14 +11,18 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use lancekeeper_manifest::{
-    FoundSidecar, Graph, GraphError, SchemaFilesError, SidecarError, Sidecars, check_schema_files,
+    Catalog, FoundSidecar, Graph, GraphError, SchemaFilesError, SidecarError, Sidecars,
+    check_schema_files,
 };
-use lancekeeper_model::{Branch, ErrorKind, InternalSchema, OperationId, RootKind, Snapshot};
+use lancekeeper_model::{
+    Branch, DeclaredIndex, ErrorKind, InternalSchema, OperationId, RootKind, Snapshot, TableKey,
+};
 use lancekeeper_planner::sweep::{SweepPlan, plan_sweep};
 use lancekeeper_queue::{ExclusiveLock, LockError, LockHolder, Queues, RootIdentity, RootQueue};
 use lancekeeper_reconciler::SweepError;
 use lancekeeper_reconciler::sweep;
 use lancekeeper_rewrite::{Journal, JournalError};
+use lancekeeper_store::failure::hint_of;
 use lancekeeper_store::root::{RootError, recognise};
 use lancekeeper_store::spelling::{SpellingError, Spellings, note_branches};
 use lancekeeper_store::{OpenError, Root, Tables};
@@ -127,7 +131,8 @@ impl OpenRootError {
             Self::Graph(GraphError::Newer { .. }) => {
                 Some("use a version of lancekeeper that knows this format")
             }
-            Self::Graph(error) if error.kind() == ErrorKind::Corrupt => {
+            // Unless the machine is to blame, what cannot be read is damaged.
+            Self::Graph(error) if hint_of(error).is_none() => {
                 Some("restore __manifest from a backup; nothing was changed")
             }
             Self::OldSchema { .. } => Some(
@@ -163,14 +168,22 @@ pub(crate) struct ReadRoot {
     pub(crate) spellings: Spellings,
 }
 
-/// The graph part of a root opened for reading.
-#[derive(Debug)]
+/// The graph part of a root opened for reading, as one of its branches sees it.
+#[derive(Debug, Clone)]
 pub(crate) struct ReadGraph {
     pub(crate) graph: Graph,
     pub(crate) sidecars: Sidecars,
     pub(crate) found: Vec<FoundSidecar>,
     pub(crate) snapshot: Snapshot,
     pub(crate) branches: Vec<Branch>,
+    pub(crate) catalog: Catalog,
+}
+
+impl ReadRoot {
+    /// The indexes a table declares; none outside graphs.
+    pub(crate) fn declared(&self, table: &TableKey) -> &[DeclaredIndex] {
+        self.graph.as_ref().map_or(&[], |graph| graph.catalog.declared(table))
+    }
 }
 
 /// A root that may be written: locked, swept.
@@ -180,8 +193,10 @@ pub(crate) struct WriteRoot {
     pub(crate) queue: RootQueue,
     pub(crate) journal: Journal,
     pub(crate) sweep: SweepPlan,
+    /// What opening found and left alone.
+    pub(crate) warnings: Vec<String>,
     /// Held as long as the root is worked on.
-    pub(crate) _lock: ExclusiveLock,
+    pub(crate) lock: ExclusiveLock,
 }
 
 /// Recognises a root without blocking the runtime.
@@ -211,22 +226,26 @@ pub(crate) async fn read_root(root: Root, tables: &Tables) -> Result<ReadRoot, O
     let sidecars = Sidecars::of(&addressed).await?;
     let found = sidecars.list().await?;
     let branches = graph.branches().await?;
+    let directory = addressed.directory.clone();
+    // A schema that cannot be read declares nothing here; whoever writes checks it and says so.
+    let catalog =
+        tokio::task::spawn_blocking(move || Catalog::read(&directory)).await?.unwrap_or_default();
     Ok(ReadRoot {
         root: addressed,
         tables: tables.clone(),
-        graph: Some(ReadGraph { graph, sidecars, found, snapshot, branches }),
+        graph: Some(ReadGraph { graph, sidecars, found, snapshot, branches, catalog }),
         spellings,
     })
 }
 
-/// Everything that forbids writing, looked at without writing. `selected` are the tables
-/// asked for by name, empty for all.
+/// Everything that forbids writing, looked at without writing, and what a sweep would do now.
+/// `selected` are the tables asked for by name, empty for all.
 pub(crate) async fn check_writable(
     read: &ReadRoot,
     verb: &'static str,
     selected: &[String],
     now: DateTime<Utc>,
-) -> Result<(), OpenRootError> {
+) -> Result<SweepPlan, OpenRootError> {
     let uri = read.root.given.clone();
     if let Some(graph) = &read.graph
         && !graph.graph.schema().is_writable()
@@ -236,7 +255,7 @@ pub(crate) async fn check_writable(
     if let Some(elsewhere) = read.spellings.elsewhere.first() {
         return Err(OpenRootError::Moved { uri, elsewhere: elsewhere.clone() });
     }
-    let Some(graph) = &read.graph else { return Ok(()) };
+    let Some(graph) = &read.graph else { return Ok(SweepPlan::default()) };
     check_no_schema_apply(&graph.graph, verb).await?;
     let (directory, has_branches) = (read.root.directory.clone(), !graph.branches.is_empty());
     tokio::task::spawn_blocking(move || check_schema_files(&directory, has_branches)).await??;
@@ -245,7 +264,7 @@ pub(crate) async fn check_writable(
             return Err(recovery_needed(&uri, sidecar));
         }
     }
-    Ok(())
+    plan_of(graph, &read.tables).await
 }
 
 /// Refuses while a schema apply runs.
@@ -314,9 +333,6 @@ pub(crate) async fn write_root(
 ) -> Result<WriteRoot, OpenRootError> {
     let mut read = read_root(root, tables).await?;
     check_writable(&read, verb, selected, now).await?;
-    if let Some(graph) = &read.graph {
-        plan_of(graph, tables).await?;
-    }
     let queue = Queues::process().root(&RootIdentity::new(read.root.identity()));
     let started = now.to_rfc3339_opts(SecondsFormat::Secs, true);
     let holder = LockHolder::this_process(operation.clone(), verb, &started);
@@ -324,6 +340,7 @@ pub(crate) async fn write_root(
     let sweep = match &mut read.graph {
         None => SweepPlan::default(),
         Some(graph) => {
+            check_no_schema_apply(&graph.graph, verb).await?;
             // Only now, under the lock, is every sidecar of ours a dead one's.
             graph.found = graph.sidecars.list().await?;
             let plan = plan_of(graph, tables).await?;
@@ -333,9 +350,9 @@ pub(crate) async fn write_root(
         }
     };
     let journal = Journal::of(&read.root).await?;
-    for entry in journal.entries().await? {
-        let deleted = journal.settle(tables, &read.root, &entry).await?;
-        tracing::info!(target: "lancekeeper::recovery", %entry, count = deleted, "settled the staged files of a dead run");
+    let settled = journal.settle_all(tables, &read.root).await?;
+    if settled.deleted > 0 {
+        tracing::info!(target: "lancekeeper::recovery", count = settled.deleted, "deleted the staged files of dead runs");
     }
-    Ok(WriteRoot { read, queue, journal, sweep, _lock: lock })
+    Ok(WriteRoot { read, queue, journal, sweep, warnings: settled.kept, lock })
 }

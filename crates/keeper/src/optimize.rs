@@ -14,6 +14,7 @@
 //! Rewrite itself.
 
 mod graph;
+mod internal;
 mod inventory;
 mod plain;
 mod publish;
@@ -26,15 +27,18 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use lancekeeper_model::{
-    OperationId, OptimizeOptions, Progress, ProgressEvent, RootKind, RootOptimizeReport,
+    Branch, ErrorKind, OperationId, OptimizeOptions, Progress, ProgressEvent, RootKind,
+    RootOptimizeReport,
 };
-use lancekeeper_planner::optimize::LayoutPolicy;
 
 use crate::keeper::{Keeper, millis};
-use crate::open::{OpenRootError, WriteRoot, check_writable, look, read_root, write_root};
+use crate::open::{
+    OpenRootError, ReadGraph, WriteRoot, check_writable, look, read_root, write_root,
+};
 use crate::optimize::report::{root_failure, root_report};
+use crate::stop::Interrupted;
 
-pub(crate) use inventory::{TableRun, Target, TargetError, look_at, targets};
+pub(crate) use inventory::{TableRun, Target, TargetError, Wish, branch_views, look_at, targets};
 
 /// How often groups that a writer invalidated are planned and staged again in one run.
 /// Maintenance yields to writers: what they keep changing waits for the next run.
@@ -45,7 +49,7 @@ pub(crate) struct Run<'a> {
     pub(crate) keeper: &'a Keeper,
     pub(crate) write: &'a WriteRoot,
     pub(crate) operation: OperationId,
-    pub(crate) policy: LayoutPolicy,
+    pub(crate) wish: Wish,
     pub(crate) options: &'a OptimizeOptions,
     pub(crate) progress: &'a dyn Progress,
     /// Numbers journal entries.
@@ -63,9 +67,12 @@ pub(crate) async fn optimize_root(
     options: &OptimizeOptions,
     progress: &dyn Progress,
 ) -> RootOptimizeReport {
+    if keeper.stop.is_requested() {
+        return root_failure(uri, None, ErrorKind::Interrupted, &Interrupted, None);
+    }
     let now = Utc::now();
-    let policy = match LayoutPolicy::from_options(options) {
-        Ok(policy) => policy,
+    let wish = match Wish::from_options(options) {
+        Ok(wish) => wish,
         Err(error) => return root_failure(uri, None, error.kind(), &error, None),
     };
     let root = match look(uri).await {
@@ -85,21 +92,52 @@ pub(crate) async fn optimize_root(
         keeper,
         write: &write,
         operation,
-        policy,
+        wish,
         options,
         progress,
         entries: AtomicU64::new(0),
     };
-    let targets = match targets(&write.read, &options.tables) {
-        Ok(targets) => targets,
-        Err(error) => return root_failure(uri, Some(kind), error.kind(), &error, None),
-    };
     let mut report = root_report(uri, kind);
-    match &write.read.graph {
-        Some(graph) => graph::run(&run, graph, targets, &mut report).await,
-        None => plain::run(&run, targets, &mut report).await,
+    report.warnings.extend(write.warnings.iter().cloned());
+    // Boxed: Lance's futures are deep, and the compiler bounds how deep a layout may be.
+    let outcome = match &write.read.graph {
+        Some(graph) => Box::pin(branches(&run, graph, &mut report)).await,
+        None => match targets(&write.read, None, &options.tables) {
+            Ok(targets) => {
+                Box::pin(plain::run(&run, targets, &mut report)).await;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        },
+    };
+    match outcome {
+        Ok(()) => report,
+        Err(error) => root_failure(uri, Some(kind), error.kind(), &error, None),
     }
-    report
+}
+
+/// Runs over the branches that were asked for, one after the other, then over the graph's own
+/// tables.
+async fn branches(
+    run: &Run<'_>,
+    graph: &ReadGraph,
+    report: &mut RootOptimizeReport,
+) -> Result<(), TargetError> {
+    let views = branch_views(graph, &run.options.branches).await?;
+    let mut work = Vec::new();
+    for view in views {
+        let targets = targets(&run.write.read, Some(&view), &run.options.tables)?;
+        work.push((view, targets));
+    }
+    for (view, targets) in work {
+        if report.error.is_none() {
+            graph::run(run, &view, targets, report).await;
+        }
+    }
+    if report.error.is_none() {
+        report.tables.extend(internal::run(run, &graph.graph).await);
+    }
+    Ok(())
 }
 
 /// Plans one root without writing anything.
@@ -109,8 +147,8 @@ pub(crate) async fn plan_root(
     options: &OptimizeOptions,
     now: DateTime<Utc>,
 ) -> RootOptimizeReport {
-    let policy = match LayoutPolicy::from_options(options) {
-        Ok(policy) => policy,
+    let wish = match Wish::from_options(options) {
+        Ok(wish) => wish,
         Err(error) => return root_failure(uri, None, error.kind(), &error, None),
     };
     let root = match look(uri).await {
@@ -120,24 +158,44 @@ pub(crate) async fn plan_root(
     let kind = root.kind;
     let checked = async {
         let read = read_root(root, &keeper.tables).await?;
-        check_writable(&read, "optimize", &options.tables, now).await?;
-        Ok::<_, OpenRootError>(read)
+        let sweep = check_writable(&read, "optimize", &options.tables, now).await?;
+        Ok::<_, OpenRootError>((read, sweep))
     };
-    let read = match checked.await {
-        Ok(read) => read,
+    let (read, sweep) = match checked.await {
+        Ok(checked) => checked,
         Err(error) => return open_failure(uri, Some(kind), &error),
     };
-    let targets = match targets(&read, &options.tables) {
-        Ok(targets) => targets,
+    let views = match &read.graph {
+        None => Ok(vec![None]),
+        Some(graph) => branch_views(graph, &options.branches)
+            .await
+            .map(|views| views.into_iter().map(Some).collect()),
+    };
+    let views = match views {
+        Ok(views) => views,
         Err(error) => return root_failure(uri, Some(kind), error.kind(), &error, None),
     };
     let mut report = root_report(uri, kind);
-    for target in targets {
-        let started = Instant::now();
-        let mut table = look_at(&read, target, &policy, None).await;
-        report::preview(&mut table);
-        table.stats.duration_ms = millis(started);
-        report.tables.push(table.stats);
+    for view in views {
+        let targets = match targets(&read, view.as_ref(), &options.tables) {
+            Ok(targets) => targets,
+            Err(error) => return root_failure(uri, Some(kind), error.kind(), &error, None),
+        };
+        for target in targets {
+            let started = Instant::now();
+            let branch = view.as_ref().map_or_else(Branch::main, |v| v.snapshot.branch.clone());
+            if target.table.branch != branch {
+                report.tables.push(inventory::inherited(&target, &branch));
+                continue;
+            }
+            let mut table = look_at(&read, target, &wish, Some(&sweep)).await;
+            report::preview(&mut table);
+            table.stats.duration_ms = millis(started);
+            report.tables.push(table.stats);
+        }
+    }
+    if let Some(graph) = read.graph.as_ref().filter(|_| options.tables.is_empty()) {
+        report.tables.extend(internal::preview(&graph.graph).await);
     }
     report
 }

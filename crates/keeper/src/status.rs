@@ -6,16 +6,15 @@ mod report;
 
 use chrono::Utc;
 use lancekeeper_model::{OptimizeOptions, RootStatus};
-use lancekeeper_planner::optimize::LayoutPolicy;
 
 use crate::keeper::Keeper;
 use crate::open::{check_writable, look, read_root};
+use crate::optimize::Wish;
 
 /// Looks at one root.
 pub(crate) async fn root_status(keeper: &Keeper, uri: &str) -> RootStatus {
-    let options = OptimizeOptions::default();
-    let policy = match LayoutPolicy::from_options(&options) {
-        Ok(policy) => policy,
+    let wish = match Wish::from_options(&OptimizeOptions::default()) {
+        Ok(wish) => wish,
         Err(error) => return report::failure(uri, None, error.kind(), &error, None),
     };
     let root = match look(uri).await {
@@ -32,7 +31,7 @@ pub(crate) async fn root_status(keeper: &Keeper, uri: &str) -> RootStatus {
     if let Err(error) = check_writable(&read, "optimize", &[], Utc::now()).await {
         status.warnings.push(error.to_string());
     }
-    match inventory::tables(&read, &policy).await {
+    match inventory::tables(&read, &wish).await {
         Ok(tables) => status.tables = tables,
         Err(error) => return report::failure(uri, Some(kind), error.kind(), &error, None),
     }

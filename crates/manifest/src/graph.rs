@@ -76,15 +76,19 @@ impl GraphError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            // The directory is there, so a missing dataset is a broken one.
-            Self::Open(error) => match error.kind() {
-                ErrorKind::NotFound => ErrorKind::Corrupt,
-                kind => kind,
-            },
-            Self::Lance(error) => error.kind(),
+            // The directory is there: what is missing in it, or is no Lance file, is damage.
+            Self::Open(error) => as_damage(error.kind()),
+            Self::Lance(error) => as_damage(error.kind()),
             Self::Stamp { .. } | Self::Fold { .. } => ErrorKind::Corrupt,
             Self::Newer { .. } => ErrorKind::Refused,
         }
+    }
+}
+
+fn as_damage(kind: ErrorKind) -> ErrorKind {
+    match kind {
+        ErrorKind::NotFound | ErrorKind::Invalid => ErrorKind::Corrupt,
+        kind => kind,
     }
 }
 

@@ -18,6 +18,8 @@
 //! What is not here: which versions to publish (`keeper`, `reconciler`), and the decision
 //! what a sidecar found after a crash means (`planner::sweep`).
 
+mod catalog;
+mod compact;
 mod fold;
 mod graph;
 mod lineage;
@@ -26,6 +28,8 @@ mod row;
 mod schema_files;
 mod sidecar;
 
+pub use catalog::Catalog;
+pub use compact::{CompactError, Compacted, InternalSize};
 pub use graph::{Graph, GraphError};
 pub use lineage::LineageError;
 pub use publish::{PinMove, PublishError, Published, StalePin};

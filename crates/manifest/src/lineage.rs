@@ -10,6 +10,7 @@ use arrow_array::{
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 use lance::Dataset;
+use lance::dataset::transaction::Operation;
 use lance::dataset::{InsertBuilder, WriteMode, WriteParams};
 use lancekeeper_model::{Branch, ErrorKind, OperationId, TableKey, TableRef, Version};
 use lancekeeper_store::failpoint::Injected;
@@ -23,9 +24,10 @@ use crate::fold::Folded;
 use crate::graph::{Graph, GraphError};
 use crate::row::{CommitMetadata, GRAPH_COMMIT, GRAPH_HEAD, HeadMetadata, Row};
 
-const COMMITS: &str = "_graph_commits.lance";
-/// Other writers append commit rows too; each of them is one conflict.
-const APPEND_ATTEMPTS: u32 = 6;
+pub(crate) const COMMITS: &str = "_graph_commits.lance";
+/// Other writers append commit rows too; each of them is one conflict, and giving up leaves the
+/// history short of a row.
+const APPEND_ATTEMPTS: u32 = 20;
 
 /// A v3 graph's commit row could not be appended.
 #[derive(Debug, Error)]
@@ -130,7 +132,8 @@ impl Graph {
         let mut attempt = 0;
         loop {
             let commits = self.tables.open(&uri, branch).await?;
-            let parent = v3_head(&commits).await?.map(|head| head.id);
+            // A later publish may have appended its row first: it is no parent of ours.
+            let parent = v3_head(&commits, manifest_version).await?.map(|head| head.id);
             let batch = v3_row(&commits, branch, commit_row, manifest_version, parent)?;
             let signature = Signature {
                 operation: operation.clone(),
@@ -167,11 +170,12 @@ impl Graph {
             return Ok(false);
         }
         let manifest = self.open_manifest(branch).await.map_err(Box::new)?;
-        let head = version_of(&manifest);
+        let head = newest_publish(&manifest).await;
         let owner = owners_between(&manifest, Version(head.0.saturating_sub(1)), head).await;
         let Some(Owner::Ours(operation)) = owner.first() else { return Ok(false) };
         let commits = self.tables.open(&self.root.address_of(COMMITS), branch).await?;
-        if v3_head(&commits).await?.is_some_and(|last| last.manifest_version >= head.0) {
+        if v3_head(&commits, head.next()).await?.is_some_and(|last| last.manifest_version >= head.0)
+        {
             return Ok(false);
         }
         let commit_row =
@@ -179,6 +183,21 @@ impl Graph {
         self.append_v3_commit(branch, &commit_row, head, operation).await?;
         Ok(true)
     }
+}
+
+/// The newest version of `__manifest` that a commit row may name: compacting it moves no pin
+/// and is no commit of the graph.
+async fn newest_publish(manifest: &Dataset) -> Version {
+    let mut newest = version_of(manifest).0;
+    while newest > 1 {
+        let found = manifest.read_version_transaction(newest).await;
+        let operation = found.ok().and_then(|found| found.transaction).map(|t| t.operation);
+        if !matches!(operation, Some(Operation::Rewrite { .. })) {
+            break;
+        }
+        newest -= 1;
+    }
+    Version(newest)
 }
 
 async fn append_strictly(
@@ -196,7 +215,8 @@ async fn append_strictly(
     Ok(())
 }
 
-async fn v3_head(commits: &Dataset) -> Result<Option<V3Head>, LineageError> {
+/// The newest commit of a version of `__manifest` before `before`.
+async fn v3_head(commits: &Dataset, before: Version) -> Result<Option<V3Head>, LineageError> {
     let failed = |source| LanceFailure::new(format!("failed to read {}", commits.uri()), source);
     let mut scan = commits.scan();
     scan.project(&["graph_commit_id", "manifest_version", "created_at"]).map_err(failed)?;
@@ -211,7 +231,7 @@ async fn v3_head(commits: &Dataset) -> Result<Option<V3Head>, LineageError> {
         let ids = batch.column(0).as_string::<i32>();
         let versions = batch.column(1).as_primitive::<UInt64Type>();
         let times = batch.column(2).as_primitive::<TimestampMicrosecondType>();
-        for at in 0..batch.num_rows() {
+        for at in (0..batch.num_rows()).filter(|at| versions.value(*at) < before.0) {
             let rank = (versions.value(at), times.value(at), ids.value(at).to_owned());
             if best.as_ref().is_none_or(|(top, _)| rank > *top) {
                 let head =

@@ -20,6 +20,7 @@ use arrow_array::RecordBatch;
 use chrono::{DateTime, Utc};
 use lance::Dataset;
 use lance::dataset::{MergeInsertBuilder, WhenMatched, WhenNotMatched};
+use lance_table::io::commit::ManifestNamingScheme;
 use lancekeeper_model::{Branch, ErrorKind, InternalSchema, OperationId, TableKey, Version};
 use lancekeeper_store::LanceFailure;
 use lancekeeper_store::failpoint;
@@ -32,8 +33,9 @@ use crate::graph::{Graph, GraphError, stamp_of};
 use crate::lineage::{Commit, LineageError, v4_rows};
 use crate::row::{Row, TABLE_VERSION, VersionMetadata, encode, version_row_id};
 
-/// Attempts at one publish. Each lost attempt is one publish of somebody else.
-const PUBLISH_ATTEMPTS: u32 = 6;
+/// Attempts at one publish. Each lost attempt is one publish of somebody else, and giving up
+/// leaves committed tables behind for recovery: worth more patience than a client's five.
+const PUBLISH_ATTEMPTS: u32 = 20;
 
 /// One pin to move.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +50,7 @@ pub struct PinMove {
     pub rows: u64,
     manifest_path: String,
     manifest_size: Option<u64>,
+    naming_scheme: &'static str,
 }
 
 impl PinMove {
@@ -72,6 +75,10 @@ impl PinMove {
             rows: rows as u64,
             manifest_path: location.path.to_string(),
             manifest_size: location.size,
+            naming_scheme: match location.naming_scheme {
+                ManifestNamingScheme::V1 => "V1",
+                ManifestNamingScheme::V2 => "V2",
+            },
         })
     }
 }
@@ -297,7 +304,7 @@ fn version_row(pin_move: &PinMove, branch: &Branch) -> Result<Row, serde_json::E
         manifest_path: pin_move.manifest_path.clone(),
         manifest_size: pin_move.manifest_size,
         e_tag: None,
-        naming_scheme: Some("V2".to_owned()),
+        naming_scheme: Some(pin_move.naming_scheme.to_owned()),
     };
     Ok(Row {
         object_id: version_row_id(pin_move.key.as_str(), pin_move.to),

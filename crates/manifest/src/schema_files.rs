@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 const SOURCE: &str = "_schema.pg";
-const COMPILED: &str = "_schema.ir.json";
+pub(crate) const COMPILED: &str = "_schema.ir.json";
 const STATE: &str = "__schema_state.json";
 const STAGING: &[&str] =
     &["_schema.pg.staging", "_schema.ir.json.staging", "__schema_state.json.staging"];

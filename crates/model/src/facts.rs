@@ -52,3 +52,40 @@ pub struct TableFacts {
     /// Fragments in manifest order.
     pub fragments: Vec<FragmentFacts>,
 }
+
+/// The kinds of index that matter to upkeep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum IndexKind {
+    /// Sorted scalar values.
+    BTree,
+    /// Full text.
+    FullText,
+    /// Vectors, of any sub-kind.
+    Vector,
+    /// Everything else: kept up by its own kind's means, never created here.
+    Other,
+}
+
+/// What planning needs to know of one index of a table, all its segments together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexFacts {
+    /// Its name.
+    pub name: String,
+    /// The column it is on.
+    pub column: String,
+    /// Its kind.
+    pub kind: IndexKind,
+    /// The ids of its segments.
+    pub segments: Vec<String>,
+    /// Live rows it does not cover.
+    pub uncovered_rows: u64,
+}
+
+/// An index that a graph's schema asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeclaredIndex {
+    /// The column.
+    pub column: String,
+    /// The kind that fits the column's type.
+    pub kind: IndexKind,
+}

@@ -15,10 +15,10 @@ mod root;
 mod skip;
 mod snapshot;
 
-pub use facts::{FragmentFacts, TableFacts};
+pub use facts::{DeclaredIndex, FragmentFacts, IndexFacts, IndexKind, TableFacts};
 pub use ids::{Branch, OperationId, TableKey, TableRef, Version};
 pub use kind::{ErrorKind, ExitCode};
-pub use options::{OptimizeOptions, SMALL_FRAGMENT_BYTES};
+pub use options::{BranchSelection, IndexMode, OptimizeOptions, SMALL_FRAGMENT_BYTES};
 pub use progress::{NoProgress, Progress, ProgressEvent, ProgressLine};
 pub use report::{
     OptimizeReport, OptimizeTotals, PendingSidecar, RootOptimizeReport, RootStatus, StatusReport,

@@ -4,6 +4,31 @@
 /// costs about as much as reading it. 64 MiB.
 pub const SMALL_FRAGMENT_BYTES: u64 = 64 << 20;
 
+/// What `optimize` does with indexes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IndexMode {
+    /// Leaves them as they are. What they cover and what they do not is then never merged
+    /// with each other.
+    Keep,
+    /// Folds in the rows they do not cover, and builds what the schema declares.
+    #[default]
+    Refresh,
+    /// Trains every index anew from all rows.
+    Rebuild,
+}
+
+/// Which branches of a graph a verb works on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum BranchSelection {
+    /// Main alone.
+    #[default]
+    Main,
+    /// These, `main` among them if named.
+    Named(Vec<String>),
+    /// Every live public branch, main included.
+    All,
+}
+
 /// Options of `optimize`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OptimizeOptions {
@@ -18,6 +43,10 @@ pub struct OptimizeOptions {
     pub deletion_threshold: f64,
     /// Tables rewritten at the same time; `None` takes the environment's or the default.
     pub concurrency: Option<usize>,
+    /// What to do with indexes.
+    pub index: IndexMode,
+    /// Branches of graphs. Databases and tables have main only.
+    pub branches: BranchSelection,
 }
 
 impl Default for OptimizeOptions {
@@ -30,6 +59,8 @@ impl Default for OptimizeOptions {
             target_bytes: 512 << 20,
             deletion_threshold: 0.1,
             concurrency: None,
+            index: IndexMode::default(),
+            branches: BranchSelection::default(),
         }
     }
 }

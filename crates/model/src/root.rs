@@ -40,9 +40,12 @@ pub enum InternalSchema {
 }
 
 impl InternalSchema {
+    /// The newest one we know.
+    pub const NEWEST: Self = Self::V4;
+
     /// The number stamped on disk.
     #[must_use]
-    pub fn number(self) -> u32 {
+    pub const fn number(self) -> u32 {
         match self {
             Self::V1 => 1,
             Self::V2 => 2,

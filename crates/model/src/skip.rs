@@ -14,6 +14,8 @@ pub enum SkipReason {
     DriftNeedsRepair,
     /// An unfinished operation of another writer names the table.
     RecoveryPending,
+    /// The branch reads the table from where it was cut and owns no version of it.
+    Inherited,
     /// Writers changed every fragment that was to be rewritten; the next run tries again.
     ChangedByWriters,
 }
@@ -26,6 +28,7 @@ impl SkipReason {
             Self::BlobColumnsUnsupportedByLance => "blob_columns_unsupported_by_lance",
             Self::DriftNeedsRepair => "drift_needs_repair",
             Self::RecoveryPending => "recovery_pending",
+            Self::Inherited => "inherited",
             Self::ChangedByWriters => "changed_by_writers",
         }
     }

@@ -4,15 +4,23 @@
 //! # Overview
 //!
 //! [`plan_table`] first asks where the table's authority says it is, then walks the
-//! fragments in manifest order and closes a group whenever the next one does not fit. Each
-//! group becomes exactly one fragment, or none when all its rows are deleted.
+//! fragments of each index coverage in manifest order and closes a group whenever the next
+//! one does not fit. Each group becomes exactly one fragment, or none when all its rows are
+//! deleted.
+//!
+//! A new fragment does not stand where its sources stood: a manifest is sorted by fragment
+//! id, and new ids are the highest. The walk therefore goes on over the list as it will be,
+//! its own outputs at the end, until no two neighbours fit into one. Full fragments are no
+//! obstacle between two others: Lance keeps no order of rows across fragments.
 //!
 //! # Invariants
 //!
-//! * No fragment is in two groups; a group has one index coverage and, fragments without
-//!   live rows left out, no gaps.
+//! * No fragment is in two groups; a group has one index coverage, and its fragments are in
+//!   manifest order.
 //! * A group stays within both targets, unless it is a single fragment that is purged.
-//! * A plan that was carried out leaves nothing to plan.
+//! * A fragment that needs no purge is rewritten only to be merged, and a full one never.
+//! * A plan that was carried out in its order leaves nothing to plan, if the new fragments
+//!   are as large as their live rows were.
 //!
 //! Not here: sorting and curves, indexes, and anything that reads a table.
 
@@ -20,6 +28,7 @@ mod inventory;
 mod pack;
 mod plan;
 mod policy;
+mod settle;
 mod windows;
 
 #[cfg(test)]
@@ -27,7 +36,7 @@ mod laws;
 #[cfg(test)]
 mod tests;
 
-use lancekeeper_model::{FragmentFacts, SkipReason, TableFacts, Version};
+use lancekeeper_model::{SkipReason, TableFacts, Version};
 
 pub use inventory::{Authority, SidecarClaim, TableInventory};
 pub use pack::{BATCH_BYTES, BATCH_ROWS_MAX, PAGE_BYTES_WORTH_KEEPING, replan_groups};
@@ -131,8 +140,7 @@ fn why_nothing(facts: &TableFacts, policy: &LayoutPolicy) -> String {
     if full > 0 {
         why.push_str(&format!(", {full} of them full"));
     }
-    let alone: Vec<_> = facts.fragments.windows(2).filter(|pair| would_fit(pair, policy)).collect();
-    if !alone.is_empty() {
+    if kept_apart_by_coverage(facts, policy) {
         why.push_str(", neighbours covered by different indexes");
     } else if count > 1 && full < count {
         why.push_str(", no two neighbours fit into one");
@@ -144,14 +152,14 @@ fn why_nothing(facts: &TableFacts, policy: &LayoutPolicy) -> String {
     why
 }
 
-/// Whether two neighbours would be merged if the same indexes covered them.
-fn would_fit(pair: &[FragmentFacts], policy: &LayoutPolicy) -> bool {
-    let sum = |value: fn(&FragmentFacts) -> u64| {
-        pair.iter().fold(0u64, |sum, fragment| sum.saturating_add(value(fragment)))
-    };
-    !pair.iter().any(|fragment| policy.is_full(fragment))
-        && sum(FragmentFacts::live_rows) <= policy.target_rows
-        && sum(FragmentFacts::live_bytes) <= policy.target_bytes
+/// Whether a table with nothing to do would have something to do if the same indexes covered
+/// all of it. Neighbours are those of the walk: full fragments do not count.
+fn kept_apart_by_coverage(facts: &TableFacts, policy: &LayoutPolicy) -> bool {
+    let small = || facts.fragments.iter().filter(|fragment| !policy.is_full(fragment));
+    small().zip(small().skip(1)).any(|(a, b)| {
+        let rows = a.live_rows().saturating_add(b.live_rows());
+        policy.fits(rows, a.live_bytes().saturating_add(b.live_bytes()))
+    })
 }
 
 fn why_rewrite(groups: &[Group]) -> String {

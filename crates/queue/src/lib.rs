@@ -35,8 +35,6 @@
 //!
 //! Not here: what is done under the guards, leases on object stores, and Lance.
 
-#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test fails by panicking"))]
-
 mod exclusive;
 mod lane;
 mod lock;

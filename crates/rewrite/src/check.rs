@@ -4,10 +4,14 @@
 //! to check against: this is the only thing that keeps a delete that hit a source fragment
 //! from being undone.
 
+use std::collections::{BTreeSet, HashMap};
+
 use lance::Dataset;
 use lance::index::DatasetIndexExt;
+use lance_table::format::Fragment;
 use lancekeeper_store::LanceFailure;
 
+use crate::journal::StagedFile;
 use crate::stage::StagedGroup;
 
 /// Why a staged group can no longer be committed.
@@ -31,49 +35,93 @@ impl std::fmt::Display for Stale {
     }
 }
 
-/// Compares a staged group with HEAD. `staged_at` is the handle the group was staged with.
+/// What staged work is compared with: HEAD, looked at once for all groups of a table.
+#[derive(Debug)]
+pub struct HeadCheck<'a> {
+    head: &'a Dataset,
+    fragments: HashMap<u64, &'a Fragment>,
+    /// Whether the indexes are those that the work was staged against.
+    indexes_agree: bool,
+}
+
+impl<'a> HeadCheck<'a> {
+    /// Looks at HEAD. `staged_against` are the index segments that were there when the work
+    /// was planned, or that we have committed since.
+    ///
+    /// # Errors
+    ///
+    /// When the indexes cannot be read.
+    pub async fn new(
+        head: &'a Dataset,
+        staged_against: &BTreeSet<String>,
+    ) -> Result<Self, LanceFailure> {
+        let fragments = head.fragments().iter().map(|fragment| (fragment.id, fragment)).collect();
+        let indexes_agree = index_ids(head).await? == *staged_against;
+        Ok(Self { head, fragments, indexes_agree })
+    }
+
+    /// Why a staged group can no longer be committed; `None` when it can.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot answer.
+    pub async fn group(&self, group: &StagedGroup) -> Result<Option<Stale>, LanceFailure> {
+        if let Some(id) = self.first_changed(&group.source) {
+            return Ok(Some(Stale::Fragment(id)));
+        }
+        // An index built meanwhile may cover part of the group: Lance would refuse the
+        // Rewrite, after the reservation.
+        if !self.indexes_agree {
+            return Ok(Some(Stale::Indexes));
+        }
+        self.missing_file(&group.files).await
+    }
+
+    /// Why index segments built at `staged_at` can no longer be committed: a fragment they
+    /// cover is not at HEAD as it was, or the table's indexes are others now.
+    #[must_use]
+    pub fn segments(&self, staged_at: &Dataset) -> Option<Stale> {
+        if let Some(id) = self.first_changed(staged_at.fragments()) {
+            return Some(Stale::Fragment(id));
+        }
+        (!self.indexes_agree).then_some(Stale::Indexes)
+    }
+
+    /// Equal by value: id, files, deletion file, row ids. A column added to a fragment or a
+    /// row deleted from it makes it another.
+    fn first_changed(&self, wanted: &[Fragment]) -> Option<u64> {
+        let changed = |source: &&Fragment| self.fragments.get(&source.id) != Some(source);
+        wanted.iter().find(changed).map(|source| source.id)
+    }
+
+    async fn missing_file(&self, files: &[StagedFile]) -> Result<Option<Stale>, LanceFailure> {
+        let failed = |source| LanceFailure::new("failed to look at the staged files", source);
+        let store = self.head.object_store(None).await.map_err(failed)?;
+        for file in files {
+            let base = self.head.branch_location().path;
+            let path = file.path.split('/').fold(base, |path, part| path.join(part));
+            let there = match store.size(&path).await {
+                Ok(size) => file.bytes.is_none_or(|bytes| bytes == size),
+                Err(_) if !store.exists(&path).await.map_err(failed)? => false,
+                Err(error) => return Err(failed(error)),
+            };
+            if !there {
+                return Ok(Some(Stale::File(file.path.clone())));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The ids of a table's index segments.
 ///
 /// # Errors
 ///
-/// When the store cannot answer.
-pub async fn stale(
-    head: &Dataset,
-    staged_at: &Dataset,
-    group: &StagedGroup,
-) -> Result<Option<Stale>, LanceFailure> {
-    for source in &group.source {
-        // Equal by value: id, files, deletion file, row ids. A column added to the fragment
-        // or a row deleted from it makes it another.
-        if !head.fragments().iter().any(|fragment| fragment == source) {
-            return Ok(Some(Stale::Fragment(source.id)));
-        }
-    }
-    if group.row_addrs.is_some() && index_ids(head).await? != index_ids(staged_at).await? {
-        return Ok(Some(Stale::Indexes));
-    }
-    let failed = |source| LanceFailure::new("failed to look at the staged files", source);
-    let store = head.object_store(None).await.map_err(failed)?;
-    for file in &group.files {
-        let path =
-            file.path.split('/').fold(head.branch_location().path, |path, part| path.join(part));
-        let there = match store.size(&path).await {
-            Ok(size) => file.bytes.is_none_or(|bytes| bytes == size),
-            Err(_) if !store.exists(&path).await.map_err(failed)? => false,
-            Err(error) => return Err(failed(error)),
-        };
-        if !there {
-            return Ok(Some(Stale::File(file.path.clone())));
-        }
-    }
-    Ok(None)
-}
-
-async fn index_ids(table: &Dataset) -> Result<Vec<String>, LanceFailure> {
+/// When the manifest cannot be read.
+pub async fn index_ids(table: &Dataset) -> Result<BTreeSet<String>, LanceFailure> {
     let indexes = table
         .load_indices()
         .await
         .map_err(|source| LanceFailure::new("failed to read the indexes", source))?;
-    let mut ids: Vec<_> = indexes.iter().map(|index| index.uuid.to_string()).collect();
-    ids.sort();
-    Ok(ids)
+    Ok(indexes.iter().map(|index| index.uuid.to_string()).collect())
 }

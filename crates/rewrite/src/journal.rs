@@ -7,15 +7,16 @@
 //!
 //! # Invariants
 //!
-//! * A file is deleted only if an entry of ours names it, and no version from the one it was
-//!   staged at up to HEAD refers to it.
+//! * A file is deleted only if an entry of ours names it, every version from the one it was
+//!   staged at up to HEAD is there to be read, and none refers to it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use futures::TryStreamExt;
 use lance::Dataset;
 use lance_table::format::Fragment;
-use lancekeeper_model::{Branch, ErrorKind, OperationId, TableKey, TableRef, Version};
+use lance_table::io::manifest::read_manifest_indexes;
+use lancekeeper_model::{Branch, ErrorKind, OperationId, TableRef, Version};
 use lancekeeper_store::document::{DocumentError, Documents};
 use lancekeeper_store::{LanceFailure, OpenError, Root, Tables};
 use serde::{Deserialize, Serialize};
@@ -189,8 +190,43 @@ impl Journal {
         Ok(Some(entry))
     }
 
-    /// Deletes the files of an entry that no version refers to, then the entry. Returns the
-    /// number of files deleted. The caller holds the root's lock.
+    /// Settles every entry there is: deletes the files that no version refers to, then the
+    /// entry. The caller holds the root's lock, so every entry is a dead run's.
+    ///
+    /// A table that cannot be read keeps its entries, and says why in the outcome: litter is
+    /// no reason to refuse work.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be listed, or an entry is of a newer version.
+    ///
+    /// # Cancel safety
+    ///
+    /// Some files are deleted, their entries are still there, the next run goes on.
+    pub async fn settle_all(&self, tables: &Tables, root: &Root) -> Result<Settled, JournalError> {
+        let mut settled = Settled::default();
+        let mut by_table: BTreeMap<_, Vec<(String, JournalEntry)>> = BTreeMap::new();
+        for name in self.entries().await? {
+            match self.read(&name).await {
+                Ok(Some(entry)) => {
+                    let table = (entry.location.clone(), entry.branch.clone());
+                    by_table.entry(table).or_default().push((name, entry));
+                }
+                Ok(None) => {}
+                Err(error @ JournalError::Newer { .. }) => return Err(error),
+                Err(error) => settled.kept.push(error.to_string()),
+            }
+        }
+        for entries in by_table.into_values() {
+            match self.settle_table(tables, root, entries).await {
+                Ok(deleted) => settled.deleted += deleted,
+                Err(error) => settled.kept.push(error.to_string()),
+            }
+        }
+        Ok(settled)
+    }
+
+    /// Settles one entry, as [`Journal::settle_all`] does.
     ///
     /// # Errors
     ///
@@ -199,7 +235,7 @@ impl Journal {
     ///
     /// # Cancel safety
     ///
-    /// Some files are deleted, the entry is still there, the next run goes on.
+    /// As [`Journal::settle_all`].
     pub async fn settle(
         &self,
         tables: &Tables,
@@ -207,30 +243,49 @@ impl Journal {
         name: &str,
     ) -> Result<u64, JournalError> {
         let Some(entry) = self.read(name).await? else { return Ok(0) };
-        let table = TableRef {
-            key: TableKey::new(&entry.table_key),
-            branch: Branch::from(entry.branch.clone()),
-        };
-        let uri = root.address_of(&entry.location);
-        let head = match tables.open(&uri, &table.branch).await {
-            Ok(head) => head,
+        self.settle_table(tables, root, vec![(name.to_owned(), entry)]).await
+    }
+
+    /// Settles entries of one table and branch; at least one.
+    async fn settle_table(
+        &self,
+        tables: &Tables,
+        root: &Root,
+        entries: Vec<(String, JournalEntry)>,
+    ) -> Result<u64, JournalError> {
+        let Some((_, first)) = entries.first() else { return Ok(0) };
+        let branch = Branch::from(first.branch.clone());
+        let oldest = entries.iter().map(|(_, entry)| entry.staged_at).min().unwrap_or_default();
+        let head = match tables.open(&root.address_of(&first.location), &branch).await {
+            Ok(head) => Some(head),
             // The table is gone, and its staged files with it.
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                self.documents.delete(name).await?;
-                return Ok(0);
-            }
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(error.into()),
         };
-        let referenced = referenced_since(&head, Version(entry.staged_at)).await?;
+        let referenced = match &head {
+            Some(head) => referenced_since(head, Version(oldest)).await?,
+            None => None,
+        };
         let mut deleted = 0;
-        for file in &entry.files {
-            if !referenced.contains(&file.path) {
-                deleted += delete_staged(&head, &file.path).await?;
+        for (name, entry) in &entries {
+            if let (Some(head), Some(referenced)) = (&head, &referenced) {
+                for file in entry.files.iter().filter(|file| !referenced.contains(&file.path)) {
+                    deleted += delete_staged(head, &file.path).await?;
+                }
             }
+            self.documents.delete(name).await?;
         }
-        self.documents.delete(name).await?;
         Ok(deleted)
     }
+}
+
+/// What settling the journal came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Files that were deleted.
+    pub deleted: u64,
+    /// Why entries were kept.
+    pub kept: Vec<String>,
 }
 
 /// Deletes staged files right away, in the run that staged them and knows that it did not
@@ -251,23 +306,33 @@ pub async fn discard(table: &Dataset, files: &[StagedFile]) -> Result<u64, Lance
     Ok(deleted)
 }
 
-/// The files that any version from `from` to HEAD refers to, relative to the table.
-async fn referenced_since(head: &Dataset, from: Version) -> Result<HashSet<String>, JournalError> {
+/// The files that any version from `from` to HEAD refers to, relative to the table. `None`
+/// when versions in between are gone: a fork may have been cut from one of them and read
+/// files that no version here names any more, so nothing can be proven unreferenced.
+async fn referenced_since(
+    head: &Dataset,
+    from: Version,
+) -> Result<Option<HashSet<String>>, JournalError> {
     let failed =
         |source| LanceFailure::new(format!("failed to read versions of {}", head.uri()), source);
+    let wanted = from.0..=head.manifest().version;
+    let there: HashSet<u64> =
+        head.version_refs().await.map_err(failed)?.iter().map(|found| found.version).collect();
+    if wanted.clone().any(|version| !there.contains(&version)) {
+        return Ok(None);
+    }
+    let store = head.object_store(None).await.map_err(failed)?;
     let mut paths = HashSet::new();
-    for version in head.version_refs().await.map_err(failed)? {
-        if version.version < from.0 {
-            continue;
-        }
-        let at = head.checkout_version(version.version).await.map_err(failed)?;
+    for version in wanted {
+        let at = head.checkout_version(version).await.map_err(failed)?;
         paths.extend(at.fragments().iter().flat_map(data_paths));
-        for index in lance::index::DatasetIndexExt::load_indices(&at).await.map_err(failed)?.iter()
-        {
+        // Also indexes this build cannot read.
+        let indexes = read_manifest_indexes(&store, at.manifest_location(), at.manifest());
+        for index in indexes.await.map_err(failed)? {
             paths.insert(format!("_indices/{}", index.uuid));
         }
     }
-    Ok(paths)
+    Ok(Some(paths))
 }
 
 fn data_paths(fragment: &Fragment) -> Vec<String> {

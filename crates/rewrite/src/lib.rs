@@ -13,12 +13,14 @@
 
 pub mod admission;
 pub mod check;
+mod damage;
+pub mod index;
 pub mod journal;
 pub mod remap;
 pub mod stage;
 pub mod table_commit;
 
 pub use admission::Admission;
-pub use journal::{Journal, JournalEntry, JournalError};
+pub use journal::{Journal, JournalEntry, JournalError, Settled};
 pub use stage::{StageError, StagedGroup};
 pub use table_commit::{CommitFailure, Committed};

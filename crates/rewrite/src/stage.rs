@@ -1,6 +1,7 @@
 //! Staging: one group of fragments rewritten into one new fragment, in files that nothing
 //! refers to yet.
 
+use futures::FutureExt;
 use lance::Dataset;
 use lance::dataset::optimize::{
     CompactionMode, CompactionOptions, CompactionTask, IndexRemapMode, TaskData,
@@ -8,11 +9,12 @@ use lance::dataset::optimize::{
 use lance_table::format::Fragment;
 use lancekeeper_model::{ErrorKind, TableRef, Version};
 use lancekeeper_planner::optimize::{Group, RewriteMode};
-use lancekeeper_store::failure::full_text;
+use lancekeeper_store::failure::{full_text, guarded};
 use lancekeeper_store::kind_of;
 use lancekeeper_store::tables::version_of;
 use thiserror::Error;
 
+use crate::damage::blame;
 use crate::journal::StagedFile;
 
 /// Bytes a scan may read ahead. Lance's default is sized for query servers.
@@ -115,12 +117,12 @@ pub async fn stage_group(
         .fragments
         .iter()
         .map(|id| {
-            table.fragments().iter().find(|f| f.id == *id).cloned().ok_or_else(|| {
-                StageError::NoFragment {
-                    table: table_ref.clone(),
-                    fragment: *id,
-                    version: version_of(table),
-                }
+            // Lance keeps fragments sorted by id.
+            let at = table.fragments().binary_search_by_key(id, |fragment| fragment.id);
+            at.ok().map(|at| table.fragments()[at].clone()).ok_or_else(|| StageError::NoFragment {
+                table: table_ref.clone(),
+                fragment: *id,
+                version: version_of(table),
             })
         })
         .collect::<Result<Vec<_>, _>>()?;
@@ -129,11 +131,16 @@ pub async fn stage_group(
         read_version: version_of(table).0,
         options: options_for(group),
     };
-    let result = Box::pin(task.execute(table)).await.map_err(|source| StageError::Lance {
-        table: table_ref.clone(),
-        fragments: group.fragments.clone(),
-        source,
-    })?;
+    let result = match guarded(table.uri(), task.execute(table).boxed()).await {
+        Ok(result) => result,
+        Err(error) => {
+            return Err(StageError::Lance {
+                table: table_ref.clone(),
+                fragments: group.fragments.clone(),
+                source: blame(table, &source, error).await,
+            });
+        }
+    };
     let files = result.new_fragments.iter().flat_map(staged_files).collect();
     let found: u64 =
         result.new_fragments.iter().map(|f| f.physical_rows.unwrap_or_default() as u64).sum();

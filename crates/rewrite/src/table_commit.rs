@@ -1,5 +1,5 @@
-//! The commits that make a table's staged groups visible: auto-cleanup configuration removed,
-//! fragment ids reserved, one Rewrite. All strict.
+//! The commits that make a table's staged work visible: auto-cleanup configuration removed,
+//! new index segments, fragment ids reserved, one Rewrite. All strict.
 //!
 //! # Crash consistency
 //!
@@ -7,15 +7,19 @@
 //! refusal, has moved the table all the same, so the caller publishes what was reached
 //! ([`CommitFailure::reached`]) or the sweep does.
 
+use std::collections::HashMap;
+
 use lance::Dataset;
 use lance::dataset::transaction::{
     Operation, RewriteGroup, RewrittenIndex, UpdateMap, UpdateMapEntry,
 };
+use lance_table::format::Fragment;
 use lancekeeper_model::{ErrorKind, OperationId, TableRef};
 use lancekeeper_store::failpoint::{self, Injected};
 use lancekeeper_store::strict::{CommitError, Signature, commit};
 use thiserror::Error;
 
+use crate::index::StagedIndexes;
 use crate::stage::StagedGroup;
 
 /// Configuration keys by which old Lance versions delete versions after any commit.
@@ -90,7 +94,7 @@ impl TableCommit<'_> {
         }
     }
 
-    /// Strips, reserves and rewrites on top of `head`.
+    /// Strips, indexes, reserves and rewrites on top of `head`, as far as there is work.
     ///
     /// # Errors
     ///
@@ -102,16 +106,18 @@ impl TableCommit<'_> {
     pub async fn run(
         &self,
         head: Dataset,
+        indexes: Option<&StagedIndexes>,
         groups: Vec<StagedGroup>,
     ) -> Result<Committed, CommitFailure> {
         let mut reached = None;
-        let outcome = self.steps(head, groups, &mut reached).await;
+        let outcome = self.steps(head, indexes, groups, &mut reached).await;
         outcome.map_err(|source| CommitFailure { reached, source })
     }
 
     async fn steps(
         &self,
         mut head: Dataset,
+        indexes: Option<&StagedIndexes>,
         mut groups: Vec<StagedGroup>,
         reached: &mut Option<Dataset>,
     ) -> Result<Committed, StepError> {
@@ -120,11 +126,36 @@ impl TableCommit<'_> {
             *reached = Some(head.clone());
             failpoint::cross_async(failpoint::OPTIMIZE_STRIPPED_PRE_RESERVE).await?;
         }
-        head = self.reserve(&head, &mut groups).await?;
-        *reached = Some(head.clone());
-        failpoint::cross_async(failpoint::OPTIMIZE_RESERVED_PRE_REWRITE).await?;
-        head = self.rewrite(&head, groups, Vec::new()).await?;
+        if let Some(indexes) = indexes {
+            head = self.create_indexes(&head, indexes).await?;
+            *reached = Some(head.clone());
+            as_they_are_now(&mut groups, &head);
+            failpoint::cross_async(failpoint::OPTIMIZE_INDEXED_PRE_RESERVE).await?;
+        }
+        if !groups.is_empty() {
+            head = self.reserve(&head, &mut groups).await?;
+            *reached = Some(head.clone());
+            failpoint::cross_async(failpoint::OPTIMIZE_RESERVED_PRE_REWRITE).await?;
+            head = self.rewrite(&head, groups, Vec::new()).await?;
+        }
         Ok(Committed { head })
+    }
+
+    /// Commits new index segments in place of the old ones.
+    ///
+    /// # Errors
+    ///
+    /// When the commit is refused or fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// All segments are replaced or none.
+    pub async fn create_indexes(
+        &self,
+        head: &Dataset,
+        indexes: &StagedIndexes,
+    ) -> Result<Dataset, StepError> {
+        Ok(commit(head, indexes.operation(), &self.signature("create-index")).await?)
     }
 
     /// Reserves ids for the groups' new fragments and assigns them. Ids that Lance would
@@ -149,15 +180,17 @@ impl TableCommit<'_> {
         let operation = Operation::ReserveFragments { num_fragments };
         let reserved = commit(head, operation, &self.signature("reserve")).await?;
         let end = u64::from(reserved.manifest().max_fragment_id.unwrap_or(0)) + 1;
-        let mut id = end.checked_sub(wanted as u64).ok_or_else(none)?;
-        for fragment in groups.iter_mut().flat_map(|group| &mut group.new_fragments) {
+        let first = end.checked_sub(wanted as u64).ok_or_else(none)?;
+        let fragments = groups.iter_mut().flat_map(|group| &mut group.new_fragments);
+        for (id, fragment) in (first..).zip(fragments) {
             fragment.id = id;
-            id += 1;
         }
+        as_they_are_now(groups, &reserved);
         Ok(reserved)
     }
 
-    /// The Rewrite itself. New fragments carry their final ids.
+    /// The Rewrite itself. New fragments carry their final ids. Without a group that still
+    /// has a source there is nothing to commit, and `head` comes back.
     ///
     /// # Errors
     ///
@@ -172,15 +205,32 @@ impl TableCommit<'_> {
         groups: Vec<StagedGroup>,
         rewritten_indices: Vec<RewrittenIndex>,
     ) -> Result<Dataset, StepError> {
-        let groups = groups
+        let groups: Vec<RewriteGroup> = groups
             .into_iter()
+            .filter(|group| !group.source.is_empty())
             .map(|group| RewriteGroup {
                 old_fragments: group.source,
                 new_fragments: group.new_fragments,
             })
             .collect();
+        if groups.is_empty() {
+            return Ok(head.clone());
+        }
         let operation = Operation::Rewrite { groups, rewritten_indices, frag_reuse_index: None };
         Ok(commit(head, operation, &self.signature("rewrite")).await?)
+    }
+}
+
+/// Takes the groups' sources as they stand after a commit of ours on a HEAD that was checked.
+///
+/// Lance puts fragments in order with every commit: it fills in sizes and counts that old
+/// writers left out, and drops fragments without live rows. What is gone needs no Rewrite.
+pub fn as_they_are_now(groups: &mut [StagedGroup], head: &Dataset) {
+    let now: HashMap<u64, &Fragment> =
+        head.fragments().iter().map(|fragment| (fragment.id, fragment)).collect();
+    for group in groups.iter_mut() {
+        group.source =
+            group.source.iter().filter_map(|old| now.get(&old.id).copied().cloned()).collect();
     }
 }
 
@@ -199,6 +249,6 @@ fn strip_auto_cleanup(head: &Dataset) -> Option<Operation> {
         config_updates: Some(UpdateMap { update_entries, replace: false }),
         table_metadata_updates: None,
         schema_metadata_updates: None,
-        field_metadata_updates: std::collections::HashMap::default(),
+        field_metadata_updates: HashMap::default(),
     })
 }

@@ -17,8 +17,10 @@ pub const OPTIMIZE_ENTERED_PRE_RECHECK: &str = "optimize.entered_pre_recheck";
 pub const OPTIMIZE_RECHECKED_PRE_ARM: &str = "optimize.rechecked_pre_arm";
 /// A table's sidecar written, before its first commit.
 pub const OPTIMIZE_ARMED_PRE_COMMIT: &str = "optimize.armed_pre_commit";
-/// A table's auto-cleanup configuration removed, before the reservation.
+/// A table's auto-cleanup configuration removed, before the next commit.
 pub const OPTIMIZE_STRIPPED_PRE_RESERVE: &str = "optimize.stripped_pre_reserve";
+/// New index segments committed, before the reservation.
+pub const OPTIMIZE_INDEXED_PRE_RESERVE: &str = "optimize.indexed_pre_reserve";
 /// Fragment ids reserved, before the Rewrite.
 pub const OPTIMIZE_RESERVED_PRE_REWRITE: &str = "optimize.reserved_pre_rewrite";
 /// One table's Rewrite committed, before the next table.
@@ -50,6 +52,7 @@ pub const ALL: &[&str] = &[
     OPTIMIZE_RECHECKED_PRE_ARM,
     OPTIMIZE_ARMED_PRE_COMMIT,
     OPTIMIZE_STRIPPED_PRE_RESERVE,
+    OPTIMIZE_INDEXED_PRE_RESERVE,
     OPTIMIZE_RESERVED_PRE_REWRITE,
     OPTIMIZE_REWRITTEN_PRE_NEXT,
     OPTIMIZE_POST_PHASE_B,

@@ -48,6 +48,14 @@ pub enum RootError {
         /// The root as given.
         uri: String,
     },
+    /// It is a part of another root: working on it alone would go past that root's authority.
+    #[error("{uri} is a part of {outer}, which has to be worked on as a whole")]
+    Part {
+        /// The root as given.
+        uri: String,
+        /// What it is a part of.
+        outer: String,
+    },
     /// The scheme is known, but this build cannot work on it safely.
     #[error("{uri}: roots on {scheme}:// cannot be worked on yet")]
     UnsupportedScheme {
@@ -81,7 +89,9 @@ impl RootError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Missing { .. } | Self::Unrecognised { .. } => ErrorKind::NotFound,
-            Self::UnsupportedScheme { .. } | Self::UnknownScheme { .. } => ErrorKind::Refused,
+            Self::Part { .. } | Self::UnsupportedScheme { .. } | Self::UnknownScheme { .. } => {
+                ErrorKind::Refused
+            }
             Self::Io { .. } => ErrorKind::Unavailable,
         }
     }
@@ -94,6 +104,7 @@ impl RootError {
             Self::Unrecognised { .. } => {
                 "give the directory that holds __manifest/, or the *.lance directories, or _versions/"
             }
+            Self::Part { .. } => "give the whole root, and name the table with --table",
             Self::UnsupportedScheme { .. } => "give a local path or a file:// URI",
             Self::UnknownScheme { .. } => {
                 "give a local path or a file:// URI; other schemes are refused because commits there may not be atomic"
@@ -102,6 +113,10 @@ impl RootError {
         }
     }
 }
+
+/// How far up a table's own root can be: `nodes/ID` in a graph, `tree/A/B/…` in a table, whose
+/// branch names have few segments.
+const ENCLOSING_LEVELS: usize = 8;
 
 /// Schemes Lance commits on atomically, besides local files.
 const ATOMIC_SCHEMES: &[&str] = &["s3", "gs", "az", "abfss", "shared-memory", "memory"];
@@ -136,6 +151,11 @@ pub fn recognise(uri: &str) -> Result<Root, RootError> {
     let address = absolute.to_string_lossy().trim_end_matches('/').to_owned();
     let kind = kind_of_directory(&directory).map_err(io_error)?;
     let Some(kind) = kind else { return Err(RootError::Unrecognised { uri: given }) };
+    if kind == RootKind::Table
+        && let Some(outer) = enclosing(&directory)
+    {
+        return Err(RootError::Part { uri: given, outer });
+    }
     Ok(Root { given, kind, directory, address })
 }
 
@@ -156,6 +176,17 @@ fn kind_of_directory(directory: &Path) -> io::Result<Option<RootKind>> {
         return Ok(Some(RootKind::Database));
     }
     Ok(None)
+}
+
+/// The graph whose table, or the table whose branch, a directory is. A commit to a graph's
+/// table past its `__manifest` would be drift; a branch is reached through its table.
+fn enclosing(directory: &Path) -> Option<String> {
+    directory
+        .ancestors()
+        .skip(1)
+        .take(ENCLOSING_LEVELS)
+        .find(|outer| outer.join(MANIFEST_DIR).is_dir() || outer.join("_versions").is_dir())
+        .map(|outer| outer.to_string_lossy().into_owned())
 }
 
 fn child_directories(directory: &Path) -> io::Result<Vec<String>> {

@@ -7,7 +7,7 @@
 //! Lance on its own would rebase most operations over whatever others committed meanwhile,
 //! and then the version we publish would hold work we never looked at.
 //!
-//! Lance has no option for that. [`ExpectHead`] wraps the commit handler and refuses to
+//! Lance has no option for that. A wrapper around the commit handler refuses to
 //! write a manifest of any other version than the expected one.
 //!
 //! # Crash consistency

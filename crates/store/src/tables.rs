@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use futures::FutureExt;
 use lance::Dataset;
 use lance::dataset::builder::DatasetBuilder;
 use lance::session::Session;
 use lancekeeper_model::{Branch, ErrorKind, Version};
 use thiserror::Error;
 
-use crate::failure::{full_text, kind_of};
+use crate::failure::{full_text, guarded, kind_of};
 
 /// Bytes of index cache. Lance's default of 6 GiB is meant for query servers.
 const INDEX_CACHE_BYTES: usize = 256 << 20;
@@ -99,7 +100,7 @@ impl Tables {
             (None, None) => builder,
         };
         // Boxed: Lance's futures are large, and callers hold several.
-        Box::pin(builder.load()).await.map_err(|source| OpenError {
+        guarded(uri, builder.load().boxed()).await.map_err(|source| OpenError {
             uri: uri.to_owned(),
             branch: branch.clone(),
             version,

@@ -51,6 +51,17 @@ impl Omnigraph {
             .collect()
     }
 
+    /// The values in the only column of the answer; `query` is the body of a query.
+    pub(super) fn query(&self, graph: &Path, branch: &str, query: &str) -> Result<Vec<String>> {
+        let text = format!("query q() {{ {query} }}");
+        let mut command = self.command("query");
+        command.arg("--store").arg(graph).args(["--branch", branch, "-e", &text]);
+        let answer = self.json(&mut command)?;
+        let rows = answer["rows"].as_array().with_context(|| format!("no rows in {answer}"))?;
+        let values = rows.iter().filter_map(|row| row.as_object()?.values().next()?.as_str());
+        Ok(values.map(str::to_owned).collect())
+    }
+
     pub(super) fn load(&self, graph: &Path, branch: &str, rows: &str) -> Result<()> {
         let file = tempfile::NamedTempFile::new()?;
         fs::write(file.path(), rows)?;
@@ -100,7 +111,9 @@ impl Omnigraph {
         let mut command = Command::new(&self.binary);
         // Nothing of the user's own configuration: neither a profile nor a default graph.
         let nowhere = std::env::temp_dir().join("lancekeeper-interop-without-a-home");
-        command.env("OMNIGRAPH_HOME", nowhere).env_remove("OMNIGRAPH_PROFILE").arg(verb);
+        command.env("OMNIGRAPH_HOME", nowhere).env_remove("OMNIGRAPH_PROFILE");
+        // A backtrace would bury the error.
+        command.env("RUST_BACKTRACE", "0").env("NO_COLOR", "1").arg(verb);
         command
     }
 }

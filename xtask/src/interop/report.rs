@@ -52,7 +52,7 @@ impl Scenario<'_> {
 
 /// Clients report an error over many lines: what failed in the first ones, why in the last ones.
 fn one_line(text: &str) -> String {
-    const MAX_CHARS: usize = 400;
+    const MAX_CHARS: usize = 800;
     let line: Vec<char> = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().collect();
     if line.len() <= MAX_CHARS {
         return line.into_iter().collect();

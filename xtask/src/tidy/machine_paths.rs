@@ -1,16 +1,11 @@
-//! No file names the machine it was written on: home and work directories, hosts of registries.
+//! No file names the machine it was written on: its own directories, hosts of registries.
 
 use super::Finding;
 use super::repo::Repo;
 
 /// Written in two halves, so that this file does not find itself.
-const DIRECTORIES: [&str; 5] = [
-    concat!("/wo", "rk/"),
-    concat!("/ro", "ot/"),
-    concat!("/ho", "me/"),
-    concat!("/Us", "ers/"),
-    concat!("/tmp/", "bash_jobs"),
-];
+const DIRECTORIES: [&str; 3] =
+    [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/tmp/", "bash_jobs")];
 
 const HOSTS: [&str; 5] = [
     concat!("index.", "crates.io"),

@@ -36,7 +36,7 @@ fn defaults_are_those_of_the_library() {
 fn every_option_arrives() {
     let given = options(
         "--table node:Person --table edge:Knows --target-rows 1_000 --target-bytes 64M \
-         --deletion-threshold 0.25 --concurrency 3 --index keep",
+         --deletion-threshold 0.25 --concurrency 3 --index keep --branch main --branch work",
     );
     let expected = OptimizeOptions {
         tables: vec!["node:Person".to_owned(), "edge:Knows".to_owned()],
@@ -44,6 +44,8 @@ fn every_option_arrives() {
         target_bytes: 64 << 20,
         deletion_threshold: 0.25,
         concurrency: Some(3),
+        index: IndexMode::Keep,
+        branches: BranchSelection::Named(vec!["main".to_owned(), "work".to_owned()]),
     };
     assert_eq!(given, expected);
 }
@@ -101,7 +103,7 @@ fn values_without_sense_are_usage_errors_with_a_reason() {
         "lancekeeper optimize root --target-bytes 5q",
         "lancekeeper optimize root --deletion-threshold 11",
         "lancekeeper optimize root --concurrency 0",
-        "lancekeeper optimize root --index rebuild",
+        "lancekeeper optimize root --index often",
         "lancekeeper optimize",
         "lancekeeper optimise root",
         "lancekeeper status root --dry-run",
@@ -114,7 +116,7 @@ fn values_without_sense_are_usage_errors_with_a_reason() {
     error: invalid value '5q' for '--target-bytes <SIZE>': expected a size like 512MiB, 64M, 1GB or 1048576
     error: invalid value '11' for '--deletion-threshold <F>': must be from 0 to 1, or from 0% to 100%
     error: invalid value '0' for '--concurrency <N>': must be at least 1
-    error: invalid value 'rebuild' for '--index <HOW>'
+    error: invalid value 'often' for '--index <HOW>'
     error: the following required arguments were not provided:
     error: unrecognized subcommand 'optimise'
     error: unexpected argument '--dry-run' found

@@ -1,27 +1,29 @@
-//! `optimize` on a graph: rounds of windows, each one publish.
+//! `optimize` on one branch of a graph: rounds of windows, each one publish.
 
 use std::time::{Duration, Instant};
 
-use futures::StreamExt;
-use lancekeeper_model::{ProgressEvent, RootOptimizeReport, SkipReason, TableRef};
+use futures::{FutureExt, StreamExt};
+use lancekeeper_model::{ErrorKind, ProgressEvent, RootOptimizeReport, SkipReason, TableRef};
 use lancekeeper_planner::optimize::{WINDOW_TABLES_MAX, windows};
 use lancekeeper_planner::sweep::plan_sweep;
 use lancekeeper_reconciler::sweep;
+use lancekeeper_store::failure::{full_text, hint_of};
 
-use crate::concurrency::tables_at_once;
+use crate::concurrency::{in_order, tables_at_once};
 use crate::keeper::millis;
 use crate::open::ReadGraph;
-use crate::optimize::inventory::{TableRun, Target, look_at, owned_by_main};
+use crate::optimize::inventory::{TableRun, Target, inherited as inherited_row, look_at};
 use crate::optimize::report::{root_failure, set_error};
-use crate::optimize::stage::stage_table;
+use crate::optimize::stage::{StagedTable, stage_table};
 use crate::optimize::window::{Member, Window, run_window};
 use crate::optimize::{ROUNDS_MAX, Run};
+use crate::stop::Interrupted;
 
 /// How long a redo waits, times the round: the writer that got in between is probably still
 /// between its commit and its publish.
 const REDO_PAUSE: Duration = Duration::from_millis(100);
 
-/// Runs over all tables of main.
+/// Runs over the tables that the branch owns; the others are listed as inherited.
 pub(crate) async fn run(
     run: &Run<'_>,
     graph: &ReadGraph,
@@ -30,13 +32,24 @@ pub(crate) async fn run(
 ) {
     let started = Instant::now();
     let at_once = tables_at_once(run.options.concurrency, targets.len());
-    let targets: Vec<Target> = targets.into_iter().filter(owned_by_main).collect();
+    let branch = &graph.snapshot.branch;
+    let (targets, inherited): (Vec<Target>, Vec<Target>) =
+        targets.into_iter().partition(|target| target.table.branch == *branch);
+    report.tables.extend(inherited.iter().map(|target| inherited_row(target, branch)));
     let read = &run.write.read;
-    let mut tables: Vec<TableRun> = futures::stream::iter(targets)
-        .map(|target| look_at(read, target, &run.policy, Some(&run.write.sweep)))
-        .buffered(at_once)
-        .collect()
-        .await;
+    let looks = targets
+        .into_iter()
+        .map(|target| look_at(read, target, &run.wish, Some(&run.write.sweep)).boxed())
+        .collect();
+    let mut tables: Vec<TableRun> = in_order(looks, at_once).collect().await;
+    if tables.iter().any(is_drifting) {
+        // A live load between its commit and its publish looks like drift: look again once.
+        tokio::time::sleep(REDO_PAUSE).await;
+        if let Err(error) = look_again(run, graph, &mut tables, is_drifting).await {
+            *report = keep_rows(report, tables, error);
+            return;
+        }
+    }
     announce(run, &tables);
     for table in &mut tables {
         table.stats.duration_ms = millis(started);
@@ -44,7 +57,9 @@ pub(crate) async fn run(
     for round in 0..ROUNDS_MAX {
         if round > 0 {
             tokio::time::sleep(REDO_PAUSE * round).await;
-            if let Err(error) = look_again(run, graph, &mut tables).await {
+            if let Err(error) =
+                look_again(run, graph, &mut tables, |table| table.plan.is_some()).await
+            {
                 *report = keep_rows(report, tables, error);
                 return;
             }
@@ -57,8 +72,10 @@ pub(crate) async fn run(
         }
     }
     for table in &mut tables {
-        if table.plan.is_some() && table.stats.error.is_none() && !table.stats.committed {
-            table.stats.skipped = Some(SkipReason::ChangedByWriters);
+        let stats = &mut table.stats;
+        let is_spoiled = stats.groups_dropped > 0 && !stats.committed && stats.error.is_none();
+        if is_spoiled && table.plan.is_some() && stats.skipped.is_none() {
+            stats.skipped = Some(SkipReason::ChangedByWriters);
         }
         let event = ProgressEvent::TableFinished {
             table: table.target.table.clone(),
@@ -92,30 +109,51 @@ fn announce(run: &Run<'_>, tables: &[TableRun]) {
     }
 }
 
+/// Ends an interrupted run: what was staged is deleted by the journal, at once.
+async fn interrupt(run: &Run<'_>, report: &mut RootOptimizeReport) {
+    report.error = Some(Interrupted.to_string());
+    report.error_kind = Some(ErrorKind::Interrupted);
+    match run.write.journal.settle_all(&run.keeper.tables, &run.write.read.root).await {
+        Ok(settled) => report.warnings.extend(settled.kept),
+        Err(error) => report.warnings.push(error.to_string()),
+    }
+}
+
+fn is_drifting(table: &TableRun) -> bool {
+    table.stats.skipped == Some(SkipReason::DriftNeedsRepair)
+}
+
 /// Looks again at the tables whose groups were dropped, with their pins and the sidecars of
 /// now. What was done to them before stays in their rows.
 async fn look_again(
     run: &Run<'_>,
     graph: &ReadGraph,
     tables: &mut [TableRun],
+    wanted: impl Fn(&TableRun) -> bool,
 ) -> Result<(), lancekeeper_reconciler::SweepError> {
-    if tables.iter().all(|table| table.plan.is_none()) {
+    if !tables.iter().any(&wanted) {
         return Ok(());
     }
     let read = &run.write.read;
-    let snapshot = graph.graph.snapshot(&graph.snapshot.branch).await?;
     let found = graph.sidecars.list().await?;
     // Our own sidecars are not swept here: none is left over while we run.
     let foreign: Vec<_> = found.into_iter().filter(|f| f.our_operation().is_none()).collect();
     let claims = plan_sweep(&sweep::inventory(&graph.graph, &run.keeper.tables, &foreign).await?);
-    for table in tables.iter_mut().filter(|table| table.plan.is_some()) {
+    for table in tables.iter_mut().filter(|table| wanted(table)) {
+        // Under its key no writer of this process is between its commit and its publish, which
+        // would look like drift. Without it, when too many wait, the look is only less sure.
+        let _key = run.write.queue.acquire_one(table.target.table.clone()).await.ok();
+        let snapshot = graph.graph.snapshot(&graph.snapshot.branch).await?;
         let Some(pin) = snapshot.pin(&table.target.table.key) else {
             table.plan = None;
             continue;
         };
         let target = Target { pin: Some(pin.version), ..table.target.clone() };
-        let fresh = look_at(read, target, &run.policy, Some(&claims)).await;
-        table.stats.groups_redone += fresh.plan.as_ref().map_or(0, |plan| plan.groups.len() as u64);
+        let fresh = look_at(read, target, &run.wish, Some(&claims)).await;
+        if table.stats.groups_dropped > 0 {
+            table.stats.groups_redone +=
+                fresh.plan.as_ref().map_or(0, |plan| plan.groups.len() as u64);
+        }
         table.stats.skipped = fresh.stats.skipped;
         table.stats.manifest_version = fresh.stats.manifest_version;
         table.stats.lance_head_version = fresh.stats.lance_head_version;
@@ -129,6 +167,7 @@ async fn look_again(
         table.target = fresh.target;
         table.handle = fresh.handle;
         table.plan = fresh.plan;
+        table.index_work = fresh.index_work;
         table.adopt = fresh.adopt;
     }
     Ok(())
@@ -153,15 +192,20 @@ async fn one_round(
         let started = Instant::now();
         let mut members = Vec::new();
         let in_window = |table: &&mut TableRun| names.contains(&table.target.table);
-        let staging: Vec<_> = tables.iter_mut().filter(in_window).collect();
-        let mut stream =
-            futures::stream::iter(staging).map(|table| stage_member(run, table)).buffered(at_once);
-        while let Some(member) = stream.next().await {
-            members.extend(member);
-        }
-        drop(stream);
+        let staging = tables
+            .iter_mut()
+            .filter(in_window)
+            .map(|table| stage_member(run, table).boxed())
+            .collect();
+        let stop = &run.keeper.stop;
+        let staged = stop.unless_requested(in_order(staging, at_once).collect::<Vec<_>>()).await;
+        let Some(staged) = staged else {
+            interrupt(run, report).await;
+            return false;
+        };
+        members.extend(staged.into_iter().flatten());
         let window = Window { run, graph, round, number };
-        let outcome = run_window(&window, &mut members, report).await;
+        let outcome = Box::pin(run_window(&window, &mut members, report)).await;
         for member in members {
             member.finish(run, tables).await;
         }
@@ -169,9 +213,11 @@ async fn one_round(
             table.stats.duration_ms += millis(started);
         }
         if let Err(error) = outcome {
-            report.error = Some(lancekeeper_store::failure::full_text(&error));
+            report.error = Some(full_text(&error));
             report.error_kind = Some(error.kind());
-            report.hint = Some("run again: opening the graph finishes what is open".to_owned());
+            let cause = hint_of(&error).map(|hint| format!("{hint}; ")).unwrap_or_default();
+            report.hint =
+                Some(format!("{cause}run again: opening the graph finishes what is open"));
             return false;
         }
     }
@@ -181,16 +227,21 @@ async fn one_round(
 /// Stages one table. A table that fails gets its row's error and leaves the window.
 async fn stage_member(run: &Run<'_>, table: &mut TableRun) -> Option<Member> {
     let handle = table.handle.clone()?;
-    let groups = match &table.plan {
-        None => Vec::new(),
-        Some(plan) => match stage_table(run, &table.target, &handle, plan).await {
-            Ok(groups) => groups,
-            Err(error) => {
-                set_error(&mut table.stats, error.kind(), &error);
-                table.plan = None;
-                return None;
+    let work = match &table.plan {
+        // Versions of ours are published first, and staged work would not fit on top.
+        _ if table.adopt => StagedTable::default(),
+        None => StagedTable::default(),
+        Some(plan) => {
+            match Box::pin(stage_table(run, &table.target, &handle, plan, &table.index_work)).await
+            {
+                Ok(work) => work,
+                Err(error) => {
+                    set_error(&mut table.stats, error.kind(), &error);
+                    table.plan = None;
+                    return None;
+                }
             }
-        },
+        }
     };
-    Some(Member::new(table.target.clone(), handle, groups, table.adopt))
+    Some(Member::new(table.target.clone(), handle, work, table.adopt))
 }

@@ -3,9 +3,15 @@
 use std::collections::BTreeSet;
 
 use lance::Dataset;
-use lancekeeper_model::{Branch, ErrorKind, SkipReason, TableOptimizeStats, TableRef, Version};
+use lancekeeper_manifest::GraphError;
+use lancekeeper_model::{
+    Branch, BranchSelection, DeclaredIndex, ErrorKind, IndexKind, IndexMode, OptimizeOptions,
+    SkipReason, TableOptimizeStats, TableRef, Version,
+};
+use lancekeeper_planner::index::{IndexInventory, IndexPlan, IndexWork, plan_indexes};
 use lancekeeper_planner::optimize::{
-    Authority, LayoutPolicy, RewritePlan, SidecarClaim, TableInventory, TablePlan, plan_table,
+    Authority, LayoutPolicy, PolicyError, RewritePlan, SidecarClaim, TableInventory, TablePlan,
+    plan_table,
 };
 use lancekeeper_planner::sweep::SweepPlan;
 use lancekeeper_store::LanceFailure;
@@ -14,9 +20,22 @@ use lancekeeper_store::root::RootError;
 use lancekeeper_store::tables::version_of;
 use thiserror::Error;
 
-use crate::facts::{Totals, view};
-use crate::open::ReadRoot;
+use crate::facts::view;
+use crate::open::{ReadGraph, ReadRoot};
 use crate::optimize::report::{empty_stats, set_before, set_error};
+
+/// What the caller wants of every table.
+#[derive(Debug, Clone)]
+pub(crate) struct Wish {
+    pub(crate) layout: LayoutPolicy,
+    pub(crate) index: IndexMode,
+}
+
+impl Wish {
+    pub(crate) fn from_options(options: &OptimizeOptions) -> Result<Self, PolicyError> {
+        Ok(Self { layout: LayoutPolicy::from_options(options)?, index: options.index })
+    }
+}
 
 /// A table to look at.
 #[derive(Debug, Clone)]
@@ -36,7 +55,10 @@ pub(crate) struct TableRun {
     /// The table at the version that was looked at.
     pub(crate) handle: Option<Dataset>,
     /// What to rewrite; `None` when there is nothing to do or the table must be left alone.
+    /// Without groups when only indexes are worked on.
     pub(crate) plan: Option<RewritePlan>,
+    /// What to do with the indexes.
+    pub(crate) index_work: Vec<IndexWork>,
     /// HEAD, when versions of ours lie between pin and HEAD and only need publishing.
     pub(crate) adopt: bool,
     /// Data files of the fragments to be replaced.
@@ -51,6 +73,17 @@ pub(crate) enum TargetError {
     /// The root cannot be listed.
     #[error(transparent)]
     Root(#[from] RootError),
+    /// A branch cannot be read.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// A branch was asked for that is not there.
+    #[error("there is no branch {name:?}; there are main, {known}")]
+    NoBranch {
+        /// What was asked for.
+        name: String,
+        /// What there is besides main.
+        known: String,
+    },
     /// A table was asked for that is not there.
     #[error("there is no table {name:?}; there are {known}")]
     Unknown {
@@ -65,14 +98,53 @@ impl TargetError {
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Self::Root(error) => error.kind(),
-            Self::Unknown { .. } => ErrorKind::Invalid,
+            Self::Graph(error) => error.kind(),
+            Self::Unknown { .. } | Self::NoBranch { .. } => ErrorKind::Invalid,
         }
     }
 }
 
-/// The tables of a root, or those of them that were asked for by name.
-pub(crate) fn targets(read: &ReadRoot, names: &[String]) -> Result<Vec<Target>, TargetError> {
-    let all: Vec<Target> = match &read.graph {
+/// The graph as each branch that was asked for sees it. Internal and run branches are no
+/// branches here.
+///
+/// # Errors
+///
+/// When a branch was asked for that is not there, or cannot be read.
+pub(crate) async fn branch_views(
+    graph: &ReadGraph,
+    selection: &BranchSelection,
+) -> Result<Vec<ReadGraph>, TargetError> {
+    let wanted: Vec<Branch> = match selection {
+        BranchSelection::Main => vec![Branch::main()],
+        BranchSelection::Named(names) => names.iter().map(Branch::named).collect(),
+        BranchSelection::All => {
+            std::iter::once(Branch::main()).chain(graph.branches.iter().cloned()).collect()
+        }
+    };
+    let mut views = Vec::new();
+    for branch in wanted {
+        if branch.is_main() {
+            views.push(graph.clone());
+        } else if graph.branches.contains(&branch) {
+            let snapshot = graph.graph.snapshot(&branch).await?;
+            views.push(ReadGraph { snapshot, ..graph.clone() });
+        } else {
+            let known: Vec<&str> = graph.branches.iter().map(Branch::label).collect();
+            let name = branch.label().to_owned();
+            return Err(TargetError::NoBranch { name, known: known.join(", ") });
+        }
+    }
+    Ok(views)
+}
+
+/// The tables of a root, or those of them that were asked for by name; of a graph, as a
+/// branch sees them.
+pub(crate) fn targets(
+    read: &ReadRoot,
+    graph: Option<&ReadGraph>,
+    names: &[String],
+) -> Result<Vec<Target>, TargetError> {
+    let all: Vec<Target> = match graph {
         Some(graph) => graph
             .snapshot
             .pins
@@ -111,7 +183,7 @@ pub(crate) fn claim_of(sweep: Option<&SweepPlan>, table: &TableRef) -> Option<Si
 pub(crate) async fn look_at(
     read: &ReadRoot,
     target: Target,
-    policy: &LayoutPolicy,
+    wish: &Wish,
     sweep: Option<&SweepPlan>,
 ) -> TableRun {
     let mut run = TableRun {
@@ -119,6 +191,7 @@ pub(crate) async fn look_at(
         target,
         handle: None,
         plan: None,
+        index_work: Vec::new(),
         adopt: false,
         files_to_remove: 0,
         bytes_to_purge: 0,
@@ -126,7 +199,7 @@ pub(crate) async fn look_at(
     let uri = read.root.address_of(&run.target.location);
     match read.tables.open(&uri, &run.target.table.branch).await {
         Ok(handle) => {
-            if let Err(error) = plan_run(&mut run, handle, policy, sweep).await {
+            if let Err(error) = plan_run(&mut run, handle, read, wish, sweep).await {
                 set_error(&mut run.stats, error.kind(), &error);
             }
         }
@@ -147,17 +220,26 @@ struct Broken(String);
 async fn plan_run(
     run: &mut TableRun,
     handle: Dataset,
-    policy: &LayoutPolicy,
+    read: &ReadRoot,
+    wish: &Wish,
     sweep: Option<&SweepPlan>,
 ) -> Result<(), LanceFailure> {
     let table = run.target.table.clone();
-    let seen = view(&handle, &table).await?;
-    set_before(&mut run.stats, Totals::of(&seen.facts.fragments));
+    let seen = view(&handle, &table, wish.index).await?;
+    set_before(&mut run.stats, seen.totals);
     let head = version_of(&handle);
     let (authority, ahead_is_ours) = match run.target.pin {
         None => (Authority::Head { head }, false),
         Some(pin) => (Authority::Pinned { pin, head }, ours_between(&handle, pin, head).await),
     };
+    let indexes = IndexInventory {
+        rows: run.stats.rows_before,
+        existing: seen.indexes,
+        declared: read.declared(&table.key).to_vec(),
+        without_vectors: without_vectors(&handle, read.declared(&table.key)).await?,
+    };
+    let index_plan = plan_indexes(&indexes, wish.index);
+    run.stats.pending_indexes.clone_from(&index_plan.pending);
     run.handle = Some(handle);
     if let Some(why) = seen.untouchable {
         run.stats.reason = format!("left alone: {why}");
@@ -172,17 +254,27 @@ async fn plan_run(
     run.adopt = inventory.sidecar.is_none()
         && ahead_is_ours
         && run.target.pin.is_some_and(|pin| head > pin);
-    match plan_table(&inventory, policy) {
-        TablePlan::Rewrite(plan) => {
+    match plan_table(&inventory, &wish.layout) {
+        TablePlan::Rewrite(mut plan) => {
+            plan.reason = both(&plan.reason, &index_plan);
             run.stats.reason.clone_from(&plan.reason);
-            let replaced = |id: u64| plan.groups.iter().any(|group| group.fragments.contains(&id));
-            for fragment in inventory.facts.fragments.iter().filter(|f| replaced(f.id)) {
+            run.index_work = index_plan.work;
+            let replaced: BTreeSet<u64> =
+                plan.groups.iter().flat_map(|group| group.fragments.iter().copied()).collect();
+            for fragment in inventory.facts.fragments.iter().filter(|f| replaced.contains(&f.id)) {
                 run.files_to_remove += fragment.files;
                 run.bytes_to_purge += fragment.bytes.saturating_sub(fragment.live_bytes());
             }
             run.plan = Some(plan);
         }
-        TablePlan::Nothing { reason } => run.stats.reason = reason,
+        TablePlan::Nothing { reason } if index_plan.work.is_empty() => run.stats.reason = reason,
+        TablePlan::Nothing { .. } => {
+            let reason = index_plan.reason();
+            run.stats.reason.clone_from(&reason);
+            run.index_work = index_plan.work;
+            let version = inventory.facts.version;
+            run.plan = Some(RewritePlan { table, version, groups: Vec::new(), reason });
+        }
         TablePlan::Skip { reason, manifest_version, head, why } => {
             run.stats.reason = why;
             if reason == SkipReason::DriftNeedsRepair {
@@ -198,13 +290,46 @@ async fn plan_run(
     Ok(())
 }
 
+fn both(layout: &str, indexes: &IndexPlan) -> String {
+    match indexes.reason() {
+        reason if reason.is_empty() => layout.to_owned(),
+        reason => format!("{layout}, {reason}"),
+    }
+}
+
+/// The columns of declared vector indexes that hold no vector yet.
+async fn without_vectors(
+    handle: &Dataset,
+    declared: &[DeclaredIndex],
+) -> Result<Vec<String>, LanceFailure> {
+    let mut empty = Vec::new();
+    for index in declared.iter().filter(|index| index.kind == IndexKind::Vector) {
+        let failed = |source| {
+            LanceFailure::new(format!("failed to look for vectors in {}", index.column), source)
+        };
+        let mut scan = handle.scan();
+        scan.project::<&str>(&[]).map_err(failed)?.with_row_id();
+        scan.filter(&format!("`{}` IS NOT NULL", index.column)).map_err(failed)?;
+        scan.limit(Some(1), None).map_err(failed)?;
+        let found = Box::pin(scan.try_into_batch()).await.map_err(failed)?;
+        if found.num_rows() == 0 {
+            empty.push(index.column.clone());
+        }
+    }
+    Ok(empty)
+}
+
 /// Whether every version between pin and HEAD was committed by a keeper.
 async fn ours_between(handle: &Dataset, pin: Version, head: Version) -> bool {
     let owners = owners_between(handle, pin, head).await;
     !owners.is_empty() && owners.iter().all(|owner| matches!(owner, Owner::Ours(_)))
 }
 
-/// The tables of a graph that main owns: an entry of another branch is never drift of ours.
-pub(crate) fn owned_by_main(target: &Target) -> bool {
-    target.table.branch == Branch::main()
+/// The row of a table that a branch reads from where it was cut. It is no drift of the
+/// branch, and rewriting it here would undo the sharing.
+pub(crate) fn inherited(target: &Target, branch: &Branch) -> TableOptimizeStats {
+    let mut stats = empty_stats(&TableRef { branch: branch.clone(), ..target.table.clone() });
+    stats.skipped = Some(SkipReason::Inherited);
+    stats.reason = format!("the branch reads it from {}", target.table.branch);
+    stats
 }

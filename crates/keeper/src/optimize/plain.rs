@@ -1,15 +1,17 @@
 //! `optimize` on databases and single tables: no publish, so the Rewrite itself is the one
 //! visible step. Ids are reserved and indexes carried over before the key is taken.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use lance::Dataset;
 use lance::dataset::transaction::RewrittenIndex;
 use lancekeeper_model::{
-    ErrorKind, ProgressEvent, RootOptimizeReport, SkipReason, TableOptimizeStats,
+    ErrorKind, IndexMode, ProgressEvent, RootOptimizeReport, SkipReason, TableOptimizeStats,
+    Version,
 };
 use lancekeeper_queue::QueueError;
-use lancekeeper_rewrite::check::stale;
+use lancekeeper_rewrite::check::{HeadCheck, index_ids};
 use lancekeeper_rewrite::journal::StagedFile;
 use lancekeeper_rewrite::remap::remap_indexes;
 use lancekeeper_rewrite::table_commit::{StepError, TableCommit};
@@ -19,12 +21,15 @@ use lancekeeper_store::tables::version_of;
 use lancekeeper_store::{LanceFailure, OpenError};
 use thiserror::Error;
 
-use crate::facts::{Totals, view};
+use crate::facts::view;
 use crate::keeper::millis;
 use crate::optimize::inventory::{TableRun, Target, look_at};
 use crate::optimize::report::{set_after, set_error};
-use crate::optimize::stage::{Journaled, give_up, note, stage_table};
+use crate::optimize::stage::{
+    Journaled, JournaledIndexes, StagedTable, give_up, note, stage_table,
+};
 use crate::optimize::{ROUNDS_MAX, Run};
+use crate::stop::Interrupted;
 
 /// How often a strict commit is tried on a fresh HEAD. Foreign appends do not disturb a
 /// rewrite, so each of them costs one attempt and no work.
@@ -64,7 +69,7 @@ impl PlainError {
 pub(crate) async fn run(run: &Run<'_>, targets: Vec<Target>, report: &mut RootOptimizeReport) {
     for target in targets {
         let started = Instant::now();
-        let mut table = look_at(&run.write.read, target, &run.policy, None).await;
+        let mut table = look_at(&run.write.read, target, &run.wish, None).await;
         let groups = table.plan.as_ref().map_or(&[][..], |plan| &plan.groups);
         run.progress.on_event(ProgressEvent::TablePlanned {
             table: table.target.table.clone(),
@@ -78,6 +83,11 @@ pub(crate) async fn run(run: &Run<'_>, targets: Vec<Target>, report: &mut RootOp
             failed: table.stats.error.is_some(),
         });
         report.tables.push(table.stats);
+        if run.keeper.stop.is_requested() {
+            report.error = Some(Interrupted.to_string());
+            report.error_kind = Some(ErrorKind::Interrupted);
+            return;
+        }
     }
 }
 
@@ -87,25 +97,43 @@ async fn rounds(run: &Run<'_>, table: &mut TableRun) {
         if round > 0 {
             table.stats.groups_redone += plan.groups.len() as u64;
         }
-        let staged = match stage_table(run, &table.target, &handle, &plan).await {
+        let work = std::mem::take(&mut table.index_work);
+        let staging = Box::pin(stage_table(run, &table.target, &handle, &plan, &work));
+        let Some(staged) = run.keeper.stop.unless_requested(staging).await else {
+            // The table is as it was; the verb's loop sees the request and ends the run.
+            if let Err(error) =
+                run.write.journal.settle_all(&run.keeper.tables, &run.write.read.root).await
+            {
+                tracing::warn!(target: "lancekeeper::optimize", %error, "staged files stay until the next run");
+            }
+            table.stats.reason = Interrupted.to_string();
+            return;
+        };
+        let staged = match staged {
             Ok(staged) => staged,
             Err(error) => {
                 set_error(&mut table.stats, error.kind(), &error);
                 return;
             }
         };
+        let StagedTable { groups, indexes } = staged;
         let mut attempt = Attempt {
             run,
             target: &table.target,
             handle: &handle,
             round,
-            groups: staged,
+            groups,
+            indexes,
+            indexed: None,
+            staged_against: BTreeSet::new(),
             remapped: None,
             dropped: Vec::new(),
             left_open: false,
+            is_rewritten: true,
         };
-        let outcome = attempt.commit().await;
-        attempt.clear_up(outcome.as_ref().is_ok_and(Option::is_some)).await;
+        let outcome = Box::pin(attempt.commit()).await;
+        let is_rewritten = attempt.is_rewritten && outcome.as_ref().is_ok_and(Option::is_some);
+        attempt.clear_up(is_rewritten).await;
         let dropped = std::mem::take(&mut attempt.dropped);
         table.stats.groups_dropped += dropped.len() as u64;
         if let Some(why) = dropped.first() {
@@ -124,7 +152,7 @@ async fn rounds(run: &Run<'_>, table: &mut TableRun) {
         if dropped.is_empty() {
             return;
         }
-        let fresh = look_at(&run.write.read, table.target.clone(), &run.policy, None).await;
+        let fresh = look_at(&run.write.read, table.target.clone(), &run.wish, None).await;
         if let Some(error) = fresh.stats.error {
             table.stats.error = Some(error);
             table.stats.error_kind = fresh.stats.error_kind;
@@ -132,6 +160,7 @@ async fn rounds(run: &Run<'_>, table: &mut TableRun) {
         }
         table.handle = fresh.handle;
         table.plan = fresh.plan;
+        table.index_work = fresh.index_work;
     }
     if table.plan.is_some() && !table.stats.committed {
         table.stats.skipped = Some(SkipReason::ChangedByWriters);
@@ -142,15 +171,15 @@ async fn done(
     run: &Run<'_>,
     stats: &mut TableOptimizeStats,
     target: &Target,
-    from: lancekeeper_model::Version,
+    from: Version,
     head: &Dataset,
     (removed, added): (u64, u64),
 ) {
     stats.committed = true;
     stats.fragments_removed += removed;
     stats.fragments_added += added;
-    if let Ok(seen) = view(head, &target.table).await {
-        set_after(stats, Totals::of(&seen.facts.fragments));
+    if let Ok(seen) = view(head, &target.table, IndexMode::Keep).await {
+        set_after(stats, seen.totals);
     }
     run.progress.on_event(ProgressEvent::TablePublished {
         table: target.table.clone(),
@@ -160,7 +189,7 @@ async fn done(
 }
 
 /// What a commit came to: the version before, the handle after, fragments removed and added.
-type Outcome = (lancekeeper_model::Version, Dataset, u64, u64);
+type Outcome = (Version, Dataset, u64, u64);
 
 /// One table in one round, from staged to committed.
 struct Attempt<'a> {
@@ -169,11 +198,18 @@ struct Attempt<'a> {
     handle: &'a Dataset,
     round: u32,
     groups: Vec<Journaled>,
+    indexes: Option<JournaledIndexes>,
+    /// The handle after the new segments were committed, and the version before.
+    indexed: Option<(Version, Dataset)>,
+    /// The index segments the work counts on.
+    staged_against: BTreeSet<String>,
     /// The carried-over indexes and the journal entry that names their files.
     remapped: Option<(Vec<RewrittenIndex>, Vec<StagedFile>, String)>,
     /// Why groups were dropped.
     dropped: Vec<String>,
     left_open: bool,
+    /// Whether the Rewrite was committed, not only what led up to it.
+    is_rewritten: bool,
 }
 
 impl Attempt<'_> {
@@ -186,9 +222,10 @@ impl Attempt<'_> {
 
     /// Drops the groups that no longer replace what is at HEAD.
     async fn recheck(&mut self, head: &Dataset) -> Result<(), PlainError> {
+        let check = HeadCheck::new(head, &self.staged_against).await?;
         let mut keep = Vec::new();
         for journaled in std::mem::take(&mut self.groups) {
-            match stale(head, self.handle, &journaled.group).await? {
+            match check.group(&journaled.group).await? {
                 None => keep.push(journaled),
                 Some(why) => {
                     self.dropped.push(why.to_string());
@@ -204,7 +241,15 @@ impl Attempt<'_> {
     /// Reserves, carries indexes over, then commits the Rewrite under the table's key.
     async fn commit(&mut self) -> Result<Option<Outcome>, PlainError> {
         failpoint::cross_async(failpoint::OPTIMIZE_STAGED_PRE_ENTER).await?;
-        let Some(reserved) = self.reserve().await? else { return Ok(None) };
+        self.staged_against = index_ids(self.handle).await?;
+        if self.indexes.is_some() && !self.create_indexes().await? {
+            return Ok(None);
+        }
+        if self.groups.is_empty() {
+            return Ok(self.indexed.take().map(|(from, head)| (from, head, 0, 0)));
+        }
+        failpoint::cross_async(failpoint::OPTIMIZE_INDEXED_PRE_RESERVE).await?;
+        let Some(reserved) = self.reserve().await? else { return Ok(self.index_outcome()) };
         let staged: Vec<StagedGroup> = self.groups.iter().map(|g| g.group.clone()).collect();
         let (indexes, files) = remap_indexes(&reserved, &staged).await?;
         if !indexes.is_empty() {
@@ -213,7 +258,45 @@ impl Attempt<'_> {
         }
         let _keys = self.run.write.queue.acquire_one(self.target.table.clone()).await?;
         failpoint::cross_async(failpoint::OPTIMIZE_ENTERED_PRE_RECHECK).await?;
-        self.rewrite().await
+        let rewritten = self.rewrite().await?;
+        Ok(rewritten.or_else(|| self.index_outcome()))
+    }
+
+    /// What was reached when only the new segments were committed.
+    fn index_outcome(&mut self) -> Option<Outcome> {
+        self.is_rewritten = false;
+        self.indexed.take().map(|(from, head)| (from, head, 0, 0))
+    }
+
+    /// Commits the new segments. Returns whether the groups may follow: they were planned as
+    /// if the segments covered them all.
+    async fn create_indexes(&mut self) -> Result<bool, PlainError> {
+        let Some(journaled) = self.indexes.take() else { return Ok(true) };
+        for attempt in 1..=COMMIT_ATTEMPTS {
+            let head = self.head().await?;
+            let stale = HeadCheck::new(&head, &self.staged_against).await?.segments(self.handle);
+            if let Some(why) = stale {
+                self.dropped.push(why.to_string());
+                break;
+            }
+            match self.step().create_indexes(&head, &journaled.indexes).await {
+                Ok(indexed) => {
+                    self.staged_against = index_ids(&indexed).await?;
+                    self.indexed = Some((version_of(&head), indexed));
+                    self.run.write.journal.forget(&[journaled.entry]).await?;
+                    return Ok(true);
+                }
+                Err(error) => {
+                    let outcome = self.judge(error, attempt);
+                    if outcome.is_err() {
+                        self.indexes = Some(journaled);
+                        return outcome.map(|()| false);
+                    }
+                }
+            }
+        }
+        self.indexes = Some(journaled);
+        Ok(false)
     }
 
     fn step(&self) -> TableCommit<'_> {
@@ -283,9 +366,16 @@ impl Attempt<'_> {
     }
 
     /// Deletes what was not committed and forgets what was.
-    async fn clear_up(&mut self, is_committed: bool) {
+    async fn clear_up(&mut self, is_rewritten: bool) {
         if self.left_open {
             return;
+        }
+        if let Some(journaled) = self.indexes.take() {
+            let (tables, root) = (&self.run.keeper.tables, &self.run.write.read.root);
+            if let Err(error) = self.run.write.journal.settle(tables, root, &journaled.entry).await
+            {
+                tracing::warn!(target: "lancekeeper::optimize", %error, "staged index files stay until the next run");
+            }
         }
         let mut entries: Vec<String> = self.groups.iter().map(|g| g.entry.clone()).collect();
         let mut files: Vec<StagedFile> =
@@ -294,8 +384,8 @@ impl Attempt<'_> {
             entries.push(entry);
             files.extend(index_files);
         }
-        if !is_committed {
-            give_up(self.run, self.handle, &files, None).await;
+        if !is_rewritten && !give_up(self.run, self.handle, &files, None).await {
+            return;
         }
         if let Err(error) = self.run.write.journal.forget(&entries).await {
             tracing::warn!(target: "lancekeeper::optimize", %error, "journal entries stay until the next run");

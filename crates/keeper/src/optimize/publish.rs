@@ -6,9 +6,9 @@ use lancekeeper_model::{ErrorKind, ProgressEvent, RootOptimizeReport, TableKey, 
 use lancekeeper_store::LanceFailure;
 use lancekeeper_store::failpoint::{self, Injected};
 use lancekeeper_store::owner::{Owner, owners_between};
-use lancekeeper_store::tables::version_of;
 use thiserror::Error;
 
+use crate::optimize::Run;
 use crate::optimize::window::{Member, MemberError, Window};
 
 /// How often a refused publish is decided anew. Each refusal is a pin that somebody moved.
@@ -62,7 +62,9 @@ async fn try_publish(
     failpoint::cross_async(failpoint::OPTIMIZE_POST_PHASE_B).await?;
     let mut moves = Vec::new();
     for member in members.iter() {
-        if let Some(moved) = &member.moved {
+        // A table that recovery has to look at is recovery's to publish: with its pin moved,
+        // a client would judge the sidecar differently.
+        if let Some(moved) = member.moved.as_ref().filter(|_| !member.is_left_open()) {
             let key = member.target.table.key.clone();
             moves.push(PinMove::to_version_of(key, member.expected, moved).await?);
         }
@@ -87,7 +89,7 @@ async fn try_publish(
             }
             Err(PublishError::Stale { pins }) => {
                 for stale in pins {
-                    settle(window, members, &mut moves, &stale).await;
+                    settle(run, members, &mut moves, &stale).await;
                 }
             }
             Err(error) => {
@@ -123,12 +125,7 @@ fn mark_published(window: &Window<'_>, members: &mut [Member], moves: &[PinMove]
 
 /// Decides about one table whose pin is not where it was: recovered by a client meanwhile,
 /// or lost.
-async fn settle(
-    window: &Window<'_>,
-    members: &mut [Member],
-    moves: &mut Vec<PinMove>,
-    stale: &StalePin,
-) {
+async fn settle(run: &Run<'_>, members: &mut [Member], moves: &mut Vec<PinMove>, stale: &StalePin) {
     let Some(at) = moves.iter().position(|m| m.key == stale.key) else { return };
     let ours = moves[at].to;
     let Some(member) = members.iter_mut().find(|m| m.target.table.key == stale.key) else { return };
@@ -136,12 +133,26 @@ async fn settle(
         // A client that met our sidecar rolled it forward: done.
         Some(current) if current >= ours => {
             member.published = true;
+            // For whoever caches, it makes no difference who moved the pin.
+            run.progress.on_event(ProgressEvent::TablePublished {
+                table: member.target.table.clone(),
+                from: stale.expected,
+                to: current,
+            });
             moves.remove(at);
         }
-        Some(current)
-            if current > stale.expected && is_ours(window, member, stale, current).await =>
-        {
-            moves[at].expected = current;
+        Some(current) if current > stale.expected => {
+            match is_ours(member, stale, current).await {
+                Some(true) => moves[at].expected = current,
+                is_known => {
+                    // Not knowing is no reason to give up what was committed.
+                    if is_known.is_none() {
+                        member.leave_open();
+                    }
+                    moves.remove(at);
+                    lose(members, &stale.key, current.to_string(), ours);
+                }
+            }
         }
         current => {
             moves.remove(at);
@@ -151,12 +162,15 @@ async fn settle(
     }
 }
 
-/// Whether a pinned version is one that this run committed.
-async fn is_ours(window: &Window<'_>, member: &Member, stale: &StalePin, current: Version) -> bool {
-    let Some(moved) = &member.moved else { return false };
-    debug_assert!(version_of(moved) > current);
-    let wanted = Owner::Ours(window.run.operation.clone());
-    owners_between(moved, stale.expected, current).await.iter().all(|owner| *owner == wanted)
+/// Whether a pinned version is one of those that are being published: this run's, or those of
+/// a dead run that it adopted. `None` when that cannot be read.
+async fn is_ours(member: &Member, stale: &StalePin, current: Version) -> Option<bool> {
+    let moved = member.moved.as_ref()?;
+    let owners = owners_between(moved, stale.expected, current).await;
+    if owners.iter().any(|owner| matches!(owner, Owner::Unreadable(_))) {
+        return None;
+    }
+    Some(owners.iter().all(|owner| matches!(owner, Owner::Ours(_))))
 }
 
 fn lose(members: &mut [Member], key: &TableKey, current: String, ours: Version) {

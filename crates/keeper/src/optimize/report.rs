@@ -2,7 +2,7 @@
 
 use lancekeeper_model::{ErrorKind, RootKind, RootOptimizeReport, TableOptimizeStats, TableRef};
 use lancekeeper_planner::optimize::RewritePlan;
-use lancekeeper_store::failure::full_text;
+use lancekeeper_store::failure::{full_text, text_with_hint};
 
 use crate::facts::Totals;
 use crate::optimize::inventory::TableRun;
@@ -95,7 +95,7 @@ pub(crate) fn set_error(
     error: &(dyn std::error::Error + 'static),
 ) {
     if stats.error.is_none() {
-        stats.error = Some(full_text(error));
+        stats.error = Some(text_with_hint(error));
         stats.error_kind = Some(kind);
         tracing::warn!(target: "lancekeeper::optimize", table = %stats.table_key, branch = %stats.branch,
             error = %full_text(error), "table failed");

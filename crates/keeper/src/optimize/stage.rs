@@ -1,17 +1,21 @@
 //! Staging the groups of one table, with the journal kept.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use lance::Dataset;
 use lancekeeper_model::{ErrorKind, ProgressEvent};
-use lancekeeper_planner::optimize::RewritePlan;
+use lancekeeper_planner::index::IndexWork;
+use lancekeeper_planner::optimize::{Group, RewritePlan};
+use lancekeeper_rewrite::index::{BTreeForm, SegmentNames, StagedIndexes, stage_indexes};
 use lancekeeper_rewrite::journal::{StagedFile, discard};
 use lancekeeper_rewrite::stage::stage_group;
 use lancekeeper_rewrite::{JournalError, StageError, StagedGroup};
+use lancekeeper_store::LanceFailure;
 use lancekeeper_store::failpoint::{self, Injected};
 use thiserror::Error;
 
+use crate::concurrency::in_order;
 use crate::optimize::Run;
 use crate::optimize::inventory::Target;
 
@@ -25,11 +29,27 @@ pub(crate) struct Journaled {
     pub(crate) entry: String,
 }
 
+/// Index segments of a table and the journal entry that names their files.
+#[derive(Debug)]
+pub(crate) struct JournaledIndexes {
+    pub(crate) indexes: StagedIndexes,
+    pub(crate) entry: String,
+}
+
+/// Everything staged for one table.
+#[derive(Debug, Default)]
+pub(crate) struct StagedTable {
+    pub(crate) groups: Vec<Journaled>,
+    pub(crate) indexes: Option<JournaledIndexes>,
+}
+
 /// A table could not be staged.
 #[derive(Debug, Error)]
 pub(crate) enum StageTableError {
     #[error(transparent)]
     Stage(#[from] StageError),
+    #[error(transparent)]
+    Lance(#[from] LanceFailure),
     #[error(transparent)]
     Journal(#[from] JournalError),
     #[error(transparent)]
@@ -40,13 +60,15 @@ impl StageTableError {
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Self::Stage(error) => error.kind(),
+            Self::Lance(error) => error.kind(),
             Self::Journal(error) => error.kind(),
             Self::Injected(_) => ErrorKind::Internal,
         }
     }
 }
 
-/// Stages every group of a plan. On an error the table's staged files are deleted again.
+/// Stages every group of a plan, then the index segments. On an error the table's staged
+/// files are deleted again.
 ///
 /// # Cancel safety
 ///
@@ -56,26 +78,83 @@ pub(crate) async fn stage_table(
     target: &Target,
     handle: &Dataset,
     plan: &RewritePlan,
+    index_work: &[IndexWork],
+) -> Result<StagedTable, StageTableError> {
+    let groups = stage_groups(run, target, handle, plan).await?;
+    if index_work.is_empty() {
+        return Ok(StagedTable { groups, indexes: None });
+    }
+    match stage_index_work(run, target, handle, index_work).await {
+        Ok(indexes) => Ok(StagedTable { groups, indexes: Some(indexes) }),
+        Err(error) => {
+            for staged in &groups {
+                give_up(run, handle, &staged.group.files, Some(&staged.entry)).await;
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn stage_index_work(
+    run: &Run<'_>,
+    target: &Target,
+    handle: &Dataset,
+    work: &[IndexWork],
+) -> Result<JournaledIndexes, StageTableError> {
+    // With stable row ids every client reads B-trees over row ids, and those follow the
+    // Rewrite; without, indexes store addresses and are carried over.
+    let form =
+        if handle.manifest().uses_stable_row_ids() { BTreeForm::RowIds } else { BTreeForm::Native };
+    let names = SegmentNames::choose(work, form);
+    // Noted before anything is written: an index build leaves its files when it fails, and
+    // when the run is interrupted or killed.
+    let named = note(run, target, handle, names.files()).await?;
+    let mut built = Vec::new();
+    let outcome = async {
+        let indexes = stage_indexes(handle, &target.table, work, form, &names, &mut built).await?;
+        if indexes.files.iter().all(|file| names.files().contains(file)) {
+            return Ok(JournaledIndexes { indexes, entry: named.clone() });
+        }
+        // Some names were chosen by Lance: one entry for all.
+        let entry = note(run, target, handle, indexes.files.clone()).await?;
+        run.write.journal.forget(std::slice::from_ref(&named)).await?;
+        Ok::<_, StageTableError>(JournaledIndexes { indexes, entry })
+    };
+    let outcome = outcome.await;
+    if outcome.is_err() {
+        built.extend(names.files());
+        give_up(run, handle, &built, Some(&named)).await;
+    }
+    outcome
+}
+
+async fn stage_groups(
+    run: &Run<'_>,
+    target: &Target,
+    handle: &Dataset,
+    plan: &RewritePlan,
 ) -> Result<Vec<Journaled>, StageTableError> {
-    let mut stream = futures::stream::iter(&plan.groups)
-        .map(|group| async move {
-            let _admitted = run.keeper.admission.admit(group).await;
-            let staged = stage_group(handle, &target.table, group).await?;
-            let entry = note(run, target, handle, staged.files.clone()).await;
-            let event =
-                ProgressEvent::GroupStaged { table: target.table.clone(), bytes: group.bytes };
-            run.progress.on_event(event);
-            Ok::<_, StageTableError>((staged, entry))
-        })
-        .buffered(GROUPS_AT_ONCE);
+    let stopped = AtomicBool::new(false);
+    let rewrites = plan.groups.iter().map(|group| {
+        let stopped = &stopped;
+        let rewrite = async move {
+            if stopped.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            stage_one(run, target, handle, group).await.map(Some)
+        };
+        rewrite.boxed()
+    });
+    let mut stream = in_order(rewrites.collect(), GROUPS_AT_ONCE);
     let mut done = Vec::new();
     let mut failed: Option<StageTableError> = None;
-    // Every started rewrite is waited for even after a failure: its files must be known to
-    // be deleted.
+    // After a failure no rewrite is started, but every started one is waited for: its files
+    // must be known to be deleted.
     while let Some(outcome) = stream.next().await {
         match outcome {
-            Ok((group, Ok(entry))) => done.push(Journaled { group, entry }),
-            Ok((group, Err(error))) => {
+            Ok(None) => {}
+            Ok(Some((group, Ok(entry)))) => done.push(Journaled { group, entry }),
+            Ok(Some((group, Err(error)))) => {
                 give_up(run, handle, &group.files, None).await;
                 failed.get_or_insert(error.into());
             }
@@ -91,12 +170,8 @@ pub(crate) async fn stage_table(
         {
             failed = Some(error.into());
         }
-        if failed.is_some() {
-            break;
-        }
+        stopped.store(failed.is_some(), Ordering::Relaxed);
     }
-    // Rewrites still running are dropped here: what they wrote has no name yet.
-    drop(stream);
     match failed {
         None => Ok(done),
         Some(error) => {
@@ -106,6 +181,22 @@ pub(crate) async fn stage_table(
             Err(error)
         }
     }
+}
+
+/// Rewrites one group and notes its files. The files of a group that could not be noted are
+/// the caller's to delete.
+async fn stage_one(
+    run: &Run<'_>,
+    target: &Target,
+    handle: &Dataset,
+    group: &Group,
+) -> Result<(StagedGroup, Result<String, JournalError>), StageTableError> {
+    let _admitted = run.keeper.admission.admit(group).await;
+    let staged = stage_group(handle, &target.table, group).await?;
+    let entry = note(run, target, handle, staged.files.clone()).await;
+    let event = ProgressEvent::GroupStaged { table: target.table.clone(), bytes: group.bytes };
+    run.progress.on_event(event);
+    Ok((staged, entry))
 }
 
 /// Notes files in the journal.
@@ -124,13 +215,14 @@ pub(crate) async fn note(
 }
 
 /// Deletes staged files that will not be committed, and their journal entry. What cannot be
-/// deleted stays named in the journal, and the next run tries again.
+/// deleted stays named in the journal, and the next run tries again. Returns whether all is
+/// deleted.
 pub(crate) async fn give_up(
     run: &Run<'_>,
     handle: &Dataset,
     files: &[StagedFile],
     entry: Option<&String>,
-) {
+) -> bool {
     let outcome = async {
         discard(handle, files).await?;
         if let Some(entry) = entry {
@@ -138,8 +230,10 @@ pub(crate) async fn give_up(
         }
         Ok::<_, JournalError>(())
     };
-    if let Err(error) = outcome.await {
+    let outcome = outcome.await;
+    if let Err(error) = &outcome {
         tracing::warn!(target: "lancekeeper::optimize", operation_id = %run.operation, %error,
             "staged files stay until the next run");
     }
+    outcome.is_ok()
 }

@@ -12,12 +12,12 @@
 //! rolls them forward.
 
 use chrono::Utc;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use lance::Dataset;
 use lancekeeper_manifest::{GraphError, Intent, SidecarError};
-use lancekeeper_model::{ErrorKind, RootOptimizeReport, SkipReason, TableRef, Version};
+use lancekeeper_model::{ErrorKind, IndexMode, RootOptimizeReport, SkipReason, TableRef, Version};
 use lancekeeper_queue::QueueError;
-use lancekeeper_rewrite::check::stale;
+use lancekeeper_rewrite::check::{HeadCheck, index_ids};
 use lancekeeper_rewrite::table_commit::TableCommit;
 use lancekeeper_rewrite::{CommitFailure, StagedGroup};
 use lancekeeper_store::failpoint::{self, Injected};
@@ -26,16 +26,19 @@ use lancekeeper_store::tables::version_of;
 use lancekeeper_store::{LanceFailure, OpenError};
 use thiserror::Error;
 
-use crate::facts::{Totals, view};
+use crate::concurrency::in_order;
+use crate::facts::view;
 use crate::open::{OpenRootError, ReadGraph, check_no_schema_apply};
 use crate::optimize::Run;
 use crate::optimize::inventory::{TableRun, Target};
 use crate::optimize::publish::{PublishFailure, publish_members};
 use crate::optimize::report::{set_after, set_error};
-use crate::optimize::stage::{Journaled, give_up};
+use crate::optimize::stage::{Journaled, JournaledIndexes, StagedTable, give_up};
 
 /// Tables of a window committed at the same time: each commit is a few small files.
 const COMMITS_AT_ONCE: usize = 4;
+/// Tables of a window looked at again at the same time: each is a listing and a manifest.
+const CHECKS_AT_ONCE: usize = 16;
 
 /// Where a window stands in its run.
 pub(crate) struct Window<'a> {
@@ -85,7 +88,7 @@ pub(crate) enum MemberError {
     #[error(transparent)]
     Sidecar(#[from] SidecarError),
     #[error(transparent)]
-    Commit(#[from] CommitFailure),
+    Commit(#[from] Box<CommitFailure>),
     #[error(transparent)]
     Injected(#[from] Injected),
     #[error("{table}: HEAD {head} is behind the pinned version {pin}")]
@@ -116,6 +119,7 @@ pub(crate) struct Member {
     /// The handle its groups were staged with.
     staged_at: Dataset,
     groups: Vec<Journaled>,
+    indexes: Option<JournaledIndexes>,
     /// Versions of ours lie between pin and HEAD and are to be published as they are.
     adopt: bool,
     /// Set by the re-check: HEAD, standing at the pin.
@@ -124,10 +128,11 @@ pub(crate) struct Member {
     sidecar: Option<String>,
     /// The version of ours to publish.
     pub(crate) moved: Option<Dataset>,
-    /// Whether `moved` holds the rewritten groups, not only a reservation.
+    /// Whether `moved` holds all the work, not only what led up to it.
     rewritten: bool,
     /// Groups given up because writers changed what they replace.
     dropped: Vec<Journaled>,
+    dropped_indexes: Option<JournaledIndexes>,
     dropped_why: Vec<String>,
     pub(crate) published: bool,
     /// Whether recovery, not this run, has to find out what became of the table.
@@ -137,17 +142,14 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    pub(crate) fn new(
-        target: Target,
-        staged_at: Dataset,
-        groups: Vec<Journaled>,
-        adopt: bool,
-    ) -> Self {
+    pub(crate) fn new(target: Target, staged_at: Dataset, work: StagedTable, adopt: bool) -> Self {
         Self {
             expected: target.pin.unwrap_or_default(),
             target,
             staged_at,
-            groups,
+            groups: work.groups,
+            indexes: work.indexes,
+            dropped_indexes: None,
             adopt,
             head: None,
             sidecar: None,
@@ -164,6 +166,7 @@ impl Member {
 
     fn drop_all(&mut self, why: &str) {
         self.dropped.append(&mut self.groups);
+        self.dropped_indexes = self.indexes.take().or_else(|| self.dropped_indexes.take());
         self.dropped_why.push(why.to_owned());
     }
 
@@ -173,13 +176,26 @@ impl Member {
             return;
         };
         if !self.left_open {
-            if self.published && self.rewritten {
-                let entries: Vec<String> = self.groups.iter().map(|g| g.entry.clone()).collect();
+            // Rewritten but not published (lost to recovery), HEAD refers to the files all the
+            // same: they are no longer ours to delete.
+            if self.rewritten {
+                let mut entries: Vec<String> =
+                    self.groups.iter().map(|g| g.entry.clone()).collect();
+                entries.extend(self.indexes.iter().map(|indexes| indexes.entry.clone()));
                 if let Err(error) = run.write.journal.forget(&entries).await {
                     tracing::warn!(target: "lancekeeper::optimize", %error, "journal entries stay until the next run");
                 }
             } else {
                 self.dropped.append(&mut self.groups);
+                self.dropped_indexes = self.dropped_indexes.or(self.indexes.take());
+            }
+            if let Some(indexes) = &self.dropped_indexes {
+                // The CreateIndex may have been committed and only the Rewrite refused: what
+                // a version refers to stays.
+                let (tables, root) = (&run.keeper.tables, &run.write.read.root);
+                if let Err(error) = run.write.journal.settle(tables, root, &indexes.entry).await {
+                    tracing::warn!(target: "lancekeeper::optimize", %error, "staged index files stay until the next run");
+                }
             }
             for journaled in &self.dropped {
                 give_up(run, &self.staged_at, &journaled.group.files, Some(&journaled.entry)).await;
@@ -210,9 +226,9 @@ impl Member {
                 }
             }
             if let Some(head) = &self.moved
-                && let Ok(seen) = view(head, &self.target.table).await
+                && let Ok(seen) = view(head, &self.target.table, IndexMode::Keep).await
             {
-                set_after(stats, Totals::of(&seen.facts.fragments));
+                set_after(stats, seen.totals);
             }
         }
         // Only what writers spoiled is worth another round.
@@ -245,12 +261,12 @@ pub(crate) async fn run_window(
     failpoint::cross_async(failpoint::OPTIMIZE_STAGED_PRE_ENTER).await?;
     let keys = members.iter().map(|member| member.target.table.clone());
     let _keys = run.write.queue.acquire(keys).await?;
+    run.write.lock.check().map_err(OpenRootError::from)?;
     failpoint::cross_async(failpoint::OPTIMIZE_ENTERED_PRE_RECHECK).await?;
     recheck(window, members).await?;
     failpoint::cross_async(failpoint::OPTIMIZE_RECHECKED_PRE_ARM).await?;
-    futures::stream::iter(members.iter_mut())
-        .for_each_concurrent(COMMITS_AT_ONCE, |member| commit_member(window, member))
-        .await;
+    let commits = members.iter_mut().map(|member| commit_member(window, member).boxed()).collect();
+    in_order(commits, COMMITS_AT_ONCE).collect::<Vec<()>>().await;
     publish_members(window, members, report).await?;
     let disarmed = disarm(window, members, report).await;
     disarmed?;
@@ -279,13 +295,18 @@ async fn recheck(window: &Window<'_>, members: &mut [Member]) -> Result<(), Wind
         .flat_map(lancekeeper_manifest::FoundSidecar::tables)
         .collect();
     let snapshot = graph.snapshot(&window.graph.snapshot.branch).await?;
-    for member in members {
-        let pin = snapshot.pin(&member.target.table.key).map(|pin| pin.version);
-        let is_claimed = claimed.contains(&member.target.table);
-        if let Err(error) = recheck_member(window, member, pin, is_claimed).await {
-            member.error = Some(error);
-        }
-    }
+    let (snapshot, claimed) = (&snapshot, &claimed);
+    let checks = members.iter_mut().map(|member| {
+        let check = async move {
+            let pin = snapshot.pin(&member.target.table.key).map(|pin| pin.version);
+            let is_claimed = claimed.contains(&member.target.table);
+            if let Err(error) = recheck_member(window, member, pin, is_claimed).await {
+                member.error = Some(error);
+            }
+        };
+        check.boxed()
+    });
+    in_order(checks.collect(), CHECKS_AT_ONCE).collect::<Vec<()>>().await;
     Ok(())
 }
 
@@ -323,8 +344,17 @@ async fn recheck_member(
         member.drop_all("somebody committed to the table without publishing");
         return Ok(());
     }
+    let staged_against = index_ids(&member.staged_at).await?;
+    let check = HeadCheck::new(&head, &staged_against).await?;
+    if member.indexes.is_some()
+        && let Some(why) = check.segments(&member.staged_at)
+    {
+        // The groups were planned as if the segments covered them all.
+        member.drop_all(&why.to_string());
+        return Ok(());
+    }
     for journaled in std::mem::take(&mut member.groups) {
-        match stale(&head, &member.staged_at, &journaled.group).await? {
+        match check.group(&journaled.group).await? {
             None => member.groups.push(journaled),
             Some(why) => {
                 member.dropped_why.push(why.to_string());
@@ -332,6 +362,7 @@ async fn recheck_member(
             }
         }
     }
+    drop(check);
     member.head = Some(head);
     Ok(())
 }
@@ -345,7 +376,19 @@ async fn owners_are_ours(head: &Dataset, pin: Version) -> bool {
 
 /// Arms and commits one table. What goes wrong is the table's own affair.
 async fn commit_member(window: &Window<'_>, member: &mut Member) {
-    if member.groups.is_empty() || member.error.is_some() {
+    if member.error.is_some() {
+        return;
+    }
+    if member.moved.is_some() {
+        // Adopted: there is nothing to commit, but a crash between the publish and its v3
+        // commit row is found by the sidecar.
+        if let Err(error) = arm(window, member).await {
+            member.moved = None;
+            member.error = Some(error.into());
+        }
+        return;
+    }
+    if member.groups.is_empty() && member.indexes.is_none() {
         return;
     }
     let Some(head) = member.head.take() else { return };
@@ -364,11 +407,7 @@ async fn commit_member(window: &Window<'_>, member: &mut Member) {
     }
 }
 
-async fn arm_and_commit(
-    window: &Window<'_>,
-    member: &mut Member,
-    head: Dataset,
-) -> Result<(), MemberError> {
+async fn arm(window: &Window<'_>, member: &mut Member) -> Result<(), SidecarError> {
     let run = window.run;
     let intent = Intent {
         operation: run.operation.clone(),
@@ -377,11 +416,22 @@ async fn arm_and_commit(
         expected: member.expected,
     };
     member.sidecar = Some(window.graph.sidecars.arm(&intent, Utc::now()).await?);
+    Ok(())
+}
+
+async fn arm_and_commit(
+    window: &Window<'_>,
+    member: &mut Member,
+    head: Dataset,
+) -> Result<(), MemberError> {
+    let run = window.run;
+    arm(window, member).await?;
     failpoint::cross_async(failpoint::OPTIMIZE_ARMED_PRE_COMMIT).await?;
     let commit =
         TableCommit { operation: &run.operation, table: &member.target.table, round: window.round };
     let groups: Vec<StagedGroup> = member.groups.iter().map(|g| g.group.clone()).collect();
-    match commit.run(head, groups).await {
+    let indexes = member.indexes.as_ref().map(|journaled| &journaled.indexes);
+    match commit.run(head, indexes, groups).await {
         Ok(committed) => {
             member.moved = Some(committed.head);
             member.rewritten = true;
@@ -395,7 +445,7 @@ async fn arm_and_commit(
                 member.drop_all(&failure.source.to_string());
                 return Ok(());
             }
-            Err(failure.into())
+            Err(Box::new(failure).into())
         }
     }
 }
@@ -425,6 +475,11 @@ async fn disarm(
 }
 
 impl Member {
+    /// Whether recovery, not this run, has to find out what became of the table.
+    pub(crate) fn is_left_open(&self) -> bool {
+        self.left_open
+    }
+
     /// Leaves sidecar and journal for recovery.
     pub(crate) fn leave_open(&mut self) {
         self.left_open = true;

@@ -1,33 +1,29 @@
 //! The facts of `status`, table by table.
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use lance::Dataset;
-use lancekeeper_model::TableStatus;
-use lancekeeper_planner::optimize::LayoutPolicy;
+use lancekeeper_model::{IndexMode, TableStatus};
 use lancekeeper_planner::sweep::{SweepPlan, plan_sweep};
 use lancekeeper_reconciler::sweep;
 use lancekeeper_store::LanceFailure;
 use lancekeeper_store::tables::version_of;
 
-use crate::concurrency::tables_at_once;
+use crate::concurrency::{in_order, tables_at_once};
 use crate::facts::view;
 use crate::open::ReadRoot;
-use crate::optimize::{Target, TargetError, look_at, targets};
+use crate::optimize::{Target, TargetError, Wish, look_at, targets};
 use crate::status::report;
 
 /// The rows of all tables. A table that cannot be read gets a row that says so.
-pub(crate) async fn tables(
-    read: &ReadRoot,
-    policy: &LayoutPolicy,
-) -> Result<Vec<TableStatus>, TargetError> {
-    let targets = targets(read, &[])?;
+pub(crate) async fn tables(read: &ReadRoot, wish: &Wish) -> Result<Vec<TableStatus>, TargetError> {
+    let targets = targets(read, read.graph.as_ref(), &[])?;
     let claims = claims(read).await;
     let at_once = tables_at_once(None, targets.len());
-    Ok(futures::stream::iter(targets)
-        .map(|target| table(read, target, policy, claims.as_ref()))
-        .buffered(at_once)
-        .collect()
-        .await)
+    let rows = targets
+        .into_iter()
+        .map(|target| table(read, target, wish, claims.as_ref()).boxed())
+        .collect();
+    Ok(in_order(rows, at_once).collect().await)
 }
 
 /// Which tables foreign sidecars claim. Unreadable ones claim none; the root says so.
@@ -40,14 +36,14 @@ async fn claims(read: &ReadRoot) -> Option<SweepPlan> {
 async fn table(
     read: &ReadRoot,
     target: Target,
-    policy: &LayoutPolicy,
+    wish: &Wish,
     claims: Option<&SweepPlan>,
 ) -> TableStatus {
-    let mut run = look_at(read, target.clone(), policy, claims).await;
+    let mut run = look_at(read, target.clone(), wish, claims).await;
     let mut status = report::table(&run);
     let Some(head) = run.handle.take() else { return status };
     if let Err(error) = fill(read, &target, &head, &mut status).await {
-        status.error = Some(lancekeeper_store::failure::full_text(&error));
+        status.error = Some(lancekeeper_store::failure::text_with_hint(&error));
     }
     status
 }
@@ -74,7 +70,11 @@ async fn fill(
         }
         _ => head.clone(),
     };
-    report::fill(status, &view(&visible, &target.table).await?, version_of(&visible));
+    report::fill(
+        status,
+        &view(&visible, &target.table, IndexMode::Keep).await?,
+        version_of(&visible),
+    );
     status.versions = head.count_versions().await.map_err(failed("the versions"))?;
     let branches = head.list_branches().await.map_err(failed("the branches"))?;
     status.branches = branches.into_keys().collect();

@@ -2,11 +2,10 @@
 
 use lancekeeper_manifest::FoundSidecar;
 use lancekeeper_model::{
-    Branch, ErrorKind, PendingSidecar, RootKind, RootStatus, SMALL_FRAGMENT_BYTES, TableStatus,
-    Version,
+    Branch, ErrorKind, PendingSidecar, RootKind, RootStatus, TableStatus, Version,
 };
 
-use crate::facts::{TableView, Totals};
+use crate::facts::TableView;
 use crate::open::ReadRoot;
 use crate::optimize::TableRun;
 
@@ -105,14 +104,13 @@ pub(crate) fn table(run: &TableRun) -> TableStatus {
 
 /// Fills in the version readers see.
 pub(crate) fn fill(status: &mut TableStatus, seen: &TableView, version: Version) {
-    let totals = Totals::of(&seen.facts.fragments);
+    let totals = seen.totals;
     status.version = version;
     status.rows = totals.rows;
     status.fragments = totals.fragments;
     status.files = totals.files;
     status.bytes = totals.bytes;
-    status.small_fragments =
-        seen.facts.fragments.iter().filter(|f| f.bytes < SMALL_FRAGMENT_BYTES).count() as u64;
+    status.small_fragments = seen.small_fragments;
     status.unindexed_rows = seen.unindexed_rows;
     let physical = totals.rows + totals.deleted;
     status.deleted_share =

@@ -1,7 +1,11 @@
-//! The walk over the fragments: which are grouped, and how each group is rewritten.
+//! The groups of a table, and how each of them is rewritten. Not here: which fragments end
+//! up together.
+
+use std::collections::HashMap;
 
 use lancekeeper_model::{FragmentFacts, TableFacts};
 
+use super::settle::settle;
 use super::{Group, GroupReason, LayoutPolicy, RewriteMode};
 
 /// Pages are copied only if a column of the group's smallest fragment takes at least this
@@ -27,33 +31,41 @@ pub const BATCH_ROWS_MAX: u32 = 8192;
 /// writer changed some of the fragments in between.
 ///
 /// Fragments without live rows come first, in groups that become nothing; the other groups
-/// follow in manifest order. Carried out in that order, every group is without gaps when
-/// its turn comes.
+/// follow in the order in which their outputs have to be numbered. With another order the
+/// next plan could find two outputs side by side that fit into one.
 #[must_use]
 pub fn replan_groups(facts: &TableFacts, policy: &LayoutPolicy) -> Vec<Group> {
-    let mut groups: Vec<Group> = facts
+    // Any commit of Lance removes these by itself; as groups of their own they are a reason
+    // to commit, and are counted.
+    let dead = facts
         .fragments
         .chunk_by(|a, b| is_dead(a) && is_dead(b) && a.coverage == b.coverage)
         .filter(|chunk| is_dead(&chunk[0]))
-        .map(dead_group)
-        .collect();
+        .map(dead_group);
+    let live = classes(facts)
+        .into_iter()
+        .flat_map(|class| settle(&class, policy))
+        .map(|sources| live_group(facts, &sources));
+    dead.chain(live).collect()
+}
 
-    let mut open = OpenGroup::default();
-    // Dead fragments are no obstacle between two others: they are gone afterwards, and the
-    // next plan would find the two adjacent.
-    for fragment in facts.fragments.iter().filter(|fragment| !is_dead(fragment)) {
-        let purge = policy.needs_purge(fragment);
-        if is_contradictory(fragment) || (policy.is_full(fragment) && !purge) {
-            groups.extend(open.close(facts));
+/// The fragments that may be rewritten, by index coverage. Lance refuses to merge across
+/// coverages, so each class is settled as if the others were not there.
+fn classes(facts: &TableFacts) -> Vec<Vec<&FragmentFacts>> {
+    let mut classes: Vec<Vec<&FragmentFacts>> = Vec::new();
+    let mut places = HashMap::new();
+    for fragment in &facts.fragments {
+        if is_dead(fragment) || is_contradictory(fragment) {
             continue;
         }
-        if !open.takes(fragment, policy) {
-            groups.extend(open.close(facts));
-        }
-        open.push(fragment, purge);
+        // By first appearance: the numbers of coverages mean nothing.
+        let place = *places.entry(fragment.coverage).or_insert_with(|| {
+            classes.push(Vec::new());
+            classes.len() - 1
+        });
+        classes[place].push(fragment);
     }
-    groups.extend(open.close(facts));
-    groups
+    classes
 }
 
 /// Whether nobody can see a row of it.
@@ -78,51 +90,17 @@ fn dead_group(fragments: &[FragmentFacts]) -> Group {
     }
 }
 
-/// A group that may still grow.
-#[derive(Default)]
-struct OpenGroup<'a> {
-    fragments: Vec<&'a FragmentFacts>,
-    live_rows: u64,
-    live_bytes: u64,
-    purge: bool,
-}
-
-impl<'a> OpenGroup<'a> {
-    fn takes(&self, fragment: &FragmentFacts, policy: &LayoutPolicy) -> bool {
-        let Some(last) = self.fragments.last() else {
-            return true;
-        };
-        last.coverage == fragment.coverage
-            && policy.fits(
-                self.live_rows.saturating_add(fragment.live_rows()),
-                self.live_bytes.saturating_add(fragment.live_bytes()),
-            )
-    }
-
-    fn push(&mut self, fragment: &'a FragmentFacts, purge: bool) {
-        self.fragments.push(fragment);
-        self.live_rows = self.live_rows.saturating_add(fragment.live_rows());
-        self.live_bytes = self.live_bytes.saturating_add(fragment.live_bytes());
-        self.purge |= purge;
-    }
-
-    /// The finished group, if rewriting it is worth anything; and starts afresh.
-    fn close(&mut self, facts: &TableFacts) -> Option<Group> {
-        let done = std::mem::take(self);
-        let why = match done.fragments.len() {
-            0 => return None,
-            1 if done.purge => GroupReason::PurgeDeletions,
-            1 => return None,
-            _ => GroupReason::Merge,
-        };
-        Some(Group {
-            fragments: done.fragments.iter().map(|fragment| fragment.id).collect(),
-            rows: done.live_rows,
-            bytes: done.fragments.iter().fold(0, |sum, f| sum.saturating_add(f.bytes)),
-            mode: mode(facts, &done.fragments),
-            why,
-            batch_rows: batch_rows(&done.fragments),
-        })
+fn live_group(facts: &TableFacts, sources: &[&FragmentFacts]) -> Group {
+    let sum = |value: fn(&FragmentFacts) -> u64| {
+        sources.iter().fold(0u64, |sum, fragment| sum.saturating_add(value(fragment)))
+    };
+    Group {
+        fragments: sources.iter().map(|fragment| fragment.id).collect(),
+        rows: sum(FragmentFacts::live_rows),
+        bytes: sum(|fragment| fragment.bytes),
+        mode: mode(facts, sources),
+        why: if sources.len() > 1 { GroupReason::Merge } else { GroupReason::PurgeDeletions },
+        batch_rows: batch_rows(sources),
     }
 }
 

@@ -73,7 +73,12 @@ impl LayoutPolicy {
     /// Whether a fragment reaches a target. Either is enough: with wide rows the bytes do,
     /// long before the rows, and such a fragment must not be merged for ever.
     pub(super) fn is_full(&self, fragment: &FragmentFacts) -> bool {
-        fragment.live_rows() >= self.target_rows || fragment.live_bytes() >= self.target_bytes
+        self.fills(fragment.live_rows(), fragment.live_bytes())
+    }
+
+    /// Whether this much reaches a target.
+    pub(super) fn fills(&self, rows: u64, bytes: u64) -> bool {
+        rows >= self.target_rows || bytes >= self.target_bytes
     }
 
     /// Whether a fragment hides enough rows to be rewritten even alone.

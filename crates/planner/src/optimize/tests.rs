@@ -181,8 +181,53 @@ fn one_row_or_one_byte_too_many_keeps_neighbours_apart() {
 #[test]
 fn fragments_that_reach_a_target_are_never_merged() {
     insta::assert_snapshot!(
-        check("target 100 rows 1000B \n 1 rows 0B \n 100 rows 10B \n 1 rows 0B \n 1 rows 1000B"),
-        @"nothing: 4 fragments, 2 of them full, no two neighbours fit into one"
+        check("target 100 rows 1000B \n 1 rows 0B \n 100 rows 10B \n 1 rows 1000B"),
+        @"nothing: 3 fragments, 2 of them full, no two neighbours fit into one"
+    );
+}
+
+#[test]
+fn full_fragments_are_no_obstacle() {
+    insta::assert_snapshot!(
+        check("target 100 rows 1000B \n 2 x 30 rows 9B \n 100 rows 9B \n 2 x 20 rows 9B"),
+        @r"
+        rewrite at version 1: merge 4 fragments into 1
+          merge 0-1, 3-4: 100 rows, 36 B to read, re-encoding 8192 rows at a time
+    "
+    );
+}
+
+#[test]
+fn an_output_is_merged_with_what_it_comes_to_stand_beside() {
+    insta::assert_snapshot!(
+        check("target 100 rows 1000B \n 2 x 20 rows 9B \n 90 rows 9B \n 2 x 30 rows 9B"),
+        @r"
+        rewrite at version 1: merge 4 fragments into 1
+          merge 0-1, 3-4: 100 rows, 36 B to read, re-encoding 8192 rows at a time
+    "
+    );
+    insta::assert_snapshot!(
+        check("target 100 rows 1000B \n 60-20 rows 9B \n 90 rows 9B \n 60-20 rows 9B"),
+        @r"
+        rewrite at version 1: merge 2 fragments into 1
+          merge 0, 2: 80 rows, 18 B to read, re-encoding 8192 rows at a time
+    "
+    );
+}
+
+/// Each merge makes neighbours of two fragments that were apart before.
+#[test]
+fn merges_that_wait_for_one_another_are_one_plan() {
+    insta::assert_snapshot!(
+        check("target 10 rows 10B \n 4 x 8 rows 2B \n 2 x 5 rows 5B \n 4 x 2 rows 8B"),
+        @r"
+        rewrite at version 1: merge 10 fragments into 5
+          merge 4-5: 10 rows, 10 B to read, re-encoding 8192 rows at a time
+          merge 3, 6: 10 rows, 10 B to read, re-encoding 8192 rows at a time
+          merge 2, 7: 10 rows, 10 B to read, re-encoding 8192 rows at a time
+          merge 1, 8: 10 rows, 10 B to read, re-encoding 8192 rows at a time
+          merge 0, 9: 10 rows, 10 B to read, re-encoding 8192 rows at a time
+    "
     );
 }
 
@@ -215,10 +260,26 @@ fn fragments_of_different_index_coverage_are_not_merged() {
     insta::assert_snapshot!(
         check("3 x 10 rows 1MB cov 1 \n 2 x 10 rows 1MB cov 0 \n 10 rows 1MB cov 1"),
         @r"
-        rewrite at version 1: merge 5 fragments into 2
-          merge 0-2: 30 rows, 2.9 MiB to read, re-encoding 83 rows at a time
+        rewrite at version 1: merge 6 fragments into 2
+          merge 0-2, 5: 40 rows, 3.8 MiB to read, re-encoding 83 rows at a time
           merge 3-4: 20 rows, 1.9 MiB to read, re-encoding 83 rows at a time
     "
+    );
+}
+
+#[test]
+fn a_plan_of_nothing_says_when_only_coverage_is_in_the_way() {
+    insta::assert_snapshot!(
+        check("10 rows 1MB cov 1 \n 10 rows 1MB cov 0"),
+        @"nothing: 2 fragments, neighbours covered by different indexes"
+    );
+    insta::assert_snapshot!(
+        check("10 rows 1MB cov 1 \n 9 rows 600MiB cov 1 \n 10 rows 1MB cov 0"),
+        @"nothing: 3 fragments, 1 of them full, neighbours covered by different indexes"
+    );
+    insta::assert_snapshot!(
+        check("10 rows 500MiB cov 1 \n 10 rows 500MiB cov 0"),
+        @"nothing: 2 fragments, no two neighbours fit into one"
     );
 }
 
@@ -251,8 +312,9 @@ fn a_full_fragment_is_purged_alone() {
     insta::assert_snapshot!(
         check("10 rows 1MB \n 3000000-900000 rows 300MB \n 10 rows 1MB"),
         @r"
-        rewrite at version 1: purge deleted rows of 1 fragment
+        rewrite at version 1: merge 2 fragments into 1, purge deleted rows of 1 fragment
           purge 1: 2100000 rows, 286.1 MiB to read, re-encoding 8192 rows at a time
+          merge 0, 2: 20 rows, 1.9 MiB to read, re-encoding 83 rows at a time
     "
     );
 }

@@ -72,7 +72,11 @@ impl SweepError {
             Self::Stopped { .. } => ErrorKind::RecoveryNeeded,
             Self::Vanished { .. } => ErrorKind::Conflict,
             Self::Graph(error) => error.kind(),
-            Self::Open(error) => error.kind(),
+            // A table that a sidecar names and the branch pins: a missing one is damage.
+            Self::Open(error) => match error.kind() {
+                ErrorKind::NotFound => ErrorKind::Corrupt,
+                kind => kind,
+            },
             Self::Lance(error) => error.kind(),
             Self::Publish(error) => error.kind(),
             Self::Lineage(error) => error.kind(),

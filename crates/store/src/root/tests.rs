@@ -34,6 +34,22 @@ fn a_directory_of_another_kind_is_no_root() {
 }
 
 #[test]
+fn a_graphs_table_its_manifest_and_a_tables_branch_are_no_roots_of_their_own() {
+    let dir = directory(&[
+        "g/__manifest/_versions",
+        "g/nodes/1/_versions",
+        "t.lance/_versions",
+        "t.lance/tree/a/b/_versions",
+    ]);
+    for part in ["g/__manifest", "g/nodes/1", "t.lance/tree/a/b"] {
+        let error = recognise(dir.path().join(part).to_str().unwrap()).unwrap_err();
+        assert!(matches!(error, RootError::Part { .. }), "{part}: {error}");
+        assert_eq!(error.kind(), ErrorKind::Refused);
+    }
+    assert!(recognise(dir.path().join("t.lance").to_str().unwrap()).is_ok());
+}
+
+#[test]
 fn nothing_and_files_are_no_roots() {
     let dir = directory(&[]);
     let missing = dir.path().join("absent");

@@ -1,0 +1,58 @@
+//! The names embedders of the graph's own client know, over [`Keeper`].
+
+use std::sync::Arc;
+
+use lancekeeper_model::{ErrorKind, InternalSchema, OptimizeOptions, Progress, TableOptimizeStats};
+use thiserror::Error;
+
+use crate::keeper::Keeper;
+
+/// The newest internal schema version that is written.
+pub const INTERNAL_MANIFEST_SCHEMA_VERSION: u32 = InternalSchema::NEWEST.number();
+
+/// A root could not be optimized as a whole.
+#[derive(Debug, Error)]
+#[error("{message}")]
+pub struct OptimizeError {
+    /// What went wrong.
+    pub message: String,
+    /// What a person can do about it.
+    pub hint: Option<String>,
+    /// What a caller can do about it.
+    pub kind: ErrorKind,
+    /// What was done all the same. Whoever caches what is published has been told of it by
+    /// the observer before this error came back.
+    pub tables: Vec<TableOptimizeStats>,
+}
+
+/// Optimizes all tables of one root. `observer` hears of every pin that moved
+/// ([`lancekeeper_model::ProgressEvent::TablePublished`]) before this returns, also when it
+/// returns an error: drop caches of that table then, and rebuild topology if its key
+/// [is an edge table](lancekeeper_model::TableKey::is_edge)'s.
+///
+/// # Errors
+///
+/// [`OptimizeError`] when the root failed as a whole. What went wrong with one table stands
+/// in its row.
+///
+/// # Cancel safety
+///
+/// As [`Keeper::optimize`].
+pub async fn optimize_all_tables(
+    keeper: &Keeper,
+    root: &str,
+    options: &OptimizeOptions,
+    observer: Arc<dyn Progress>,
+) -> Result<Vec<TableOptimizeStats>, OptimizeError> {
+    let mut report = keeper.optimize(&[root.to_owned()], options, observer).await;
+    let Some(root) = report.roots.pop() else { return Ok(Vec::new()) };
+    match root.error {
+        None => Ok(root.tables),
+        Some(message) => Err(OptimizeError {
+            message,
+            hint: root.hint,
+            kind: root.error_kind.unwrap_or(ErrorKind::Internal),
+            tables: root.tables,
+        }),
+    }
+}

@@ -1,0 +1,92 @@
+//! `optimize` on the graph's own tables: `__manifest`, and on v3 the commit datasets. After
+//! all publishes of the run, so that a second run finds nothing to do.
+
+use std::time::Instant;
+
+use lancekeeper_manifest::{CompactError, Compacted, Graph, InternalSize};
+use lancekeeper_model::{
+    ErrorKind, ProgressEvent, SkipReason, TableKey, TableOptimizeStats, TableRef,
+};
+use lancekeeper_store::failure::full_text;
+
+use crate::facts::Totals;
+use crate::keeper::millis;
+use crate::optimize::Run;
+use crate::optimize::report::{empty_stats, set_after, set_before, set_error};
+
+/// Compacts every internal table; one row each. They are never selected by name, so a run
+/// that names tables leaves them alone.
+pub(crate) async fn run(run: &Run<'_>, graph: &Graph) -> Vec<TableOptimizeStats> {
+    if !run.options.tables.is_empty() {
+        return Vec::new();
+    }
+    let mut rows = Vec::new();
+    for table in graph.internal_tables() {
+        let started = Instant::now();
+        let outcome = graph.compact_internal(&table, &run.operation).await;
+        let mut stats = row(&table, outcome);
+        stats.duration_ms = millis(started);
+        let table = TableRef::on_main(table);
+        run.progress
+            .on_event(ProgressEvent::TableFinished { table, failed: stats.error.is_some() });
+        rows.push(stats);
+    }
+    rows
+}
+
+/// What a run would do to the internal tables now.
+pub(crate) async fn preview(graph: &Graph) -> Vec<TableOptimizeStats> {
+    let mut rows = Vec::new();
+    for table in graph.internal_tables() {
+        let size = graph.internal_size(&table).await;
+        let mut stats = row(&table, size.map(|before| Compacted { before, after: before }));
+        if stats.fragments_before > 1 {
+            stats.fragments_removed = stats.fragments_before;
+            stats.fragments_added = 1;
+            stats.fragments_after = 1;
+            stats.files_after = 1;
+            stats.reason = merged(stats.fragments_before);
+        }
+        rows.push(stats);
+    }
+    rows
+}
+
+fn row(table: &TableKey, outcome: Result<Compacted, CompactError>) -> TableOptimizeStats {
+    let mut stats = empty_stats(&TableRef::on_main(table.clone()));
+    match outcome {
+        Ok(compacted) => {
+            set_before(&mut stats, totals(&compacted.before));
+            set_after(&mut stats, totals(&compacted.after));
+            stats.committed = compacted.is_committed();
+            if stats.committed {
+                stats.fragments_removed = compacted.before.fragments;
+                stats.fragments_added = compacted.after.fragments;
+                stats.reason = merged(compacted.before.fragments);
+            } else {
+                stats.reason = "one fragment".to_owned();
+            }
+        }
+        // Publishers won every attempt: nothing is wrong, and the next run tries again.
+        Err(error) if error.kind() == ErrorKind::Conflict => {
+            stats.skipped = Some(SkipReason::ChangedByWriters);
+            stats.reason = full_text(&error);
+        }
+        Err(error) => set_error(&mut stats, error.kind(), &error),
+    }
+    stats
+}
+
+fn merged(fragments: u64) -> String {
+    format!("merge {fragments} fragments into 1")
+}
+
+fn totals(size: &InternalSize) -> Totals {
+    Totals {
+        rows: size.rows,
+        deleted: 0,
+        fragments: size.fragments,
+        files: size.files,
+        bytes: size.bytes,
+    }
+}

@@ -1,0 +1,255 @@
+//! Compaction of the graph's own tables: `__manifest`, and on v3 the commit datasets.
+//!
+//! # Protocol
+//!
+//! One Rewrite of all fragments, the newest included, without a reservation: these tables
+//! have no index. Because the newest fragment is replaced, a publisher that loaded before
+//! conflicts and tries again, instead of landing on another version than its commit row
+//! names. Nothing else of ours commits to `__manifest` besides publishes.
+//!
+//! # Crash consistency
+//!
+//! The Rewrite is visible or not. Staged files of a run that died before it stay until they
+//! are old enough to be collected; they are a few kilobytes.
+
+use lance::Dataset;
+use lance::dataset::optimize::{
+    CompactionMode, CompactionOptions, CompactionTask, IndexRemapMode, TaskData,
+};
+use lance::dataset::transaction::{Operation, RewriteGroup};
+use lance::index::DatasetIndexExt;
+use lance_table::format::Fragment;
+use lancekeeper_model::{Branch, ErrorKind, OperationId, TableKey, TableRef, Version};
+use lancekeeper_store::root::MANIFEST_DIR;
+use lancekeeper_store::strict::{CommitError, Signature, commit};
+use lancekeeper_store::tables::version_of;
+use lancekeeper_store::{LanceFailure, OpenError};
+use thiserror::Error;
+
+use crate::graph::Graph;
+use crate::lineage::COMMITS;
+
+/// The actors of v3 commits; on main only.
+const ACTORS: &str = "_graph_commit_actors.lance";
+/// Every publish in between costs one attempt.
+const ATTEMPTS: u32 = 4;
+
+/// A table of the graph itself could not be compacted.
+#[derive(Debug, Error)]
+pub enum CompactError {
+    /// It could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// It could not be rewritten.
+    #[error(transparent)]
+    Lance(#[from] LanceFailure),
+    /// The Rewrite was not committed.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// The rewrite has another number of rows than its input.
+    #[error("{table}: rewriting gave {found} rows instead of {expected}")]
+    Rows {
+        /// The table.
+        table: TableRef,
+        /// Rows that went in.
+        expected: u64,
+        /// Rows that came out.
+        found: u64,
+    },
+}
+
+impl CompactError {
+    /// What a caller can do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Open(error) => error.kind(),
+            Self::Lance(error) => error.kind(),
+            Self::Commit(error) => error.kind(),
+            Self::Rows { .. } => ErrorKind::Corrupt,
+        }
+    }
+}
+
+/// The size of an internal table at one version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InternalSize {
+    /// The version.
+    pub version: Version,
+    /// Live rows.
+    pub rows: u64,
+    /// Fragments.
+    pub fragments: u64,
+    /// Data files.
+    pub files: u64,
+    /// Bytes of data files.
+    pub bytes: u64,
+}
+
+/// What became of an internal table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compacted {
+    /// Before.
+    pub before: InternalSize,
+    /// After; equal to `before` when there was nothing to do.
+    pub after: InternalSize,
+}
+
+impl Compacted {
+    /// Whether a Rewrite was committed.
+    #[must_use]
+    pub fn is_committed(&self) -> bool {
+        self.before.version != self.after.version
+    }
+}
+
+impl Graph {
+    /// The graph's own tables, by their directory names.
+    #[must_use]
+    pub fn internal_tables(&self) -> Vec<TableKey> {
+        let names: &[&str] = if self.keeps_commits_apart() {
+            &[MANIFEST_DIR, COMMITS, ACTORS]
+        } else {
+            &[MANIFEST_DIR]
+        };
+        names.iter().map(|name| TableKey::new(*name)).collect()
+    }
+
+    /// The size of an internal table now.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened.
+    pub async fn internal_size(&self, table: &TableKey) -> Result<InternalSize, CompactError> {
+        let head = self.open_internal(table).await?;
+        Ok(size_of(&head).await?)
+    }
+
+    /// Compacts an internal table into one fragment. Does nothing to one that has at most one
+    /// fragment, or indexes.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be rewritten, or publishers won every attempt.
+    ///
+    /// # Cancel safety
+    ///
+    /// The Rewrite is visible or not; staged files may stay.
+    pub async fn compact_internal(
+        &self,
+        table: &TableKey,
+        operation: &OperationId,
+    ) -> Result<Compacted, CompactError> {
+        let table_ref = TableRef::on_main(table.clone());
+        let mut attempt = 0;
+        loop {
+            let head = self.open_internal(table).await?;
+            let before = size_of(&head).await?;
+            let indexes = head.load_indices().await.map_err(|source| failed(&table_ref, source))?;
+            if before.fragments < 2 || !indexes.is_empty() {
+                return Ok(Compacted { before, after: before });
+            }
+            let signature = Signature {
+                operation: operation.clone(),
+                table: table_ref.clone(),
+                step: format!("compact-{attempt}"),
+            };
+            match rewrite_all(&head, before.rows, &signature).await {
+                Ok(compacted) => {
+                    return Ok(Compacted { before, after: size_of(&compacted).await? });
+                }
+                Err(CompactError::Commit(CommitError::Conflict { .. }))
+                    if attempt + 1 < ATTEMPTS =>
+                {
+                    attempt += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn open_internal(&self, table: &TableKey) -> Result<Dataset, OpenError> {
+        self.tables.open(&self.root.address_of(table.as_str()), &Branch::main()).await
+    }
+}
+
+fn failed(table: &TableRef, source: lance::Error) -> LanceFailure {
+    LanceFailure::new(format!("failed to compact {table}"), source)
+}
+
+async fn rewrite_all(
+    head: &Dataset,
+    rows: u64,
+    signature: &Signature,
+) -> Result<Dataset, CompactError> {
+    let lance_failed = |source| failed(&signature.table, source);
+    let fragments: Vec<Fragment> = head.fragments().as_ref().clone();
+    let task = CompactionTask {
+        task: TaskData { fragments: fragments.clone() },
+        read_version: version_of(head).0,
+        options: CompactionOptions {
+            target_rows_per_fragment: usize::try_from(rows.max(1)).unwrap_or(usize::MAX),
+            num_threads: Some(1),
+            index_remap_mode: IndexRemapMode::Compact,
+            // Rows of many small publishes: their pages are not worth keeping.
+            compaction_mode: Some(CompactionMode::Reencode),
+            ..CompactionOptions::default()
+        },
+    };
+    let staged = Box::pin(task.execute(head)).await.map_err(lance_failed)?;
+    let found: u64 =
+        staged.new_fragments.iter().map(|f| f.physical_rows.unwrap_or_default() as u64).sum();
+    if found != rows {
+        discard(head, &staged.new_fragments).await;
+        let table = signature.table.clone();
+        return Err(CompactError::Rows { table, expected: rows, found });
+    }
+    let groups = vec![RewriteGroup {
+        old_fragments: fragments,
+        new_fragments: staged.new_fragments.clone(),
+    }];
+    let operation =
+        Operation::Rewrite { groups, rewritten_indices: Vec::new(), frag_reuse_index: None };
+    match commit(head, operation, signature).await {
+        Ok(compacted) => Ok(compacted),
+        Err(error) => {
+            // Whether an unknown commit was made is not ours to guess: its files stay.
+            if error.kind() != ErrorKind::Unknown {
+                discard(head, &staged.new_fragments).await;
+            }
+            Err(error.into())
+        }
+    }
+}
+
+/// Deletes staged files that were not committed. What cannot be deleted is litter of a few
+/// kilobytes, and is said.
+async fn discard(head: &Dataset, fragments: &[Fragment]) {
+    for file in fragments.iter().flat_map(|fragment| &fragment.files) {
+        let path = head.data_dir().join(file.path.as_str());
+        let deleted = match head.object_store(None).await {
+            Ok(store) => store.delete(&path).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = deleted {
+            tracing::warn!(target: "lancekeeper::optimize", %error, %path, "a staged file stays");
+        }
+    }
+}
+
+async fn size_of(table: &Dataset) -> Result<InternalSize, LanceFailure> {
+    let failed = |source| LanceFailure::new(format!("failed to read {}", table.uri()), source);
+    let fragments = table.fragments();
+    let files: Vec<_> = fragments.iter().flat_map(|fragment| &fragment.files).collect();
+    Ok(InternalSize {
+        version: version_of(table),
+        rows: table.count_rows(None).await.map_err(failed)? as u64,
+        fragments: fragments.len() as u64,
+        files: files.len() as u64,
+        bytes: files
+            .iter()
+            .filter_map(|file| file.file_size_bytes.get())
+            .map(std::num::NonZero::get)
+            .sum(),
+    })
+}

@@ -1,0 +1,154 @@
+//! A foreign writer of a graph: what a real client does to tables and pins, past every queue
+//! and lock of ours.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::{
+    ArrayRef, RecordBatch, RecordBatchIterator, StringArray, UInt64Array, new_null_array,
+};
+use chrono::Utc;
+use lance::Dataset;
+use lance::dataset::builder::DatasetBuilder;
+use lance::dataset::transaction::Operation;
+use lancekeeper::{Branch, TableKey, Version};
+use lancekeeper_manifest::{Graph, PinMove};
+use lancekeeper_model::{OperationId, Snapshot};
+use lancekeeper_store::Tables;
+use lancekeeper_store::root::recognise;
+use lancekeeper_store::tables::version_of;
+use lancekeeper_testkit::invariants::names;
+
+/// Rows that [`Client::append`] adds.
+pub(crate) const APPENDED: usize = 3;
+
+/// A writer on main. Cheap to clone, holds nothing open.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    uri: String,
+}
+
+impl Client {
+    pub(crate) fn of(uri: &str) -> Self {
+        Self { uri: uri.to_owned() }
+    }
+
+    pub(crate) async fn graph(&self) -> Graph {
+        Graph::open(&Tables::new(), &recognise(&self.uri).unwrap()).await.unwrap()
+    }
+
+    pub(crate) async fn snapshot(&self) -> Snapshot {
+        self.graph().await.snapshot(&Branch::main()).await.unwrap()
+    }
+
+    pub(crate) async fn pin(&self, key: &str) -> Version {
+        self.snapshot().await.pin(&TableKey::new(key)).unwrap().version
+    }
+
+    /// A table at its HEAD.
+    pub(crate) async fn table(&self, key: &str) -> Dataset {
+        let location = self.snapshot().await.pin(&TableKey::new(key)).unwrap().location.clone();
+        DatasetBuilder::from_uri(format!("{}/{location}", self.uri)).load().await.unwrap()
+    }
+
+    pub(crate) async fn head(&self, key: &str) -> Version {
+        version_of(&self.table(key).await)
+    }
+
+    /// Names below `__recovery/` that a client would look at.
+    pub(crate) fn sidecars(&self) -> Vec<String> {
+        self.documents("__recovery")
+    }
+
+    /// The finished documents of a directory.
+    pub(crate) fn documents(&self, directory: &str) -> Vec<String> {
+        let all = names(&Path::new(&self.uri).join(directory)).unwrap();
+        all.into_iter().filter(|name| name.ends_with(".json")).collect()
+    }
+
+    /// Appends copies of a few rows, without publishing them.
+    pub(crate) async fn append(&self, key: &str) -> Dataset {
+        let mut table = self.table(key).await;
+        let mut scan = table.scan();
+        let batch = scan.limit(Some(APPENDED as i64), None).unwrap();
+        let batch = batch.try_into_batch().await.unwrap();
+        let schema = batch.schema();
+        table.append(RecordBatchIterator::new([Ok(batch)], schema), None).await.unwrap();
+        table
+    }
+
+    /// Deletes the newest row, without publishing that.
+    pub(crate) async fn delete_newest(&self, key: &str) -> Dataset {
+        let mut table = self.table(key).await;
+        let ids = table.scan().project(&["id"]).unwrap().try_into_batch().await.unwrap();
+        let id = ids.column(0).as_string::<i32>().iter().flatten().last().unwrap().to_owned();
+        table.delete(&format!("id = '{id}'")).await.unwrap();
+        table
+    }
+
+    /// Publishes a table at the version the handle stands at.
+    pub(crate) async fn publish(&self, key: &str, table: &Dataset) {
+        let (key, expected) = (TableKey::new(key), self.pin(key).await);
+        let pin_move = PinMove::to_version_of(key, expected, table).await.unwrap();
+        let operation = OperationId::new("a-client");
+        let graph = self.graph().await;
+        graph
+            .publish(&Branch::main(), &[pin_move], &operation, "load", Some("client"), Utc::now())
+            .await
+            .unwrap();
+    }
+
+    /// Gives a table the configuration old clients create tables with, published.
+    pub(crate) async fn configure_auto_cleanup(&self, key: &str) {
+        let mut table = self.table(key).await;
+        table.update_config([("lance.auto_cleanup.interval", "1000")]).await.unwrap();
+        self.publish(key, &table).await;
+    }
+
+    /// Drops a table from the graph: a tombstone above its pin.
+    pub(crate) async fn drop_table(&self, key: &str) {
+        let tombstone = self.pin(key).await.next();
+        let uri = format!("{}/__manifest", self.uri);
+        let mut manifest = DatasetBuilder::from_uri(uri).load().await.unwrap();
+        let schema = Arc::new(arrow_schema::Schema::from(manifest.schema()));
+        let text = |text: String| -> ArrayRef { Arc::new(StringArray::from(vec![text])) };
+        let columns = schema.fields().iter().map(|field| match field.name().as_str() {
+            "object_id" => text(format!("{key}$tombstone${:020}", tombstone.0)),
+            "object_type" => text("table_tombstone".to_owned()),
+            "table_key" => text(key.to_owned()),
+            "table_version" => Arc::new(UInt64Array::from(vec![tombstone.0])) as ArrayRef,
+            _ => new_null_array(field.data_type(), 1),
+        });
+        let batch = RecordBatch::try_new(Arc::clone(&schema), columns.collect()).unwrap();
+        manifest.append(RecordBatchIterator::new([Ok(batch)], schema), None).await.unwrap();
+    }
+
+    /// The versions of `__manifest` that are publishes: compacting it is no commit of the
+    /// graph.
+    pub(crate) async fn publishes_since(&self, version: Version) -> Vec<u64> {
+        let uri = format!("{}/__manifest", self.uri);
+        let manifest = DatasetBuilder::from_uri(uri).load().await.unwrap();
+        let mut publishes = Vec::new();
+        for version in version.0 + 1..=manifest.manifest().version {
+            let found = manifest.read_version_transaction(version).await.unwrap();
+            let operation = found.transaction.unwrap().operation;
+            if !matches!(operation, Operation::Rewrite { .. }) {
+                publishes.push(version);
+            }
+        }
+        publishes
+    }
+
+    /// The versions of `__manifest` that a v3 graph's commit rows name.
+    pub(crate) async fn v3_history(&self) -> Vec<u64> {
+        let uri = format!("{}/_graph_commits.lance", self.uri);
+        let commits = DatasetBuilder::from_uri(uri).load().await.unwrap();
+        let mut scan = commits.scan();
+        let rows = scan.project(&["manifest_version"]).unwrap().try_into_batch().await.unwrap();
+        let versions = rows.column(0).as_primitive::<arrow_array::types::UInt64Type>();
+        let mut versions: Vec<u64> = (0..versions.len()).map(|at| versions.value(at)).collect();
+        versions.sort_unstable();
+        versions
+    }
+}
