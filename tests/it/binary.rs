@@ -1,5 +1,6 @@
 //! The built binary: what scripts and terminals see of it.
 
+use std::borrow::BorrowMut;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -116,6 +117,22 @@ async fn every_exit_code_reaches_the_shell() {
 }
 
 #[tokio::test]
+async fn a_relative_root_is_found_from_where_one_stands() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("events.lance");
+    tables::create(&path.to_string_lossy(), 3, 10, false).await.unwrap();
+    for (place, root, fragments) in [(dir.path(), ".", 3), (&path, ".", 1), (&path, "../", 1)] {
+        let mut command = lancekeeper(["optimize", "--json", root]);
+        let ran = run(command.current_dir(place));
+        assert_eq!(ran.code, Some(0), "{root}: {ran:#?}");
+        let document = ran.document();
+        let table = &document["roots"][0]["tables"][0];
+        assert_eq!(table["table_key"], "events", "{root}");
+        assert_eq!(table["fragments_before"], fragments, "{root}");
+    }
+}
+
+#[tokio::test]
 async fn progress_is_one_json_line_per_event() {
     let dir = tempfile::tempdir().unwrap();
     let uri = dir.path().join("a.lance").to_string_lossy().into_owned();
@@ -135,7 +152,7 @@ async fn two_runs_at_once_on_one_root_take_turns_or_one_is_told_to_wait() {
     let fixture = Fixture::unpack("omnigraph-0.8.0-main-only").unwrap();
     let uri = fixture.uri("graph");
     let rows = graph_rows(&uri).await.unwrap();
-    let children = [(); 3].map(|()| start(lancekeeper(["optimize", "--json", &uri])));
+    let children = [(); 3].map(|()| start(&mut lancekeeper(["optimize", "--json", &uri])));
     let ran = children.map(|child| finish(child, None));
     assert!(ran.iter().any(|ran| ran.code == Some(0)), "{ran:#?}");
     for ran in ran {
@@ -161,7 +178,7 @@ async fn an_interrupted_run_ends_with_130_and_the_next_one_finishes() {
     fs::rename(&stuck, &aside).unwrap();
     assert!(Command::new("mkfifo").arg(&stuck).status().unwrap().success());
 
-    let mut child = start(lancekeeper(["optimize", "--json", "--progress", "json", &uri]));
+    let mut child = start(&mut lancekeeper(["optimize", "--json", "--progress", "json", &uri]));
     let mut said = BufReader::new(child.stderr.take().unwrap());
     until(&mut said, "group_staged");
     let second = run(lancekeeper(["optimize", "--json", &uri]));
@@ -194,7 +211,7 @@ async fn a_run_interrupted_at_its_first_word_leaves_a_table_that_the_next_one_fi
     let path = dir.path().join("a.lance");
     let uri = path.to_string_lossy().into_owned();
     tables::create(&uri, 150, 20, false).await.unwrap();
-    let mut child = start(lancekeeper(["optimize", "--progress", "json", "--quiet", &uri]));
+    let mut child = start(&mut lancekeeper(["optimize", "--progress", "json", "--quiet", &uri]));
     let mut said = BufReader::new(child.stderr.take().unwrap());
     until(&mut said, "root_opened");
     signal(child.id(), "INT");
@@ -284,12 +301,12 @@ fn source_between(binary: &Path, test: &Path) -> Option<String> {
 }
 
 /// Runs a command to its end.
-pub(crate) fn run(command: Command) -> Ran {
-    finish(start(command), None)
+pub(crate) fn run(mut command: impl BorrowMut<Command>) -> Ran {
+    finish(start(command.borrow_mut()), None)
 }
 
 /// Starts a command with nothing of this process's environment that changes what it does.
-fn start(mut command: Command) -> Child {
+fn start(command: &mut Command) -> Child {
     command.env_remove("RUST_LOG").env_remove("OMNIGRAPH_MAINTENANCE_CONCURRENCY");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let program = command.get_program().to_string_lossy().into_owned();

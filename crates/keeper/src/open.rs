@@ -151,6 +151,9 @@ impl OpenRootError {
             Self::Sweep(SweepError::Stopped { .. }) => Some(
                 "if a newer client wrote it, use that client; otherwise move the file aside after looking at it",
             ),
+            Self::Sweep(error) if error.kind() == ErrorKind::Corrupt => {
+                Some("restore the table from a backup: without it its sidecar cannot be resolved")
+            }
             Self::Lock(LockError::Held { .. }) => Some("wait for the other run to end"),
             _ => None,
         }

@@ -5,6 +5,9 @@
 //! only through these constants; `cargo xtask tidy` checks that each is crossed by code and
 //! named by a test.
 
+#[cfg(feature = "failpoints")]
+mod environment;
+
 use thiserror::Error;
 
 /// After a group was rewritten into staged files, before the next one.
@@ -79,6 +82,8 @@ pub struct Injected(pub &'static str);
 pub fn cross(name: &'static str) -> Result<(), Injected> {
     // Without the feature the macro is empty and does not look at the name.
     let _ = name;
+    #[cfg(feature = "failpoints")]
+    environment::obey(name);
     fail::fail_point!(name, |_| Err(Injected(name)));
     Ok(())
 }

@@ -105,6 +105,7 @@ fn find_io<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a std::
     None
 }
 
+const PERMISSION_DENIED: &str = "permission denied: run as a user who may read and write there";
 const DISK_FULL: &str = "the disk is full: free space and run again";
 const FILE_TOO_LARGE: &str = "a file would be larger than `ulimit -f` or the file system allows";
 
@@ -115,7 +116,7 @@ pub fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<&'static str
     if let Some(io) = io {
         match io.kind() {
             std::io::ErrorKind::PermissionDenied => {
-                return Some("permission denied: run as a user who may write there");
+                return Some(PERMISSION_DENIED);
             }
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
                 return Some(DISK_FULL);
@@ -136,7 +137,7 @@ pub fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<&'static str
     } else if text.contains("File too large") {
         Some(FILE_TOO_LARGE)
     } else if text.contains("Permission denied") {
-        Some("permission denied: run as a user who may write there")
+        Some(PERMISSION_DENIED)
     } else {
         None
     }

@@ -23,6 +23,7 @@ async fn a_root_that_may_not_be_read_is_an_error_that_says_so() {
         let sealed = Sealed::with(world.root().join(place), 0o000);
         let root = fails_as_a_whole(&optimize(&world.uri()));
         assert_says(root["error"].as_str(), &[&world.uri(), DENIED]);
+        assert_says(root["hint"].as_str(), &["permission"]);
         drop(sealed);
         assert_clean(&world.root());
     }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use lancekeeper::OptimizeOptions;
+use lancekeeper::{Keeper, OptimizeOptions};
 use lancekeeper_manifest::Graph;
 use lancekeeper_model::Branch;
 use lancekeeper_store::Tables;
@@ -92,7 +92,7 @@ async fn a_v3_graph_in_another_place_is_refused_because_its_pins_name_the_old_on
     let (uri, path) = (fixture.uri("graph"), fixture.path("graph"));
     let words = ["moved or copied", &uri, FIXTURE_PATH];
     is_refused(&uri, 13, &words, &["move it back"], Some(&path)).await;
-    let status = lancekeeper::Keeper::new().status(std::slice::from_ref(&uri)).await;
+    let status = Keeper::new().status(std::slice::from_ref(&uri)).await;
     assert_eq!(status.roots[0].moved_from.as_deref(), Some(FIXTURE_PATH));
     assert_eq!(status.roots[0].tables.len(), 4, "it is still readable");
 }
@@ -136,7 +136,7 @@ async fn options_that_make_no_sense_are_usage_errors_that_name_the_option() {
     ];
     for (options, name) in cases {
         let uris = [world.uri()];
-        let planned = lancekeeper::Keeper::new().plan_optimize(&uris, &options).await;
+        let planned = Keeper::new().plan_optimize(&uris, &options).await;
         for report in [planned, optimize_with(&world.uri(), &options).await] {
             assert_eq!(report.exit_code().number(), 2, "{report:#?}");
             super::assert_says(report.roots[0].error.as_deref(), &[name]);

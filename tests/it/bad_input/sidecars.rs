@@ -82,7 +82,7 @@ async fn a_sidecar_of_ours_over_a_missing_table_stops_every_write_and_the_table_
     let aside = world.root().join("aside");
     fs::rename(&directory, &aside).unwrap();
     let place = directory.file_name().unwrap().to_string_lossy().into_owned();
-    world.is_refused(1, &["recovery failed", &place], &[]).await;
+    world.is_refused(1, &["recovery failed", &place], &["restore the table"]).await;
     fs::rename(&aside, &directory).unwrap();
     world.nothing_is_lost().await;
 }
