@@ -1,17 +1,22 @@
 //! The command line's grammar: verbs, options and what their values may be. Nothing is
 //! opened or resolved here; a value that makes no sense is a usage error (exit code 2).
 
+mod cleanup;
 mod values;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use lancekeeper_model::{BranchSelection, IndexMode, OptimizeOptions};
 
+pub(crate) use cleanup::CleanupArgs;
+
 const AFTER_HELP: &str = "\
 Examples:
   lancekeeper status ./graph              what is there, and what optimize would do
   lancekeeper optimize --dry-run ./graph  the plan; writes nothing
   lancekeeper optimize ./graph            merge small fragments, drop deleted rows
+  lancekeeper cleanup --keep 10 ./graph   what would be deleted, and why the rest stays
+  lancekeeper cleanup --keep 10 --confirm ./graph
   lancekeeper optimize --json s3://bucket/graph | jq .totals
 
 A ROOT is a graph (has __manifest/), a LanceDB database (has NAME.lance/) or one Lance table.
@@ -43,6 +48,8 @@ pub(crate) enum Verb {
     Status(StatusArgs),
     /// Merges small fragments and drops deleted rows; readers keep what they have open.
     Optimize(OptimizeArgs),
+    /// Deletes forks, versions and files that nothing needs; a preview unless --confirm.
+    Cleanup(CleanupArgs),
 }
 
 impl Verb {
@@ -51,6 +58,7 @@ impl Verb {
         match self {
             Self::Status(_) => "status",
             Self::Optimize(_) => "optimize",
+            Self::Cleanup(_) => "cleanup",
         }
     }
 
@@ -59,12 +67,17 @@ impl Verb {
         match self {
             Self::Status(args) => &args.roots.roots,
             Self::Optimize(args) => &args.roots.roots,
+            Self::Cleanup(args) => &args.roots.roots,
         }
     }
 
     /// Whether this is a plan that is only printed.
     pub(crate) fn is_dry_run(&self) -> bool {
-        matches!(self, Self::Optimize(OptimizeArgs { dry_run: true, .. }))
+        match self {
+            Self::Status(_) => false,
+            Self::Optimize(args) => args.dry_run,
+            Self::Cleanup(args) => args.is_preview(),
+        }
     }
 }
 

@@ -15,7 +15,7 @@ mod units;
 
 use std::io;
 
-use lancekeeper_model::{OptimizeReport, StatusReport};
+use lancekeeper_model::{CleanupReport, OptimizeReport, StatusReport};
 
 pub(crate) use messages::Messages;
 pub(crate) use progress::ProgressView;
@@ -60,5 +60,17 @@ pub(crate) fn show_optimize(
     match format {
         Format::Human => human::optimize::show(report, terminal),
         Format::Json => terminal.print(&json::optimize(report)?),
+    }
+}
+
+/// Writes what `cleanup` deleted, or would delete.
+pub(crate) fn show_cleanup(
+    report: &CleanupReport,
+    format: Format,
+    terminal: &mut Terminal,
+) -> io::Result<()> {
+    match format {
+        Format::Human => human::cleanup::show(report, terminal),
+        Format::Json => terminal.print(&json::cleanup(report)?),
     }
 }

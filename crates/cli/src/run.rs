@@ -5,12 +5,14 @@ use std::io;
 use std::pin::pin;
 
 use lancekeeper::Keeper;
-use lancekeeper_model::{ExitCode, OptimizeReport, StatusReport};
+use lancekeeper_model::{CleanupReport, ExitCode, OptimizeReport, StatusReport};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
 use crate::args::{Cli, ProgressMode, Verb};
-use crate::output::{Format, Messages, ProgressView, Terminal, log, show_optimize, show_status};
+use crate::output::{
+    Format, Messages, ProgressView, Terminal, log, show_cleanup, show_optimize, show_status,
+};
 use crate::target;
 
 const INTERRUPTED: &str =
@@ -33,7 +35,12 @@ pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> u8 {
         }
     };
     let keeper = Keeper::new();
-    let writes = matches!(&cli.verb, Verb::Optimize(args) if !args.dry_run);
+    if let Verb::Cleanup(args) = &cli.verb {
+        for notice in args.notices() {
+            messages.warning(&notice);
+        }
+    }
+    let writes = !matches!(&cli.verb, Verb::Status(_)) && !cli.verb.is_dry_run();
     let verb = work(cli, &keeper, &messages);
     let report = runtime.block_on(until_interrupted(verb, keeper.clone(), writes, &messages));
     // Blocking calls may be left over after an interruption: nobody waits for them.
@@ -48,6 +55,7 @@ pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> u8 {
 pub(crate) enum Report {
     Status(StatusReport),
     Optimize(OptimizeReport),
+    Cleanup(CleanupReport),
 }
 
 impl Report {
@@ -55,6 +63,7 @@ impl Report {
         match self {
             Self::Status(report) => report.exit_code(),
             Self::Optimize(report) => report.exit_code(),
+            Self::Cleanup(report) => report.exit_code(),
         }
     }
 }
@@ -63,6 +72,10 @@ async fn work(cli: &Cli, keeper: &Keeper, messages: &Messages) -> Report {
     let roots = cli.verb.roots();
     match &cli.verb {
         Verb::Status(_) => Report::Status(keeper.status(roots).await),
+        Verb::Cleanup(args) if args.is_preview() => {
+            Report::Cleanup(keeper.plan_cleanup(roots, &args.options()).await)
+        }
+        Verb::Cleanup(args) => Report::Cleanup(keeper.cleanup(roots, &args.options()).await),
         Verb::Optimize(args) if args.dry_run => {
             Report::Optimize(keeper.plan_optimize(roots, &args.options()).await)
         }
@@ -82,6 +95,7 @@ pub(crate) fn deliver(report: &Report, format: Format, terminal: &mut Terminal) 
     let shown = match report {
         Report::Status(report) => show_status(report, format, terminal),
         Report::Optimize(report) => show_optimize(report, format, terminal),
+        Report::Cleanup(report) => show_cleanup(report, format, terminal),
     };
     let code = report.exit_code();
     match shown {

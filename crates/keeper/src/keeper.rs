@@ -6,14 +6,15 @@ use std::time::Instant;
 use chrono::Utc;
 use futures::{FutureExt, StreamExt};
 use lancekeeper_model::{
-    OptimizeOptions, OptimizeReport, Progress, RootOptimizeReport, StatusReport,
+    CleanupOptions, CleanupReport, OptimizeOptions, OptimizeReport, Progress, RootOptimizeReport,
+    StatusReport,
 };
 use lancekeeper_rewrite::Admission;
 use lancekeeper_store::Tables;
 
 use crate::concurrency::in_order;
 use crate::stop::Stop;
-use crate::{optimize, status};
+use crate::{cleanup, optimize, status};
 
 /// Roots worked on at the same time. Tables of one root share its lock, so this is the only
 /// parallelism between databases.
@@ -83,6 +84,33 @@ impl Keeper {
             .collect();
         let roots: Vec<RootOptimizeReport> = in_order(roots, ROOTS_AT_ONCE).collect().await;
         OptimizeReport::new(false, roots, millis(started))
+    }
+
+    /// What [`Keeper::cleanup`] would delete now, and why everything else stays. Writes
+    /// nothing.
+    pub async fn plan_cleanup(&self, uris: &[String], options: &CleanupOptions) -> CleanupReport {
+        let started = Instant::now();
+        let roots = uris
+            .iter()
+            .map(|uri| cleanup::plan_root(self, uri, options, Utc::now()).boxed())
+            .collect();
+        CleanupReport::new(true, in_order(roots, ROOTS_AT_ONCE).collect().await, millis(started))
+    }
+
+    /// Deletes forks, versions and files that nothing needs, and that the options let go.
+    /// Never fails as a whole: what went wrong stands with the root or table it concerns.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, every version that can be found can be read; what was listed and not yet
+    /// deleted goes with the next cleanup.
+    pub async fn cleanup(&self, uris: &[String], options: &CleanupOptions) -> CleanupReport {
+        let started = Instant::now();
+        let roots = uris
+            .iter()
+            .map(|uri| cleanup::cleanup_root(self, uri, options, Utc::now()).boxed())
+            .collect();
+        CleanupReport::new(false, in_order(roots, ROOTS_AT_ONCE).collect().await, millis(started))
     }
 }
 

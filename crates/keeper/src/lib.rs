@@ -18,6 +18,7 @@
 //! What is not here: decisions (`planner`), the format of `__manifest` (`manifest`), the
 //! rewriting of data (`rewrite`).
 
+mod cleanup;
 mod concurrency;
 mod established;
 mod facts;
@@ -30,9 +31,11 @@ mod stop;
 pub use established::{INTERNAL_MANIFEST_SCHEMA_VERSION, OptimizeError, optimize_all_tables};
 pub use keeper::Keeper;
 pub use lancekeeper_model::{
-    Branch, BranchSelection, ErrorKind, ExitCode, IndexMode, NoProgress, OptimizeOptions,
+    Branch, BranchReconcileStats, BranchSelection, CleanupOptions, CleanupPolicyOptions,
+    CleanupReport, ErrorKind, ExitCode, ForkRefStatus, IndexMode, NoProgress, OptimizeOptions,
     OptimizeReport, PendingIndex, Progress, ProgressEvent, RootOptimizeReport, RootStatus,
-    SkipReason, StatusReport, TableKey, TableOptimizeStats, TableRef, TableStatus, Version,
+    SkipReason, StatusReport, TableCleanupStats, TableKey, TableOptimizeStats, TableRef,
+    TableStatus, Version,
 };
 pub use lancekeeper_queue::{ExclusiveLock, Queues, RootIdentity, RootQueue, TableGuards};
 pub use open::OpenRootError;

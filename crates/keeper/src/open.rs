@@ -18,7 +18,9 @@ use lancekeeper_model::{
     Branch, DeclaredIndex, ErrorKind, InternalSchema, OperationId, RootKind, Snapshot, TableKey,
 };
 use lancekeeper_planner::sweep::{SweepPlan, plan_sweep};
-use lancekeeper_queue::{ExclusiveLock, LockError, LockHolder, Queues, RootIdentity, RootQueue};
+use lancekeeper_queue::{
+    ExclusiveLock, LockError, LockHolder, QueueError, Queues, RootIdentity, RootQueue,
+};
 use lancekeeper_reconciler::SweepError;
 use lancekeeper_reconciler::sweep;
 use lancekeeper_rewrite::{Journal, JournalError};
@@ -63,6 +65,17 @@ pub enum OpenRootError {
         /// Where its branches, or its pins, point.
         elsewhere: String,
     },
+    /// Its branches spell its place in several ways: Lance would take them for strangers.
+    #[error("{uri}: its branches refer to it in several spellings: {spellings}")]
+    Spellings {
+        /// The root.
+        uri: String,
+        /// The spellings.
+        spellings: String,
+    },
+    /// A key of the queue could not be had.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
     /// A schema apply is running, or died.
     #[error("{verb} is unavailable while schema apply is in progress")]
     SchemaApply {
@@ -110,9 +123,11 @@ impl OpenRootError {
             Self::Graph(error) => error.kind(),
             Self::Open(error) => error.kind(),
             Self::Spelling(error) => error.kind(),
-            Self::OldSchema { .. } | Self::Moved { .. } | Self::SchemaApply { .. } => {
-                ErrorKind::Refused
-            }
+            Self::OldSchema { .. }
+            | Self::Moved { .. }
+            | Self::Spellings { .. }
+            | Self::SchemaApply { .. } => ErrorKind::Refused,
+            Self::Queue(error) => error.kind(),
             Self::SchemaFiles(error) => error.kind(),
             Self::Sidecar(error) => error.kind(),
             Self::RecoveryNeeded { .. } => ErrorKind::RecoveryNeeded,
@@ -279,6 +294,26 @@ pub(crate) async fn check_no_schema_apply(
         return Err(OpenRootError::SchemaApply { verb });
     }
     Ok(())
+}
+
+/// Refuses a root whose branches spell it in several ways, for everything that deletes.
+pub(crate) fn check_one_spelling(read: &ReadRoot) -> Result<(), OpenRootError> {
+    if read.spellings.here.len() < 2 {
+        return Ok(());
+    }
+    let spellings: Vec<&str> = read.spellings.here.iter().map(String::as_str).collect();
+    Err(OpenRootError::Spellings { uri: read.root.given.clone(), spellings: spellings.join(", ") })
+}
+
+/// Refuses while any other writer's operation is unfinished: what it needs is not known.
+pub(crate) fn check_no_foreign_sidecar(
+    root: &Root,
+    found: &[FoundSidecar],
+) -> Result<(), OpenRootError> {
+    match found.iter().find(|sidecar| sidecar.our_operation().is_none()) {
+        Some(sidecar) => Err(recovery_needed(&root.given, sidecar)),
+        None => Ok(()),
+    }
 }
 
 /// Whether a sidecar blocks a run: a foreign one whose writer is presumed dead does, unless

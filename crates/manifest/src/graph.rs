@@ -14,7 +14,7 @@ use lancekeeper_store::{LanceFailure, OpenError, Root, Tables};
 use thiserror::Error;
 
 use crate::fold::{FoldError, Folded, fold};
-use crate::row::{COLUMNS, decode};
+use crate::row::{COLUMNS, Row, decode};
 
 /// Key of the stamp in the schema metadata of `__manifest`.
 const STAMP: &str = "omnigraph:internal_schema_version";
@@ -172,6 +172,15 @@ impl Graph {
         manifest: &Dataset,
         branch: &Branch,
     ) -> Result<Folded, GraphError> {
+        let rows = self.rows(manifest).await?;
+        fold(&rows).map_err(|source| GraphError::Fold {
+            uri: self.root.given.clone(),
+            branch: branch.clone(),
+            source,
+        })
+    }
+
+    pub(crate) async fn rows(&self, manifest: &Dataset) -> Result<Vec<Row>, GraphError> {
         let failed =
             |source| LanceFailure::new(format!("failed to read {}", manifest.uri()), source);
         let mut scan = manifest.scan();
@@ -186,11 +195,7 @@ impl Graph {
         for batch in &batches {
             rows.extend(decode(batch).map_err(|error| failed(error.into()))?);
         }
-        fold(&rows).map_err(|source| GraphError::Fold {
-            uri: self.root.given.clone(),
-            branch: branch.clone(),
-            source,
-        })
+        Ok(rows)
     }
 
     /// The public branches besides main, sorted: no internal and no run branches.

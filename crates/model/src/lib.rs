@@ -5,6 +5,7 @@
 //! the crates above it. Lance is not named in this crate, so that everything built on it
 //! compiles and tests in seconds.
 
+mod cleanup;
 mod facts;
 mod ids;
 mod kind;
@@ -15,6 +16,10 @@ mod root;
 mod skip;
 mod snapshot;
 
+pub use cleanup::{
+    BranchReconcileStats, CleanupOptions, CleanupPolicyOptions, CleanupReport, CleanupTotals,
+    ForkRefStatus, KeptVersionReport, LostCommitReport, RootCleanupReport, TableCleanupStats,
+};
 pub use facts::{DeclaredIndex, FragmentFacts, IndexFacts, IndexKind, TableFacts};
 pub use ids::{Branch, OperationId, TableKey, TableRef, Version};
 pub use kind::{ErrorKind, ExitCode};

@@ -162,14 +162,14 @@ impl OptimizeReport {
 }
 
 /// What decides the exit code about one root.
-struct RootOutcome {
-    error: Option<ErrorKind>,
-    failed: usize,
-    blocked: usize,
-    tables: usize,
+pub(crate) struct RootOutcome {
+    pub(crate) error: Option<ErrorKind>,
+    pub(crate) failed: usize,
+    pub(crate) blocked: usize,
+    pub(crate) tables: usize,
 }
 
-fn exit_code(roots: impl Iterator<Item = RootOutcome>) -> ExitCode {
+pub(crate) fn exit_code(roots: impl Iterator<Item = RootOutcome>) -> ExitCode {
     let mut codes: Vec<ExitCode> = roots
         .map(|root| match root.error {
             Some(kind) => kind.exit_code(),

@@ -46,6 +46,19 @@ pub const RECOVERY_SIDECAR_LIST: &str = "recovery.sidecar_list";
 pub const SWEEP_PRE_PUBLISH: &str = "sweep.pre_publish";
 /// In the sweep, after it published and before it deletes the sidecar.
 pub const SWEEP_PUBLISHED_PRE_DISARM: &str = "sweep.published_pre_disarm";
+/// In cleanup, before a branch of the graph is read. The established name.
+pub const CLEANUP_RESOLVE_BRANCH: &str = "cleanup.resolve_branch_snapshot";
+/// In cleanup, keys held and floors read again, before a table's list is written. The
+/// established name.
+pub const CLEANUP_TABLE_GC: &str = "cleanup.table_gc";
+/// In cleanup, before an orphaned fork's branch file is deleted. The established name.
+pub const CLEANUP_RECONCILE_FORK: &str = "cleanup.reconcile_fork";
+/// In cleanup, the list written, before its first deletion.
+pub const CLEANUP_LISTED_PRE_DELETE: &str = "cleanup.listed_pre_delete";
+/// In cleanup, manifests deleted, before what they referred to.
+pub const CLEANUP_MANIFESTS_PRE_FILES: &str = "cleanup.manifests_deleted_pre_files";
+/// In cleanup, everything on the list deleted, before the list.
+pub const CLEANUP_DELETED_PRE_MARK: &str = "cleanup.deleted_pre_mark";
 
 /// Every failpoint there is.
 pub const ALL: &[&str] = &[
@@ -67,6 +80,12 @@ pub const ALL: &[&str] = &[
     RECOVERY_SIDECAR_LIST,
     SWEEP_PRE_PUBLISH,
     SWEEP_PUBLISHED_PRE_DISARM,
+    CLEANUP_RESOLVE_BRANCH,
+    CLEANUP_TABLE_GC,
+    CLEANUP_RECONCILE_FORK,
+    CLEANUP_LISTED_PRE_DELETE,
+    CLEANUP_MANIFESTS_PRE_FILES,
+    CLEANUP_DELETED_PRE_MARK,
 ];
 
 /// A failpoint was told to fail. The text is the established one.

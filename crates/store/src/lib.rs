@@ -15,6 +15,7 @@
 pub mod document;
 pub mod failpoint;
 pub mod failure;
+pub mod listing;
 pub mod owner;
 pub mod root;
 pub mod spelling;

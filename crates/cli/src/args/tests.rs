@@ -11,7 +11,7 @@ fn parse(line: &str) -> Result<Cli, clap::Error> {
 fn options(line: &str) -> OptimizeOptions {
     match parse(&format!("lancekeeper optimize root {line}")).unwrap().verb {
         Verb::Optimize(args) => args.options(),
-        Verb::Status(_) => unreachable!(),
+        _ => unreachable!(),
     }
 }
 

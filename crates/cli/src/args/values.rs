@@ -81,3 +81,37 @@ fn scaled(number: &str, scale: u64) -> Option<u64> {
     }
     u64::try_from(bytes).ok()
 }
+
+/// An age: whole numbers with s, m, h, d or w, combinable; a bare number is seconds.
+pub(super) fn age(text: &str) -> Result<chrono::TimeDelta, String> {
+    const EXPECTED: &str = "expected an age like 10m, 7d, 1h30m or 90 (seconds)";
+    // A century: far enough, and safe to subtract from any date.
+    const LONGEST: i64 = 100 * 366 * 86_400;
+    let text = text.trim();
+    let is_bare = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let with_unit = if is_bare { format!("{text}s") } else { text.to_owned() };
+    let mut seconds: i64 = 0;
+    let mut rest = with_unit.as_str();
+    loop {
+        let split = rest.find(|c: char| !c.is_ascii_digit()).ok_or(EXPECTED)?;
+        let (number, tail) = rest.split_at(split);
+        if number.is_empty() {
+            return Err(EXPECTED.to_owned());
+        }
+        let scale = match tail.as_bytes()[0] {
+            b's' => 1,
+            b'm' => 60,
+            b'h' => 3_600,
+            b'd' => 86_400,
+            b'w' => 604_800,
+            _ => return Err(EXPECTED.to_owned()),
+        };
+        let number: i64 = number.parse().map_err(|_| "too long")?;
+        let more = number.checked_mul(scale).and_then(|more| seconds.checked_add(more));
+        seconds = more.filter(|seconds| *seconds <= LONGEST).ok_or("too long")?;
+        rest = &tail[1..];
+        if rest.is_empty() {
+            return Ok(chrono::TimeDelta::seconds(seconds));
+        }
+    }
+}

@@ -2,7 +2,7 @@
 //! Field names are those of `lancekeeper_model`; errors and warnings are in the document,
 //! not on stderr.
 
-use lancekeeper_model::{OptimizeReport, StatusReport};
+use lancekeeper_model::{CleanupReport, OptimizeReport, StatusReport};
 use serde::Serialize;
 
 /// Grows when a field is removed or changes its meaning, not when one is added.
@@ -44,6 +44,17 @@ pub(super) fn optimize(report: &OptimizeReport) -> serde_json::Result<String> {
     line(&Document {
         schema: SCHEMA,
         command: "optimize",
+        dry_run: Some(report.dry_run),
+        roots: &report.roots,
+        totals: &report.totals,
+    })
+}
+
+/// The document of `cleanup`.
+pub(super) fn cleanup(report: &CleanupReport) -> serde_json::Result<String> {
+    line(&Document {
+        schema: SCHEMA,
+        command: "cleanup",
         dry_run: Some(report.dry_run),
         roots: &report.roots,
         totals: &report.totals,

@@ -1,0 +1,120 @@
+//! Arguments of `cleanup`.
+
+use chrono::TimeDelta;
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+use lancekeeper_model::{CleanupOptions, CleanupPolicyOptions};
+
+use super::{Roots, values};
+
+/// Kept of each table when no rule is given.
+pub(crate) const KEEP_UNLESS_TOLD: u64 = 10;
+
+/// Arguments of `cleanup`.
+#[derive(Debug, Args)]
+pub(crate) struct CleanupArgs {
+    #[command(flatten)]
+    pub(super) roots: Roots,
+
+    /// Keep the newest N existing versions of each table and branch. Without any rule: 10.
+    #[arg(long = "keep", alias = "keep-versions", value_name = "N", value_parser = values::rows)]
+    keep: Option<u64>,
+
+    /// Keep versions younger than this: 30d, 12h, 1d12h; a bare number is seconds.
+    #[arg(long, value_name = "AGE", value_parser = values::age)]
+    older_than: Option<TimeDelta>,
+
+    /// Keep the newest N commits of each branch of a graph readable.
+    #[arg(long, value_name = "N", value_parser = values::rows)]
+    keep_last: Option<u64>,
+
+    /// Keep commits of a graph readable that are younger than this.
+    #[arg(long, value_name = "AGE", value_parser = values::age)]
+    keep_within: Option<TimeDelta>,
+
+    /// Delete. Without it, only a preview is printed.
+    #[arg(long)]
+    pub(super) confirm: bool,
+
+    /// With --confirm: also where the root is not on this machine.
+    #[arg(long, requires = "confirm")]
+    yes: bool,
+
+    /// A preview; the same as leaving --confirm out.
+    #[arg(long, conflicts_with = "confirm")]
+    dry_run: bool,
+
+    /// Only this table; may be repeated.
+    #[arg(long = "table", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    tables: Vec<String>,
+
+    /// Keep versions committed within this time, whatever the rules say: other writers may
+    /// have staged work against them.
+    #[arg(long, value_name = "AGE", value_parser = values::age, default_value = "10m")]
+    writer_window: TimeDelta,
+
+    /// Keep files that nothing refers to for this long.
+    #[arg(long, value_name = "AGE", value_parser = values::age, default_value = "7d")]
+    min_age: TimeDelta,
+
+    /// Keep forks that nothing reads for this long.
+    #[arg(long, value_name = "AGE", value_parser = values::age, default_value = "1h")]
+    min_fork_age: TimeDelta,
+
+    /// Leave litter alone when it is more than this share of a table's files.
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100), default_value_t = 50)]
+    max_delete_percent: u8,
+
+    /// Deletions at the same time.
+    #[arg(long, value_name = "N", value_parser = values::concurrency)]
+    concurrency: Option<usize>,
+
+    /// Deletions per second at most.
+    #[arg(long, value_name = "N", value_parser = values::rows)]
+    delete_rate: Option<u64>,
+}
+
+impl CleanupArgs {
+    /// The options these arguments mean.
+    pub(crate) fn options(&self) -> CleanupOptions {
+        let mut options = CleanupOptions {
+            policy: CleanupPolicyOptions { keep_versions: self.keep, older_than: self.older_than },
+            keep_last: self.keep_last,
+            keep_within: self.keep_within,
+            writer_window: self.writer_window,
+            min_age: self.min_age,
+            min_fork_age: self.min_fork_age,
+            max_delete_percent: self.max_delete_percent,
+            tables: self.tables.clone(),
+            concurrency: self.concurrency,
+            delete_rate: self.delete_rate,
+        };
+        if options.is_without_rule() {
+            options.policy.keep_versions = Some(KEEP_UNLESS_TOLD);
+        }
+        options
+    }
+
+    /// Whether nothing is to be deleted.
+    pub(crate) fn is_preview(&self) -> bool {
+        !self.confirm
+    }
+
+    /// What to say before anything is done.
+    pub(crate) fn notices(&self) -> Vec<String> {
+        let mut notices = Vec::new();
+        let without_rule = self.keep.is_none()
+            && self.older_than.is_none()
+            && self.keep_last.is_none()
+            && self.keep_within.is_none();
+        if without_rule {
+            notices.push(format!("no rule given: using --keep {KEEP_UNLESS_TOLD}"));
+        }
+        if let Some(keep) = self.keep.filter(|keep| *keep < 3) {
+            notices.push(format!(
+                "--keep {keep} keeps fewer than 3 versions: the one a later crash recovery would roll back to may be gone"
+            ));
+        }
+        notices
+    }
+}

@@ -1,0 +1,198 @@
+//! What `cleanup` deleted, or would delete, for people.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use lancekeeper_model::{CleanupReport, RootCleanupReport, TableCleanupStats};
+
+use super::{Notes, root_label, say_troubles};
+use crate::output::Terminal;
+use crate::output::grid::{Column, Rank, Remark, render};
+use crate::output::style::{Tone, dotted, indented, paint};
+use crate::output::terminal::Screen;
+use crate::output::units::{count, counted, duration, size};
+
+/// Lost commits named one by one before the rest are only counted.
+const COMMITS_SHOWN: usize = 5;
+
+/// Writes the report.
+pub(in crate::output) fn show(report: &CleanupReport, terminal: &mut Terminal) -> io::Result<()> {
+    let screen = terminal.screen();
+    let messages = terminal.messages();
+    let several = report.roots.len() > 1;
+    if report.dry_run && report.roots.iter().any(|root| root.error.is_none()) {
+        let text = "preview (nothing was deleted; --confirm deletes)";
+        terminal.print(&format!("{}\n", paint(text, Tone::Strong, screen.colour)))?;
+    }
+    for root in &report.roots {
+        if root.error.is_none() || !root.tables.is_empty() {
+            terminal.print(&root_text(root, report.dry_run, screen))?;
+        }
+        say_troubles(
+            &messages,
+            several.then_some(root.uri.as_str()),
+            root.error.as_deref(),
+            root.hint.as_deref(),
+            &root.warnings,
+        );
+    }
+    let totals = &report.totals;
+    if report.roots.iter().all(|root| root.tables.is_empty()) {
+        return Ok(());
+    }
+    let verb = if report.dry_run { "would free" } else { "freed" };
+    let mut parts = vec![
+        format!("{verb} {}", size(totals.bytes_removed)),
+        counted(totals.old_versions_removed, "version"),
+        counted(totals.files_removed, "file"),
+    ];
+    if totals.forks_reclaimed > 0 {
+        parts.push(counted(totals.forks_reclaimed, "fork"));
+    }
+    if totals.unverified_left > 0 {
+        parts.push(format!("{} left unverified", counted(totals.unverified_left, "file")));
+    }
+    if totals.tables_failed > 0 {
+        parts.push(format!("{} failed", counted(totals.tables_failed, "table")));
+    }
+    parts.push(duration(totals.duration_ms));
+    terminal.print(&(dotted(&parts, screen.width) + "\n"))
+}
+
+fn root_text(root: &RootCleanupReport, dry_run: bool, screen: Screen) -> String {
+    let heading = paint(&root_label(root.kind, &root.uri), Tone::Strong, screen.colour);
+    if root.tables.is_empty() {
+        return format!("{heading}\n  no tables\n");
+    }
+    let remarks: Vec<Remark> = root.tables.iter().map(|table| outcome(table, dry_run)).collect();
+    let rendered = render(columns(&root.tables), "outcome", &remarks, screen);
+    let mut notes = Notes::default();
+    for (at, table) in root.tables.iter().enumerate() {
+        let name = table.table_key.as_str();
+        if rendered.shortened.contains(&at) {
+            notes.add(name, &remarks[at].full());
+        }
+        for warning in &table.warnings {
+            notes.add(name, warning);
+        }
+        if dry_run {
+            for (because, versions) in reasons(table) {
+                notes.add(name, &format!("kept {versions} because: {because}"));
+            }
+        }
+    }
+    format!(
+        "{heading}\n{}{}{}",
+        rendered.text,
+        notes.render(screen.width),
+        graph_notes(root, dry_run, screen.width)
+    )
+}
+
+/// What concerns the graph as a whole.
+fn graph_notes(root: &RootCleanupReport, dry_run: bool, width: Option<usize>) -> String {
+    let mut text = String::new();
+    let went = if dry_run { "orphaned, would go" } else { "orphaned, gone" };
+    for (table, branch) in &root.reconciled.reclaimed {
+        text += &indented(&format!("fork {branch} of {table}: {went}"), width);
+    }
+    for (table, why) in &root.reconciled.failures {
+        text += &indented(&format!("{table}: {why}"), width);
+    }
+    let lost = &root.lost_commits;
+    if !lost.is_empty() {
+        let ids: Vec<&str> =
+            lost.iter().take(COMMITS_SHOWN).map(|commit| commit.graph_commit_id.as_str()).collect();
+        let more = match lost.len().saturating_sub(COMMITS_SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let stop = if dry_run { "would stop being readable" } else { "cannot be read any more" };
+        let number = counted(lost.len() as u64, "commit");
+        text += &indented(&format!("{number} {stop}: {}{more}", ids.join(", ")), width);
+    }
+    text
+}
+
+fn columns(tables: &[TableCleanupStats]) -> Vec<Column> {
+    let numbers = |of: fn(&TableCleanupStats) -> u64, unit: fn(u64) -> String| {
+        tables.iter().map(move |table| unit(of(table))).collect::<Vec<_>>()
+    };
+    vec![
+        Column::text(
+            "table",
+            Rank::Always,
+            tables.iter().map(|table| table.table_key.as_str().to_owned()),
+        ),
+        Column::numbers("kept", Rank::Always, numbers(|table| table.versions_kept, count)),
+        Column::numbers(
+            "removed",
+            Rank::Always,
+            numbers(|table| table.old_versions_removed, count),
+        ),
+        Column::numbers("files", Rank::Usual, numbers(|table| table.files_removed, count)),
+        Column::numbers("freed", Rank::Always, numbers(|table| table.bytes_removed, size)),
+        Column::numbers("left", Rank::Wide, numbers(|table| table.unverified_left, count)),
+        Column::numbers("time", Rank::Wide, numbers(|table| table.duration_ms, duration)),
+    ]
+}
+
+fn outcome(table: &TableCleanupStats, dry_run: bool) -> Remark {
+    let remark = |short: &str, tone, detail: Option<String>| Remark {
+        short: short.to_owned(),
+        detail,
+        tone,
+    };
+    match &table.error {
+        Some(error) => remark("failed", Tone::Bad, Some(error.clone())),
+        None if table.files_removed == 0 => remark("nothing to do", Tone::Dim, None),
+        None if dry_run => remark("would delete", Tone::Good, None),
+        None => remark("done", Tone::Good, None),
+    }
+}
+
+/// Versions that stay, by their first reason: ranges of numbers per branch.
+fn reasons(table: &TableCleanupStats) -> BTreeMap<String, String> {
+    let mut by_reason: BTreeMap<String, BTreeMap<&str, Vec<u64>>> = BTreeMap::new();
+    for kept in &table.kept {
+        // The first says most; `--json` has them all.
+        if let Some(because) = kept.because.first() {
+            let branches = by_reason.entry(because.clone()).or_default();
+            branches.entry(kept.branch.label()).or_default().push(kept.version.0);
+        }
+    }
+    let text = |branches: BTreeMap<&str, Vec<u64>>| {
+        let each = branches.into_iter().map(|(branch, versions)| match branch {
+            "main" => ranges(&versions),
+            branch => format!("{branch} {}", ranges(&versions)),
+        });
+        each.collect::<Vec<_>>().join("; ")
+    };
+    by_reason.into_iter().map(|(because, branches)| (because, text(branches))).collect()
+}
+
+/// Ascending numbers as people write them: `1, 4–7`.
+fn ranges(numbers: &[u64]) -> String {
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    for number in numbers {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == *number => *last = *number,
+            _ => runs.push((*number, *number)),
+        }
+    }
+    let text = |(first, last): &(u64, u64)| {
+        if first == last { first.to_string() } else { format!("{first}–{last}") }
+    };
+    runs.iter().map(text).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_are_written_as_ranges() {
+        assert_eq!(ranges(&[]), "");
+        assert_eq!(ranges(&[1, 2, 3, 5, 7, 8]), "1–3, 5, 7–8");
+    }
+}

@@ -1,0 +1,358 @@
+//! `cleanup`: collect orphaned forks, old versions and litter that nothing needs.
+//!
+//! # Protocol
+//!
+//! Open (which sweeps), gather facts, plan; a preview ends there. Then table by table, under
+//! the keys of all its branches: look again at everything the plan stands on, plan anew what
+//! changed, and delete exactly what the plan lists.
+//!
+//! # Crash consistency
+//!
+//! See `reconciler::cleanup`: readers never find a version without its files, and the next
+//! cleanup goes on where this one died.
+
+mod gather;
+mod report;
+mod table;
+
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+use lancekeeper_model::{
+    CleanupOptions, ErrorKind, OperationId, RootCleanupReport, RootKind, TableKey,
+};
+use lancekeeper_planner::cleanup::{CleanupPlan, PinnedVersion, Retention};
+use lancekeeper_reconciler::cleanup::{CleanupError, Executor, Lists};
+use thiserror::Error;
+
+use crate::cleanup::gather::Gathered;
+use crate::concurrency::tables_at_once;
+use crate::keeper::{Keeper, millis};
+use crate::open::{
+    OpenRootError, ReadRoot, WriteRoot, check_no_foreign_sidecar, check_one_spelling,
+    check_writable, look, read_root, write_root,
+};
+use crate::stop::Interrupted;
+
+pub(crate) use report::{root_failure, root_report};
+
+const VERB: &str = "cleanup";
+/// Deletions at the same time where nothing else is asked for.
+const DELETIONS_AT_ONCE: usize = 4;
+
+/// A cleanup could not be started, or not be ended.
+#[derive(Debug, Error)]
+pub(crate) enum CleanupRootError {
+    /// The root could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenRootError),
+    /// What is needed could not be learned.
+    #[error(transparent)]
+    Cleanup(#[from] CleanupError),
+    /// Without a rule everything would go that no floor holds.
+    #[error("no rule says what may go: give keep_versions, older_than, keep_last or keep_within")]
+    NoRule,
+    /// An option's value makes no sense.
+    #[error("{option} must not be {value}")]
+    Option {
+        /// The option.
+        option: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// No such table.
+    #[error("there is no table {table} in {uri}")]
+    UnknownTable {
+        /// The root.
+        uri: String,
+        /// The name asked for.
+        table: String,
+    },
+    /// The run was asked to stop.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+impl CleanupRootError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Open(error) => error.kind(),
+            Self::Cleanup(error) => error.kind(),
+            Self::NoRule | Self::Option { .. } | Self::UnknownTable { .. } => ErrorKind::Invalid,
+            Self::Interrupted(_) => ErrorKind::Interrupted,
+        }
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Open(error) => error.hint(),
+            Self::NoRule => Some("`--keep 10` keeps the newest 10 versions of each table"),
+            _ => None,
+        }
+    }
+}
+
+/// The policy that options mean.
+fn retention(options: &CleanupOptions) -> Result<Retention, CleanupRootError> {
+    if options.is_without_rule() {
+        return Err(CleanupRootError::NoRule);
+    }
+    let refuse = |option, value: &dyn ToString| CleanupRootError::Option {
+        option,
+        value: value.to_string(),
+    };
+    if options.policy.keep_versions == Some(0) {
+        return Err(refuse("keep_versions", &0));
+    }
+    let ages = [
+        ("older_than", options.policy.older_than),
+        ("keep_within", options.keep_within),
+        ("writer_window", Some(options.writer_window)),
+        ("min_age", Some(options.min_age)),
+        ("min_fork_age", Some(options.min_fork_age)),
+    ];
+    for (option, age) in ages {
+        if let Some(age) = age.filter(|age| *age < chrono::TimeDelta::zero()) {
+            return Err(refuse(option, &format!("{} seconds", age.num_seconds())));
+        }
+    }
+    if options.max_delete_percent > 100 {
+        return Err(refuse("max_delete_percent", &options.max_delete_percent));
+    }
+    Ok(Retention {
+        keep_versions: options.policy.keep_versions,
+        older_than: options.policy.older_than,
+        keep_last: options.keep_last,
+        keep_within: options.keep_within,
+        writer_window: options.writer_window,
+        min_age: options.min_age,
+        min_fork_age: options.min_fork_age,
+        max_delete_percent: options.max_delete_percent,
+    })
+}
+
+/// What a run over one root works with.
+pub(crate) struct Cleaning<'a> {
+    pub(crate) keeper: &'a Keeper,
+    pub(crate) read: &'a ReadRoot,
+    pub(crate) policy: Retention,
+    /// Versions the running operation made.
+    pub(crate) own: Vec<PinnedVersion>,
+    pub(crate) now: DateTime<Utc>,
+}
+
+/// Cleans up one root. Never fails: the report says what went wrong.
+///
+/// # Cancel safety
+///
+/// As the verb's.
+pub(crate) async fn cleanup_root(
+    keeper: &Keeper,
+    uri: &str,
+    options: &CleanupOptions,
+    now: DateTime<Utc>,
+) -> RootCleanupReport {
+    let kind = match kind_of(uri).await {
+        Ok(kind) => kind,
+        Err(error) => return failure(uri, None, options, &error.into()),
+    };
+    let mut report = root_report(uri, kind, options);
+    match Box::pin(clean(keeper, uri, options, now, &mut report)).await {
+        Ok(()) => report,
+        // What was done before stays in the report.
+        Err(error) if !report.tables.is_empty() => {
+            report::set_root_error(&mut report, &error, error.kind(), error.hint());
+            report
+        }
+        Err(error) => failure(uri, Some(kind), options, &error),
+    }
+}
+
+async fn kind_of(uri: &str) -> Result<RootKind, OpenRootError> {
+    Ok(look(uri).await?.kind)
+}
+
+fn failure(
+    uri: &str,
+    kind: Option<RootKind>,
+    options: &CleanupOptions,
+    error: &CleanupRootError,
+) -> RootCleanupReport {
+    root_failure(uri, kind, options, error.kind(), error, error.hint())
+}
+
+async fn clean(
+    keeper: &Keeper,
+    uri: &str,
+    options: &CleanupOptions,
+    now: DateTime<Utc>,
+    report: &mut RootCleanupReport,
+) -> Result<(), CleanupRootError> {
+    let policy = retention(options)?;
+    let operation = OperationId::new(ulid::Ulid::generate().to_string());
+    let read = read_root(look(uri).await?, &keeper.tables).await?;
+    check_one_spelling(&read)?;
+    if let Some(graph) = &read.graph {
+        check_no_foreign_sidecar(&read.root, &graph.found)?;
+    }
+    let write = write_root(read.root.clone(), &keeper.tables, VERB, &[], &operation, now).await?;
+    report.warnings.extend(write.warnings.iter().cloned());
+    let cleaning = Cleaning { keeper, read: &write.read, policy, own: Vec::new(), now };
+    run(&cleaning, &write, operation, options, report).await
+}
+
+/// Cleans up an opened root, table by table.
+async fn run(
+    cleaning: &Cleaning<'_>,
+    write: &WriteRoot,
+    operation: OperationId,
+    options: &CleanupOptions,
+    report: &mut RootCleanupReport,
+) -> Result<(), CleanupRootError> {
+    let lists = Lists::of(&cleaning.read.root).await.map_err(CleanupError::from)?;
+    let mut gathered = gather::gather(cleaning, &lists).await?;
+    let mut plan = gathered.plan(cleaning);
+    let wanted = wanted(&gathered, &options.tables, &cleaning.read.root.given)?;
+    report::set_failures(report, &gathered);
+    let executor = Executor {
+        lists,
+        operation,
+        at_once: options.concurrency.filter(|n| *n > 0).unwrap_or(DELETIONS_AT_ONCE),
+        rate: options.delete_rate.filter(|rate| *rate > 0),
+    };
+    // `__manifest` comes last: what its versions pin is collected before they are.
+    for (at, number) in wanted.into_iter().zip(0..) {
+        if cleaning.keeper.stop.is_requested() {
+            return Err(Interrupted.into());
+        }
+        let started = Instant::now();
+        let done = Box::pin(table::clean(
+            cleaning,
+            write,
+            &executor,
+            &mut gathered,
+            &mut plan,
+            at,
+            number,
+        ))
+        .await;
+        let mut stats = report::table_stats(&plan.datasets[at], done.as_ref().ok());
+        match done {
+            Ok(done) => {
+                if let Some(error) = &done.error {
+                    report::set_error(&mut stats, error);
+                } else {
+                    report::add_reclaimed(report, &plan.datasets[at]);
+                }
+            }
+            // Nobody else's table may be touched either.
+            Err(error @ CleanupRootError::Open(_)) => return Err(error),
+            Err(CleanupRootError::Cleanup(error)) => report::set_error(&mut stats, &error),
+            Err(error) => return Err(error),
+        }
+        stats.duration_ms = millis(started);
+        report.tables.push(stats);
+    }
+    report.lost_commits = report::lost(&plan);
+    Ok(())
+}
+
+/// Says what a cleanup of one root would do, without writing anything.
+pub(crate) async fn plan_root(
+    keeper: &Keeper,
+    uri: &str,
+    options: &CleanupOptions,
+    now: DateTime<Utc>,
+) -> RootCleanupReport {
+    let kind = match kind_of(uri).await {
+        Ok(kind) => kind,
+        Err(error) => return failure(uri, None, options, &error.into()),
+    };
+    let mut report = root_report(uri, kind, options);
+    match Box::pin(preview(keeper, uri, options, now, &mut report)).await {
+        Ok(()) => report,
+        Err(error) => failure(uri, Some(kind), options, &error),
+    }
+}
+
+async fn preview(
+    keeper: &Keeper,
+    uri: &str,
+    options: &CleanupOptions,
+    now: DateTime<Utc>,
+    report: &mut RootCleanupReport,
+) -> Result<(), CleanupRootError> {
+    let policy = retention(options)?;
+    let read = read_root(look(uri).await?, &keeper.tables).await?;
+    check_one_spelling(&read)?;
+    check_writable(&read, VERB, &[], now).await?;
+    if let Some(graph) = &read.graph {
+        check_no_foreign_sidecar(&read.root, &graph.found)?;
+        if !graph.found.is_empty() {
+            report.warnings.push(
+                "an unfinished operation of ours is recovered first; what goes may change".into(),
+            );
+        }
+    }
+    let cleaning = Cleaning { keeper, read: &read, policy, own: Vec::new(), now };
+    let lists = Lists::of(&read.root).await.map_err(CleanupError::from)?;
+    let gathered = gather::gather(&cleaning, &lists).await?;
+    let plan = gathered.plan(&cleaning);
+    report::set_failures(report, &gathered);
+    for at in wanted(&gathered, &options.tables, &read.root.given)? {
+        report::add_reclaimed(report, &plan.datasets[at]);
+        let mut stats = report::table_stats(&plan.datasets[at], None);
+        if let Some(why) = &plan.datasets[at].refused {
+            report::set_error(&mut stats, &CleanupError::Refused { why: why.clone() });
+        }
+        report.tables.push(stats);
+    }
+    report.lost_commits = report::lost(&plan);
+    Ok(())
+}
+
+/// The datasets asked for, by their place in what was gathered.
+fn wanted(
+    gathered: &Gathered,
+    tables: &[String],
+    uri: &str,
+) -> Result<Vec<usize>, CleanupRootError> {
+    let named =
+        |table: &TableKey| tables.is_empty() || tables.iter().any(|name| name == table.as_str());
+    let known: Vec<&TableKey> = gathered
+        .datasets
+        .iter()
+        .map(|dataset| &dataset.facts.table)
+        .chain(gathered.failed.iter().map(|(place, _)| &place.table))
+        .collect();
+    if let Some(name) =
+        tables.iter().find(|name| !known.iter().any(|table| table.as_str() == name.as_str()))
+    {
+        let (uri, table) = (uri.to_owned(), name.clone());
+        return Err(CleanupRootError::UnknownTable { uri, table });
+    }
+    Ok((0..gathered.datasets.len())
+        .filter(|at| named(&gathered.datasets[*at].facts.table))
+        .collect())
+}
+
+/// How many datasets are looked at at the same time.
+pub(crate) fn looks_at_once(datasets: usize) -> usize {
+    tables_at_once(None, datasets)
+}
+
+/// Plans from what was gathered.
+impl Gathered {
+    pub(crate) fn plan(&self, cleaning: &Cleaning<'_>) -> CleanupPlan {
+        let inventory = lancekeeper_planner::cleanup::CleanupInventory {
+            authority: &self.read.authority,
+            datasets: self.datasets.iter().map(|dataset| &dataset.facts).collect(),
+        };
+        lancekeeper_planner::cleanup::plan_cleanup(
+            &inventory,
+            &cleaning.own,
+            &cleaning.policy,
+            cleaning.now,
+        )
+    }
+}

@@ -1,0 +1,156 @@
+//! The facts of a whole root. Writes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::{FutureExt, StreamExt};
+use lancekeeper_manifest::Graph;
+use lancekeeper_model::{Branch, RootKind, TableKey};
+use lancekeeper_planner::cleanup::{Authority, Role};
+use lancekeeper_reconciler::cleanup::{
+    AuthorityRead, CleanupError, DatasetInventory, DatasetPlace, Lists, PendingList, Stamp,
+    hold_across, list_dataset, read_authority,
+};
+use lancekeeper_store::root::MANIFEST_DIR;
+
+use crate::cleanup::{Cleaning, CleanupRootError, looks_at_once};
+use crate::concurrency::in_order;
+use crate::open::OpenRootError;
+
+/// Where v3 keeps its commits, and every graph what was recovered.
+const COMMIT_TABLES: [&str; 3] =
+    ["_graph_commits.lance", "_graph_commit_actors.lance", "_graph_commit_recoveries.lance"];
+
+/// Everything a plan needs.
+pub(crate) struct Gathered {
+    /// What a graph's branches need; empty for databases and tables.
+    pub(crate) read: AuthorityRead,
+    /// Datasets that could be looked at; `__manifest` last.
+    pub(crate) datasets: Vec<DatasetInventory>,
+    /// Those that could not.
+    pub(crate) failed: Vec<(DatasetPlace, CleanupError)>,
+    /// Lists of cleanups that died, by dataset.
+    pub(crate) pending: BTreeMap<String, Vec<PendingList>>,
+}
+
+/// Looks at everything.
+pub(super) async fn gather(
+    cleaning: &Cleaning<'_>,
+    lists: &Lists,
+) -> Result<Gathered, CleanupRootError> {
+    let mut pending: BTreeMap<String, Vec<PendingList>> = BTreeMap::new();
+    for list in lists.pending().await? {
+        pending.entry(list.location.clone()).or_default().push(list);
+    }
+    let graph = cleaning.read.graph.as_ref().map(|graph| &graph.graph);
+    let read = match graph {
+        Some(graph) => read_authority(graph).await?,
+        None => AuthorityRead {
+            authority: Authority::default(),
+            tables: plain(cleaning)?,
+            failures: Vec::new(),
+            stamp: Stamp::default(),
+        },
+    };
+    let mut gathered = Gathered { read, datasets: Vec::new(), failed: Vec::new(), pending };
+    let mut places = gathered.read.tables.clone();
+    if graph.is_some() {
+        places.extend(internal(cleaning));
+    }
+    let at_once = looks_at_once(places.len());
+    let explained: Vec<BTreeSet<String>> =
+        places.iter().map(|place| gathered.explained(&place.location)).collect();
+    let looks = places
+        .iter()
+        .zip(&explained)
+        .map(|(place, explained)| {
+            list_dataset(&cleaning.keeper.tables, &cleaning.read.root, place, explained).boxed()
+        })
+        .collect();
+    let looked: Vec<_> = in_order(looks, at_once).collect().await;
+    for (place, looked) in places.iter().zip(looked) {
+        match looked {
+            Ok(dataset) => gathered.datasets.push(dataset),
+            Err(error) if place.role == Role::Manifest => return Err(error.into()),
+            Err(error) => gathered.failed.push((place.clone(), error)),
+        }
+    }
+    hold_across(&mut gathered.datasets);
+    gathered.read_commits(graph).await?;
+    Ok(gathered)
+}
+
+impl Gathered {
+    /// Reads the branches again, because they changed.
+    pub(super) async fn read_branches_again(
+        &mut self,
+        graph: &Graph,
+    ) -> Result<(), CleanupRootError> {
+        let mut read = read_authority(graph).await?;
+        read.adopt_commits(&self.read);
+        self.read = read;
+        self.read_commits(Some(graph)).await
+    }
+
+    /// Lists one dataset again, because its branches or tags changed.
+    pub(super) async fn list_again(
+        &mut self,
+        cleaning: &Cleaning<'_>,
+        at: usize,
+    ) -> Result<(), CleanupRootError> {
+        let facts = &self.datasets[at].facts;
+        let place = DatasetPlace {
+            table: facts.table.clone(),
+            location: facts.location.clone(),
+            role: facts.role,
+        };
+        let explained = self.explained(&place.location);
+        let (tables, root) = (&cleaning.keeper.tables, &cleaning.read.root);
+        self.datasets[at] = list_dataset(tables, root, &place, &explained).await?;
+        hold_across(&mut self.datasets);
+        Ok(())
+    }
+
+    async fn read_commits(&mut self, graph: Option<&Graph>) -> Result<(), CleanupRootError> {
+        let manifest = self.datasets.iter().find(|dataset| dataset.facts.role == Role::Manifest);
+        if let (Some(graph), Some(manifest)) = (graph, manifest) {
+            self.read.read_commits(graph, manifest).await?;
+        }
+        Ok(())
+    }
+
+    fn explained(&self, location: &str) -> BTreeSet<String> {
+        let lists = self.pending.get(location).into_iter().flatten();
+        lists.flat_map(|list| list.paths.iter().cloned()).collect()
+    }
+}
+
+/// The tables of a database, or the one table.
+fn plain(cleaning: &Cleaning<'_>) -> Result<Vec<DatasetPlace>, CleanupRootError> {
+    debug_assert!(cleaning.read.root.kind != RootKind::Graph);
+    let tables = cleaning.read.root.plain_tables().map_err(OpenRootError::from)?;
+    Ok(tables
+        .into_iter()
+        .map(|(table, location)| DatasetPlace { table, location, role: Role::Plain })
+        .collect())
+}
+
+/// The tables a graph keeps for itself, as far as it has them. `__manifest` is last.
+fn internal(cleaning: &Cleaning<'_>) -> Vec<DatasetPlace> {
+    let directory = &cleaning.read.root.directory;
+    COMMIT_TABLES
+        .iter()
+        .filter(|name| directory.join(name).join("_versions").is_dir())
+        .map(|name| (*name, Role::Commits))
+        .chain([(MANIFEST_DIR, Role::Manifest)])
+        .map(|(name, role)| DatasetPlace {
+            table: TableKey::new(name),
+            location: name.to_owned(),
+            role,
+        })
+        .collect()
+}
+
+/// The branches whose keys are taken for a dataset: all its chains.
+pub(super) fn branches_of(dataset: &DatasetInventory) -> Vec<Branch> {
+    dataset.facts.chains.iter().map(|chain| chain.branch.clone()).collect()
+}

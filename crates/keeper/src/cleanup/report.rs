@@ -1,0 +1,151 @@
+//! Rows of the report.
+
+use lancekeeper_model::{
+    BranchReconcileStats, CleanupOptions, ErrorKind, ForkRefStatus, KeptVersionReport,
+    LostCommitReport, RootCleanupReport, RootKind, TableCleanupStats, TableKey,
+};
+use lancekeeper_planner::cleanup::{CleanupPlan, DatasetPlan, ForkDecision};
+use lancekeeper_reconciler::cleanup::{CleanupError, Done};
+use lancekeeper_store::failure::{full_text, hint_of, text_with_hint};
+use lancekeeper_store::root::MANIFEST_DIR;
+
+use crate::cleanup::gather::Gathered;
+
+/// A root about which nothing is known yet.
+pub(crate) fn root_report(
+    uri: &str,
+    kind: RootKind,
+    options: &CleanupOptions,
+) -> RootCleanupReport {
+    RootCleanupReport {
+        uri: uri.to_owned(),
+        kind: Some(kind),
+        error: None,
+        hint: None,
+        keep_versions: options.policy.keep_versions,
+        older_than_secs: options.policy.older_than.map(|age| age.num_seconds()),
+        reconciled: BranchReconcileStats::default(),
+        lost_commits: Vec::new(),
+        warnings: Vec::new(),
+        tables: Vec::new(),
+        error_kind: None,
+    }
+}
+
+/// A root that failed as a whole.
+pub(crate) fn root_failure(
+    uri: &str,
+    kind: Option<RootKind>,
+    options: &CleanupOptions,
+    error_kind: ErrorKind,
+    error: &(dyn std::error::Error + 'static),
+    hint: Option<&str>,
+) -> RootCleanupReport {
+    let mut report = root_report(uri, RootKind::Table, options);
+    report.kind = kind;
+    set_root_error(&mut report, error, error_kind, hint);
+    report
+}
+
+/// What ended a run.
+pub(crate) fn set_root_error(
+    report: &mut RootCleanupReport,
+    error: &(dyn std::error::Error + 'static),
+    kind: ErrorKind,
+    hint: Option<&str>,
+) {
+    report.error = Some(full_text(error));
+    report.hint = hint.or_else(|| hint_of(error)).map(ToOwned::to_owned);
+    report.error_kind = Some(kind);
+}
+
+/// What could not be looked at.
+pub(super) fn set_failures(report: &mut RootCleanupReport, gathered: &Gathered) {
+    for (branch, why) in &gathered.read.failures {
+        let failure = (TableKey::new(MANIFEST_DIR), format!("branch {branch}: {why}"));
+        report.reconciled.failures.push(failure);
+    }
+    for (place, error) in &gathered.failed {
+        let mut stats = empty_stats(&place.table);
+        set_error(&mut stats, error);
+        report.tables.push(stats);
+    }
+}
+
+/// Forks that went, or would go.
+pub(super) fn add_reclaimed(report: &mut RootCleanupReport, plan: &DatasetPlan) {
+    if plan.refused.is_some() {
+        return;
+    }
+    let orphans = plan.forks.iter().filter(|fork| fork.status == ForkRefStatus::Orphan);
+    report
+        .reconciled
+        .reclaimed
+        .extend(orphans.map(|fork| (plan.table.clone(), fork.branch.label().to_owned())));
+}
+
+/// The row of one table: what was planned, or what was done.
+pub(super) fn table_stats(plan: &DatasetPlan, done: Option<&Done>) -> TableCleanupStats {
+    let mut stats = empty_stats(&plan.table);
+    let is_done = done.is_none_or(|done| done.error.is_none());
+    stats.bytes_removed = done.map_or_else(|| plan.bytes(), |done| done.bytes);
+    stats.files_removed = done.map_or(plan.deletions.len() as u64, |done| done.files);
+    if is_done && plan.refused.is_none() {
+        stats.old_versions_removed = plan.removed.len() as u64;
+    }
+    stats.versions_kept = plan.kept.len() as u64;
+    stats.kept = plan
+        .kept
+        .iter()
+        .map(|kept| KeptVersionReport {
+            branch: kept.branch.clone(),
+            version: kept.version,
+            because: kept.reasons.iter().map(ToString::to_string).collect(),
+        })
+        .collect();
+    stats.unverified_left = plan.unverified_left.files;
+    stats.unverified_left_bytes = plan.unverified_left.bytes;
+    stats.warnings.clone_from(&plan.warnings);
+    stats.warnings.extend(plan.forks.iter().filter_map(left_alone));
+    stats
+}
+
+fn left_alone(fork: &ForkDecision) -> Option<String> {
+    (fork.status == ForkRefStatus::Indeterminate)
+        .then(|| format!("fork {} is left alone: {}", fork.branch, fork.why))
+}
+
+fn empty_stats(table: &TableKey) -> TableCleanupStats {
+    TableCleanupStats {
+        table_key: table.clone(),
+        bytes_removed: 0,
+        old_versions_removed: 0,
+        error: None,
+        files_removed: 0,
+        versions_kept: 0,
+        kept: Vec::new(),
+        unverified_left: 0,
+        unverified_left_bytes: 0,
+        warnings: Vec::new(),
+        duration_ms: 0,
+        error_kind: None,
+    }
+}
+
+/// What went wrong with a table.
+pub(super) fn set_error(stats: &mut TableCleanupStats, error: &CleanupError) {
+    stats.error = Some(text_with_hint(error));
+    stats.error_kind = Some(error.kind());
+}
+
+/// Commits that stop being readable.
+pub(super) fn lost(plan: &CleanupPlan) -> Vec<LostCommitReport> {
+    plan.lost_commits
+        .iter()
+        .map(|commit| LostCommitReport {
+            graph_commit_id: commit.id.clone(),
+            branch: commit.branch.clone(),
+            manifest_version: commit.manifest_version,
+        })
+        .collect()
+}

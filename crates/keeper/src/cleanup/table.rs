@@ -1,0 +1,67 @@
+//! One table: its keys, the second look, the deletions.
+
+use lancekeeper_model::TableRef;
+use lancekeeper_planner::cleanup::CleanupPlan;
+use lancekeeper_reconciler::cleanup::{CleanupError, Done, Executor, Recheck, recheck, stamp};
+use lancekeeper_store::failpoint;
+
+use crate::cleanup::gather::{Gathered, branches_of};
+use crate::cleanup::{Cleaning, CleanupRootError, VERB};
+use crate::open::{OpenRootError, WriteRoot, check_no_foreign_sidecar, check_no_schema_apply};
+
+/// Branches and tags of a table may change at every look; then it is left alone.
+const LOOKS_MAX: usize = 3;
+
+/// Cleans up the dataset at a place. Plans anew what changed since the plan was made.
+///
+/// # Cancel safety
+///
+/// As the executor's: the next cleanup goes on.
+pub(super) async fn clean(
+    cleaning: &Cleaning<'_>,
+    write: &WriteRoot,
+    executor: &Executor,
+    gathered: &mut Gathered,
+    plan: &mut CleanupPlan,
+    at: usize,
+    number: usize,
+) -> Result<Done, CleanupRootError> {
+    let table = gathered.datasets[at].facts.table.clone();
+    let keys: Vec<TableRef> = branches_of(&gathered.datasets[at])
+        .into_iter()
+        .map(|branch| TableRef { key: table.clone(), branch })
+        .collect();
+    let _guards = write.queue.acquire(keys).await.map_err(OpenRootError::from)?;
+    for _ in 0..LOOKS_MAX {
+        if let Some(graph) = &cleaning.read.graph {
+            check_no_schema_apply(&graph.graph, VERB).await?;
+            let found = graph.sidecars.list().await.map_err(OpenRootError::from)?;
+            check_no_foreign_sidecar(&cleaning.read.root, &found)?;
+            // Floors are never trusted twice: what the branches need may have changed.
+            if stamp(&graph.graph).await.map_err(CleanupError::from)? != gathered.read.stamp {
+                gathered.read_branches_again(&graph.graph).await?;
+                *plan = gathered.plan(cleaning);
+            }
+        }
+        let dataset = &gathered.datasets[at];
+        match recheck(&cleaning.read.root, dataset, &mut plan.datasets[at]).await? {
+            Recheck::Stands => {}
+            Recheck::Changed => {
+                gathered.list_again(cleaning, at).await?;
+                *plan = gathered.plan(cleaning);
+                continue;
+            }
+        }
+        failpoint::cross_async(failpoint::CLEANUP_TABLE_GC).await.map_err(CleanupError::from)?;
+        let done = executor.execute(dataset, &plan.datasets[at], number, cleaning.now).await;
+        if done.error.is_none() {
+            // Whatever they listed is gone now, or is referred to again.
+            let location = &gathered.datasets[at].facts.location;
+            for list in gathered.pending.remove(location).unwrap_or_default() {
+                executor.lists.end(&list.file).await?;
+            }
+        }
+        return Ok(done);
+    }
+    Err(CleanupError::Unsettled.into())
+}

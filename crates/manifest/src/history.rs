@@ -1,0 +1,194 @@
+//! What a graph's branches and commits need of its tables: everything a cleanup has to know
+//! before it may delete a version. Reading only.
+
+use std::collections::BTreeMap;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{TimestampMicrosecondType, UInt64Type};
+use arrow_array::{Array, RecordBatch};
+use chrono::{DateTime, Utc};
+use futures::TryStreamExt;
+use lance::Dataset;
+use lancekeeper_model::{Branch, Snapshot, TableKey, Version};
+use lancekeeper_store::LanceFailure;
+use lancekeeper_store::tables::version_of;
+
+use crate::fold::{FoldError, fold};
+use crate::graph::{Graph, GraphError};
+use crate::lineage::COMMITS;
+use crate::row::{CommitMetadata, GRAPH_COMMIT, Row, TABLE};
+
+/// A branch that exists, whatever it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveBranch {
+    /// The branch.
+    pub branch: Branch,
+    /// The branch it was cut from; `None` for main.
+    pub parent: Option<Branch>,
+}
+
+/// One commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GraphCommit {
+    /// Its id.
+    pub id: String,
+    /// The branch it was made on.
+    pub branch: Branch,
+    /// Its version of that branch's `__manifest`.
+    pub manifest_version: Version,
+    /// Its parents, the merged one included.
+    pub parents: Vec<String>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+/// What one branch has: now, and in its past.
+#[derive(Debug, Clone)]
+pub struct BranchHistory {
+    /// What its readers see now.
+    pub snapshot: Snapshot,
+    /// The commits it was made by, newest first.
+    pub commits: Vec<GraphCommit>,
+    /// Every table it ever had, with the place where it lies relative to the root.
+    pub tables: BTreeMap<TableKey, String>,
+}
+
+impl Graph {
+    /// Every branch that exists, main first, the internal ones included.
+    ///
+    /// # Errors
+    ///
+    /// When the branches cannot be listed.
+    pub async fn live_branches(&self) -> Result<Vec<LiveBranch>, GraphError> {
+        let main = self.open_manifest(&Branch::main()).await?;
+        let listed = main
+            .list_branches()
+            .await
+            .map_err(|source| LanceFailure::new("failed to list the graph's branches", source))?;
+        let mut branches: Vec<LiveBranch> = listed
+            .into_iter()
+            .map(|(name, contents)| LiveBranch {
+                branch: Branch::named(name),
+                parent: Some(Branch::from(contents.parent_branch)),
+            })
+            .collect();
+        branches.sort_by(|a, b| a.branch.cmp(&b.branch));
+        branches.insert(0, LiveBranch { branch: Branch::main(), parent: None });
+        Ok(branches)
+    }
+
+    /// The newest version of a branch's `__manifest`.
+    ///
+    /// # Errors
+    ///
+    /// When the branch cannot be opened.
+    pub async fn head(&self, branch: &Branch) -> Result<Version, GraphError> {
+        Ok(version_of(&self.open_manifest(branch).await?))
+    }
+
+    /// What a branch has now and had before.
+    ///
+    /// # Errors
+    ///
+    /// When the branch, or on v3 its commit history, cannot be read.
+    pub async fn history(&self, branch: &Branch) -> Result<BranchHistory, GraphError> {
+        let manifest = self.open_manifest(branch).await?;
+        let rows = self.rows(&manifest).await?;
+        let failed = |source| GraphError::Fold {
+            uri: self.root.given.clone(),
+            branch: branch.clone(),
+            source,
+        };
+        let folded = fold(&rows).map_err(failed)?;
+        let mut commits = if self.keeps_commits_apart() {
+            self.v3_commits(branch).await?
+        } else {
+            v4_commits(&rows).map_err(failed)?
+        };
+        commits.sort_by(|a, b| rank(b).cmp(&rank(a)));
+        let tables = rows
+            .iter()
+            .filter(|row| row.object_type == TABLE)
+            .filter_map(|row| Some((TableKey::new(&row.table_key), row.location.clone()?)))
+            .collect();
+        Ok(BranchHistory {
+            snapshot: Snapshot {
+                branch: branch.clone(),
+                manifest_version: version_of(&manifest),
+                pins: folded.pins,
+            },
+            commits,
+            tables,
+        })
+    }
+
+    async fn v3_commits(&self, branch: &Branch) -> Result<Vec<GraphCommit>, GraphError> {
+        let uri = self.root.address_of(COMMITS);
+        let commits = self.tables.open(&uri, branch).await.map_err(GraphError::Open)?;
+        let columns = [
+            "graph_commit_id",
+            "manifest_branch",
+            "manifest_version",
+            "parent_commit_id",
+            "merged_parent_commit_id",
+            "created_at",
+        ];
+        let batches = scan(&commits, &columns).await?;
+        Ok(batches.iter().flat_map(v3_rows).collect())
+    }
+}
+
+/// The order in which the clients take the newest commit for the head.
+fn rank(commit: &GraphCommit) -> (Version, DateTime<Utc>, &str) {
+    (commit.manifest_version, commit.created_at, &commit.id)
+}
+
+fn v4_commits(rows: &[Row]) -> Result<Vec<GraphCommit>, FoldError> {
+    let lacks = |row: &Row, column| FoldError::Lacks { object_id: row.object_id.clone(), column };
+    rows.iter()
+        .filter(|row| row.object_type == GRAPH_COMMIT)
+        .map(|row| {
+            let text = row.metadata.as_deref().ok_or_else(|| lacks(row, "metadata"))?;
+            let metadata: CommitMetadata = serde_json::from_str(text).map_err(|error| {
+                FoldError::Metadata { object_id: row.object_id.clone(), why: error.to_string() }
+            })?;
+            let version = row.table_version.ok_or_else(|| lacks(row, "table_version"))?;
+            let parents = [metadata.parent_commit_id, metadata.merged_parent_commit_id];
+            Ok(GraphCommit {
+                id: row.object_id.clone(),
+                branch: Branch::from(row.table_branch.clone()),
+                manifest_version: Version(version),
+                parents: parents.into_iter().flatten().collect(),
+                created_at: DateTime::from_timestamp_micros(metadata.created_at)
+                    .unwrap_or_default(),
+            })
+        })
+        .collect()
+}
+
+fn v3_rows(batch: &RecordBatch) -> Vec<GraphCommit> {
+    let text = |at: usize| batch.column(at).as_string::<i32>();
+    let some = |column: usize, at: usize| {
+        let column = text(column);
+        (!column.is_null(at)).then(|| column.value(at).to_owned())
+    };
+    let versions = batch.column(2).as_primitive::<UInt64Type>();
+    let times = batch.column(5).as_primitive::<TimestampMicrosecondType>();
+    (0..batch.num_rows())
+        .map(|at| GraphCommit {
+            id: text(0).value(at).to_owned(),
+            branch: Branch::from(some(1, at)),
+            manifest_version: Version(versions.value(at)),
+            parents: [some(3, at), some(4, at)].into_iter().flatten().collect(),
+            created_at: DateTime::from_timestamp_micros(times.value(at)).unwrap_or_default(),
+        })
+        .collect()
+}
+
+async fn scan(table: &Dataset, columns: &[&str]) -> Result<Vec<RecordBatch>, LanceFailure> {
+    let failed = |source| LanceFailure::new(format!("failed to read {}", table.uri()), source);
+    let mut scan = table.scan();
+    scan.project(columns).map_err(failed)?;
+    let stream = Box::pin(scan.try_into_stream()).await.map_err(failed)?;
+    stream.try_collect().await.map_err(failed)
+}

@@ -1,0 +1,232 @@
+//! `cleanup`: what may be asked, and what it reports. The report's fields are those of
+//! `--json`.
+
+use chrono::TimeDelta;
+use serde::Serialize;
+
+use crate::{Branch, ErrorKind, ExitCode, RootKind, TableKey, Version};
+
+/// Whether anything reads a fork.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ForkRefStatus {
+    /// Nothing does.
+    Orphan,
+    /// Something does, or it is not ours to ask.
+    Legitimate,
+    /// Not known: it is left alone and reported.
+    Indeterminate,
+}
+
+/// Which versions may go: the established pair of rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CleanupPolicyOptions {
+    /// The newest so many existing versions of each table stay.
+    pub keep_versions: Option<u64>,
+    /// Versions younger than this stay.
+    pub older_than: Option<TimeDelta>,
+}
+
+/// Options of `cleanup`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CleanupOptions {
+    /// Rules about versions.
+    pub policy: CleanupPolicyOptions,
+    /// The newest so many commits of each branch of a graph stay readable.
+    pub keep_last: Option<u64>,
+    /// Commits of a graph younger than this stay readable.
+    pub keep_within: Option<TimeDelta>,
+    /// Versions committed within this time stay whatever the rules say.
+    pub writer_window: TimeDelta,
+    /// Files that nothing refers to stay for this long.
+    pub min_age: TimeDelta,
+    /// Forks that nothing reads stay for this long.
+    pub min_fork_age: TimeDelta,
+    /// More litter than this share of a table's files, in percent, stays and is reported.
+    pub max_delete_percent: u8,
+    /// Only these tables; empty means all, and everything that belongs to the graph itself.
+    pub tables: Vec<String>,
+    /// Tables looked at, and deletions made, at the same time.
+    pub concurrency: Option<usize>,
+    /// Deletions per second at most.
+    pub delete_rate: Option<u64>,
+}
+
+impl Default for CleanupOptions {
+    fn default() -> Self {
+        Self {
+            policy: CleanupPolicyOptions::default(),
+            keep_last: None,
+            keep_within: None,
+            // The longest a writer of a real client stages before it commits, with room.
+            writer_window: TimeDelta::minutes(10),
+            // Lance's own limit for files it cannot explain.
+            min_age: TimeDelta::days(7),
+            min_fork_age: TimeDelta::hours(1),
+            max_delete_percent: 50,
+            tables: Vec::new(),
+            concurrency: None,
+            delete_rate: None,
+        }
+    }
+}
+
+impl CleanupOptions {
+    /// Whether no rule says what may go: then everything would that no floor holds.
+    #[must_use]
+    pub fn is_without_rule(&self) -> bool {
+        self.policy == CleanupPolicyOptions::default()
+            && self.keep_last.is_none()
+            && self.keep_within.is_none()
+    }
+}
+
+/// A version that stays, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeptVersionReport {
+    /// Its branch.
+    pub branch: Branch,
+    /// The version.
+    pub version: Version,
+    /// Why, each a phrase.
+    pub because: Vec<String>,
+}
+
+/// What `cleanup` did to one table.
+#[derive(Debug, Clone, Serialize)]
+pub struct TableCleanupStats {
+    /// The table.
+    pub table_key: TableKey,
+    /// Bytes that went, or would go.
+    pub bytes_removed: u64,
+    /// Versions that went, or would go, over all branches of the table.
+    pub old_versions_removed: u64,
+    /// Why the table failed, if it did.
+    pub error: Option<String>,
+    /// Files that went, or would go.
+    pub files_removed: u64,
+    /// Versions that stay.
+    pub versions_kept: u64,
+    /// Which, and why each.
+    pub kept: Vec<KeptVersionReport>,
+    /// Files that nothing refers to and that stay, because they are young or too many.
+    pub unverified_left: u64,
+    /// Their bytes.
+    pub unverified_left_bytes: u64,
+    /// What to know that is no error.
+    pub warnings: Vec<String>,
+    /// Wall time spent on this table, in milliseconds.
+    pub duration_ms: u64,
+    /// The kind of `error`.
+    #[serde(skip)]
+    pub error_kind: Option<ErrorKind>,
+}
+
+/// What became of orphaned forks.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct BranchReconcileStats {
+    /// Table and branch of each fork that went, or would go.
+    pub reclaimed: Vec<(TableKey, String)>,
+    /// What could not be looked at or reclaimed, each with the reason.
+    pub failures: Vec<(TableKey, String)>,
+}
+
+/// A commit that stops being readable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LostCommitReport {
+    /// Its id.
+    pub graph_commit_id: String,
+    /// The branch it was made on.
+    pub branch: Branch,
+    /// Its version of `__manifest`.
+    pub manifest_version: Version,
+}
+
+/// What `cleanup` did to one root.
+#[derive(Debug, Clone, Serialize)]
+pub struct RootCleanupReport {
+    /// The root as the caller spelled it.
+    pub uri: String,
+    /// What it is; null when it was not recognised.
+    pub kind: Option<RootKind>,
+    /// Why the whole root failed, if it did.
+    pub error: Option<String>,
+    /// What a person can do about `error`.
+    pub hint: Option<String>,
+    /// The rule that was applied.
+    pub keep_versions: Option<u64>,
+    /// The rule that was applied, in seconds.
+    pub older_than_secs: Option<i64>,
+    /// Orphaned forks.
+    pub reconciled: BranchReconcileStats,
+    /// Commits that could be read before and cannot be read afterwards.
+    pub lost_commits: Vec<LostCommitReport>,
+    /// Things to know that are no errors.
+    pub warnings: Vec<String>,
+    /// One row per table, the graph's own among them.
+    pub tables: Vec<TableCleanupStats>,
+    /// The kind of `error`.
+    #[serde(skip)]
+    pub error_kind: Option<ErrorKind>,
+}
+
+/// Sums over all tables of all roots.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct CleanupTotals {
+    /// Bytes.
+    pub bytes_removed: u64,
+    /// Versions.
+    pub old_versions_removed: u64,
+    /// Files.
+    pub files_removed: u64,
+    /// Forks.
+    pub forks_reclaimed: u64,
+    /// Files that nothing refers to and that stay.
+    pub unverified_left: u64,
+    /// Tables that failed.
+    pub tables_failed: u64,
+    /// Wall time of the run, in milliseconds.
+    pub duration_ms: u64,
+}
+
+/// What `cleanup` did, over all roots.
+#[derive(Debug, Clone, Serialize)]
+pub struct CleanupReport {
+    /// Whether this is a preview: nothing was deleted.
+    pub dry_run: bool,
+    /// One entry per root, in the order given.
+    pub roots: Vec<RootCleanupReport>,
+    /// Sums.
+    pub totals: CleanupTotals,
+}
+
+impl CleanupReport {
+    /// Builds the report and its sums.
+    #[must_use]
+    pub fn new(dry_run: bool, roots: Vec<RootCleanupReport>, duration_ms: u64) -> Self {
+        let mut totals = CleanupTotals { duration_ms, ..CleanupTotals::default() };
+        for root in &roots {
+            totals.forks_reclaimed += root.reconciled.reclaimed.len() as u64;
+            for table in &root.tables {
+                totals.bytes_removed += table.bytes_removed;
+                totals.old_versions_removed += table.old_versions_removed;
+                totals.files_removed += table.files_removed;
+                totals.unverified_left += table.unverified_left;
+                totals.tables_failed += u64::from(table.error.is_some());
+            }
+        }
+        Self { dry_run, roots, totals }
+    }
+
+    /// The exit code: a root's error beats a table's; several different ones are a failure.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        crate::report::exit_code(self.roots.iter().map(|root| crate::report::RootOutcome {
+            error: root.error_kind,
+            failed: root.tables.iter().filter(|table| table.error.is_some()).count()
+                + root.reconciled.failures.len(),
+            blocked: 0,
+            tables: root.tables.len() + root.reconciled.failures.len(),
+        }))
+    }
+}

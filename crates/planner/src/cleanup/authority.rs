@@ -1,0 +1,58 @@
+//! What the branches and commits of a graph say they need.
+
+use chrono::{DateTime, Utc};
+use lancekeeper_model::{Branch, Version};
+
+use super::inventory::ChainKey;
+
+/// What a graph's authorities need. Empty for databases and tables.
+#[derive(Debug, Clone, Default)]
+pub struct Authority {
+    /// Every live branch, main included, internal ones too.
+    pub branches: Vec<BranchFacts>,
+    /// Every commit that some live branch has in its history.
+    pub commits: Vec<CommitFacts>,
+    /// Where `__manifest` lies, relative to the root.
+    pub manifest: String,
+}
+
+/// One live branch of a graph.
+#[derive(Debug, Clone)]
+pub struct BranchFacts {
+    /// The branch.
+    pub branch: Branch,
+    /// The branch it was cut from; `None` for main.
+    pub parent: Option<Branch>,
+    /// What its readers see now, or why that cannot be read.
+    pub pins: Result<Vec<PinnedVersion>, String>,
+    /// Its newest commit, if it has any.
+    pub head_commit: Option<String>,
+    /// The commits in its history, newest first.
+    pub commits: Vec<String>,
+}
+
+/// One version of one table that a branch or a commit reads.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PinnedVersion {
+    /// The table's chain.
+    pub chain: ChainKey,
+    /// The version on it.
+    pub version: Version,
+}
+
+/// One commit.
+#[derive(Debug, Clone)]
+pub struct CommitFacts {
+    /// Its id.
+    pub id: String,
+    /// The branch whose `__manifest` it is a version of.
+    pub branch: Branch,
+    /// That version.
+    pub manifest_version: Version,
+    /// Its parents, the merged one included.
+    pub parents: Vec<String>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// What it pins; `None` when it cannot be read any more.
+    pub pins: Option<Vec<PinnedVersion>>,
+}

@@ -1,0 +1,121 @@
+//! The floors: versions that something still needs, whatever the rules say. One set, computed
+//! here, for garbage collection and for forks alike.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use lancekeeper_model::{Branch, Version};
+
+use super::authority::{Authority, BranchFacts, CommitFacts, PinnedVersion};
+use super::history::merge_bases;
+use super::inventory::ChainKey;
+use super::policy::Retention;
+use super::reason::KeepReason;
+
+/// What is needed of one chain.
+pub(super) type Needed = BTreeMap<Version, BTreeSet<KeepReason>>;
+
+/// Versions that authorities need.
+#[derive(Debug, Default)]
+pub(super) struct Floors {
+    needed: BTreeMap<ChainKey, Needed>,
+    /// Branches of tables that an unreadable branch of the graph may read, with that branch.
+    blocked: BTreeMap<Branch, Branch>,
+}
+
+impl Floors {
+    /// What live branches read, and what merging them needs.
+    pub(super) fn of(authority: &Authority) -> Self {
+        let mut floors = Self::default();
+        for branch in &authority.branches {
+            match &branch.pins {
+                Ok(pins) => {
+                    for pin in pins {
+                        floors.need(pin, KeepReason::PinnedBy(branch.branch.clone()));
+                    }
+                }
+                Err(_) => floors.block(authority, branch),
+            }
+        }
+        for (id, one, other) in merge_bases(authority) {
+            if let Some(commit) = authority.commits.iter().find(|commit| commit.id == id) {
+                floors.need_commit(authority, commit, &KeepReason::MergeBase(one, other));
+            }
+        }
+        floors
+    }
+
+    /// What is needed of a chain.
+    pub(super) fn of_chain(&self, chain: &ChainKey) -> Option<&Needed> {
+        self.needed.get(chain)
+    }
+
+    /// The unreadable branch that may read any version of this Lance branch.
+    pub(super) fn blocked_by(&self, branch: &Branch) -> Option<&Branch> {
+        self.blocked.get(branch)
+    }
+
+    pub(super) fn need(&mut self, pin: &PinnedVersion, reason: KeepReason) {
+        let versions = self.needed.entry(pin.chain.clone()).or_default();
+        versions.entry(pin.version).or_default().insert(reason);
+    }
+
+    /// Keeps a commit readable: its version of `__manifest` and every version it pins.
+    pub(super) fn need_commit(
+        &mut self,
+        authority: &Authority,
+        commit: &CommitFacts,
+        reason: &KeepReason,
+    ) {
+        let chain =
+            ChainKey { location: authority.manifest.clone(), branch: commit.branch.clone() };
+        self.need(&PinnedVersion { chain, version: commit.manifest_version }, reason.clone());
+        for pin in commit.pins.iter().flatten() {
+            self.need(pin, reason.clone());
+        }
+    }
+
+    /// A table's entries on a branch lie on main, on the branch itself or on a branch it
+    /// descends from; so does `__manifest` of its history.
+    fn block(&mut self, authority: &Authority, unreadable: &BranchFacts) {
+        self.blocked.insert(Branch::main(), unreadable.branch.clone());
+        let mut next = Some(unreadable.branch.clone());
+        while let Some(branch) = next {
+            if self.blocked.insert(branch.clone(), unreadable.branch.clone()).is_some()
+                && !branch.is_main()
+            {
+                break;
+            }
+            next = authority
+                .branches
+                .iter()
+                .find(|facts| facts.branch == branch)
+                .and_then(|facts| facts.parent.clone());
+        }
+    }
+}
+
+/// The commits that a graph-wide rule names.
+pub(super) fn ruled_commits<'a>(
+    authority: &'a Authority,
+    policy: &Retention,
+    now: DateTime<Utc>,
+) -> Vec<&'a CommitFacts> {
+    let newest: BTreeSet<&str> = authority
+        .branches
+        .iter()
+        .flat_map(|branch| {
+            let count = policy.keep_last.unwrap_or(0);
+            branch.commits.iter().take(usize::try_from(count).unwrap_or(usize::MAX))
+        })
+        .map(String::as_str)
+        .collect();
+    let is_young = |commit: &&CommitFacts| {
+        policy.keep_within.is_some_and(|within| now - commit.created_at < within)
+    };
+    authority
+        .commits
+        .iter()
+        .filter(|commit| newest.contains(commit.id.as_str()) || is_young(commit))
+        .collect()
+}

@@ -1,0 +1,143 @@
+//! What was found on disk: every file of every dataset, once, and what each version refers to.
+
+use chrono::{DateTime, Utc};
+use lancekeeper_model::{Branch, TableKey, Version};
+
+use super::authority::Authority;
+
+/// A file of a dataset: its place in [`DatasetFacts::files`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId(pub u32);
+
+/// Files that versions refer to as one: a data file with its blobs, an index segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnitId(pub u32);
+
+/// One chain of versions: a dataset's main, or one of its Lance branches.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ChainKey {
+    /// Where the dataset lies, relative to the root; empty for a root that is a table.
+    pub location: String,
+    /// The Lance branch.
+    pub branch: Branch,
+}
+
+/// Everything [`super::plan_cleanup`] reads.
+#[derive(Debug, Clone)]
+pub struct CleanupInventory<'a> {
+    /// What a graph's branches and commits need; empty for databases and tables.
+    pub authority: &'a Authority,
+    /// The datasets, each listed once.
+    pub datasets: Vec<&'a DatasetFacts>,
+}
+
+/// What a dataset is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// A table of a graph that some live branch has.
+    Table,
+    /// A table of a graph that no live branch has any more.
+    Dropped,
+    /// `__manifest`: its branches are the graph's.
+    Manifest,
+    /// A v3 graph's commit history, with a branch per graph branch.
+    Commits,
+    /// A table of a database, or a single one: its own authority.
+    Plain,
+}
+
+/// One dataset: a directory with versions.
+#[derive(Debug, Clone)]
+pub struct DatasetFacts {
+    /// What it is called in reports.
+    pub table: TableKey,
+    /// Where it lies, relative to the root.
+    pub location: String,
+    /// What it is for.
+    pub role: Role,
+    /// Every file below it, in listing order.
+    pub files: Vec<FileFacts>,
+    /// How many units there are.
+    pub units: u32,
+    /// Main first, then every Lance branch, then branch directories without a branch file.
+    pub chains: Vec<ChainFacts>,
+    /// Units that other datasets of the root refer to, or versions that are on no chain.
+    pub held: Vec<UnitId>,
+    /// Units and manifests that an earlier cleanup had decided to delete and did not get to:
+    /// the files were explained then, and are deleted now if nothing refers to them.
+    pub explained: Vec<FileId>,
+}
+
+/// One file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileFacts {
+    /// Relative to the dataset.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+    /// When it was last written, by the store's clock.
+    pub modified: DateTime<Utc>,
+    /// What it is.
+    pub class: FileClass,
+    /// The chain whose directory it lies in: its place in [`DatasetFacts::chains`].
+    pub chain: Option<u32>,
+}
+
+/// What a file is to the plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileClass {
+    /// The manifest of a version.
+    Manifest,
+    /// A part of versions.
+    Part(UnitId),
+    /// A temporary that nothing ever refers to.
+    Litter,
+    /// The hint at the newest version: goes with its chain.
+    Hint,
+    /// The file that makes a Lance branch exist: goes with its chain.
+    BranchFile,
+    /// Never deleted.
+    Untouchable,
+}
+
+/// One chain of versions of a dataset.
+#[derive(Debug, Clone)]
+pub struct ChainFacts {
+    /// Main, or the Lance branch.
+    pub branch: Branch,
+    /// What makes it a branch; `None` for main.
+    pub fork: Option<ForkFacts>,
+    /// A directory of a branch that has no branch file: its creation or its deletion died.
+    pub is_zombie: bool,
+    /// Existing versions, ascending.
+    pub versions: Vec<VersionFacts>,
+}
+
+/// Where a Lance branch comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForkFacts {
+    /// The Lance branch it was cut from.
+    pub parent: Branch,
+    /// At which version of it.
+    pub parent_version: Version,
+    /// Its branch file.
+    pub file: FileId,
+}
+
+/// One existing version.
+#[derive(Debug, Clone)]
+pub struct VersionFacts {
+    /// The version.
+    pub version: Version,
+    /// When it was committed, by its writer's clock.
+    pub committed_at: DateTime<Utc>,
+    /// Its manifest.
+    pub manifest: FileId,
+    /// What it refers to inside this dataset and was listed.
+    pub refs: Vec<UnitId>,
+    /// What it refers to inside this dataset and was not listed: the first such path, and
+    /// how many there are.
+    pub missing: Option<(String, u64)>,
+    /// Tags on it.
+    pub tags: Vec<String>,
+}

@@ -1,0 +1,270 @@
+//! From facts to the list of what goes. Pure.
+
+mod dataset;
+mod forks;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use lancekeeper_model::{Branch, ForkRefStatus, TableKey, Version};
+
+use super::authority::PinnedVersion;
+use super::floors::{Floors, ruled_commits};
+use super::inventory::{
+    ChainFacts, ChainKey, CleanupInventory, DatasetFacts, FileClass, FileId, Role, UnitId,
+};
+use super::policy::Retention;
+use super::reason::KeepReason;
+
+/// What cleanup will do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CleanupPlan {
+    /// One per dataset, in the inventory's order.
+    pub datasets: Vec<DatasetPlan>,
+    /// Commits that can be read now and not afterwards.
+    pub lost_commits: Vec<LostCommit>,
+}
+
+/// A commit that stops being readable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostCommit {
+    /// Its id.
+    pub id: String,
+    /// The branch it was made on.
+    pub branch: Branch,
+    /// Its version of `__manifest`.
+    pub manifest_version: Version,
+}
+
+/// What cleanup will do to one dataset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatasetPlan {
+    /// What it is called in reports.
+    pub table: TableKey,
+    /// Where it lies, relative to the root.
+    pub location: String,
+    /// Why nothing of it is deleted, if so.
+    pub refused: Option<String>,
+    /// Versions that stay, each with its reasons.
+    pub kept: Vec<KeptVersion>,
+    /// Versions that go.
+    pub removed: Vec<(Branch, Version)>,
+    /// What becomes of its forks.
+    pub forks: Vec<ForkDecision>,
+    /// The exact list, in the order in which it is deleted.
+    pub deletions: Vec<Deletion>,
+    /// Files that nothing refers to and that are too young to go.
+    pub unverified_left: Leftover,
+    /// What to know that is no error.
+    pub warnings: Vec<String>,
+}
+
+impl DatasetPlan {
+    /// Takes units off the list that a version refers to which was not there when it was made.
+    pub fn spare(&mut self, dataset: &DatasetFacts, units: &BTreeSet<UnitId>) {
+        self.deletions.retain(|deletion| match dataset.files[deletion.file.0 as usize].class {
+            FileClass::Part(unit) => !units.contains(&unit),
+            _ => true,
+        });
+    }
+
+    /// Bytes that will be free.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.deletions.iter().map(|deletion| deletion.bytes).sum()
+    }
+}
+
+/// A version that stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptVersion {
+    /// Its Lance branch.
+    pub branch: Branch,
+    /// The version.
+    pub version: Version,
+    /// Why, never empty.
+    pub reasons: Vec<KeepReason>,
+}
+
+/// What becomes of a fork.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForkDecision {
+    /// The Lance branch.
+    pub branch: Branch,
+    /// Whether anything reads it.
+    pub status: ForkRefStatus,
+    /// Why, in a sentence.
+    pub why: String,
+}
+
+/// One path to delete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deletion {
+    /// The file.
+    pub file: FileId,
+    /// Relative to the dataset.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+    /// When in the order it goes.
+    pub step: DeletionStep,
+    /// Why it goes.
+    pub reason: DeletionReason,
+}
+
+/// The order of deletions: whoever finds a name must find all that belongs to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DeletionStep {
+    /// What makes an orphaned fork exist.
+    BranchFile,
+    /// What makes a version exist.
+    Manifest,
+    /// What it referred to.
+    Rest,
+}
+
+/// Why a file goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DeletionReason {
+    /// It belongs to an orphaned fork, or to a branch directory without a branch.
+    Fork,
+    /// It is the manifest of a version that goes.
+    Version,
+    /// Only versions that go refer to it, or went when an earlier cleanup was cut off.
+    OnlyRemovedVersions,
+    /// Nothing refers to it, and it is old.
+    Unreferenced,
+}
+
+impl DeletionReason {
+    /// The stable token in records.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fork => "orphaned_fork",
+            Self::Version => "old_version",
+            Self::OnlyRemovedVersions => "only_old_versions",
+            Self::Unreferenced => "unreferenced",
+        }
+    }
+}
+
+/// Files that stay although nothing refers to them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Leftover {
+    /// How many.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Versions of one chain that stay, with their reasons; the others go.
+pub(super) type Kept = BTreeMap<Version, BTreeSet<KeepReason>>;
+
+/// Decides about everything. `own` are versions that the running operation made.
+#[must_use]
+pub fn plan_cleanup(
+    inventory: &CleanupInventory<'_>,
+    own: &[PinnedVersion],
+    policy: &Retention,
+    now: DateTime<Utc>,
+) -> CleanupPlan {
+    let authority = inventory.authority;
+    let mut floors = Floors::of(authority);
+    for pin in own {
+        floors.need(pin, KeepReason::ThisRun);
+    }
+    for commit in ruled_commits(authority, policy, now) {
+        floors.need_commit(authority, commit, &KeepReason::Commit(commit.id.clone()));
+    }
+    let surviving = Surviving::of(inventory, &floors, policy, now);
+    for commit in &authority.commits {
+        if let Some(pins) = &commit.pins
+            && pins.iter().all(|pin| surviving.contains(pin))
+        {
+            floors.need_commit(authority, commit, &KeepReason::Commit(commit.id.clone()));
+        }
+    }
+    let datasets: Vec<DatasetPlan> = inventory
+        .datasets
+        .iter()
+        .map(|dataset| dataset::plan(dataset, authority, &floors, policy, now))
+        .collect();
+    let lost_commits = lost_commits(inventory, &datasets);
+    CleanupPlan { datasets, lost_commits }
+}
+
+/// What the rules for tables and the floors leave, before commits that merely happen to
+/// survive are counted.
+struct Surviving {
+    versions: BTreeSet<PinnedVersion>,
+    /// Tables that decide whether a commit stays. Those nobody has any more follow it; those
+    /// that could not be looked at lose nothing, and must not cost others anything.
+    voting: BTreeSet<String>,
+}
+
+impl Surviving {
+    fn of(
+        inventory: &CleanupInventory<'_>,
+        floors: &Floors,
+        policy: &Retention,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let mut versions = BTreeSet::new();
+        let mut voting = BTreeSet::new();
+        for dataset in inventory.datasets.iter().copied() {
+            if dataset.role != Role::Dropped {
+                voting.insert(dataset.location.clone());
+            }
+            for chain in &dataset.chains {
+                let key = key_of(dataset, chain);
+                let kept = dataset::rules(dataset, chain, floors, policy, now);
+                versions.extend(
+                    kept.into_keys().map(|version| PinnedVersion { chain: key.clone(), version }),
+                );
+            }
+        }
+        Self { versions, voting }
+    }
+
+    fn contains(&self, pin: &PinnedVersion) -> bool {
+        self.versions.contains(pin) || !self.voting.contains(&pin.chain.location)
+    }
+}
+
+pub(super) fn key_of(dataset: &DatasetFacts, chain: &ChainFacts) -> ChainKey {
+    ChainKey { location: dataset.location.clone(), branch: chain.branch.clone() }
+}
+
+fn lost_commits(inventory: &CleanupInventory<'_>, datasets: &[DatasetPlan]) -> Vec<LostCommit> {
+    let removed: BTreeSet<PinnedVersion> = datasets
+        .iter()
+        .filter(|dataset| dataset.refused.is_none())
+        .flat_map(|dataset| {
+            dataset.removed.iter().map(|(branch, version)| PinnedVersion {
+                chain: ChainKey { location: dataset.location.clone(), branch: branch.clone() },
+                version: *version,
+            })
+        })
+        .collect();
+    let authority = inventory.authority;
+    let is_lost = |chain: ChainKey, version| removed.contains(&PinnedVersion { chain, version });
+    authority
+        .commits
+        .iter()
+        .filter(|commit| {
+            let manifest =
+                ChainKey { location: authority.manifest.clone(), branch: commit.branch.clone() };
+            // What could not be read before is not lost now.
+            commit.pins.as_ref().is_some_and(|pins| {
+                is_lost(manifest, commit.manifest_version)
+                    || pins.iter().any(|pin| removed.contains(pin))
+            })
+        })
+        .map(|commit| LostCommit {
+            id: commit.id.clone(),
+            branch: commit.branch.clone(),
+            manifest_version: commit.manifest_version,
+        })
+        .collect()
+}

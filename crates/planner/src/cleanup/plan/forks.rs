@@ -1,0 +1,107 @@
+//! Which forks are orphans: Lance branches of tables that nothing reads any more.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use lancekeeper_model::{Branch, ForkRefStatus};
+
+use super::super::authority::Authority;
+use super::super::floors::Floors;
+use super::super::inventory::{ChainFacts, DatasetFacts, Role};
+use super::super::policy::Retention;
+use super::{ForkDecision, key_of};
+
+/// Decides about every fork of a dataset.
+pub(super) fn decide(
+    dataset: &DatasetFacts,
+    authority: &Authority,
+    floors: &Floors,
+    policy: &Retention,
+    now: DateTime<Utc>,
+) -> Vec<ForkDecision> {
+    let forks = dataset.chains.iter().filter(|chain| chain.fork.is_some());
+    let mut decisions: Vec<ForkDecision> = forks
+        .map(|chain| {
+            let (status, why) = alone(dataset, chain, authority, floors, policy, now);
+            ForkDecision { branch: chain.branch.clone(), status, why }
+        })
+        .collect();
+    // A fork that stays keeps the one it was cut from: its files lie there. At most one fork
+    // changes its mind per round.
+    for _ in 0..decisions.len() {
+        let staying: BTreeSet<&Branch> = decisions
+            .iter()
+            .filter(|decision| decision.status != ForkRefStatus::Orphan)
+            .map(|decision| &decision.branch)
+            .collect();
+        let parents: Vec<(Branch, Branch)> = dataset
+            .chains
+            .iter()
+            .filter(|chain| staying.contains(&chain.branch))
+            .filter_map(|chain| Some((chain.fork.as_ref()?.parent.clone(), chain.branch.clone())))
+            .collect();
+        for decision in &mut decisions {
+            if decision.status == ForkRefStatus::Orphan
+                && let Some((_, child)) =
+                    parents.iter().find(|(parent, _)| *parent == decision.branch)
+            {
+                decision.status = ForkRefStatus::Legitimate;
+                decision.why = format!("branch {child} was cut from it");
+            }
+        }
+    }
+    decisions
+}
+
+/// Decides about a fork without looking at those cut from it.
+fn alone(
+    dataset: &DatasetFacts,
+    chain: &ChainFacts,
+    authority: &Authority,
+    floors: &Floors,
+    policy: &Retention,
+    now: DateTime<Utc>,
+) -> (ForkRefStatus, String) {
+    let branch = &chain.branch;
+    let legitimate = |why: &str| (ForkRefStatus::Legitimate, why.to_owned());
+    match dataset.role {
+        Role::Plain => return legitimate("the table is its own authority"),
+        Role::Manifest => return legitimate("it is a branch of the graph"),
+        Role::Table | Role::Dropped => {}
+        Role::Commits if authority.branches.iter().any(|live| live.branch == *branch) => {
+            return legitimate("it is a branch of the graph");
+        }
+        Role::Commits => {}
+    }
+    if branch.label().starts_with("__") {
+        return legitimate("it is an internal branch");
+    }
+    if floors.of_chain(&key_of(dataset, chain)).is_some() {
+        return legitimate("a branch or a commit reads it");
+    }
+    if chain.versions.iter().any(|version| !version.tags.is_empty()) {
+        return legitimate("it is tagged");
+    }
+    if let Some(unreadable) = floors.blocked_by(branch) {
+        let why = format!("branch {unreadable} cannot be read and may read it");
+        return (ForkRefStatus::Indeterminate, why);
+    }
+    if is_young(dataset, chain, policy, now) {
+        let why = "it is young: a writer may be about to publish it".to_owned();
+        return (ForkRefStatus::Indeterminate, why);
+    }
+    (ForkRefStatus::Orphan, "no live branch, retained commit or merge base reads it".to_owned())
+}
+
+/// Both its branch file and its newest version count: either may be all a writer did yet.
+fn is_young(
+    dataset: &DatasetFacts,
+    chain: &ChainFacts,
+    policy: &Retention,
+    now: DateTime<Utc>,
+) -> bool {
+    let made = chain.fork.iter().map(|fork| dataset.files[fork.file.0 as usize].modified);
+    let committed = chain.versions.iter().map(|version| version.committed_at);
+    let written = chain.versions.iter().map(|v| dataset.files[v.manifest.0 as usize].modified);
+    made.chain(committed).chain(written).any(|time| now - time < policy.min_fork_age)
+}

@@ -1,0 +1,31 @@
+//! Cleanup of datasets: what is there, what needs it, and the deletion of exactly what the
+//! plan lists.
+//!
+//! # Protocol
+//!
+//! [`list_dataset`] lists a dataset once and reads every manifest in it; [`read_authority`]
+//! reads what a graph's branches and commits need; `planner::cleanup` decides; under the
+//! table's queue keys [`recheck`] makes sure that nothing the decision stood on has changed;
+//! [`execute`] writes the exact list of paths and deletes those.
+//!
+//! # Crash consistency
+//!
+//! The list is written before the first deletion. Versions lose their manifest before
+//! anything they referred to, so whatever still has a manifest can be read. After a crash the
+//! next cleanup plans anew from what is there then; the old list only tells it that the files
+//! on it were explained, so that they need not wait for the age at which unexplained ones go.
+
+mod authority;
+mod execute;
+mod inventory;
+mod lists;
+mod recheck;
+mod references;
+mod report;
+
+pub use authority::{AuthorityRead, Stamp, read_authority, stamp};
+pub use execute::{Done, Executor};
+pub use inventory::{DatasetInventory, DatasetPlace, hold_across, list_dataset};
+pub use lists::{Lists, PendingList};
+pub use recheck::{Recheck, recheck};
+pub use report::CleanupError;

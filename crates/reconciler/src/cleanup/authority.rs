@@ -1,0 +1,190 @@
+//! What a graph's branches and commits need, and a stamp by which a change of that is noticed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::{FutureExt, StreamExt};
+use lancekeeper_manifest::{BranchHistory, Graph, GraphError, LiveBranch};
+use lancekeeper_model::{Branch, ErrorKind, Snapshot, TableKey, Version};
+use lancekeeper_planner::cleanup::{
+    Authority, BranchFacts, ChainKey, CommitFacts, PinnedVersion, Role,
+};
+use lancekeeper_store::failpoint;
+use lancekeeper_store::failure::full_text;
+use lancekeeper_store::root::MANIFEST_DIR;
+
+use crate::cleanup::inventory::{DatasetInventory, DatasetPlace};
+use crate::cleanup::report::CleanupError;
+
+/// Old versions of `__manifest` read at the same time.
+const COMMITS_AT_ONCE: usize = 4;
+
+/// The newest version of `__manifest` of every live branch: as long as it stays the same, so
+/// does everything read from the branches.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stamp(BTreeMap<Branch, Option<Version>>);
+
+/// What was read of a graph.
+#[derive(Debug)]
+pub struct AuthorityRead {
+    /// What a plan needs. Pins of commits are filled in by [`AuthorityRead::read_commits`].
+    pub authority: Authority,
+    /// Every table any live branch has or had, with its role.
+    pub tables: Vec<DatasetPlace>,
+    /// Branches that cannot be read, with the reason.
+    pub failures: Vec<(Branch, String)>,
+    /// As the branches were when they were read.
+    pub stamp: Stamp,
+}
+
+/// The branches as they are now.
+///
+/// # Errors
+///
+/// When they cannot be listed. One that cannot be read has no version.
+pub async fn stamp(graph: &Graph) -> Result<Stamp, GraphError> {
+    let mut heads = BTreeMap::new();
+    for live in graph.live_branches().await? {
+        let head = graph.head(&live.branch).await.ok();
+        heads.insert(live.branch, head);
+    }
+    Ok(Stamp(heads))
+}
+
+/// Reads every live branch of a graph.
+///
+/// # Errors
+///
+/// When the branches cannot be listed. A single one that cannot be read is a failure in its
+/// place.
+pub async fn read_authority(graph: &Graph) -> Result<AuthorityRead, CleanupError> {
+    let mut read = AuthorityRead {
+        authority: Authority { manifest: MANIFEST_DIR.to_owned(), ..Authority::default() },
+        tables: Vec::new(),
+        failures: Vec::new(),
+        // First: what changes while the branches are read is noticed later.
+        stamp: stamp(graph).await?,
+    };
+    // By place: a table that went and came back under its name has the same one.
+    let mut tables: BTreeMap<String, (TableKey, bool)> = BTreeMap::new();
+    let mut commits = BTreeMap::new();
+    for LiveBranch { branch, parent } in graph.live_branches().await? {
+        failpoint::cross_async(failpoint::CLEANUP_RESOLVE_BRANCH).await?;
+        let mut facts = BranchFacts {
+            branch: branch.clone(),
+            parent,
+            pins: Ok(Vec::new()),
+            head_commit: None,
+            commits: Vec::new(),
+        };
+        match graph.history(&branch).await {
+            Ok(BranchHistory { snapshot, commits: history, tables: known }) => {
+                facts.pins = Ok(pins_of(&snapshot));
+                facts.commits = history.iter().map(|commit| commit.id.clone()).collect();
+                facts.head_commit = facts.commits.first().cloned();
+                commits.extend(history.into_iter().map(|commit| (commit.id.clone(), commit)));
+                let live: BTreeSet<&str> =
+                    snapshot.pins.iter().map(|pin| pin.location.as_str()).collect();
+                for (key, location) in known {
+                    let is_live = live.contains(location.as_str());
+                    tables.entry(location).or_insert((key, false)).1 |= is_live;
+                }
+            }
+            Err(error) => {
+                let why = full_text(&error);
+                tracing::warn!(target: "lancekeeper::cleanup", %branch, error = %why, "a branch cannot be read");
+                read.failures.push((branch, why.clone()));
+                facts.pins = Err(why);
+            }
+        }
+        read.authority.branches.push(facts);
+    }
+    read.authority.commits = commits
+        .into_values()
+        .map(|commit| CommitFacts {
+            id: commit.id,
+            branch: commit.branch,
+            manifest_version: commit.manifest_version,
+            parents: commit.parents,
+            created_at: commit.created_at,
+            pins: None,
+        })
+        .collect();
+    let is_unsure = !read.failures.is_empty();
+    read.tables = tables
+        .into_iter()
+        .map(|(location, (table, is_live))| {
+            // A branch that cannot be read may have it.
+            let role = if is_live || is_unsure { Role::Table } else { Role::Dropped };
+            DatasetPlace { table, location, role }
+        })
+        .collect();
+    Ok(read)
+}
+
+impl AuthorityRead {
+    /// Takes over what an earlier read learned of commits: they never change.
+    pub fn adopt_commits(&mut self, earlier: &Self) {
+        let known: BTreeMap<&str, &CommitFacts> =
+            earlier.authority.commits.iter().map(|commit| (commit.id.as_str(), commit)).collect();
+        for commit in &mut self.authority.commits {
+            if let Some(known) = known.get(commit.id.as_str()) {
+                commit.pins.clone_from(&known.pins);
+            }
+        }
+    }
+
+    /// Reads what each commit pins, as far as its version of `__manifest` exists.
+    ///
+    /// # Errors
+    ///
+    /// When a version that exists cannot be read now: what it needs is not known. One that is
+    /// damaged is as if it did not exist.
+    pub async fn read_commits(
+        &mut self,
+        graph: &Graph,
+        manifest: &DatasetInventory,
+    ) -> Result<(), CleanupError> {
+        let existing: BTreeSet<(&Branch, Version)> = manifest
+            .facts
+            .chains
+            .iter()
+            .filter(|chain| !chain.is_zombie)
+            .flat_map(|chain| chain.versions.iter().map(|v| (&chain.branch, v.version)))
+            .collect();
+        let wanted = self.authority.commits.iter_mut().filter(|commit| {
+            commit.pins.is_none() && existing.contains(&(&commit.branch, commit.manifest_version))
+        });
+        let reads: Vec<_> = wanted
+            .map(|commit| {
+                async {
+                    match graph.snapshot_at(&commit.branch, commit.manifest_version).await {
+                        Ok(snapshot) => commit.pins = Some(pins_of(&snapshot)),
+                        // Broken before us: there is nothing left of it to keep.
+                        Err(error) if error.kind() == ErrorKind::Corrupt => {
+                            tracing::warn!(target: "lancekeeper::cleanup", commit = %commit.id, %error, "a commit cannot be read");
+                        }
+                        Err(error) => return Err(error),
+                    }
+                    Ok::<(), GraphError>(())
+                }
+                .boxed()
+            })
+            .collect();
+        let mut reads = futures::stream::iter(reads).buffer_unordered(COMMITS_AT_ONCE).boxed();
+        while let Some(done) = reads.next().await {
+            done?;
+        }
+        Ok(())
+    }
+}
+
+fn pins_of(snapshot: &Snapshot) -> Vec<PinnedVersion> {
+    snapshot
+        .pins
+        .iter()
+        .map(|pin| PinnedVersion {
+            chain: ChainKey { location: pin.location.clone(), branch: pin.table_branch.clone() },
+            version: pin.version,
+        })
+        .collect()
+}

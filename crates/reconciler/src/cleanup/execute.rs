@@ -1,0 +1,184 @@
+//! The deletions, exactly as listed. No choices are made here.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use futures::future::join_all;
+use lancekeeper_model::OperationId;
+use lancekeeper_planner::cleanup::{DatasetPlan, Deletion, DeletionStep};
+use lancekeeper_store::failpoint;
+use lancekeeper_store::listing::{ListingError, delete_below, delete_empty_below, sync_below};
+
+use crate::cleanup::inventory::DatasetInventory;
+use crate::cleanup::lists::Lists;
+use crate::cleanup::report::CleanupError;
+
+/// Files handed to one blocking call: small enough that a limit on the rate is kept evenly.
+const BATCH: usize = 64;
+
+/// Carries plans out.
+#[derive(Debug)]
+pub struct Executor {
+    /// Where lists and records lie.
+    pub lists: Lists,
+    /// The running operation.
+    pub operation: OperationId,
+    /// Deletions at the same time.
+    pub at_once: usize,
+    /// Deletions per second at most.
+    pub rate: Option<u64>,
+}
+
+/// What was done to one dataset.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// Files that are gone.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What went wrong on the way.
+    pub error: Option<CleanupError>,
+}
+
+impl Executor {
+    /// Deletes what a plan lists. `number` tells the operation's datasets apart. The caller
+    /// holds the root's lock and the keys of all chains of the dataset, and has just looked
+    /// again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Some files are gone, in the order of the list; the list is there, and the next cleanup
+    /// goes on.
+    pub async fn execute(
+        &self,
+        dataset: &DatasetInventory,
+        plan: &DatasetPlan,
+        number: usize,
+        now: DateTime<Utc>,
+    ) -> Done {
+        let mut done = Done::default();
+        if let Some(why) = &plan.refused {
+            done.error = Some(CleanupError::Refused { why: why.clone() });
+        } else if !plan.deletions.is_empty() {
+            done.error = self.delete_listed(dataset, plan, number, now, &mut done).await.err();
+        }
+        done
+    }
+
+    async fn delete_listed(
+        &self,
+        dataset: &DatasetInventory,
+        plan: &DatasetPlan,
+        number: usize,
+        now: DateTime<Utc>,
+        done: &mut Done,
+    ) -> Result<(), CleanupError> {
+        let list = self.lists.write(&self.operation, number, plan).await?;
+        failpoint::cross_async(failpoint::CLEANUP_LISTED_PRE_DELETE).await?;
+        let of = |step: DeletionStep| {
+            plan.deletions.iter().filter(move |deletion| deletion.step == step)
+        };
+        if of(DeletionStep::BranchFile).next().is_some() {
+            failpoint::cross_async(failpoint::CLEANUP_RECONCILE_FORK).await?;
+        }
+        for step in [DeletionStep::BranchFile, DeletionStep::Manifest, DeletionStep::Rest] {
+            if step == DeletionStep::Rest {
+                failpoint::cross_async(failpoint::CLEANUP_MANIFESTS_PRE_FILES).await?;
+            }
+            let deletions: Vec<&Deletion> = of(step).collect();
+            self.delete(&dataset.directory, &deletions, done).await?;
+            // Unlinking is durable in no order unless told: a manifest that came back after a
+            // power cut would name files that did not.
+            if step != DeletionStep::Rest {
+                for directory in parents(&deletions) {
+                    blocking(&dataset.directory, directory, sync_below).await?;
+                }
+            }
+        }
+        let all: Vec<&Deletion> = plan.deletions.iter().collect();
+        for directory in parents(&all).into_iter().filter(|path| is_own(path)) {
+            blocking(&dataset.directory, directory, delete_empty_below).await?;
+        }
+        failpoint::cross_async(failpoint::CLEANUP_DELETED_PRE_MARK).await?;
+        self.lists.record(&self.operation, number, plan, now).await?;
+        self.lists.end(&list).await
+    }
+
+    async fn delete(
+        &self,
+        directory: &Path,
+        deletions: &[&Deletion],
+        done: &mut Done,
+    ) -> Result<(), CleanupError> {
+        let directory: Arc<Path> = directory.into();
+        let batch =
+            self.rate.map_or(BATCH, |rate| usize::try_from(rate).unwrap_or(BATCH).clamp(1, BATCH));
+        let started = Instant::now();
+        let mut begun: u64 = 0;
+        let mut left = Vec::new();
+        for wave in deletions.chunks(batch * self.at_once.max(1)) {
+            let batches = wave.chunks(batch).map(|batch| {
+                let directory = Arc::clone(&directory);
+                let batch: Vec<(String, u64)> =
+                    batch.iter().map(|d| (d.path.clone(), d.bytes)).collect();
+                tokio::task::spawn_blocking(move || delete_batch(&directory, &batch))
+            });
+            for batch in join_all(batches).await {
+                let (files, bytes, failed) = batch?;
+                done.files += files;
+                done.bytes += bytes;
+                left.extend(failed);
+            }
+            begun += wave.len() as u64;
+            if let Some(rate) = self.rate {
+                let due = Duration::from_secs_f64(begun as f64 / rate.max(1) as f64);
+                tokio::time::sleep(due.saturating_sub(started.elapsed())).await;
+            }
+        }
+        let count = left.len();
+        match left.into_iter().next() {
+            // What comes later in the order must wait for what is still there.
+            Some(first) => Err(CleanupError::Left { count, of: deletions.len(), first }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn delete_batch(directory: &Path, batch: &[(String, u64)]) -> (u64, u64, Vec<ListingError>) {
+    let (mut files, mut bytes, mut failed) = (0, 0, Vec::new());
+    for (path, size) in batch {
+        match delete_below(directory, path) {
+            Ok(()) => {
+                files += 1;
+                bytes += size;
+            }
+            Err(error) => failed.push(error),
+        }
+    }
+    (files, bytes, failed)
+}
+
+fn parents(deletions: &[&Deletion]) -> BTreeSet<String> {
+    deletions
+        .iter()
+        .filter_map(|deletion| Some(deletion.path.rsplit_once('/')?.0.to_owned()))
+        .collect()
+}
+
+/// Directories that belong to one index segment, one data file's blobs or one fork; those of
+/// a whole table stay.
+fn is_own(path: &str) -> bool {
+    path.contains('/')
+}
+
+async fn blocking(
+    directory: &Path,
+    path: String,
+    work: fn(&Path, &str) -> Result<(), ListingError>,
+) -> Result<(), CleanupError> {
+    let directory: PathBuf = directory.to_owned();
+    Ok(tokio::task::spawn_blocking(move || work(&directory, &path)).await??)
+}

@@ -1,0 +1,335 @@
+//! The facts of one dataset: one listing of its directory, every manifest in it read. Writes
+//! nothing.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use futures::{StreamExt, TryStreamExt};
+use lance::Dataset;
+use lance_io::object_store::ObjectStore;
+use lancekeeper_model::{Branch, TableKey, Version};
+use lancekeeper_planner::cleanup::{
+    ChainFacts, DatasetFacts, FileClass, FileFacts, FileId, ForkFacts, Place, Role, UnitId,
+    VersionFacts, classify, split_chain,
+};
+use lancekeeper_store::listing::{Listed, list_below};
+use lancekeeper_store::{LanceFailure, Root, Tables};
+
+use crate::cleanup::references::{Base, Bases, VersionRead, read_version};
+use crate::cleanup::report::CleanupError;
+
+/// Manifests read at the same time: enough to keep a disk busy, few enough for `ulimit -n`.
+const MANIFESTS_AT_ONCE: usize = 16;
+
+/// A dataset to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatasetPlace {
+    /// What it is called in reports.
+    pub table: TableKey,
+    /// Where it lies, relative to the root; empty for a root that is a table.
+    pub location: String,
+    /// What it is for.
+    pub role: Role,
+}
+
+/// A dataset that was listed.
+#[derive(Debug)]
+pub struct DatasetInventory {
+    /// What a plan needs.
+    pub facts: DatasetFacts,
+    /// Its resolved directory.
+    pub directory: PathBuf,
+    /// Units by the names under which manifests refer to them.
+    pub(super) names: HashMap<String, UnitId>,
+    /// Units of other datasets of the root that versions of this one refer to, by their
+    /// names below the root.
+    pub(super) beside: BTreeSet<String>,
+}
+
+/// Lists a dataset. `explained` are the paths that an earlier cleanup of it had decided to
+/// delete.
+///
+/// # Errors
+///
+/// When anything of it cannot be read: what was not seen cannot be decided about.
+pub async fn list_dataset(
+    tables: &Tables,
+    root: &Root,
+    place: &DatasetPlace,
+    explained: &BTreeSet<String>,
+) -> Result<DatasetInventory, CleanupError> {
+    let directory = directory_of(root, place).await?;
+    // Branches and tags first: one that is made later cannot be missed for a directory that
+    // was listed before.
+    let main = tables.open(&root.address_of(&place.location), &Branch::main()).await?;
+    let refs = Refs::of(&main).await?;
+    let listing = directory.clone();
+    let listed = tokio::task::spawn_blocking(move || list_below(&listing)).await??;
+    let mut building = Building::new(place, refs, listed);
+    let read = building.read_manifests(&directory).await?;
+    let bases = Bases::new(root.directory.clone(), directory.clone());
+    building.refer(read, bases);
+    building.facts.explained = building
+        .facts
+        .files
+        .iter()
+        .zip(0..)
+        .filter(|(file, _)| explained.contains(&file.path))
+        .map(|(_, at)| FileId(at))
+        .collect();
+    let Building { facts, names, beside, .. } = building;
+    Ok(DatasetInventory { facts, directory, names, beside })
+}
+
+/// Marks in each dataset what versions of the others refer to. For clones inside one root;
+/// one that lies elsewhere is protected by a tag.
+pub fn hold_across(datasets: &mut [DatasetInventory]) {
+    let beside: BTreeSet<String> =
+        datasets.iter().flat_map(|dataset| dataset.beside.iter().cloned()).collect();
+    for dataset in datasets {
+        let prefix = match dataset.facts.location.as_str() {
+            "" => String::new(),
+            location => format!("{location}/"),
+        };
+        let held = beside.iter().filter_map(|name| dataset.names.get(name.strip_prefix(&prefix)?));
+        dataset.facts.held.extend(held.copied());
+    }
+}
+
+async fn directory_of(root: &Root, place: &DatasetPlace) -> Result<PathBuf, CleanupError> {
+    let asked = root.directory.join(&place.location);
+    let resolved = tokio::task::spawn_blocking(move || {
+        std::fs::canonicalize(&asked).map_err(|source| {
+            lancekeeper_store::listing::ListingError::Io { action: "look at", path: asked, source }
+        })
+    })
+    .await??;
+    if resolved.starts_with(&root.directory) {
+        return Ok(resolved);
+    }
+    Err(CleanupError::OutsideOfRoot {
+        location: place.location.clone(),
+        target: resolved.to_string_lossy().into_owned(),
+    })
+}
+
+/// Branches and tags of a dataset.
+#[derive(Debug)]
+pub(super) struct Refs {
+    /// Parent and version each branch was cut from.
+    branches: BTreeMap<Branch, (Branch, Version)>,
+    tags: BTreeMap<(Branch, Version), Vec<String>>,
+}
+
+impl Refs {
+    async fn of(main: &Dataset) -> Result<Self, CleanupError> {
+        let failed = |what: &str, source| {
+            LanceFailure::new(format!("failed to list the {what} of {}", main.uri()), source)
+        };
+        let listed = main.list_branches().await.map_err(|error| failed("branches", error))?;
+        let branches = listed
+            .into_iter()
+            .map(|(name, contents)| {
+                let parent = Branch::from(contents.parent_branch);
+                (Branch::named(name), (parent, Version(contents.parent_version)))
+            })
+            .collect();
+        let mut tags: BTreeMap<_, Vec<String>> = BTreeMap::new();
+        for (name, tag) in main.tags().list().await.map_err(|error| failed("tags", error))? {
+            tags.entry((Branch::from(tag.branch), Version(tag.version))).or_default().push(name);
+        }
+        Ok(Self { branches, tags })
+    }
+}
+
+/// Facts while they are put together.
+struct Building {
+    facts: DatasetFacts,
+    refs: Refs,
+    names: HashMap<String, UnitId>,
+    beside: BTreeSet<String>,
+    /// Manifests: chain, version (`None` for those on no chain), file.
+    manifests: Vec<(u32, Option<Version>, FileId)>,
+}
+
+impl Building {
+    /// Sorts what was listed by chain and kind.
+    fn new(place: &DatasetPlace, refs: Refs, listed: Vec<Listed>) -> Self {
+        let branches: Vec<Branch> = refs.branches.keys().cloned().collect();
+        let chain = |branch: Branch, is_zombie| ChainFacts {
+            branch,
+            fork: None,
+            is_zombie,
+            versions: Vec::new(),
+        };
+        let mut chains = vec![chain(Branch::main(), false)];
+        chains.extend(branches.iter().cloned().map(|branch| chain(branch, false)));
+        let mut building = Self {
+            facts: DatasetFacts {
+                table: place.table.clone(),
+                location: place.location.clone(),
+                role: place.role,
+                files: Vec::with_capacity(listed.len()),
+                units: 0,
+                chains,
+                held: Vec::new(),
+                explained: Vec::new(),
+            },
+            refs,
+            names: HashMap::new(),
+            beside: BTreeSet::new(),
+            manifests: Vec::new(),
+        };
+        for (file, at) in listed.into_iter().zip(0..) {
+            building.add(file, FileId(at), &branches);
+        }
+        building
+    }
+
+    fn add(&mut self, file: Listed, id: FileId, branches: &[Branch]) {
+        let split = split_chain(&file.path, branches);
+        let (mut chain, mut class) = (None, FileClass::Untouchable);
+        if let Some((branch, rest)) = split {
+            let place = classify(rest);
+            let prefix = &file.path[..file.path.len() - rest.len()];
+            // A directory without a branch file counts only once something known is in it.
+            if !matches!(place, Place::Unknown) {
+                chain = Some(self.chain(branch));
+            }
+            class = match place {
+                Place::Manifest(version) => {
+                    self.manifests.extend(chain.map(|chain| (chain, Some(version), id)));
+                    FileClass::Manifest
+                }
+                Place::Detached => {
+                    self.manifests.extend(chain.map(|chain| (chain, None, id)));
+                    FileClass::Untouchable
+                }
+                Place::Part(name) => FileClass::Part(self.unit(format!("{prefix}{name}"))),
+                Place::Litter => FileClass::Litter,
+                Place::Hint => FileClass::Hint,
+                Place::BranchFile(named) => {
+                    // Only main has branch files; it goes with the branch it makes.
+                    chain = self.branch_file(&named, id);
+                    chain.map_or(FileClass::Untouchable, |_| FileClass::BranchFile)
+                }
+                Place::Unknown => FileClass::Untouchable,
+            };
+        }
+        let Listed { path, bytes, modified } = file;
+        self.facts.files.push(FileFacts { path, bytes, modified, class, chain });
+    }
+
+    fn chain(&mut self, branch: Branch) -> u32 {
+        let chains = &mut self.facts.chains;
+        let at = chains.iter().position(|chain| chain.branch == branch).unwrap_or_else(|| {
+            chains.push(ChainFacts { branch, fork: None, is_zombie: true, versions: Vec::new() });
+            chains.len() - 1
+        });
+        u32::try_from(at).unwrap_or(u32::MAX)
+    }
+
+    fn branch_file(&mut self, branch: &Branch, file: FileId) -> Option<u32> {
+        let (parent, parent_version) = self.refs.branches.get(branch)?.clone();
+        let at = self.chain(branch.clone());
+        self.facts.chains[at as usize].fork = Some(ForkFacts { parent, parent_version, file });
+        Some(at)
+    }
+
+    fn unit(&mut self, name: String) -> UnitId {
+        let next = UnitId(self.facts.units);
+        let unit = *self.names.entry(name).or_insert(next);
+        if unit == next {
+            self.facts.units += 1;
+        }
+        unit
+    }
+
+    /// Reads every manifest that was listed.
+    async fn read_manifests(&self, directory: &Path) -> Result<Vec<VersionRead>, CleanupError> {
+        let store = ObjectStore::local();
+        let reads: Vec<_> = self
+            .manifests
+            .iter()
+            .map(|(_, _, file)| {
+                let file = &self.facts.files[file.0 as usize];
+                let (path, bytes) = (directory.join(&file.path), file.bytes);
+                let (store, location) = (&store, &self.facts.location);
+                async move { read_version(store, &path, bytes, location).await }
+            })
+            .collect();
+        futures::stream::iter(reads).buffered(MANIFESTS_AT_ONCE).try_collect().await
+    }
+
+    /// Ties versions to what they refer to.
+    fn refer(&mut self, read: Vec<VersionRead>, mut bases: Bases) {
+        let manifests = std::mem::take(&mut self.manifests);
+        for ((chain, version, manifest), read) in manifests.into_iter().zip(read) {
+            let branch = self.facts.chains[chain as usize].branch.clone();
+            let resolved = resolve(&read, &branch, &mut bases, &self.names);
+            self.beside.extend(resolved.beside);
+            let Some(version) = version else {
+                self.facts.held.extend(resolved.units);
+                continue;
+            };
+            let tags = self.refs.tags.remove(&(branch, version)).unwrap_or_default();
+            self.facts.chains[chain as usize].versions.push(VersionFacts {
+                version,
+                committed_at: read.committed_at,
+                manifest,
+                refs: resolved.units,
+                missing: resolved.missing,
+                tags,
+            });
+        }
+        for chain in &mut self.facts.chains {
+            chain.versions.sort_by_key(|version| version.version);
+        }
+    }
+}
+
+/// What a version refers to, as units.
+#[derive(Debug, Default)]
+pub(super) struct Resolved {
+    pub(super) units: Vec<UnitId>,
+    pub(super) missing: Option<(String, u64)>,
+    pub(super) beside: Vec<String>,
+}
+
+/// Looks up what a version of a branch refers to among the units that were listed.
+pub(super) fn resolve(
+    read: &VersionRead,
+    branch: &Branch,
+    bases: &mut Bases,
+    names: &HashMap<String, UnitId>,
+) -> Resolved {
+    let own = match lancekeeper_planner::cleanup::chain_dir(branch) {
+        directory if directory.is_empty() => directory,
+        directory => format!("{directory}/"),
+    };
+    let mut resolved = Resolved::default();
+    for reference in &read.references {
+        let prefix = match &reference.base {
+            None => own.clone(),
+            Some(path) => match bases.resolve(path) {
+                Base::Here(prefix) => prefix,
+                Base::Beside(prefix) => {
+                    resolved.beside.push(format!("{prefix}{}", reference.name));
+                    continue;
+                }
+                Base::Elsewhere => continue,
+            },
+        };
+        let name = format!("{prefix}{}", reference.name);
+        match names.get(&name) {
+            Some(unit) => resolved.units.push(*unit),
+            None if reference.is_vital => {
+                resolved.missing.get_or_insert((name, 0)).1 += 1;
+            }
+            None => {}
+        }
+    }
+    resolved.units.sort_unstable();
+    resolved.units.dedup();
+    resolved
+}

@@ -1,0 +1,74 @@
+//! The look just before the deletions: whether what the plan stood on is still so.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use lance_io::object_store::ObjectStore;
+use lancekeeper_model::Branch;
+use lancekeeper_planner::cleanup::{DatasetPlan, Place, classify, split_chain};
+use lancekeeper_store::Root;
+use lancekeeper_store::listing::list_below;
+
+use crate::cleanup::inventory::{DatasetInventory, resolve};
+use crate::cleanup::references::{Bases, read_version};
+use crate::cleanup::report::CleanupError;
+
+/// Branches and tags of the dataset: their files live here.
+const REFS: &str = "_refs/";
+
+/// What a second look found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recheck {
+    /// The plan stands, as far as it was not shortened.
+    Stands,
+    /// Branches or tags are others: plan again.
+    Changed,
+}
+
+/// Lists the dataset again. Versions that were committed meanwhile, a restore of an old one
+/// among them, take what they refer to off the plan's list.
+///
+/// # Errors
+///
+/// When it cannot be listed, or a new version not be read.
+pub async fn recheck(
+    root: &Root,
+    dataset: &DatasetInventory,
+    plan: &mut DatasetPlan,
+) -> Result<Recheck, CleanupError> {
+    let directory = dataset.directory.clone();
+    let listed = tokio::task::spawn_blocking(move || list_below(&directory)).await??;
+    type Refs<'a> = BTreeMap<&'a str, (u64, DateTime<Utc>)>;
+    let before: Refs<'_> = dataset
+        .facts
+        .files
+        .iter()
+        .filter(|file| file.path.starts_with(REFS))
+        .map(|file| (file.path.as_str(), (file.bytes, file.modified)))
+        .collect();
+    let now: Refs<'_> = listed
+        .iter()
+        .filter(|file| file.path.starts_with(REFS))
+        .map(|file| (file.path.as_str(), (file.bytes, file.modified)))
+        .collect();
+    if before != now {
+        return Ok(Recheck::Changed);
+    }
+    let known: BTreeSet<&str> = dataset.facts.files.iter().map(|file| file.path.as_str()).collect();
+    let branches: Vec<Branch> =
+        dataset.facts.chains.iter().map(|chain| chain.branch.clone()).collect();
+    let store = ObjectStore::local();
+    let mut bases = Bases::new(root.directory.clone(), dataset.directory.clone());
+    let mut spared = BTreeSet::new();
+    for file in listed.iter().filter(|file| !known.contains(file.path.as_str())) {
+        let Some((branch, rest)) = split_chain(&file.path, &branches) else { continue };
+        if !matches!(classify(rest), Place::Manifest(_) | Place::Detached) {
+            continue;
+        }
+        let path = dataset.directory.join(&file.path);
+        let read = read_version(&store, &path, file.bytes, &dataset.facts.location).await?;
+        spared.extend(resolve(&read, &branch, &mut bases, &dataset.names).units);
+    }
+    plan.spare(&dataset.facts, &spared);
+    Ok(Recheck::Stands)
+}

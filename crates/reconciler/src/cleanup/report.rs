@@ -1,0 +1,119 @@
+//! How a cleanup can fail.
+
+use lancekeeper_manifest::GraphError;
+use lancekeeper_model::ErrorKind;
+use lancekeeper_store::document::DocumentError;
+use lancekeeper_store::failpoint::Injected;
+use lancekeeper_store::listing::ListingError;
+use lancekeeper_store::{LanceFailure, OpenError};
+use thiserror::Error;
+
+/// A dataset could not be cleaned up. Nothing is deleted that its list does not name.
+#[derive(Debug, Error)]
+pub enum CleanupError {
+    /// The graph could not be read.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// The dataset could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Its manifests, branches or tags could not be read.
+    #[error(transparent)]
+    Lance(#[from] LanceFailure),
+    /// It could not be listed, or a file not be deleted.
+    #[error(transparent)]
+    Listing(#[from] ListingError),
+    /// Some files of the list are still there.
+    #[error("{count} of {of} files could not be deleted, as {first}")]
+    Left {
+        /// How many.
+        count: usize,
+        /// Of how many.
+        of: usize,
+        /// The first.
+        #[source]
+        first: ListingError,
+    },
+    /// Its directory lies elsewhere.
+    #[error("{location} leads out of the root, to {target}: clean it up where it lies")]
+    OutsideOfRoot {
+        /// The dataset, relative to the root.
+        location: String,
+        /// Where it leads.
+        target: String,
+    },
+    /// It uses a feature this Lance does not know: what it refers to cannot be told.
+    #[error(
+        "version {version} of {location} uses features that this version of Lance does not know"
+    )]
+    UnknownFeatures {
+        /// The dataset, relative to the root.
+        location: String,
+        /// The version.
+        version: u64,
+    },
+    /// A version refers to a base that it does not define.
+    #[error("version {version} of {location} refers to base {base}, which it does not define")]
+    UnknownBase {
+        /// The dataset, relative to the root.
+        location: String,
+        /// The version.
+        version: u64,
+        /// The number of the base.
+        base: u32,
+    },
+    /// The plan refused it.
+    #[error("nothing of it was deleted: {why}")]
+    Refused {
+        /// Why.
+        why: String,
+    },
+    /// The list or the record could not be written.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    /// A list could not be encoded.
+    #[error("failed to encode a list of deletions: {0}")]
+    Encode(#[from] serde_json::Error),
+    /// A list of an earlier run cannot be read.
+    #[error("{file} is not readable: {why}")]
+    List {
+        /// The file, relative to the root.
+        file: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Writers changed the graph's branches or the table's tags at every attempt.
+    #[error("branches, tags or pins changed at every attempt: nothing of it was deleted")]
+    Unsettled,
+    /// A file system call could not be run.
+    #[error("a background task failed: {0}")]
+    Task(#[from] tokio::task::JoinError),
+    /// A failpoint.
+    #[error(transparent)]
+    Injected(#[from] Injected),
+}
+
+impl CleanupError {
+    /// What a caller can do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Graph(error) => error.kind(),
+            Self::Open(error) => match error.kind() {
+                // Its directory was named by an authority: what is missing is damage.
+                ErrorKind::NotFound => ErrorKind::Corrupt,
+                kind => kind,
+            },
+            Self::Lance(error) => error.kind(),
+            Self::Listing(error) => error.kind(),
+            Self::Left { first, .. } => first.kind(),
+            Self::OutsideOfRoot { .. } | Self::UnknownFeatures { .. } | Self::Refused { .. } => {
+                ErrorKind::Refused
+            }
+            Self::UnknownBase { .. } | Self::List { .. } => ErrorKind::Corrupt,
+            Self::Document(error) => error.kind(),
+            Self::Unsettled => ErrorKind::Conflict,
+            Self::Encode(_) | Self::Task(_) | Self::Injected(_) => ErrorKind::Internal,
+        }
+    }
+}
