@@ -2,6 +2,7 @@
 //! opened or resolved here; a value that makes no sense is a usage error (exit code 2).
 
 mod cleanup;
+mod prune;
 mod values;
 
 use clap::builder::NonEmptyStringValueParser;
@@ -151,6 +152,9 @@ pub(crate) struct OptimizeArgs {
     #[arg(long, conflicts_with = "branches")]
     all_branches: bool,
 
+    #[command(flatten)]
+    prune: prune::PruneArgs,
+
     /// Print the plan and write nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -175,6 +179,7 @@ impl OptimizeArgs {
                 IndexArg::Refresh => IndexMode::Refresh,
                 IndexArg::Rebuild => IndexMode::Rebuild,
             },
+            prune: self.prune.options(),
         }
     }
 }

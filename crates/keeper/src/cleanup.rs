@@ -74,7 +74,7 @@ pub(crate) enum CleanupRootError {
 }
 
 impl CleanupRootError {
-    fn kind(&self) -> ErrorKind {
+    pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Self::Open(error) => error.kind(),
             Self::Cleanup(error) => error.kind(),
@@ -202,7 +202,11 @@ async fn clean(
 }
 
 /// Cleans up an opened root, table by table.
-async fn run(
+///
+/// # Cancel safety
+///
+/// As the verb's.
+pub(crate) async fn run(
     cleaning: &Cleaning<'_>,
     write: &WriteRoot,
     operation: OperationId,
@@ -286,6 +290,17 @@ async fn preview(
     let read = read_root(look(uri).await?, &keeper.tables).await?;
     check_one_spelling(&read)?;
     check_writable(&read, VERB, &[], now).await?;
+    let cleaning = Cleaning { keeper, read: &read, policy, own: Vec::new(), now };
+    preview_opened(&cleaning, options, report).await
+}
+
+/// Says what a cleanup of an opened root would do.
+pub(crate) async fn preview_opened(
+    cleaning: &Cleaning<'_>,
+    options: &CleanupOptions,
+    report: &mut RootCleanupReport,
+) -> Result<(), CleanupRootError> {
+    let read = cleaning.read;
     if let Some(graph) = &read.graph {
         check_no_foreign_sidecar(&read.root, &graph.found)?;
         if !graph.found.is_empty() {
@@ -294,10 +309,9 @@ async fn preview(
             );
         }
     }
-    let cleaning = Cleaning { keeper, read: &read, policy, own: Vec::new(), now };
     let lists = Lists::of(&read.root).await.map_err(CleanupError::from)?;
-    let gathered = gather::gather(&cleaning, &lists).await?;
-    let plan = gathered.plan(&cleaning);
+    let gathered = gather::gather(cleaning, &lists).await?;
+    let plan = gathered.plan(cleaning);
     report::set_failures(report, &gathered);
     for at in wanted(&gathered, &options.tables, &read.root.given)? {
         report::add_reclaimed(report, &plan.datasets[at]);

@@ -17,6 +17,7 @@ mod graph;
 mod internal;
 mod inventory;
 mod plain;
+mod prune;
 mod publish;
 mod report;
 mod stage;
@@ -80,6 +81,9 @@ pub(crate) async fn optimize_root(
         Err(error) => return open_failure(uri, None, &error),
     };
     let kind = root.kind;
+    if let Err(error) = prune::check(kind, options) {
+        return root_failure(uri, Some(kind), error.kind(), &error, error.hint());
+    }
     progress.on_event(ProgressEvent::RootOpened { uri: uri.to_owned(), kind });
     let operation = OperationId::new(ulid::Ulid::generate().to_string());
     let write = match write_root(root, &keeper.tables, "optimize", &options.tables, &operation, now)
@@ -105,6 +109,7 @@ pub(crate) async fn optimize_root(
         None => match targets(&write.read, None, &options.tables) {
             Ok(targets) => {
                 Box::pin(plain::run(&run, targets, &mut report)).await;
+                Box::pin(prune::run(&run, now, &mut report)).await;
                 Ok(())
             }
             Err(error) => Err(error),
@@ -156,6 +161,9 @@ pub(crate) async fn plan_root(
         Err(error) => return open_failure(uri, None, &error),
     };
     let kind = root.kind;
+    if let Err(error) = prune::check(kind, options) {
+        return root_failure(uri, Some(kind), error.kind(), &error, error.hint());
+    }
     let checked = async {
         let read = read_root(root, &keeper.tables).await?;
         let sweep = check_writable(&read, "optimize", &options.tables, now).await?;
@@ -197,6 +205,7 @@ pub(crate) async fn plan_root(
     if let Some(graph) = read.graph.as_ref().filter(|_| options.tables.is_empty()) {
         report.tables.extend(internal::preview(&graph.graph).await);
     }
+    Box::pin(prune::preview(keeper, &read, options, now, &mut report)).await;
     report
 }
 

@@ -4,7 +4,7 @@
 use chrono::TimeDelta;
 use serde::Serialize;
 
-use crate::{Branch, ErrorKind, ExitCode, RootKind, TableKey, Version};
+use crate::{Branch, ErrorKind, ExitCode, RootKind, TableKey, Version, WRITER_WINDOW};
 
 /// Whether anything reads a fork.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -58,8 +58,7 @@ impl Default for CleanupOptions {
             policy: CleanupPolicyOptions::default(),
             keep_last: None,
             keep_within: None,
-            // The longest a writer of a real client stages before it commits, with room.
-            writer_window: TimeDelta::minutes(10),
+            writer_window: WRITER_WINDOW,
             // Lance's own limit for files it cannot explain.
             min_age: TimeDelta::days(7),
             min_fork_age: TimeDelta::hours(1),

@@ -23,11 +23,13 @@ pub use cleanup::{
 pub use facts::{DeclaredIndex, FragmentFacts, IndexFacts, IndexKind, TableFacts};
 pub use ids::{Branch, OperationId, TableKey, TableRef, Version};
 pub use kind::{ErrorKind, ExitCode};
-pub use options::{BranchSelection, IndexMode, OptimizeOptions, SMALL_FRAGMENT_BYTES};
+pub use options::{
+    BranchSelection, IndexMode, OptimizeOptions, PruneOptions, SMALL_FRAGMENT_BYTES, WRITER_WINDOW,
+};
 pub use progress::{NoProgress, Progress, ProgressEvent, ProgressLine};
 pub use report::{
-    OptimizeReport, OptimizeTotals, PendingSidecar, RootOptimizeReport, RootStatus, StatusReport,
-    TableOptimizeStats, TableStatus,
+    OptimizeReport, OptimizeTotals, PendingSidecar, PrunedStats, RootOptimizeReport, RootStatus,
+    StatusReport, TableOptimizeStats, TableStatus,
 };
 pub use root::{InternalSchema, RootKind};
 pub use skip::{PendingIndex, SkipReason};

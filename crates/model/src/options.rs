@@ -1,8 +1,13 @@
 //! What a caller may ask for. Plain data, with the defaults and the reason for each.
 
+use chrono::TimeDelta;
+
 /// A fragment below this many bytes counts as small in `status` and in triggers: opening it
 /// costs about as much as reading it. 64 MiB.
 pub const SMALL_FRAGMENT_BYTES: u64 = 64 << 20;
+
+/// The longest a writer of a real client stages before it commits, with room.
+pub const WRITER_WINDOW: TimeDelta = TimeDelta::minutes(10);
 
 /// What `optimize` does with indexes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -47,6 +52,26 @@ pub struct OptimizeOptions {
     pub index: IndexMode,
     /// Branches of graphs. Databases and tables have main only.
     pub branches: BranchSelection,
+    /// Whether to delete old versions afterwards. Databases and tables only: on graphs that
+    /// is `cleanup`.
+    pub prune: Option<PruneOptions>,
+}
+
+/// What `optimize` may delete after its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PruneOptions {
+    /// Versions committed within this time stay: other writers may have staged work against
+    /// them.
+    pub writer_window: TimeDelta,
+    /// The caller's word that nobody else writes: the window is lifted, and so is the age
+    /// below which files that nothing refers to stay.
+    pub no_other_writers: bool,
+}
+
+impl Default for PruneOptions {
+    fn default() -> Self {
+        Self { writer_window: WRITER_WINDOW, no_other_writers: false }
+    }
 }
 
 impl Default for OptimizeOptions {
@@ -61,6 +86,7 @@ impl Default for OptimizeOptions {
             concurrency: None,
             index: IndexMode::default(),
             branches: BranchSelection::default(),
+            prune: None,
         }
     }
 }

@@ -52,9 +52,26 @@ pub struct TableOptimizeStats {
     pub groups_redone: u64,
     /// What was planned or done, and why, in a sentence.
     pub reason: String,
+    /// What was deleted afterwards, or would be; null when that was not asked for.
+    pub pruned: Option<PrunedStats>,
     /// The kind of `error`.
     #[serde(skip)]
     pub error_kind: Option<ErrorKind>,
+}
+
+/// What `optimize` deleted of one table after its work.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct PrunedStats {
+    /// Versions.
+    pub old_versions_removed: u64,
+    /// Bytes.
+    pub bytes_removed: u64,
+    /// Files.
+    pub files_removed: u64,
+    /// Versions that stay.
+    pub versions_kept: u64,
+    /// Files that nothing refers to and that stay, because they are young.
+    pub unverified_left: u64,
 }
 
 /// What `optimize` did to one root.

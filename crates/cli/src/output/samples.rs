@@ -32,6 +32,7 @@ fn table(name: &str, before: (u64, u64, u64), after: (u64, u64, u64)) -> TableOp
         groups_dropped: 0,
         groups_redone: 0,
         reason: "12 fragments below 64 MiB".to_owned(),
+        pruned: None,
         error_kind: None,
     }
 }

@@ -67,6 +67,7 @@ pub(crate) fn empty_stats(table: &TableRef) -> TableOptimizeStats {
         groups_dropped: 0,
         groups_redone: 0,
         reason: String::new(),
+        pruned: None,
         error_kind: None,
     }
 }

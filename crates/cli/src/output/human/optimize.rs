@@ -3,8 +3,8 @@
 use std::io;
 
 use lancekeeper_model::{
-    OptimizeReport, OptimizeTotals, RootKind, RootOptimizeReport, SkipReason, TableOptimizeStats,
-    TableRef,
+    OptimizeReport, OptimizeTotals, PrunedStats, RootKind, RootOptimizeReport, SkipReason,
+    TableOptimizeStats, TableRef,
 };
 
 use super::{Notes, root_label, say_troubles};
@@ -142,9 +142,22 @@ fn add_details(notes: &mut Notes, name: &str, table: &TableOptimizeStats) {
         let groups = counted(table.groups_dropped, "group");
         notes.add(name, &format!("{groups} given up: a writer had changed the fragments"));
     }
+    if let Some(pruned) = &table.pruned {
+        notes.add(name, &prune_text(pruned));
+    }
     for index in &table.pending_indexes {
         notes.add(name, &format!("index on {} is pending: {}", index.column, index.reason));
     }
+}
+
+fn prune_text(pruned: &PrunedStats) -> String {
+    let versions = counted(pruned.old_versions_removed, "old version");
+    let mut text = format!("pruned {versions}, {}", size(pruned.bytes_removed));
+    if pruned.unverified_left > 0 {
+        let files = counted(pruned.unverified_left, "young file");
+        text += &format!("; {files} left that nothing refers to");
+    }
+    text
 }
 
 fn table_name(table: &TableOptimizeStats) -> String {
