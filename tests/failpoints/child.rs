@@ -7,7 +7,8 @@ use std::process::{Command, abort};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use lancekeeper::{Keeper, NoProgress, OptimizeOptions};
+use chrono::TimeDelta;
+use lancekeeper::{CleanupOptions, CleanupPolicyOptions, Keeper, NoProgress, OptimizeOptions};
 use lancekeeper_store::failpoint;
 
 /// The order a child finds in its environment.
@@ -16,9 +17,28 @@ const ORDER: &str = "LANCEKEEPER_TEST_DEATH";
 const ENTRY: &str = "child::a_child_dies_where_it_is_told";
 const SIGABRT: i32 = 6;
 
+/// What dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Optimize,
+    Cleanup,
+}
+
+/// The strictest cleanup there is.
+pub(crate) fn strictest() -> CleanupOptions {
+    CleanupOptions {
+        policy: CleanupPolicyOptions { keep_versions: Some(1), older_than: None },
+        writer_window: TimeDelta::zero(),
+        min_fork_age: TimeDelta::zero(),
+        ..CleanupOptions::default()
+    }
+}
+
 /// Where a run dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Death {
+    /// What runs.
+    pub(crate) verb: Verb,
     /// The failpoint.
     pub(crate) name: &'static str,
     /// At which of its crossings, from 1.
@@ -29,7 +49,12 @@ pub(crate) struct Death {
 
 impl Death {
     pub(crate) fn at(name: &'static str, crossing: usize) -> Self {
-        Self { name, crossing, concurrency: 0 }
+        Self { verb: Verb::Optimize, name, crossing, concurrency: 0 }
+    }
+
+    /// Of a cleanup.
+    pub(crate) fn of_cleanup_at(name: &'static str, crossing: usize) -> Self {
+        Self { verb: Verb::Cleanup, ..Self::at(name, crossing) }
     }
 
     /// Stages one table at a time, so that nothing else is being written when the run dies.
@@ -42,20 +67,26 @@ impl Death {
     }
 
     fn write(&self, root: &str) -> String {
-        format!("{} {} {} {root}", self.name, self.crossing, self.concurrency)
+        format!("{:?} {} {} {} {root}", self.verb, self.name, self.crossing, self.concurrency)
     }
 
     fn read(order: &str) -> (Self, String) {
-        let parts: Vec<&str> = order.splitn(4, ' ').collect();
-        let name = failpoint::ALL.iter().find(|name| **name == parts[0]).unwrap();
-        let crossing = parts[1].parse().unwrap();
-        let concurrency = parts[2].parse().unwrap();
-        (Self { name, crossing, concurrency }, parts[3].to_owned())
+        let parts: Vec<&str> = order.splitn(5, ' ').collect();
+        let verb = match parts[0] {
+            "Optimize" => Verb::Optimize,
+            "Cleanup" => Verb::Cleanup,
+            other => panic!("no such verb: {other}"),
+        };
+        let name = failpoint::ALL.iter().find(|name| **name == parts[1]).unwrap();
+        let crossing = parts[2].parse().unwrap();
+        let concurrency = parts[3].parse().unwrap();
+        (Self { verb, name, crossing, concurrency }, parts[4].to_owned())
     }
 }
 
-/// Optimizes a root in a child that dies, and makes sure that it died there and nowhere else.
-pub(crate) fn optimize_and_die(root: &str, death: Death) {
+/// Runs a verb over a root in a child that dies, and makes sure that it died there and nowhere
+/// else.
+pub(crate) fn run_and_die(root: &str, death: Death) {
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", ENTRY, "--nocapture"])
         .env(ORDER, death.write(root))
@@ -88,6 +119,12 @@ async fn a_child_dies_where_it_is_told() {
         concurrency: Some(death.concurrency).filter(|n| *n > 0),
         ..OptimizeOptions::default()
     };
-    let report = Keeper::new().optimize(&[root], &options, Arc::new(NoProgress)).await;
-    panic!("{} was not crossed {} times: {report:#?}", death.name, death.crossing);
+    let (keeper, roots) = (Keeper::new(), [root]);
+    let report = match death.verb {
+        Verb::Optimize => {
+            format!("{:#?}", keeper.optimize(&roots, &options, Arc::new(NoProgress)).await)
+        }
+        Verb::Cleanup => format!("{:#?}", keeper.cleanup(&roots, &strictest()).await),
+    };
+    panic!("{} was not crossed {} times: {report}", death.name, death.crossing);
 }

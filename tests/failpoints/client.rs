@@ -87,6 +87,43 @@ impl Client {
         table
     }
 
+    /// Forks a table and dies before it publishes anything there.
+    pub(crate) async fn fork(&self, key: &str, branch: &str) {
+        let mut table = self.table(key).await;
+        let version = table.manifest().version;
+        let mut fork = table.create_branch(branch, version, None).await.unwrap();
+        fork.update_config([("left", "over")]).await.unwrap();
+    }
+
+    /// Makes a branch of the graph on which a fork is read.
+    pub(crate) async fn publish_fork(&self, key: &str, branch: &str) {
+        let snapshot = self.snapshot().await;
+        let pin = snapshot.pin(&TableKey::new(key)).unwrap();
+        let uri = format!("{}/{}", self.uri, pin.location);
+        let fork = DatasetBuilder::from_uri(uri).with_branch(branch, None).load().await.unwrap();
+        self.branch(branch).await;
+        let pin_move =
+            PinMove::to_version_of(TableKey::new(key), pin.version, &fork).await.unwrap();
+        let operation = OperationId::new("a-client");
+        let (graph, branch) = (self.graph().await, Branch::named(branch));
+        graph
+            .publish(&branch, &[pin_move], &operation, "load", Some("client"), Utc::now())
+            .await
+            .unwrap();
+    }
+
+    /// Begins a schema apply, and never ends it.
+    pub(crate) async fn begin_schema_apply(&self) {
+        self.branch("__schema_apply_lock__").await;
+    }
+
+    async fn branch(&self, name: &str) {
+        let uri = format!("{}/__manifest", self.uri);
+        let mut manifest = DatasetBuilder::from_uri(uri).load().await.unwrap();
+        let version = manifest.manifest().version;
+        manifest.create_branch(name, version, None).await.unwrap();
+    }
+
     /// Publishes a table at the version the handle stands at.
     pub(crate) async fn publish(&self, key: &str, table: &Dataset) {
         let (key, expected) = (TableKey::new(key), self.pin(key).await);

@@ -7,21 +7,21 @@ use lancekeeper_store::failpoint;
 
 use crate::pause::count;
 use crate::world::{KNOWS, PERSON, World};
-use crate::{crash, fail_there, sweep};
+use crate::{cleanup, crash, fail_there, sweep};
 
-fn set(lists: [&[&'static str]; 2]) -> BTreeSet<&'static str> {
+fn set(lists: [&[&'static str]; 3]) -> BTreeSet<&'static str> {
     lists.into_iter().flatten().copied().collect()
 }
 
 #[test]
 fn there_is_a_death_and_a_failure_at_every_failpoint() {
     let all: BTreeSet<_> = failpoint::ALL.iter().copied().collect();
-    assert_eq!(set([crash::DIED_AT, sweep::DIED_AT]), all);
-    assert_eq!(set([fail_there::FAILED_AT, sweep::FAILED_AT]), all);
+    assert_eq!(set([crash::DIED_AT, sweep::DIED_AT, cleanup::DIED_AT]), all);
+    assert_eq!(set([fail_there::FAILED_AT, sweep::FAILED_AT, cleanup::FAILED_AT]), all);
 }
 
 #[tokio::test]
-async fn two_runs_over_a_v3_graph_cross_every_failpoint_at_fixture_path() {
+async fn two_runs_and_a_cleanup_of_a_v3_graph_cross_every_failpoint_at_fixture_path() {
     let world = World::v3_at_path().await.with_auto_cleanup().await;
     // The first run is stopped, so that the second has something to sweep.
     let guard = FailGuard::new(failpoint::OPTIMIZE_POST_PHASE_B, "return").unwrap();
@@ -32,6 +32,9 @@ async fn two_runs_over_a_v3_graph_cross_every_failpoint_at_fixture_path() {
     let counters: Vec<_> = failpoint::ALL.iter().map(|name| (name, count(name))).collect();
     let report = world.optimize().await;
     assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+    world.client.fork(PERSON, "gone").await;
+    let cleaned = world.cleanup().await;
+    assert_eq!(cleaned.exit_code().number(), 0, "{cleaned:#?}");
     for (name, counter) in counters {
         assert!(counter.crossings() > 0, "{name} was not crossed");
     }

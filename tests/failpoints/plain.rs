@@ -12,7 +12,7 @@ use lancekeeper_store::failpoint;
 use lancekeeper_testkit::invariants::{check_files, names};
 use lancekeeper_testkit::{Fixture, table_rows};
 
-use crate::child::{Death, optimize_and_die};
+use crate::child::{Death, run_and_die};
 use crate::pause::pause_at;
 use crate::world::says_injected;
 
@@ -91,7 +91,7 @@ async fn rows(uri: &str) -> BTreeMap<String, Vec<String>> {
 
 async fn dies_and_converges(name: &'static str) {
     let database = Database::unpack().await;
-    optimize_and_die(&database.uri, Death::at(name, 1));
+    run_and_die(&database.uri, Death::at(name, 1));
     assert!(!database.journal().is_empty(), "nothing names the staged files");
     database.reads_as_before().await;
     database.converges().await;

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use fail::FailScenario;
 use lancekeeper::{
-    Keeper, NoProgress, OptimizeOptions, OptimizeReport, TableOptimizeStats, Version,
+    CleanupReport, Keeper, NoProgress, OptimizeOptions, OptimizeReport, TableOptimizeStats, Version,
 };
 use lancekeeper_model::InternalSchema;
 use lancekeeper_testkit::invariants::{check_files, names};
 use lancekeeper_testkit::{Fixture, FixturePath, GraphRows, check_graph, graph_rows};
 
-use crate::child::{Death, optimize_and_die};
+use crate::child::{Death, run_and_die, strictest};
 use crate::client::Client;
 
 pub(crate) const PERSON: &str = "node:Person";
@@ -98,6 +98,11 @@ impl World {
     pub(crate) async fn optimize_table(&self, key: &str) -> OptimizeReport {
         let options = OptimizeOptions { tables: vec![key.to_owned()], ..Default::default() };
         self.optimize_with(&options).await
+    }
+
+    /// Cleans up as strictly as can be.
+    pub(crate) async fn cleanup(&self) -> CleanupReport {
+        Keeper::new().cleanup(&[self.uri.clone()], &strictest()).await
     }
 
     /// Every branch reads the rows it read at first.
@@ -190,7 +195,7 @@ impl World {
 
     /// A run of its own process begins and dies. What every reader reads stays the same.
     pub(crate) async fn dies(&mut self, death: Death) {
-        optimize_and_die(&self.uri, death);
+        run_and_die(&self.uri, death);
         self.reads_as_before().await;
         // Several tables are written at once: a put of another one may be cut off.
         for directory in ["__recovery", "__maintenance/journal"] {

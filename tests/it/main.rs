@@ -5,6 +5,7 @@
 mod bad_input;
 mod binary;
 mod branches;
+mod cleanup;
 mod databases;
 mod fixtures;
 mod indexes;

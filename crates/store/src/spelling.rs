@@ -30,15 +30,17 @@ pub struct Spellings {
 impl Spellings {
     /// Takes note of an absolute path that should lie at `location` inside the root.
     pub fn note(&mut self, root: &Root, location: &str, recorded: &str) {
-        let Some(spelling) = spelling_in(recorded, location) else {
-            // The path does not even end like one of ours.
-            self.elsewhere.insert(recorded.to_owned());
-            return;
+        let leads_here = |spelling: &&String| {
+            let path = spelling.strip_prefix("file://").unwrap_or(spelling);
+            fs::canonicalize(Path::new(path)).is_ok_and(|found| found == root.directory)
         };
-        let path = spelling.strip_prefix("file://").unwrap_or(&spelling);
-        match fs::canonicalize(Path::new(path)) {
-            Ok(resolved) if resolved == root.directory => self.here.insert(spelling),
-            _ => self.elsewhere.insert(spelling),
+        let candidates = spellings_in(recorded, location);
+        match candidates.iter().find(leads_here) {
+            Some(spelling) => self.here.insert(spelling.clone()),
+            // The path may not even end like one of ours.
+            None => self
+                .elsewhere
+                .insert(candidates.into_iter().next().unwrap_or_else(|| recorded.to_owned())),
         };
     }
 
@@ -54,17 +56,23 @@ impl Spellings {
     }
 }
 
-/// The part of a recorded path that is the root.
-fn spelling_in(recorded: &str, location: &str) -> Option<String> {
+/// The parts of a recorded path that may be the root, the most likely first.
+fn spellings_in(recorded: &str, location: &str) -> Vec<String> {
     let recorded = recorded.trim_end_matches('/');
     if location.is_empty() {
-        return Some(recorded.to_owned());
+        // A branch cut from a branch records that branch's directory, `<root>/tree/<branch>`;
+        // but `tree` is a name like any other in the path of the root itself.
+        let cuts = recorded.rmatch_indices("/tree/").map(|(at, _)| recorded[..at].to_owned());
+        return std::iter::once(recorded.to_owned()).chain(cuts).collect();
     }
-    // A branch cut from a branch records that branch's directory, `<table>/tree/<branch>`.
     let infix = format!("/{location}");
-    let at = recorded.rfind(&infix)?;
+    let Some(at) = recorded.rfind(&infix) else { return Vec::new() };
     let rest = &recorded[at + infix.len()..];
-    (rest.is_empty() || rest.starts_with("/tree/")).then(|| recorded[..at].to_owned())
+    if rest.is_empty() || rest.starts_with("/tree/") {
+        vec![recorded[..at].to_owned()]
+    } else {
+        Vec::new()
+    }
 }
 
 /// The branches of a table could not be looked at.
@@ -120,10 +128,20 @@ mod tests {
 
     #[test]
     fn the_root_is_what_precedes_the_location() {
-        assert_eq!(spelling_in("/a/g/nodes/x", "nodes/x").as_deref(), Some("/a/g"));
-        assert_eq!(spelling_in("file:///a/g/nodes/x/", "nodes/x").as_deref(), Some("file:///a/g"));
-        assert_eq!(spelling_in("/a/g/nodes/xx", "nodes/x"), None);
-        assert_eq!(spelling_in("/a/gnodes/x", "nodes/x"), None);
-        assert_eq!(spelling_in("/a/g/nodes/x/tree/b", "nodes/x").as_deref(), Some("/a/g"));
+        let first = |recorded, location| spellings_in(recorded, location).into_iter().next();
+        assert_eq!(first("/a/g/nodes/x", "nodes/x").as_deref(), Some("/a/g"));
+        assert_eq!(first("file:///a/g/nodes/x/", "nodes/x").as_deref(), Some("file:///a/g"));
+        assert_eq!(first("/a/g/nodes/xx", "nodes/x"), None);
+        assert_eq!(first("/a/gnodes/x", "nodes/x"), None);
+        assert_eq!(first("/a/g/nodes/x/tree/b", "nodes/x").as_deref(), Some("/a/g"));
+    }
+
+    #[test]
+    fn a_branch_of_a_branch_of_a_single_table_may_lie_in_any_of_its_directories() {
+        let found = spellings_in("/tree/t.lance/tree/a/tree/b", "");
+        assert_eq!(
+            found,
+            ["/tree/t.lance/tree/a/tree/b", "/tree/t.lance/tree/a", "/tree/t.lance", ""]
+        );
     }
 }

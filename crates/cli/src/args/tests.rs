@@ -2,6 +2,8 @@
 
 use clap::CommandFactory;
 
+use lancekeeper_model::{CleanupOptions, CleanupPolicyOptions, PruneOptions};
+
 use super::*;
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -46,6 +48,7 @@ fn every_option_arrives() {
         concurrency: Some(3),
         index: IndexMode::Keep,
         branches: BranchSelection::Named(vec!["main".to_owned(), "work".to_owned()]),
+        prune: None,
     };
     assert_eq!(given, expected);
 }
@@ -128,4 +131,85 @@ fn values_without_sense_are_usage_errors_with_a_reason() {
 fn help_shows_examples_and_exit_codes() {
     let help = Cli::command().render_help().to_string();
     assert!(help.contains("Examples:") && help.contains("Exit codes:"), "{help}");
+}
+
+#[test]
+fn pruning_is_asked_for_by_name_and_its_options_mean_nothing_without() {
+    let minutes = |n| chrono::TimeDelta::minutes(n);
+    let prune = |line: &str| options(line).prune;
+    assert_eq!(prune("--prune-now"), Some(PruneOptions::default()));
+    let window = PruneOptions { writer_window: minutes(90), no_other_writers: false };
+    assert_eq!(prune("--prune-now --writer-window 1h30m"), Some(window));
+    assert!(prune("--prune-now --no-other-writers").unwrap().no_other_writers);
+    for line in ["--writer-window 1h", "--no-other-writers"] {
+        let error = parse(&format!("lancekeeper optimize root {line}")).unwrap_err().to_string();
+        assert!(error.contains("--prune-now"), "{error}");
+    }
+    refusal("lancekeeper optimize root --prune-now --no-other-writers --writer-window 1h");
+}
+
+fn cleanup(line: &str) -> CleanupArgs {
+    match parse(&format!("lancekeeper cleanup root {line}")).unwrap().verb {
+        Verb::Cleanup(args) => args,
+        _ => unreachable!(),
+    }
+}
+
+#[test]
+fn cleanup_is_a_preview_until_it_is_confirmed() {
+    for (line, preview) in [("", true), ("--dry-run", true), ("--confirm", false)] {
+        assert_eq!(cleanup(line).is_preview(), preview, "{line}");
+    }
+    refusal("lancekeeper cleanup root --confirm --dry-run");
+    refusal("lancekeeper cleanup root --yes");
+}
+
+#[test]
+fn cleanup_without_a_rule_keeps_ten_and_says_so() {
+    let args = cleanup("--confirm");
+    assert_eq!(args.options().policy.keep_versions, Some(10));
+    assert_eq!(args.notices(), ["no rule given: using --keep 10"]);
+    for rule in ["--older-than 30d", "--keep-last 3", "--keep-within 1w", "--keep 4"] {
+        let args = cleanup(rule);
+        assert_eq!(args.options().policy.keep_versions.is_some(), rule == "--keep 4", "{rule}");
+        assert!(args.notices().is_empty(), "{rule}");
+    }
+    assert!(cleanup("--keep 2").notices()[0].contains("fewer than 3"));
+}
+
+#[test]
+fn every_option_of_cleanup_arrives() {
+    let options = cleanup(
+        "--keep 3 --older-than 1d12h --keep-last 4 --keep-within 2w --writer-window 0 \
+         --min-age 3d --min-fork-age 90 --max-delete-percent 80 --table node:Person \
+         --concurrency 2 --delete-rate 100",
+    )
+    .options();
+    let expected = CleanupOptions {
+        policy: CleanupPolicyOptions {
+            keep_versions: Some(3),
+            older_than: Some(chrono::TimeDelta::hours(36)),
+        },
+        keep_last: Some(4),
+        keep_within: Some(chrono::TimeDelta::weeks(2)),
+        writer_window: chrono::TimeDelta::zero(),
+        min_age: chrono::TimeDelta::days(3),
+        min_fork_age: chrono::TimeDelta::seconds(90),
+        max_delete_percent: 80,
+        tables: vec!["node:Person".to_owned()],
+        concurrency: Some(2),
+        delete_rate: Some(100),
+    };
+    assert_eq!(options, expected);
+}
+
+#[test]
+fn ages_that_make_no_sense_are_refused_with_an_example() {
+    for age in ["-1", "1.5h", "h", "1y", "10m5", "''", "1h-3m"] {
+        let line = format!("lancekeeper cleanup root --older-than={age}");
+        assert!(refusal(&line).contains("10m"), "{age}");
+    }
+    assert!(refusal("lancekeeper cleanup root --older-than 99999w").contains("too long"));
+    refusal("lancekeeper cleanup root --keep 0");
+    refusal("lancekeeper cleanup root --max-delete-percent 101");
 }

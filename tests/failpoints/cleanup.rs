@@ -1,0 +1,178 @@
+//! `cleanup` dies, or fails, at every failpoint it crosses: every reader reads on, and the next
+//! cleanup finishes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use fail::FailGuard;
+use lancekeeper::CleanupReport;
+use lancekeeper_store::failpoint;
+use lancekeeper_testkit::graph_rows;
+use lancekeeper_testkit::invariants::names;
+
+use crate::child::Death;
+use crate::pause::pause_at;
+use crate::world::{PERSON, World};
+
+const BRANCHES: &str = "omnigraph-0.8.0-branches";
+
+/// A graph with old versions, and a fork that nobody reads.
+async fn world() -> World {
+    let world = World::at_path(BRANCHES).await;
+    let report = world.optimize().await;
+    assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+    world.client.fork(PERSON, "gone").await;
+    world
+}
+
+/// Files below a root, but for those we keep for ourselves.
+fn files(uri: &str) -> BTreeMap<String, u64> {
+    fn walk(directory: &Path, into: &mut BTreeMap<String, u64>) {
+        for name in names(directory).unwrap().into_iter().filter(|name| name != "__maintenance") {
+            let path = directory.join(name);
+            if path.is_dir() {
+                walk(&path, into);
+            } else {
+                let size = path.metadata().unwrap().len();
+                into.insert(path.to_string_lossy().into_owned(), size);
+            }
+        }
+    }
+    let mut found = BTreeMap::new();
+    walk(Path::new(uri), &mut found);
+    found
+}
+
+/// What a cleanup leaves that nothing came in between of.
+async fn expected() -> usize {
+    let world = world().await;
+    let report = world.cleanup().await;
+    assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+    assert_eq!(report.roots[0].reconciled.reclaimed.len(), 1, "{report:#?}");
+    world.reads_as_before().await;
+    files(world.uri()).len()
+}
+
+/// The next cleanup finishes; the one after it has nothing to do.
+async fn finishes(world: &World, expected: usize) {
+    world.reads_as_before().await;
+    let report = world.cleanup().await;
+    assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+    world.reads_as_before().await;
+    assert_eq!(files(world.uri()).len(), expected, "not all that was listed went");
+    let lists = names(&Path::new(world.uri()).join("__maintenance/cleanup")).unwrap();
+    assert!(lists.iter().all(|name| !name.ends_with(".json")), "{lists:?}");
+    let again = world.cleanup().await;
+    assert_eq!(again.totals.files_removed, 0, "{again:#?}");
+}
+
+macro_rules! deaths {
+    ($($test:ident: $name:ident at $crossing:literal;)*) => {
+        $(
+            #[tokio::test]
+            async fn $test() {
+                let expected = expected().await;
+                let mut world = world().await;
+                world.dies(Death::of_cleanup_at(failpoint::$name, $crossing)).await;
+                finishes(&world, expected).await;
+            }
+        )*
+
+        /// The failpoints at which a cleanup of these tests dies.
+        pub(crate) const DIED_AT: &[&str] = &[$(failpoint::$name),*];
+    };
+}
+
+deaths! {
+    a_cleanup_that_dies_reading_the_second_branch_is_finished_at_fixture_path:
+        CLEANUP_RESOLVE_BRANCH at 2;
+    a_cleanup_that_dies_before_its_first_list_is_finished_at_fixture_path:
+        CLEANUP_TABLE_GC at 1;
+    a_cleanup_that_dies_before_its_last_table_is_finished_at_fixture_path:
+        CLEANUP_TABLE_GC at 5;
+    a_cleanup_that_dies_with_its_first_list_written_is_finished_at_fixture_path:
+        CLEANUP_LISTED_PRE_DELETE at 1;
+    a_cleanup_that_dies_over_an_orphaned_fork_is_finished_at_fixture_path:
+        CLEANUP_RECONCILE_FORK at 1;
+    a_cleanup_that_dies_between_manifests_and_files_is_finished_at_fixture_path:
+        CLEANUP_MANIFESTS_PRE_FILES at 1;
+    a_cleanup_that_dies_between_manifests_and_files_of_a_fork_is_finished_at_fixture_path:
+        CLEANUP_MANIFESTS_PRE_FILES at 3;
+    a_cleanup_that_dies_between_manifests_and_files_of_manifest_is_finished_at_fixture_path:
+        CLEANUP_MANIFESTS_PRE_FILES at 5;
+    a_cleanup_that_dies_with_everything_deleted_is_finished_at_fixture_path:
+        CLEANUP_DELETED_PRE_MARK at 2;
+}
+
+fn says_injected(report: &CleanupReport, name: &str) -> bool {
+    let text = format!("injected failpoint triggered: {name}");
+    let root = &report.roots[0];
+    let errors = root.tables.iter().filter_map(|table| table.error.as_ref());
+    errors.chain(&root.error).any(|error| error.contains(&text))
+}
+
+macro_rules! failures {
+    ($($test:ident: $name:ident;)*) => {
+        $(
+            #[tokio::test]
+            async fn $test() {
+                let expected = expected().await;
+                let world = world().await;
+                let guard = FailGuard::new(failpoint::$name, "return").unwrap();
+                let report = world.cleanup().await;
+                drop(guard);
+                assert_ne!(report.exit_code().number(), 0, "{report:#?}");
+                assert!(says_injected(&report, failpoint::$name), "{report:#?}");
+                finishes(&world, expected).await;
+            }
+        )*
+
+        /// The failpoints at which a cleanup of these tests fails.
+        pub(crate) const FAILED_AT: &[&str] = &[$(failpoint::$name),*];
+    };
+}
+
+failures! {
+    a_cleanup_that_cannot_read_the_branches_deletes_nothing_at_fixture_path:
+        CLEANUP_RESOLVE_BRANCH;
+    a_cleanup_that_fails_before_every_list_says_so_at_fixture_path: CLEANUP_TABLE_GC;
+    a_cleanup_that_fails_with_its_lists_written_says_so_at_fixture_path:
+        CLEANUP_LISTED_PRE_DELETE;
+    a_cleanup_that_fails_over_a_fork_does_the_rest_at_fixture_path: CLEANUP_RECONCILE_FORK;
+    a_cleanup_that_fails_between_manifests_and_files_says_so_at_fixture_path:
+        CLEANUP_MANIFESTS_PRE_FILES;
+    a_cleanup_that_cannot_mark_its_end_says_so_at_fixture_path: CLEANUP_DELETED_PRE_MARK;
+}
+
+#[tokio::test]
+async fn a_fork_that_is_published_after_the_branches_were_read_stays_at_fixture_path() {
+    let world = world().await;
+    let client = world.client.clone();
+    // At the first table: the branches are read, every table is listed, and the fork of a
+    // later one is on the list of what goes.
+    let pause = pause_at(failpoint::CLEANUP_TABLE_GC, || async move {
+        client.publish_fork(PERSON, "gone").await;
+    });
+    let report = world.cleanup().await;
+    assert!(pause.crossings() > 0);
+    drop(pause);
+    assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+    assert!(report.roots[0].reconciled.reclaimed.is_empty(), "{report:#?}");
+    let rows = graph_rows(world.uri()).await.unwrap();
+    let of = |branch: &str| &rows[&(branch.to_owned(), PERSON.to_owned())];
+    assert_eq!(of("gone"), of("main"));
+}
+
+#[tokio::test]
+async fn a_schema_apply_that_begins_meanwhile_stops_the_rest_at_fixture_path() {
+    let world = world().await;
+    let client = world.client.clone();
+    let pause = pause_at(failpoint::CLEANUP_TABLE_GC, || async move {
+        client.begin_schema_apply().await;
+    });
+    let report = world.cleanup().await;
+    drop(pause);
+    assert_eq!(report.exit_code().number(), 13, "{report:#?}");
+    assert_eq!(report.roots[0].tables.len(), 1, "only the table that was under way: {report:#?}");
+    world.reads_as_before().await;
+}

@@ -1,0 +1,181 @@
+//! Writers that staged before our deletions and commit after them: what they must conflict
+//! with is still there. And versions that appear between our look and our deletions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lance::dataset::transaction::Transaction;
+use lance::dataset::{
+    CommitBuilder, DeleteBuilder, MergeInsertBuilder, WhenMatched, WhenNotMatched,
+};
+use lance_select::RowAddrTreeMap;
+use lancekeeper::{NoProgress, OptimizeOptions};
+use lancekeeper_model::{PruneOptions, TableKey};
+use lancekeeper_planner::cleanup::{Authority, CleanupInventory, Retention, Role, plan_cleanup};
+use lancekeeper_reconciler::cleanup::{DatasetPlace, Recheck, list_dataset, recheck};
+use lancekeeper_store::Tables;
+use lancekeeper_store::root::recognise;
+
+use super::*;
+
+/// Something another writer staged and has not committed.
+struct Staged {
+    on: Arc<Dataset>,
+    transaction: Transaction,
+    affected_rows: Option<RowAddrTreeMap>,
+}
+
+impl Staged {
+    async fn delete(on: Dataset, predicate: &str) -> Self {
+        let on = Arc::new(on);
+        let staged = DeleteBuilder::new(Arc::clone(&on), predicate).execute_uncommitted();
+        let staged = staged.await.unwrap();
+        Self { on, transaction: staged.transaction, affected_rows: staged.affected_rows }
+    }
+
+    async fn upsert(on: Dataset, first: i64, rows: usize) -> Self {
+        let on = Arc::new(on);
+        let mut builder =
+            MergeInsertBuilder::try_new(Arc::clone(&on), vec!["id".to_owned()]).unwrap();
+        let job = builder
+            .when_matched(WhenMatched::UpdateAll)
+            .when_not_matched(WhenNotMatched::InsertAll)
+            .try_build()
+            .unwrap();
+        let batch = tables::batch(first, rows);
+        let staged = job.execute_uncommitted_batches(vec![batch]).await.unwrap();
+        Self { on, transaction: staged.transaction, affected_rows: staged.affected_rows }
+    }
+
+    async fn commit(self) -> lance::Result<Dataset> {
+        let mut builder = CommitBuilder::new(self.on).with_max_retries(1);
+        if let Some(rows) = self.affected_rows {
+            builder = builder.with_affected_rows(rows);
+        }
+        builder.execute(self.transaction).await
+    }
+}
+
+async fn optimize_and_prune(uri: &str, prune: PruneOptions) -> lancekeeper::OptimizeReport {
+    let options = OptimizeOptions { prune: Some(prune), ..OptimizeOptions::default() };
+    let report = Keeper::new().optimize(&[uri.to_owned()], &options, Arc::new(NoProgress)).await;
+    assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+    report
+}
+
+/// Both kinds of writer, staged against an old version, commit after our deletions.
+async fn late_writers_conflict(prune: PruneOptions) {
+    let table = Table::new().await;
+    // What is committed from here on is younger than the window, what was before is not.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let delete = Staged::delete(table.open().await, "id = 5").await;
+    let upsert = Staged::upsert(table.open().await, 8, 2).await;
+    let report = optimize_and_prune(&table.uri(), prune).await;
+    let pruned = report.roots[0].tables[0].pruned.unwrap();
+    assert!(pruned.old_versions_removed > 0, "{report:#?}");
+    assert!(report.roots[0].tables[0].committed, "{report:#?}");
+    let rows = table_rows(&table.open().await).await.unwrap();
+    for staged in [delete, upsert] {
+        let error = staged.commit().await.unwrap_err();
+        assert!(error.to_string().contains("onflict"), "{error}");
+    }
+    assert_eq!(table_rows(&table.open().await).await.unwrap(), rows);
+}
+
+#[tokio::test]
+async fn writers_that_staged_within_the_window_are_refused_not_committed_over() {
+    let writer_window = TimeDelta::seconds(1);
+    late_writers_conflict(PruneOptions { writer_window, ..PruneOptions::default() }).await;
+}
+
+#[tokio::test]
+async fn even_without_a_window_this_runs_own_versions_stay_for_late_writers() {
+    late_writers_conflict(PruneOptions { no_other_writers: true, ..PruneOptions::default() }).await;
+}
+
+#[tokio::test]
+async fn versions_within_the_writer_window_stay_whatever_the_rule() {
+    let table = Table::new().await;
+    let before = files(&table.uri());
+    let options = CleanupOptions { writer_window: TimeDelta::minutes(10), ..keep(1) };
+    let report = clean(&table.uri(), &options).await;
+    assert_eq!(report.totals.files_removed, 0, "{report:#?}");
+    assert_eq!(files(&table.uri()), before);
+    let because: Vec<&String> =
+        row_of(&report, "events").kept.iter().flat_map(|kept| &kept.because).collect();
+    assert!(because.iter().any(|because| because.contains("writer window of 10m")), "{because:?}");
+}
+
+#[tokio::test]
+async fn pruning_counts_young_files_that_nothing_refers_to_and_deletes_them_only_on_ones_word() {
+    let table = Table::new().await;
+    let staged = table.path().join("data/00000000-staged-by-somebody.lance");
+    std::fs::write(&staged, b"not committed yet").unwrap();
+    let window = PruneOptions { writer_window: TimeDelta::zero(), no_other_writers: false };
+    let report = optimize_and_prune(&table.uri(), window).await;
+    let pruned = report.roots[0].tables[0].pruned.unwrap();
+    assert_eq!(pruned.unverified_left, 1, "{report:#?}");
+    assert!(staged.exists());
+    let alone = PruneOptions { no_other_writers: true, ..window };
+    let report = optimize_and_prune(&table.uri(), alone).await;
+    assert_eq!(report.roots[0].tables[0].pruned.unwrap().unverified_left, 0, "{report:#?}");
+    assert!(!staged.exists());
+}
+
+#[tokio::test]
+async fn pruning_keeps_tags_and_fork_points_and_a_dry_run_only_says_so() {
+    let table = Table::new().await;
+    let mut main = table.open().await;
+    main.tags().create("v2", 2).await.unwrap();
+    main.create_branch("side", 3, None).await.unwrap();
+    let before = tree(&table.uri());
+    let prune = PruneOptions { writer_window: TimeDelta::zero(), no_other_writers: true };
+    let options = OptimizeOptions { prune: Some(prune), ..OptimizeOptions::default() };
+    let planned = Keeper::new().plan_optimize(&[table.uri()], &options).await;
+    assert_eq!(planned.roots[0].tables[0].pruned.unwrap().old_versions_removed, 5, "{planned:#?}");
+    assert_eq!(tree(&table.uri()), before);
+    optimize_and_prune(&table.uri(), prune).await;
+    let kept = table.versions().await;
+    assert!(kept.contains(&2) && kept.contains(&3) && !kept.contains(&4), "{kept:?}");
+    table.rows().await;
+}
+
+#[tokio::test]
+async fn a_version_restored_between_the_look_and_the_deletions_keeps_its_files() {
+    let table = Table::new().await;
+    let root = recognise(&table.uri()).unwrap();
+    let place =
+        DatasetPlace { table: TableKey::new("events"), location: String::new(), role: Role::Plain };
+    let dataset = list_dataset(&Tables::new(), &root, &place, &BTreeSet::new()).await.unwrap();
+    let inventory =
+        CleanupInventory { authority: &Authority::default(), datasets: vec![&dataset.facts] };
+    let policy = Retention {
+        keep_versions: Some(1),
+        older_than: None,
+        keep_last: None,
+        keep_within: None,
+        writer_window: TimeDelta::zero(),
+        min_age: TimeDelta::days(7),
+        min_fork_age: TimeDelta::hours(1),
+        max_delete_percent: 50,
+    };
+    let mut plan = plan_cleanup(&inventory, &[], &policy, chrono::Utc::now()).datasets.remove(0);
+    let listed = |plan: &lancekeeper_planner::cleanup::DatasetPlan| {
+        plan.deletions.iter().map(|deletion| deletion.path.clone()).collect::<BTreeSet<_>>()
+    };
+    let before = listed(&plan);
+    // The index is no part of version 6, and the deletion file of it none of version 8.
+    let mut old = table.open().await.checkout_version(4).await.unwrap();
+    old.restore().await.unwrap();
+    assert_eq!(recheck(&root, &dataset, &mut plan).await.unwrap(), Recheck::Stands);
+    let after = listed(&plan);
+    assert!(after.is_subset(&before));
+    let restored = table.open().await;
+    for file in restored.fragments().iter().flat_map(|fragment| &fragment.files) {
+        assert!(!after.contains(&format!("data/{}", file.path)), "{} is needed", file.path);
+    }
+
+    // A tag is an authority: with it the plan does not stand.
+    restored.tags().create("wait", 2).await.unwrap();
+    assert_eq!(recheck(&root, &dataset, &mut plan).await.unwrap(), Recheck::Changed);
+}
