@@ -1,0 +1,204 @@
+//! Which files go, in which order, and when none may.
+
+use super::*;
+
+fn database(change: impl FnOnce(Table) -> Table) -> World {
+    World::database([change(Table::plain("T").with(1..=3))])
+}
+
+const OF_OLD_VERSIONS: [&str; 4] =
+    ["_versions/1.manifest", "_versions/2.manifest", "data/1.lance", "data/2.lance"];
+
+fn reason(plan: &Outcome, path: &str) -> DeletionReason {
+    let found = plan.of("T").deletions.iter().find(|deletion| deletion.path == path);
+    found.expect("a deleted file").reason
+}
+
+#[test]
+fn manifests_go_before_what_they_refer_to() {
+    // By name, data would come first.
+    let plan = database(|table| table.stray("_a/1.lance", OLD)).plan(&keep_one());
+    assert_eq!(plan.deleted("T")[..2], OF_OLD_VERSIONS[..2]);
+    assert_eq!(plan.deleted("T")[2..], ["_a/1.lance", "data/1.lance", "data/2.lance"]);
+}
+
+#[test]
+fn what_a_kept_version_shares_with_one_that_goes_stays() {
+    let plan = database(|table| table.shares("main", 3, &["data/1.lance"])).plan(&keep_one());
+    assert_eq!(plan.deleted("T"), ["_versions/1.manifest", "_versions/2.manifest", "data/2.lance"]);
+}
+
+#[test]
+fn what_other_datasets_or_detached_versions_refer_to_stays() {
+    let mut world = database(|table| table.stray("data/held.lance", OLD));
+    let table = &mut world.tables[0];
+    table.0.held = vec![table.unit("data/1.lance"), table.unit("data/held.lance")];
+    let plan = world.plan(&keep_one());
+    assert_eq!(plan.deleted("T"), ["_versions/1.manifest", "_versions/2.manifest", "data/2.lance"]);
+    assert_eq!(plan.of("T").unverified_left, Leftover::default());
+}
+
+#[test]
+fn a_unit_goes_as_one_with_the_versions_that_referred_to_it() {
+    let segment = "_indices/s/page.idx";
+    let plan = database(|table| {
+        table
+            .beside("data/1.lance", "data/1/01.blob", OLD)
+            .stray(segment, OLD)
+            .beside(segment, "_indices/s/aux.idx", OLD)
+            .shares("main", 2, &[segment])
+            .beside("data/3.lance", "data/3/01.blob", OLD)
+    })
+    .plan(&keep_one());
+    for path in ["data/1/01.blob", segment, "_indices/s/aux.idx"] {
+        assert_eq!(reason(&plan, path), DeletionReason::OnlyRemovedVersions, "{path}");
+    }
+    assert!(!plan.deletes("T", "data/3/01.blob"));
+}
+
+#[test]
+fn what_nothing_refers_to_goes_only_when_it_is_old_and_is_counted_until_then() {
+    let week = 7 * 24 * 60;
+    let plan = database(|table| {
+        table
+            .stray("data/old.lance", week)
+            .stray("data/young.lance", week - 1)
+            .stray("data/future.lance", -5)
+            .other("data/.tmpAb3dEf", week, FileClass::Litter)
+            .other("data/.tmpZb3dEf", 1, FileClass::Litter)
+    })
+    .plan(&keep_one());
+    assert_eq!(reason(&plan, "data/old.lance"), DeletionReason::Unreferenced);
+    assert_eq!(reason(&plan, "data/.tmpAb3dEf"), DeletionReason::Unreferenced);
+    assert_eq!(plan.deleted("T").len(), OF_OLD_VERSIONS.len() + 2);
+    assert_eq!(plan.of("T").unverified_left, Leftover { files: 3, bytes: 30 });
+}
+
+#[test]
+fn what_an_earlier_cleanup_had_listed_goes_whatever_its_age_unless_something_refers_to_it() {
+    let mut world = database(|table| {
+        table
+            .stray("data/a.lance", 1)
+            .beside("data/a.lance", "data/a/1.blob", 1)
+            .stray("data/b.lance", 1)
+    });
+    let table = &mut world.tables[0];
+    let listed = ["data/a.lance", "data/3.lance", "_versions/3.manifest"];
+    table.0.explained = listed.iter().map(|path| table.id(path)).collect();
+    let plan = world.plan(&keep_one());
+    assert_eq!(reason(&plan, "data/a.lance"), DeletionReason::OnlyRemovedVersions);
+    assert_eq!(reason(&plan, "data/a/1.blob"), DeletionReason::OnlyRemovedVersions);
+    for path in ["data/b.lance", "data/3.lance", "_versions/3.manifest"] {
+        assert!(!plan.deletes("T", path), "{path}");
+    }
+}
+
+#[test]
+fn files_of_unknown_kinds_are_never_touched() {
+    let plan = database(|table| {
+        table
+            .other("README.md", OLD, FileClass::Untouchable)
+            .other("_versions/d7.manifest", OLD, FileClass::Untouchable)
+            .other("_versions/latest_version_hint.json", OLD, FileClass::Hint)
+            .other("_versions/9.manifest", OLD, FileClass::Manifest)
+    })
+    .plan(&keep_one());
+    assert_eq!(plan.deleted("T"), OF_OLD_VERSIONS);
+    assert_eq!(plan.of("T").unverified_left, Leftover::default());
+}
+
+#[test]
+fn nothing_is_deleted_if_the_newest_version_refers_to_what_was_not_listed() {
+    let mut world = database(|table| table.stray("data/stray.lance", OLD));
+    world.tables[0].found("main", 3).missing = Some(("data/x.lance".into(), 2));
+    let plan = world.plan(&keep_one());
+    assert_eq!(
+        plan.of("T").refused.as_deref(),
+        Some(
+            "version 3 of branch main, the newest, refers to 2 files that were not found, as data/x.lance"
+        )
+    );
+    assert_eq!(plan.deleted("T"), [""; 0]);
+}
+
+#[test]
+fn nothing_is_deleted_if_the_newest_version_of_a_fork_that_stays_lacks_files() {
+    let mut world = database(|table| table.fork("B", "main", 3));
+    world.tables[0].found("B", 4).missing = Some(("tree/B/data/x.lance".into(), 1));
+    assert!(world.plan(&keep_one()).of("T").refused.is_some());
+}
+
+#[test]
+fn nothing_is_deleted_if_a_branch_has_no_version_at_all() {
+    let plan = database(|table| table.branch("B", "main", 3, OLD)).plan(&keep_one());
+    assert_eq!(plan.of("T").refused.as_deref(), Some("branch B has no version at all"));
+    assert_eq!(plan.deleted("T"), [""; 0]);
+}
+
+#[test]
+fn an_older_version_that_lacks_files_is_a_warning_if_it_stays_and_nothing_if_it_goes() {
+    let mut world = database(|table| table.tag("main", 2, "v"));
+    for version in [1, 2] {
+        world.tables[0].found("main", version).missing = Some(("data/x.lance".into(), 1));
+    }
+    let plan = world.plan(&keep_one());
+    assert_eq!(plan.of("T").refused, None);
+    assert_eq!(
+        plan.of("T").warnings,
+        ["version 2 of branch main cannot be read: 1 of its files are gone, as data/x.lance"]
+    );
+}
+
+/// Three old stray files among nine: a third.
+fn a_third_is_litter(max_delete_percent: u8) -> Outcome {
+    let strays = ["data/x.lance", "data/y.lance", "data/z.lance"];
+    database(|table| strays.iter().fold(table, |table, stray| table.stray(stray, OLD)))
+        .plan(&Retention { max_delete_percent, ..keep_one() })
+}
+
+#[test]
+fn so_much_litter_that_it_must_be_a_mistake_stays_and_old_versions_go_all_the_same() {
+    let plan = a_third_is_litter(33);
+    assert_eq!(plan.deleted("T"), OF_OLD_VERSIONS);
+    assert_eq!(plan.of("T").unverified_left, Leftover { files: 3, bytes: 30 });
+    assert_eq!(
+        plan.of("T").warnings,
+        [
+            "3 of 9 files are referred to by nothing, more than 33 %: they stay; look at them, then allow it with --max-delete-percent"
+        ]
+    );
+}
+
+#[test]
+fn litter_within_the_limit_goes() {
+    let plan = a_third_is_litter(34);
+    assert_eq!(plan.deleted("T").len(), OF_OLD_VERSIONS.len() + 3);
+    assert_eq!(plan.of("T").warnings, [""; 0]);
+}
+
+#[test]
+fn what_a_version_refers_to_that_came_after_the_plan_is_spared_and_nothing_else() {
+    let world = database(|table| table.beside("data/1.lance", "data/1/01.blob", OLD));
+    let mut plan = world.plan(&keep_one());
+    let facts = &world.tables[0].0;
+    let spared = [world.tables[0].unit("data/1.lance")].into_iter().collect();
+    plan.0.datasets[0].spare(facts, &spared);
+    assert_eq!(plan.deleted("T"), ["_versions/1.manifest", "_versions/2.manifest", "data/2.lance"]);
+    assert_eq!(plan.of("T").bytes(), 30);
+}
+
+#[test]
+fn a_unit_shared_by_two_chains_goes_only_if_no_kept_version_of_either_needs_it() {
+    let shared = |to: u64| {
+        database(|table| {
+            table
+                .branch("B", "main", 3, OLD)
+                .version_of("B", 4, OLD, &["data/shared.lance"])
+                .version("B", 5, OLD)
+                .shares("main", to, &["data/shared.lance"])
+        })
+        .plan(&keep_one())
+    };
+    assert!(shared(1).deletes("T", "data/shared.lance"));
+    assert!(!shared(3).deletes("T", "data/shared.lance"));
+}

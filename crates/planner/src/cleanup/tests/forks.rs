@@ -1,0 +1,212 @@
+//! Which forks are orphans, and what goes with them.
+
+use super::*;
+
+/// Table T with an old fork B; branch B of the graph reads main.
+fn moved_off() -> World {
+    let table = Table::of_graph("T").with(1..=3).fork("B", "main", 1);
+    World::graph([table]).live("main", "", &[("T", "main", 3)], &[]).live(
+        "B",
+        "main",
+        &[("T", "main", 3)],
+        &[],
+    )
+}
+
+fn with_fork(change: impl FnOnce(Table) -> Table) -> World {
+    let mut world = moved_off();
+    world.tables[0] = change(world.tables[0].clone());
+    world
+}
+
+const ORPHAN: &str = "orphan: no live branch, retained commit or merge base reads it";
+const YOUNG: &str = "indeterminate: it is young: a writer may be about to publish it";
+
+#[test]
+fn a_fork_whose_branch_is_gone_goes_with_all_that_is_in_it() {
+    let mut world = with_fork(|table| {
+        table
+            .stray("tree/B/data/stray.lance", OLD)
+            .other("tree/B/_versions/latest_version_hint.json", OLD, FileClass::Hint)
+            .other("tree/B/data/.tmpAb3dEf", OLD, FileClass::Litter)
+            .other("tree/B/notes.txt", OLD, FileClass::Untouchable)
+    });
+    world.authority.branches.pop();
+    let plan = world.plan(&keep_one());
+    assert_eq!(plan.fork("T", "B"), ORPHAN);
+    assert_eq!(plan.kept("T", "main"), [3]);
+    assert_eq!(
+        plan.deleted("T"),
+        [
+            "_refs/branches/B.json",
+            "_versions/1.manifest",
+            "_versions/2.manifest",
+            "tree/B/_versions/2.manifest",
+            "data/1.lance",
+            "data/2.lance",
+            "tree/B/_versions/latest_version_hint.json",
+            "tree/B/data/.tmpAb3dEf",
+            "tree/B/data/2.lance",
+            "tree/B/data/stray.lance",
+        ]
+    );
+}
+
+#[test]
+fn a_fork_goes_although_its_branch_lives_if_that_reads_elsewhere() {
+    assert_eq!(moved_off().plan(&keep_one()).fork("T", "B"), ORPHAN);
+}
+
+#[test]
+fn a_fork_that_its_branch_reads_stays() {
+    let world = moved_off().live("C", "B", &[("T", "B", 2)], &[]);
+    let plan = world.plan(&keep_one());
+    assert_eq!(plan.fork("T", "B"), "legitimate: a branch or a commit reads it");
+    assert_eq!(plan.kept("T", "main"), [1, 3]);
+}
+
+#[test]
+fn a_branch_cut_from_another_keeps_that_ones_fork_alive_after_it_is_gone() {
+    let mut world = moved_off().live("C", "B", &[("T", "B", 2)], &[]);
+    world.authority.branches.retain(|branch| branch.branch != Branch::named("B"));
+    let plan = world.plan(&keep_one());
+    assert_eq!(plan.fork("T", "B"), "legitimate: a branch or a commit reads it");
+    assert_eq!(
+        plan.why("T", "B", 2),
+        "branch C reads it, the newest, among the newest 1"
+            .replace("among the newest 1", "the newest one")
+    );
+}
+
+#[test]
+fn a_retained_commit_keeps_the_fork_it_reads() {
+    let mut world = moved_off().commit("c", 4, &[], &[("T", "B", 2), ("T", "main", 2)]);
+    world.authority.branches[1].commits.push("c".into());
+    let policy = Retention { keep_last: Some(1), ..keep_one() };
+    let plan = world.plan(&policy);
+    assert_eq!(plan.fork("T", "B"), "legitimate: a branch or a commit reads it");
+    assert_eq!(plan.kept("T", "main"), [1, 2, 3]);
+    assert_eq!(world.plan(&keep_one()).fork("T", "B"), ORPHAN);
+}
+
+#[test]
+fn a_fork_that_a_merge_base_reads_stays() {
+    let world = World::graph([Table::of_graph("T").with(1..=3).fork("B", "main", 1)])
+        .live("main", "", &[("T", "main", 3)], &["m", "base"])
+        .live("B", "main", &[("T", "main", 3)], &["b", "base"])
+        .commit_on("B", "base", 4, &[], &[("T", "B", 2), ("T", "main", 2)])
+        .commit("m", 5, &["base"], &[("T", "main", 3)])
+        .commit("b", 6, &["base"], &[("T", "main", 3)]);
+    assert!(world.plan(&keep_one()).fork("T", "B").starts_with("legitimate"));
+}
+
+#[test]
+fn a_tagged_fork_stays() {
+    let world = with_fork(|table| table.tag("B", 2, "v"));
+    assert_eq!(world.plan(&keep_one()).fork("T", "B"), "legitimate: it is tagged");
+}
+
+#[test]
+fn a_fork_that_stays_keeps_all_it_descends_from() {
+    // Branch C reads fork C, which was cut from B, which was cut from A.
+    let table =
+        Table::of_graph("T").with(1..=3).fork("A", "main", 1).fork("B", "A", 2).fork("C", "B", 3);
+    let world = World::graph([table]).live("main", "", &[("T", "main", 3)], &[]).live(
+        "C",
+        "main",
+        &[("T", "C", 4)],
+        &[],
+    );
+    let plan = world.plan(&keep_one());
+    assert_eq!(plan.fork("T", "B"), "legitimate: branch C was cut from it");
+    assert_eq!(plan.fork("T", "A"), "legitimate: branch B was cut from it");
+    assert_eq!(plan.kept("T", "main"), [1, 3]);
+}
+
+#[test]
+fn a_fork_of_an_orphan_goes_with_it_and_their_fork_points_too() {
+    let table = Table::of_graph("T").with(1..=3).fork("A", "main", 1).fork("B", "A", 2);
+    let world = World::graph([table]).live("main", "", &[("T", "main", 3)], &[]);
+    let plan = world.plan(&keep_one());
+    assert_eq!((plan.fork("T", "A"), plan.fork("T", "B")), (ORPHAN.into(), ORPHAN.into()));
+    assert_eq!(plan.kept("T", "main"), [3]);
+}
+
+#[test]
+fn files_of_an_orphan_that_somebody_else_still_reads_stay() {
+    let world = with_fork(|table| table.shares("main", 3, &["tree/B/data/2.lance"]));
+    let plan = world.plan(&keep_one());
+    assert_eq!(plan.fork("T", "B"), ORPHAN);
+    assert!(!plan.deletes("T", "tree/B/data/2.lance"), "{:?}", plan.deleted("T"));
+}
+
+#[test]
+fn a_fork_stays_while_its_branch_file_is_young() {
+    let table = Table::of_graph("T").with(1..=3).branch("B", "main", 1, 59).version("B", 2, OLD);
+    let mut world = moved_off();
+    world.tables[0] = table;
+    assert_eq!(world.plan(&keep_one()).fork("T", "B"), YOUNG);
+}
+
+#[test]
+fn a_fork_stays_while_its_newest_version_is_young() {
+    assert_eq!(
+        with_fork(|table| table.version("B", 3, 59)).plan(&keep_one()).fork("T", "B"),
+        YOUNG
+    );
+    assert_eq!(
+        with_fork(|table| table.version("B", 3, 60)).plan(&keep_one()).fork("T", "B"),
+        ORPHAN
+    );
+}
+
+#[test]
+fn internal_branches_and_those_of_old_runs_are_nobodys_orphans() {
+    for name in ["__run__01", "__schema_apply_lock__"] {
+        let table = Table::of_graph("T").with(1..=3).fork(name, "main", 1);
+        let world = World::graph([table]).live("main", "", &[("T", "main", 3)], &[]);
+        let plan = world.plan(&keep_one());
+        assert_eq!(plan.fork("T", name), "legitimate: it is an internal branch");
+        let path = format!("_refs/branches/{name}.json");
+        assert!(!plan.deletes("T", &path), "{:?}", plan.deleted("T"));
+    }
+}
+
+#[test]
+fn branches_of_a_database_and_of_the_manifest_are_their_own_authority() {
+    let plain = World::database([Table::plain("T").with(1..=3).fork("B", "main", 1)]);
+    assert_eq!(
+        plain.plan(&keep_one()).fork("T", "B"),
+        "legitimate: the table is its own authority"
+    );
+    let graph = moved_off().manifest(|table| table.fork("B", "main", 1));
+    assert_eq!(
+        graph.plan(&keep_one()).fork(MANIFEST, "B"),
+        "legitimate: it is a branch of the graph"
+    );
+}
+
+#[test]
+fn a_branch_of_the_commit_history_lives_as_long_as_the_graphs_branch() {
+    let commits =
+        Table::new("commits", Role::Commits).with([1]).fork("B", "main", 1).fork("gone", "main", 1);
+    let mut world = moved_off();
+    world.tables.push(commits);
+    let plan = world.plan(&keep_one());
+    assert_eq!(plan.fork("commits", "B"), "legitimate: it is a branch of the graph");
+    assert_eq!(plan.fork("commits", "gone"), ORPHAN);
+}
+
+#[test]
+fn a_branch_directory_without_a_branch_goes_once_all_in_it_is_old() {
+    let zombie = |age| {
+        with_fork(|table| table.zombie("Z").version("Z", 2, OLD).stray("tree/Z/data/x.lance", age))
+            .plan(&keep_one())
+    };
+    let (week, plan) = (7 * 24 * 60, zombie(OLD));
+    for path in ["tree/Z/_versions/2.manifest", "tree/Z/data/2.lance", "tree/Z/data/x.lance"] {
+        assert!(plan.deletes("T", path), "{path}");
+        assert!(!zombie(week - 1).deletes("T", path), "{path}");
+        assert!(zombie(week).deletes("T", path), "{path}");
+    }
+}
