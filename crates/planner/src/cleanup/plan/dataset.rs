@@ -262,10 +262,15 @@ fn files(
             explained[unit.0 as usize] = true;
         }
     }
+    let written = units_written(dataset);
     for (at, file) in dataset.files.iter().enumerate() {
         let id = FileId(u32::try_from(at).unwrap_or(u32::MAX));
         let chain_goes = file.chain.is_some_and(|chain| goes[chain as usize]);
-        let is_old = now - file.modified >= policy.min_age;
+        let last_write = match file.class {
+            FileClass::Part(unit) => written[unit.0 as usize],
+            _ => file.modified,
+        };
+        let is_old = now - last_write >= policy.min_age;
         let reason = match file.class {
             FileClass::Manifest if manifests.contains(&id) && chain_goes => DeletionReason::Fork,
             FileClass::Manifest if manifests.contains(&id) => DeletionReason::Version,
@@ -298,6 +303,19 @@ fn files(
     }
     breaker(dataset, policy, plan);
     plan.deletions.sort_by(|a, b| (a.step, &a.path).cmp(&(b.step, &b.path)));
+}
+
+/// When each unit was last written to: as long as one of its files is young, somebody may be
+/// writing the others, and what is there of it must wait for them.
+fn units_written(dataset: &DatasetFacts) -> Vec<DateTime<Utc>> {
+    let mut written = vec![DateTime::<Utc>::MIN_UTC; dataset.units as usize];
+    for file in &dataset.files {
+        if let FileClass::Part(unit) = file.class {
+            let last = &mut written[unit.0 as usize];
+            *last = file.modified.max(*last);
+        }
+    }
+    written
 }
 
 /// So much litter is rather a mistake of ours than litter.

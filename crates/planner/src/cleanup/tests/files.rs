@@ -202,3 +202,18 @@ fn a_unit_shared_by_two_chains_goes_only_if_no_kept_version_of_either_needs_it()
     assert!(shared(1).deletes("T", "data/shared.lance"));
     assert!(!shared(3).deletes("T", "data/shared.lance"));
 }
+
+#[test]
+fn an_unreferenced_unit_stays_whole_until_its_youngest_file_is_old() {
+    // Somebody writes blobs, slowly; the data file that names them comes last.
+    let unit = |age| {
+        database(|table| {
+            table.stray("data/9/01.blob", OLD).beside("data/9/01.blob", "data/9.lance", age)
+        })
+        .plan(&keep_one())
+    };
+    let plan = unit(5);
+    assert_eq!(plan.deleted("T"), OF_OLD_VERSIONS);
+    assert_eq!(plan.of("T").unverified_left, Leftover { files: 2, bytes: 20 });
+    assert!(unit(OLD).deletes("T", "data/9/01.blob"));
+}
