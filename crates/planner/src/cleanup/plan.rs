@@ -236,6 +236,18 @@ pub(super) fn key_of(dataset: &DatasetFacts, chain: &ChainFacts) -> ChainKey {
     ChainKey { location: dataset.location.clone(), branch: chain.branch.clone() }
 }
 
+/// When anything was last written below each chain's directory, its branch file included.
+pub(super) fn last_writes(dataset: &DatasetFacts) -> Vec<DateTime<Utc>> {
+    let mut written = vec![DateTime::<Utc>::MIN_UTC; dataset.chains.len()];
+    for file in &dataset.files {
+        if let Some(chain) = file.chain {
+            let last = &mut written[chain as usize];
+            *last = file.modified.max(*last);
+        }
+    }
+    written
+}
+
 fn lost_commits(inventory: &CleanupInventory<'_>, datasets: &[DatasetPlan]) -> Vec<LostCommit> {
     let removed: BTreeSet<PinnedVersion> = datasets
         .iter()

@@ -25,3 +25,11 @@ pub struct Retention {
     /// deleted but reported: so much litter is rather a mistake of ours.
     pub max_delete_percent: u8,
 }
+
+impl Retention {
+    /// A fork that anything was written into within this time stays. The writer window holds
+    /// for versions of forks as for all others.
+    pub(super) fn fork_age(&self) -> TimeDelta {
+        self.min_fork_age.max(self.writer_window)
+    }
+}

@@ -1,5 +1,6 @@
 //! The plan of one dataset: versions first, then the files they leave behind.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
@@ -302,7 +303,28 @@ fn files(
         });
     }
     breaker(dataset, policy, plan);
-    plan.deletions.sort_by(|a, b| (a.step, &a.path).cmp(&(b.step, &b.path)));
+    plan.deletions.sort_by_cached_key(|deletion| {
+        // Forks go before what they were cut from.
+        let file = &dataset.files[deletion.file.0 as usize];
+        let depth = match file.class {
+            FileClass::BranchFile => file.chain.map_or(0, |chain| depth(dataset, chain as usize)),
+            _ => 0,
+        };
+        (deletion.step, Reverse(depth), deletion.path.clone())
+    });
+}
+
+/// How many forks lie between a chain and main.
+fn depth(dataset: &DatasetFacts, chain: usize) -> usize {
+    let mut at = &dataset.chains[chain];
+    for depth in 0..dataset.chains.len() {
+        let Some(fork) = &at.fork else { return depth };
+        let Some(parent) = dataset.chains.iter().find(|chain| chain.branch == fork.parent) else {
+            return depth + 1;
+        };
+        at = parent;
+    }
+    dataset.chains.len()
 }
 
 /// When each unit was last written to: as long as one of its files is young, somebody may be

@@ -9,7 +9,7 @@ use super::super::authority::Authority;
 use super::super::floors::Floors;
 use super::super::inventory::{ChainFacts, DatasetFacts, Role};
 use super::super::policy::Retention;
-use super::{ForkDecision, key_of};
+use super::{ForkDecision, key_of, last_writes};
 
 /// Decides about every fork of a dataset.
 pub(super) fn decide(
@@ -19,16 +19,22 @@ pub(super) fn decide(
     policy: &Retention,
     now: DateTime<Utc>,
 ) -> Vec<ForkDecision> {
-    let forks = dataset.chains.iter().filter(|chain| chain.fork.is_some());
+    let written = last_writes(dataset);
+    let forks = dataset.chains.iter().zip(written).filter(|(chain, _)| chain.fork.is_some());
     let mut decisions: Vec<ForkDecision> = forks
-        .map(|chain| {
-            let (status, why) = alone(dataset, chain, authority, floors, policy, now);
+        .map(|(chain, written)| {
+            let (mut status, mut why) = alone(dataset, chain, authority, floors);
+            if status == ForkRefStatus::Orphan && is_young(chain, written, policy, now) {
+                status = ForkRefStatus::Indeterminate;
+                why = "it is young: a writer may be about to publish it".to_owned();
+            }
             ForkDecision { branch: chain.branch.clone(), status, why }
         })
         .collect();
-    // A fork that stays keeps the one it was cut from: its files lie there. At most one fork
-    // changes its mind per round.
+    // A fork that stays keeps the one it was cut from: its files lie there. Every round but
+    // the last changes at least one mind.
     for _ in 0..decisions.len() {
+        let mut is_settled = true;
         let staying: BTreeSet<&Branch> = decisions
             .iter()
             .filter(|decision| decision.status != ForkRefStatus::Orphan)
@@ -47,20 +53,22 @@ pub(super) fn decide(
             {
                 decision.status = ForkRefStatus::Legitimate;
                 decision.why = format!("branch {child} was cut from it");
+                is_settled = false;
             }
+        }
+        if is_settled {
+            break;
         }
     }
     decisions
 }
 
-/// Decides about a fork without looking at those cut from it.
+/// Decides about a fork without looking at those cut from it, nor at its age.
 fn alone(
     dataset: &DatasetFacts,
     chain: &ChainFacts,
     authority: &Authority,
     floors: &Floors,
-    policy: &Retention,
-    now: DateTime<Utc>,
 ) -> (ForkRefStatus, String) {
     let branch = &chain.branch;
     let legitimate = |why: &str| (ForkRefStatus::Legitimate, why.to_owned());
@@ -86,22 +94,17 @@ fn alone(
         let why = format!("branch {unreadable} cannot be read and may read it");
         return (ForkRefStatus::Indeterminate, why);
     }
-    if is_young(dataset, chain, policy, now) {
-        let why = "it is young: a writer may be about to publish it".to_owned();
-        return (ForkRefStatus::Indeterminate, why);
-    }
     (ForkRefStatus::Orphan, "no live branch, retained commit or merge base reads it".to_owned())
 }
 
-/// Both its branch file and its newest version count: either may be all a writer did yet.
+/// Its branch file, its versions and files that no version refers to yet all count: any may
+/// be all a writer did so far.
 fn is_young(
-    dataset: &DatasetFacts,
     chain: &ChainFacts,
+    written: DateTime<Utc>,
     policy: &Retention,
     now: DateTime<Utc>,
 ) -> bool {
-    let made = chain.fork.iter().map(|fork| dataset.files[fork.file.0 as usize].modified);
     let committed = chain.versions.iter().map(|version| version.committed_at);
-    let written = chain.versions.iter().map(|v| dataset.files[v.manifest.0 as usize].modified);
-    made.chain(committed).chain(written).any(|time| now - time < policy.min_fork_age)
+    committed.chain([written]).any(|time| now - time < policy.fork_age())
 }

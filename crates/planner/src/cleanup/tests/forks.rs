@@ -210,3 +210,36 @@ fn a_branch_directory_without_a_branch_goes_once_all_in_it_is_old() {
         assert!(zombie(week).deletes("T", path), "{path}");
     }
 }
+
+#[test]
+fn a_fork_stays_while_somebody_writes_files_into_it() {
+    let world = with_fork(|table| table.stray("tree/B/data/staged.lance", 59));
+    let plan = world.plan(&keep_one());
+    assert_eq!(plan.fork("T", "B"), YOUNG);
+    assert!(!plan.deletes("T", "tree/B/data/staged.lance"), "{:?}", plan.deleted("T"));
+}
+
+#[test]
+fn children_go_before_the_forks_they_were_cut_from() {
+    // By name the parents come first.
+    let table = Table::of_graph("T")
+        .with(1..=3)
+        .fork("a", "main", 1)
+        .fork("b", "a", 2)
+        .fork("c", "b", 3)
+        .fork("d", "a", 2);
+    let world = World::graph([table]).live("main", "", &[("T", "main", 3)], &[]);
+    let plan = world.plan(&keep_one());
+    let branch_files = plan.deleted("T").into_iter().take(4);
+    let names = ["c", "b", "d", "a"].map(|name| format!("_refs/branches/{name}.json"));
+    assert_eq!(branch_files.collect::<Vec<_>>(), names);
+}
+
+#[test]
+fn the_writer_window_holds_for_forks_whatever_their_least_age() {
+    let world = with_fork(|table| table.version("B", 3, 9));
+    let policy = Retention { min_fork_age: TimeDelta::zero(), ..keep_one() };
+    let plan = world.plan(&policy);
+    assert_eq!(plan.fork("T", "B"), YOUNG);
+    assert!(plan.kept("T", "B").contains(&3));
+}
