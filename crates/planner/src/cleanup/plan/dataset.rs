@@ -8,13 +8,12 @@ use lancekeeper_model::{Branch, ForkRefStatus};
 
 use super::super::authority::Authority;
 use super::super::floors::Floors;
-use super::super::inventory::{
-    ChainFacts, DatasetFacts, FileClass, FileFacts, FileId, Role, VersionFacts,
-};
+use super::super::inventory::{ChainFacts, DatasetFacts, FileClass, FileId, Role, VersionFacts};
 use super::super::policy::Retention;
 use super::super::reason::KeepReason;
 use super::{
-    DatasetPlan, Deletion, DeletionReason, DeletionStep, Kept, KeptVersion, Leftover, forks, key_of,
+    DatasetPlan, Deletion, DeletionReason, DeletionStep, Kept, KeptVersion, Leftover, forks,
+    key_of, last_writes,
 };
 
 /// What the rules and floors keep of one chain, whether or not the chain itself stays.
@@ -89,25 +88,21 @@ pub(super) fn plan(
     now: DateTime<Utc>,
 ) -> DatasetPlan {
     let forks = forks::decide(dataset, authority, floors, policy, now);
-    let going: BTreeSet<&Branch> = forks
+    let orphans: BTreeSet<&Branch> = forks
         .iter()
         .filter(|fork| fork.status == ForkRefStatus::Orphan)
         .map(|fork| &fork.branch)
         .collect();
-    let goes: Vec<bool> = dataset
-        .chains
-        .iter()
-        .map(|chain| {
-            let is_orphan = chain.fork.is_some() && going.contains(&chain.branch);
-            is_orphan || is_dead_zombie(dataset, chain, floors, policy, now)
-        })
-        .collect();
+    let goes = going(dataset, &orphans, floors, policy, now);
     let mut kept = Vec::new();
     let mut removed = Vec::new();
     let mut stays = Vec::new();
     for (chain, goes) in dataset.chains.iter().zip(&goes) {
-        let reasons =
-            if *goes { Kept::new() } else { of_chain(dataset, chain, &going, floors, policy, now) };
+        let reasons = if *goes {
+            Kept::new()
+        } else {
+            of_chain(dataset, chain, &orphans, floors, policy, now)
+        };
         for version in &chain.versions {
             let (branch, number) = (chain.branch.clone(), version.version);
             match reasons.get(&number) {
@@ -147,13 +142,13 @@ pub(super) fn plan(
 fn of_chain(
     dataset: &DatasetFacts,
     chain: &ChainFacts,
-    going: &BTreeSet<&Branch>,
+    orphans: &BTreeSet<&Branch>,
     floors: &Floors,
     policy: &Retention,
     now: DateTime<Utc>,
 ) -> Kept {
     let mut kept = rules(dataset, chain, floors, policy, now);
-    let children = dataset.chains.iter().filter(|child| !going.contains(&child.branch));
+    let children = dataset.chains.iter().filter(|child| !orphans.contains(&child.branch));
     for child in children {
         if let Some(fork) = &child.fork
             && fork.parent == chain.branch
@@ -166,21 +161,44 @@ fn of_chain(
     kept
 }
 
-/// A directory without a branch file is a branch being made, until everything in it is old.
-fn is_dead_zombie(
+/// Which chains go with all that is in them: orphaned forks, and directories of branches that
+/// are none any more.
+fn going(
     dataset: &DatasetFacts,
-    chain: &ChainFacts,
+    orphans: &BTreeSet<&Branch>,
     floors: &Floors,
     policy: &Retention,
     now: DateTime<Utc>,
+) -> Vec<bool> {
+    let chains = dataset.chains.iter().zip(last_writes(dataset));
+    chains
+        .map(|(chain, written)| {
+            if chain.is_zombie {
+                let is_old = now - written >= policy.min_age.max(policy.fork_age());
+                is_old && is_dead_zombie(dataset, chain, orphans, floors)
+            } else {
+                chain.fork.is_some() && orphans.contains(&chain.branch)
+            }
+        })
+        .collect()
+}
+
+/// A directory without a branch file is a branch being made, until everything in it is old,
+/// or what is left of one. Then it is dead, unless somebody still reads there.
+fn is_dead_zombie(
+    dataset: &DatasetFacts,
+    chain: &ChainFacts,
+    orphans: &BTreeSet<&Branch>,
+    floors: &Floors,
 ) -> bool {
-    let is_here = |file: &&FileFacts| {
-        file.chain.is_some_and(|at| std::ptr::eq(&raw const dataset.chains[at as usize], chain))
-    };
-    chain.is_zombie
-        && floors.of_chain(&key_of(dataset, chain)).is_none()
+    let mut children = dataset.chains.iter().filter(|child| {
+        child.fork.as_ref().is_some_and(|fork| fork.parent == chain.branch)
+            && !orphans.contains(&child.branch)
+    });
+    floors.of_chain(&key_of(dataset, chain)).is_none()
         && floors.blocked_by(&chain.branch).is_none()
-        && dataset.files.iter().filter(is_here).all(|file| now - file.modified >= policy.min_age)
+        && chain.versions.iter().all(|version| version.tags.is_empty())
+        && children.next().is_none()
 }
 
 /// What HEAD reads must have been listed, or the listing cannot be trusted about anything.

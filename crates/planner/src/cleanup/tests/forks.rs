@@ -243,3 +243,37 @@ fn the_writer_window_holds_for_forks_whatever_their_least_age() {
     assert_eq!(plan.fork("T", "B"), YOUNG);
     assert!(plan.kept("T", "B").contains(&3));
 }
+
+#[test]
+fn a_branch_directory_without_a_branch_is_a_branch_in_the_making_at_first() {
+    // A writer is between the first version of its branch and the branch file.
+    let world = with_fork(|table| table.zombie("Z").version("Z", 2, 59));
+    let policy = Retention { min_age: TimeDelta::zero(), ..keep_one() };
+    let plan = world.plan(&policy);
+    assert!(!plan.deletes("T", "tree/Z/_versions/2.manifest"), "{:?}", plan.deleted("T"));
+    assert!(!plan.deletes("T", "tree/Z/data/2.lance"), "{:?}", plan.deleted("T"));
+}
+
+#[test]
+fn a_branch_directory_without_a_branch_keeps_what_a_branch_reads_or_a_tag_names() {
+    let zombie = |table: Table| table.zombie("Z").version("Z", 2, OLD).version("Z", 3, OLD);
+    let read = with_fork(zombie).live("Z", "main", &[("T", "Z", 2)], &[]).plan(&keep_one());
+    assert_eq!(read.why("T", "Z", 2), "branch Z reads it");
+    let tagged = with_fork(|table| zombie(table).tag("Z", 2, "v")).plan(&keep_one());
+    assert_eq!(tagged.why("T", "Z", 2), "tag v");
+    for plan in [read, tagged] {
+        assert!(plan.deleted("T").iter().all(|path| !path.starts_with("tree/Z")));
+    }
+}
+
+#[test]
+fn a_branch_directory_without_a_branch_stays_while_a_fork_descends_from_it() {
+    let world = with_fork(|table| table.zombie("Z").version("Z", 2, OLD).fork("C", "Z", 2)).live(
+        "C",
+        "main",
+        &[("T", "C", 3)],
+        &[],
+    );
+    let plan = world.plan(&keep_one());
+    assert!(!plan.deletes("T", "tree/Z/_versions/2.manifest"), "{:?}", plan.deleted("T"));
+}
