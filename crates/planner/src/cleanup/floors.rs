@@ -21,6 +21,8 @@ pub(super) struct Floors {
     needed: BTreeMap<ChainKey, Needed>,
     /// Branches of tables that an unreadable branch of the graph may read, with that branch.
     blocked: BTreeMap<Branch, Branch>,
+    /// An unreadable branch whose descent is not known: it may read any branch of tables.
+    blocked_all: Option<Branch>,
 }
 
 impl Floors {
@@ -36,6 +38,14 @@ impl Floors {
                 }
                 Err(_) => floors.block(authority, branch),
             }
+            // The next merge makes it a merge base.
+            let head = authority.commits.iter().filter(|commit| {
+                branch.head_commit.as_ref().is_some_and(|head| *head == commit.id)
+            });
+            for commit in head {
+                let reason = KeepReason::Commit(commit.id.clone());
+                floors.need_commit(authority, commit, &reason);
+            }
         }
         for (id, one, other) in merge_bases(authority) {
             if let Some(commit) = authority.commits.iter().find(|commit| commit.id == id) {
@@ -45,6 +55,15 @@ impl Floors {
         floors
     }
 
+    /// Versions needed of chains of a dataset, chain by chain.
+    pub(super) fn of_dataset<'a>(
+        &'a self,
+        location: &'a str,
+    ) -> impl Iterator<Item = (&'a Branch, &'a Needed)> {
+        let needed = self.needed.iter().filter(move |(chain, _)| chain.location == location);
+        needed.map(|(chain, needed)| (&chain.branch, needed))
+    }
+
     /// What is needed of a chain.
     pub(super) fn of_chain(&self, chain: &ChainKey) -> Option<&Needed> {
         self.needed.get(chain)
@@ -52,7 +71,7 @@ impl Floors {
 
     /// The unreadable branch that may read any version of this Lance branch.
     pub(super) fn blocked_by(&self, branch: &Branch) -> Option<&Branch> {
-        self.blocked.get(branch)
+        self.blocked.get(branch).or(self.blocked_all.as_ref())
     }
 
     pub(super) fn need(&mut self, pin: &PinnedVersion, reason: KeepReason) {
@@ -86,11 +105,11 @@ impl Floors {
             {
                 break;
             }
-            next = authority
-                .branches
-                .iter()
-                .find(|facts| facts.branch == branch)
-                .and_then(|facts| facts.parent.clone());
+            let known = authority.branches.iter().find(|facts| facts.branch == branch);
+            if known.is_none() {
+                self.blocked_all = Some(unreadable.branch.clone());
+            }
+            next = known.and_then(|facts| facts.parent.clone());
         }
     }
 }

@@ -1,6 +1,7 @@
 //! From facts to the list of what goes. Pure.
 
 mod dataset;
+mod files;
 mod forks;
 
 use std::collections::{BTreeMap, BTreeSet};

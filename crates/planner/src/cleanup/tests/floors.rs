@@ -225,3 +225,20 @@ fn a_reader_of_a_version_that_is_gone_is_warned_about() {
         ["version 77 of branch main is gone already, but branch main reads it"]
     );
 }
+
+#[test]
+fn a_reader_of_a_fork_that_is_gone_is_warned_about() {
+    let world = pinned_on_main(5).live("B", "main", &[("T", "gone", 3)], &[]);
+    assert_eq!(
+        world.plan(&keep_one()).of("T").warnings,
+        ["version 3 of branch gone is gone already, but branch B reads it"]
+    );
+}
+
+#[test]
+fn the_head_commit_of_a_branch_stays_even_if_something_it_pins_is_gone() {
+    // The next merge makes it the merge base.
+    let pins: &[Pin<'_>] = &[("T", "main", 5), ("T", "main", 99)];
+    let world = pinned_on_main(5).live("work", "main", pins, &["w"]).commit("w", 3, &[], pins);
+    assert_eq!(world.plan(&keep_one()).why(MANIFEST, "main", 3), "commit w stays readable");
+}

@@ -63,3 +63,12 @@ fn a_database_has_no_branches_of_a_graph_that_could_be_unreadable() {
     world.tables.push(Table::plain("P").with(1..=3));
     assert_eq!(world.plan(&keep_one()).kept("P", "main"), [3]);
 }
+
+#[test]
+fn an_unreadable_branch_of_unknown_descent_may_pin_anything() {
+    let mut world = world();
+    world.authority.branches.retain(|branch| branch.branch != Branch::named("B"));
+    let plan = world.plan(&keep_one());
+    assert_eq!(plan.kept("T", "A"), [2, 3]);
+    assert!(plan.fork("T", "A").starts_with("indeterminate"), "{}", plan.fork("T", "A"));
+}
