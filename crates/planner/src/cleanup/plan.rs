@@ -200,7 +200,8 @@ pub fn plan_cleanup(
 struct Surviving {
     versions: BTreeSet<PinnedVersion>,
     /// Tables that decide whether a commit stays. Those nobody has any more follow it; those
-    /// that could not be looked at lose nothing, and must not cost others anything.
+    /// that could not be looked at or are refused lose nothing, and must not cost others
+    /// anything.
     voting: BTreeSet<String>,
 }
 
@@ -211,10 +212,13 @@ impl Surviving {
         policy: &Retention,
         now: DateTime<Utc>,
     ) -> Self {
+        let authority = inventory.authority;
         let mut versions = BTreeSet::new();
         let mut voting = BTreeSet::new();
         for dataset in inventory.datasets.iter().copied() {
-            if dataset.role != Role::Dropped {
+            // More floors to come only make more forks stay: what is refused now is then.
+            let is_refused = dataset::is_refused(dataset, authority, floors, policy, now);
+            if dataset.role != Role::Dropped && !is_refused {
                 voting.insert(dataset.location.clone());
             }
             for chain in &dataset.chains {

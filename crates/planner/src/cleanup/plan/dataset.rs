@@ -10,7 +10,9 @@ use super::super::floors::Floors;
 use super::super::inventory::{ChainFacts, DatasetFacts, Role, VersionFacts};
 use super::super::policy::Retention;
 use super::super::reason::KeepReason;
-use super::{DatasetPlan, Kept, KeptVersion, Leftover, files, forks, key_of, last_writes};
+use super::{
+    DatasetPlan, ForkDecision, Kept, KeptVersion, Leftover, files, forks, key_of, last_writes,
+};
 
 /// What the rules and floors keep of one chain, whether or not the chain itself stays.
 pub(super) fn rules(
@@ -84,11 +86,7 @@ pub(super) fn plan(
     now: DateTime<Utc>,
 ) -> DatasetPlan {
     let forks = forks::decide(dataset, authority, floors, policy, now);
-    let orphans: BTreeSet<&Branch> = forks
-        .iter()
-        .filter(|fork| fork.status == ForkRefStatus::Orphan)
-        .map(|fork| &fork.branch)
-        .collect();
+    let orphans = orphans(&forks);
     let goes = going(dataset, &orphans, floors, policy, now);
     let mut kept = Vec::new();
     let mut removed = Vec::new();
@@ -155,6 +153,24 @@ fn of_chain(
         }
     }
     kept
+}
+
+fn orphans(forks: &[ForkDecision]) -> BTreeSet<&Branch> {
+    let orphans = forks.iter().filter(|fork| fork.status == ForkRefStatus::Orphan);
+    orphans.map(|fork| &fork.branch).collect()
+}
+
+/// Whether nothing of a dataset would be deleted because its newest versions lack files.
+pub(super) fn is_refused(
+    dataset: &DatasetFacts,
+    authority: &Authority,
+    floors: &Floors,
+    policy: &Retention,
+    now: DateTime<Utc>,
+) -> bool {
+    let forks = forks::decide(dataset, authority, floors, policy, now);
+    let goes = going(dataset, &orphans(&forks), floors, policy, now);
+    self_check(dataset, &goes).is_some()
 }
 
 /// Which chains go with all that is in them: orphaned forks, and directories of branches that

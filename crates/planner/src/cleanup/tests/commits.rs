@@ -90,3 +90,14 @@ fn what_could_not_be_looked_at_costs_others_nothing() {
     assert_eq!(world.plan(&policy).kept(MANIFEST, "main"), [4, 5, 6, 7, 8, 9]);
     assert_eq!(world.plan(&policy).lost(), ["c1"]);
 }
+
+#[test]
+fn what_is_refused_loses_nothing_and_costs_no_commit() {
+    let mut world = history();
+    world.tables[0].found("main", 4).missing = Some(("data/x.lance".into(), 1));
+    let plan = world.plan(&keep_one());
+    assert!(plan.of("T").refused.is_some());
+    // Versions 1 to 3 of T stay where they are, and so do the commits that read them.
+    assert_eq!(plan.kept(MANIFEST, "main"), [3, 4, 5, 6, 9]);
+    assert_eq!(plan.lost(), [""; 0]);
+}
