@@ -159,6 +159,13 @@ pub struct Leftover {
     pub bytes: u64,
 }
 
+impl Leftover {
+    fn add(&mut self, bytes: u64) {
+        self.files += 1;
+        self.bytes += bytes;
+    }
+}
+
 /// Versions of one chain that stay, with their reasons; the others go.
 pub(super) type Kept = BTreeMap<Version, BTreeSet<KeepReason>>;
 

@@ -24,6 +24,8 @@ pub enum KeepReason {
     Commit(String),
     /// A live branch cannot be read: it may pin anything it could reach.
     Unreadable(Branch),
+    /// Its fork is left alone: it is not known whether somebody needs it.
+    UndecidedFork,
     /// Committed within the writer window.
     WriterWindow(TimeDelta),
     /// Dated later than now: clocks disagree, so nothing is known about its age.
@@ -47,6 +49,7 @@ impl fmt::Display for KeepReason {
             Self::Unreadable(branch) => {
                 write!(f, "branch {branch} cannot be read and may need it")
             }
+            Self::UndecidedFork => f.write_str("its branch may be needed"),
             Self::WriterWindow(window) => {
                 write!(f, "committed within the writer window of {}", duration(*window))
             }

@@ -23,7 +23,7 @@ pub(super) fn rules(
     now: DateTime<Utc>,
 ) -> Kept {
     let needed = floors.of_chain(&key_of(dataset, chain));
-    let blocked = floors.blocked_by(&chain.branch).filter(|_| dataset.role != Role::Plain);
+    let blocked = blocked_by(dataset, chain, floors);
     let newest = chain.versions.len();
     let mut kept = Kept::new();
     for (at, version) in chain.versions.iter().enumerate() {
@@ -51,6 +51,15 @@ pub(super) fn rules(
         }
     }
     kept
+}
+
+/// The unreadable branch of the graph that may read a chain.
+fn blocked_by<'a>(
+    dataset: &DatasetFacts,
+    chain: &ChainFacts,
+    floors: &'a Floors,
+) -> Option<&'a Branch> {
+    floors.blocked_by(&chain.branch).filter(|_| dataset.role != Role::Plain)
 }
 
 fn by_age(
@@ -87,16 +96,21 @@ pub(super) fn plan(
 ) -> DatasetPlan {
     let forks = forks::decide(dataset, authority, floors, policy, now);
     let orphans = orphans(&forks);
-    let goes = going(dataset, &orphans, floors, policy, now);
+    let fates = fates(dataset, &forks, floors, policy, now);
     let mut kept = Vec::new();
     let mut removed = Vec::new();
     let mut stays = Vec::new();
-    for (chain, goes) in dataset.chains.iter().zip(&goes) {
-        let reasons = if *goes {
-            Kept::new()
-        } else {
-            of_chain(dataset, chain, &orphans, floors, policy, now)
+    for (chain, fate) in dataset.chains.iter().zip(&fates) {
+        let mut reasons = match fate {
+            Fate::Goes => Kept::new(),
+            _ => of_chain(dataset, chain, &orphans, floors, policy, now),
         };
+        if *fate == Fate::LeftAlone && !chain.is_zombie {
+            for version in &chain.versions {
+                let undecided = || BTreeSet::from([KeepReason::UndecidedFork]);
+                reasons.entry(version.version).or_insert_with(undecided);
+            }
+        }
         for version in &chain.versions {
             let (branch, number) = (chain.branch.clone(), version.version);
             match reasons.get(&number) {
@@ -110,7 +124,7 @@ pub(super) fn plan(
                     if !chain.is_zombie {
                         removed.push((branch, number));
                     }
-                    stays.push(chain.is_zombie && !goes);
+                    stays.push(*fate == Fate::LeftAlone);
                 }
             }
         }
@@ -118,7 +132,7 @@ pub(super) fn plan(
     let mut plan = DatasetPlan {
         table: dataset.table.clone(),
         location: dataset.location.clone(),
-        refused: self_check(dataset, &goes),
+        refused: self_check(dataset, &fates),
         kept,
         removed,
         forks,
@@ -127,7 +141,7 @@ pub(super) fn plan(
         warnings: warnings(dataset, floors, &stays),
     };
     if plan.refused.is_none() {
-        files::decide(dataset, &goes, &stays, policy, now, &mut plan);
+        files::decide(dataset, &fates, &stays, policy, now, &mut plan);
     }
     plan
 }
@@ -169,27 +183,45 @@ pub(super) fn is_refused(
     now: DateTime<Utc>,
 ) -> bool {
     let forks = forks::decide(dataset, authority, floors, policy, now);
-    let goes = going(dataset, &orphans(&forks), floors, policy, now);
-    self_check(dataset, &goes).is_some()
+    let fates = fates(dataset, &forks, floors, policy, now);
+    self_check(dataset, &fates).is_some()
 }
 
-/// Which chains go with all that is in them: orphaned forks, and directories of branches that
-/// are none any more.
-fn going(
+/// What becomes of a chain as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It goes with all that is in it: an orphaned fork, or the directory of a branch that is
+    /// none any more.
+    Goes,
+    /// It stays; versions and files of it may go.
+    Stays,
+    /// Whether it stays is not known yet. Nothing of it goes: what is young in it is all that
+    /// tells that somebody is at work.
+    LeftAlone,
+}
+
+/// What becomes of each chain.
+fn fates(
     dataset: &DatasetFacts,
-    orphans: &BTreeSet<&Branch>,
+    forks: &[ForkDecision],
     floors: &Floors,
     policy: &Retention,
     now: DateTime<Utc>,
-) -> Vec<bool> {
+) -> Vec<Fate> {
+    let orphans = orphans(forks);
     let chains = dataset.chains.iter().zip(last_writes(dataset));
     chains
         .map(|(chain, written)| {
             if chain.is_zombie {
                 let is_old = now - written >= policy.min_age.max(policy.fork_age());
-                is_old && is_dead_zombie(dataset, chain, orphans, floors)
-            } else {
-                chain.fork.is_some() && orphans.contains(&chain.branch)
+                let is_dead = is_old && is_dead_zombie(dataset, chain, &orphans, floors);
+                return if is_dead { Fate::Goes } else { Fate::LeftAlone };
+            }
+            let decision = forks.iter().find(|fork| fork.branch == chain.branch);
+            match decision.map(|decision| decision.status) {
+                Some(ForkRefStatus::Orphan) => Fate::Goes,
+                Some(ForkRefStatus::Indeterminate) => Fate::LeftAlone,
+                Some(ForkRefStatus::Legitimate) | None => Fate::Stays,
             }
         })
         .collect()
@@ -208,15 +240,15 @@ fn is_dead_zombie(
             && !orphans.contains(&child.branch)
     });
     floors.of_chain(&key_of(dataset, chain)).is_none()
-        && floors.blocked_by(&chain.branch).is_none()
+        && blocked_by(dataset, chain, floors).is_none()
         && chain.versions.iter().all(|version| version.tags.is_empty())
         && children.next().is_none()
 }
 
 /// What HEAD reads must have been listed, or the listing cannot be trusted about anything.
-fn self_check(dataset: &DatasetFacts, goes: &[bool]) -> Option<String> {
-    let chains =
-        dataset.chains.iter().zip(goes).filter(|(chain, goes)| !**goes && !chain.is_zombie);
+fn self_check(dataset: &DatasetFacts, fates: &[Fate]) -> Option<String> {
+    let chains = dataset.chains.iter().zip(fates);
+    let chains = chains.filter(|(chain, fate)| **fate != Fate::Goes && !chain.is_zombie);
     for (chain, _) in chains {
         let Some(head) = chain.versions.last() else {
             return Some(format!("branch {} has no version at all", chain.branch));

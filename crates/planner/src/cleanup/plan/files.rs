@@ -7,13 +7,14 @@ use chrono::{DateTime, Utc};
 
 use super::super::inventory::{DatasetFacts, FileClass, FileId};
 use super::super::policy::Retention;
+use super::dataset::Fate;
 use super::{DatasetPlan, Deletion, DeletionReason, DeletionStep};
 
-/// Decides about every file. `goes` has an entry per chain; `stays` one per version, chain by
+/// Decides about every file. `fates` has an entry per chain; `stays` one per version, chain by
 /// chain.
 pub(super) fn decide(
     dataset: &DatasetFacts,
-    goes: &[bool],
+    fates: &[Fate],
     stays: &[bool],
     policy: &Retention,
     now: DateTime<Utc>,
@@ -43,7 +44,8 @@ pub(super) fn decide(
     let written = units_written(dataset);
     for (at, file) in dataset.files.iter().enumerate() {
         let id = FileId(u32::try_from(at).unwrap_or(u32::MAX));
-        let chain_goes = file.chain.is_some_and(|chain| goes[chain as usize]);
+        let fate = file.chain.map_or(Fate::Stays, |chain| fates[chain as usize]);
+        let (chain_goes, is_left_alone) = (fate == Fate::Goes, fate == Fate::LeftAlone);
         let last_write = match file.class {
             FileClass::Part(unit) => written[unit.0 as usize],
             _ => file.modified,
@@ -54,14 +56,17 @@ pub(super) fn decide(
             FileClass::Manifest if manifests.contains(&id) => DeletionReason::Version,
             FileClass::BranchFile | FileClass::Hint if chain_goes => DeletionReason::Fork,
             FileClass::Part(unit) if needed[unit.0 as usize] => continue,
+            FileClass::Part(_) | FileClass::Litter if is_left_alone => {
+                plan.unverified_left.add(file.bytes);
+                continue;
+            }
             FileClass::Part(unit) if explained[unit.0 as usize] => {
                 DeletionReason::OnlyRemovedVersions
             }
             FileClass::Part(_) | FileClass::Litter if chain_goes => DeletionReason::Fork,
             FileClass::Part(_) | FileClass::Litter if is_old => DeletionReason::Unreferenced,
             FileClass::Part(_) | FileClass::Litter => {
-                plan.unverified_left.files += 1;
-                plan.unverified_left.bytes += file.bytes;
+                plan.unverified_left.add(file.bytes);
                 continue;
             }
             _ => continue,

@@ -277,3 +277,20 @@ fn a_branch_directory_without_a_branch_stays_while_a_fork_descends_from_it() {
     let plan = world.plan(&keep_one());
     assert!(!plan.deletes("T", "tree/Z/_versions/2.manifest"), "{:?}", plan.deleted("T"));
 }
+
+#[test]
+fn a_fork_that_is_too_young_to_judge_is_left_alone_altogether() {
+    // What goes of it may be all that tells that somebody is at work.
+    let world = with_fork(|table| {
+        table.version("B", 3, 30).version("B", 4, OLD).stray("tree/B/data/stray.lance", OLD).other(
+            "tree/B/data/.tmpAb3dEf",
+            OLD,
+            FileClass::Litter,
+        )
+    });
+    let plan = world.plan(&keep_one());
+    assert_eq!(plan.kept("T", "B"), [2, 3, 4]);
+    assert_eq!(plan.why("T", "B", 2), "its branch may be needed");
+    assert!(plan.deleted("T").iter().all(|path| !path.starts_with("tree/B")));
+    assert_eq!(plan.of("T").unverified_left, Leftover { files: 2, bytes: 20 });
+}
