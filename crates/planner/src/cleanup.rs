@@ -22,6 +22,8 @@ mod authority;
 mod floors;
 mod history;
 mod inventory;
+#[cfg(test)]
+mod laws;
 mod path;
 mod plan;
 mod policy;
