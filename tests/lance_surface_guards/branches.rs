@@ -1,0 +1,187 @@
+//! Branches and tags: where they lie, what a branch's manifest says about the table it was cut
+//! from, and in which order a branch comes and goes.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use lance::dataset::builder::DatasetBuilder;
+use lance::index::DatasetIndexExt;
+use lance::{Dataset, Error};
+use lance_index::IndexType;
+use lance_index::scalar::ScalarIndexParams;
+use lancekeeper_testkit::table_rows;
+use serde_json::Value;
+
+use crate::table::{Table, commit, files_in, fragment_ids, reserve, rewrite, sorted_ids, stage};
+
+/// Three fragments, one with a deletion file, an index; HEAD is version 5.
+async fn with_everything() -> Table {
+    let table = Table::of(3, true).await;
+    table.head().await.delete("id = 3").await.unwrap();
+    let params = ScalarIndexParams::default();
+    table
+        .head()
+        .await
+        .create_index(&["id"], IndexType::BTree, Some("id_idx".into()), &params, false)
+        .await
+        .unwrap();
+    table
+}
+
+async fn on(table: &Table, branch: &str) -> Dataset {
+    DatasetBuilder::from_uri(table.uri()).with_branch(branch, None).load().await.unwrap()
+}
+
+fn json(table: &Table, file: &str) -> Value {
+    serde_json::from_slice(&fs::read(table.path().join(file)).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_branch_lies_under_tree_and_is_known_by_a_ref_file_that_says_where_it_was_cut() {
+    let table = with_everything().await;
+    let before = table.files();
+    table.head().await.create_branch("b/c", 4, None).await.unwrap();
+    let added: BTreeSet<String> = table.files().difference(&before).cloned().collect();
+    let (refs, tree): (BTreeSet<String>, BTreeSet<String>) =
+        added.into_iter().partition(|file| file.starts_with("_refs/"));
+    assert_eq!(refs, BTreeSet::from(["_refs/branches/b%2Fc.json".to_owned()]));
+    assert!(tree.iter().all(|file| file.starts_with("tree/b/c/")), "{tree:?}");
+    assert!(tree.contains(&format!("tree/b/c/{}", Table::manifest(4))), "{tree:?}");
+
+    let contents = json(&table, "_refs/branches/b%2Fc.json");
+    assert_eq!(contents["parentBranch"], Value::Null);
+    assert_eq!(contents["parentVersion"], 4);
+    let cut = contents["identifier"]["version_mapping"].as_array().unwrap();
+    assert_eq!(cut.len(), 1);
+    assert_eq!(cut[0][0], 4);
+    let created = contents["createAt"].as_u64().unwrap();
+    assert!(created.abs_diff(chrono::Utc::now().timestamp().unsigned_abs()) < 600);
+}
+
+/// The lineage of a branch of a branch leads through its parent.
+#[tokio::test]
+async fn a_branch_of_a_branch_names_its_parent_and_both_places_it_reads() {
+    let table = with_everything().await;
+    let mut parent = table.head().await.create_branch("b", 5, None).await.unwrap();
+    parent.delete("id = 12").await.unwrap();
+    let version = parent.manifest().version;
+    let child = parent.create_branch("c", version, None).await.unwrap();
+    let contents = json(&table, "_refs/branches/c.json");
+    assert_eq!(contents["parentBranch"], "b");
+    assert_eq!(contents["parentVersion"], version);
+    let cuts = contents["identifier"]["version_mapping"].as_array().unwrap();
+    assert_eq!([&cuts[0][0], &cuts[1][0]], [5, version]);
+    let bases: BTreeSet<String> =
+        child.manifest().base_paths.values().map(|base| base.path.clone()).collect();
+    assert_eq!(bases, BTreeSet::from([table.uri(), format!("{}/tree/b", table.uri())]));
+    assert!(!sorted_ids(&on(&table, "c").await).await.contains(&12));
+}
+
+#[tokio::test]
+async fn a_branch_reads_by_absolute_strings_and_writes_into_its_own_directory() {
+    let table = with_everything().await;
+    table.head().await.create_branch("b", 5, None).await.unwrap();
+    let mut branch = on(&table, "b").await;
+    assert_eq!(branch.manifest().version, 5, "it goes on counting where it was cut");
+    let bases: Vec<_> = branch.manifest().base_paths.values().collect();
+    assert_eq!(bases.len(), 1);
+    assert_eq!((bases[0].path.as_str(), bases[0].is_dataset_root), (table.uri().as_str(), true));
+    let base = Some(bases[0].id);
+    for fragment in branch.fragments().iter() {
+        assert!(fragment.files.iter().all(|file| file.base_id == base));
+    }
+    assert_eq!(branch.fragments()[0].deletion_file.as_ref().unwrap().base_id, base);
+    assert_eq!(branch.load_indices().await.unwrap()[0].base_id, base);
+
+    let main = table.files_under("data/");
+    branch.delete("id = 12 OR id = 5").await.unwrap();
+    let deletions = |at: usize| branch.fragments()[at].deletion_file.as_ref().unwrap().base_id;
+    assert_eq!((deletions(0), deletions(1)), (None, None));
+    assert_eq!(table.files_under("tree/b/_deletions/").len(), 2);
+    // A Rewrite on the branch takes the rows over and leaves the table alone.
+    let mut staged = stage(&branch, &[0, 1, 2]).await;
+    let reserved = reserve(&branch, &mut staged).await;
+    let rewritten = commit(&reserved, rewrite(&staged)).await.unwrap();
+    let file = &rewritten.fragments()[0].files[0];
+    assert_eq!(file.base_id, None);
+    assert!(table.files().contains(&format!("tree/b/data/{}", file.path)));
+    assert_eq!(table.files_under("data/"), main);
+    assert_eq!(sorted_ids(&on(&table, "b").await).await.len(), 27);
+}
+
+/// Between the two a branch is there for nobody who lists branches.
+#[tokio::test]
+async fn creating_a_branch_commits_the_clone_first_and_writes_the_ref_file_last() {
+    let table = with_everything().await;
+    // A ref file of that name makes the second step fail.
+    table.head().await.create_branch("other", 4, None).await.unwrap();
+    let refs = table.path().join("_refs/branches");
+    fs::copy(refs.join("other.json"), refs.join("b.json")).unwrap();
+    let error = table.head().await.create_branch("b", 5, None).await.unwrap_err();
+    assert!(matches!(error.find_root(), Error::RefConflict { .. }), "{error:?}");
+    assert!(table.files().contains(&format!("tree/b/{}", Table::manifest(5))));
+
+    fs::remove_file(refs.join("b.json")).unwrap();
+    let listed = table.head().await.list_branches().await.unwrap();
+    assert_eq!(listed.into_keys().collect::<Vec<_>>(), ["other"]);
+    // And the name is taken until the remains are removed by force.
+    assert!(table.head().await.create_branch("b", 5, None).await.is_err());
+    let mut head = table.head().await;
+    assert!(head.delete_branch("b").await.is_err());
+    head.force_delete_branch("b").await.unwrap();
+    assert_eq!(table.files_under("tree/b/"), BTreeSet::new());
+}
+
+/// A fork's floor are the files it reads, not the manifest it was cut from.
+#[tokio::test]
+async fn a_branch_reads_on_when_the_manifest_it_was_cut_from_is_gone() {
+    let table = with_everything().await;
+    table.head().await.create_branch("b", 4, None).await.unwrap();
+    let rows = table_rows(&on(&table, "b").await).await.unwrap();
+    for version in 1..=4 {
+        table.remove(&Table::manifest(version));
+    }
+    assert_eq!(table_rows(&on(&table, "b").await).await.unwrap(), rows);
+    on(&table, "b").await.delete("id = 20").await.unwrap();
+    assert_eq!(table_rows(&on(&table, "b").await).await.unwrap().len(), rows.len() - 1);
+}
+
+#[tokio::test]
+async fn deleting_a_branch_removes_its_ref_file_and_its_directory_and_nothing_else() {
+    let table = with_everything().await;
+    table.head().await.create_branch("x/y", 5, None).await.unwrap();
+    let before = table.files();
+    table.head().await.create_branch("b", 4, None).await.unwrap();
+    on(&table, "b").await.delete("id = 20").await.unwrap();
+    table.head().await.delete_branch("b").await.unwrap();
+    assert_eq!(table.files(), before);
+    assert!(!table.path().join("tree/b").exists());
+}
+
+#[tokio::test]
+async fn a_branch_that_another_was_cut_from_is_not_deleted() {
+    let table = with_everything().await;
+    let mut parent = table.head().await.create_branch("b", 5, None).await.unwrap();
+    parent.create_branch("c", 5, None).await.unwrap();
+    let before = table.files();
+    let error = table.head().await.delete_branch("b").await.unwrap_err();
+    assert!(matches!(error.find_root(), Error::RefConflict { .. }), "{error:?}");
+    assert_eq!(table.files(), before);
+}
+
+#[tokio::test]
+async fn a_tag_is_a_file_that_names_branch_and_version() {
+    let table = with_everything().await;
+    let head = table.head().await;
+    head.tags().create("old", 2).await.unwrap();
+    let mut branch = table.head().await.create_branch("b", 5, None).await.unwrap();
+    branch.delete("id = 20").await.unwrap();
+    head.tags().create("on-b", ("b", 6)).await.unwrap();
+    let tags = files_in(&table.path().join("_refs/tags"));
+    assert_eq!(tags, BTreeSet::from(["old.json".to_owned(), "on-b.json".to_owned()]));
+    let old = json(&table, "_refs/tags/old.json");
+    assert_eq!((&old["branch"], &old["version"]), (&Value::Null, &Value::from(2)));
+    let on_b = json(&table, "_refs/tags/on-b.json");
+    assert_eq!((&on_b["branch"], &on_b["version"]), (&Value::from("b"), &Value::from(6)));
+    assert_eq!(fragment_ids(&head.checkout_version("old").await.unwrap()), [0, 1]);
+}
