@@ -83,6 +83,8 @@ async fn a_branch_reads_by_absolute_strings_and_writes_into_its_own_directory() 
     table.head().await.create_branch("b", 5, None).await.unwrap();
     let mut branch = on(&table, "b").await;
     assert_eq!(branch.manifest().version, 5, "it goes on counting where it was cut");
+    let listed = branch.version_refs().await.unwrap();
+    assert_eq!(listed.iter().map(|found| found.version).collect::<Vec<_>>(), [5]);
     let bases: Vec<_> = branch.manifest().base_paths.values().collect();
     assert_eq!(bases.len(), 1);
     assert_eq!((bases[0].path.as_str(), bases[0].is_dataset_root), (table.uri().as_str(), true));
@@ -144,6 +146,15 @@ async fn a_branch_reads_on_when_the_manifest_it_was_cut_from_is_gone() {
     assert_eq!(table_rows(&on(&table, "b").await).await.unwrap(), rows);
     on(&table, "b").await.delete("id = 20").await.unwrap();
     assert_eq!(table_rows(&on(&table, "b").await).await.unwrap().len(), rows.len() - 1);
+}
+
+#[tokio::test]
+async fn a_branch_cannot_be_cut_from_a_version_that_is_gone_and_leaves_nothing() {
+    let table = with_everything().await;
+    table.remove(&Table::manifest(2));
+    let before = table.files();
+    assert!(table.head().await.create_branch("b", 2, None).await.is_err());
+    assert_eq!(table.files(), before);
 }
 
 #[tokio::test]

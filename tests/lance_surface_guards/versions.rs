@@ -174,6 +174,19 @@ async fn the_transaction_of_a_version_that_is_gone_is_an_error_and_not_an_empty_
     assert!(is_gone(&error), "{error:?}");
 }
 
+/// Sessions are shared and long-lived: what they cached must not stand in for a version.
+#[tokio::test]
+async fn a_session_that_has_read_a_version_does_not_answer_for_it_when_it_is_gone() {
+    let table = with_a_history(true).await;
+    let head = table.head().await;
+    table_rows(&head.checkout_version(3).await.unwrap()).await.unwrap();
+    head.read_version_transaction(3).await.unwrap().transaction.unwrap();
+    table.remove(&Table::manifest(3));
+    assert!(is_gone(&head.checkout_version(3).await.unwrap_err()));
+    assert!(is_gone(&head.read_version_transaction(3).await.unwrap_err()));
+    assert!(!listed(&head).await.contains(&3));
+}
+
 /// Opening only: a commit from below asks the hint (see `writers`).
 #[tokio::test]
 async fn on_local_paths_head_is_found_by_listing_whatever_the_version_hint_says() {
