@@ -203,6 +203,36 @@ async fn a_branch_is_protected_from_cleanup_only_through_the_spelling_it_was_mad
     }
 }
 
+/// Main has nothing left of what the branch reads. Of the version it was cut from the manifest
+/// stays, and the file of its transaction goes.
+#[tokio::test]
+async fn explain_spares_what_a_branch_reads_and_the_manifest_it_was_cut_from() {
+    let table = Table::of(3, true).await;
+    table.head().await.create_branch("b", 2, None).await.unwrap();
+    table.head().await.delete("true").await.unwrap();
+    tables::append(&table.uri(), 100, 10).await.unwrap();
+    let head = table.head().await;
+    let mut expected = BTreeSet::new();
+    for version in [1, 3, 4] {
+        expected.extend(needed(&table, &table.at(version).await).await);
+    }
+    let cut = table.at(2).await;
+    let spared = needed(&table, &cut).await;
+    expected.retain(|file| !spared.contains(file));
+    let transaction = cut.manifest().transaction_file.as_ref().unwrap();
+    expected.insert(format!("_transactions/{transaction}"));
+    assert_eq!(explained(&head, &table, CleanupPolicy::default()).await, expected);
+
+    // The branch is named, and what is too much to name is said to be.
+    let operation = head.cleanup(CleanupPolicy::default()).with_max_candidate_files(1);
+    let explanation = operation.explain().await.unwrap();
+    let branches = explanation.referenced_branches;
+    let branches: Vec<(&str, u64)> =
+        branches.iter().map(|branch| (branch.name.as_str(), branch.referenced_version)).collect();
+    assert_eq!(branches, [("b", 2)]);
+    assert!(explanation.candidate_files_truncated && explanation.candidate_files.len() == 1);
+}
+
 fn column(batches: &[RecordBatch], name: &str) -> Vec<String> {
     batches
         .iter()

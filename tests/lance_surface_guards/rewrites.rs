@@ -5,6 +5,7 @@ use lance::dataset::optimize::CompactionMode;
 use lance::dataset::transaction::Operation;
 use lance::dataset::{InsertBuilder, WriteMode, WriteParams};
 use lancekeeper_testkit::{table_rows, tables};
+use std::fs;
 use std::sync::Arc;
 
 use crate::table::{
@@ -218,4 +219,27 @@ async fn lance_does_not_count_the_rows_of_a_rewrite() {
     let version = head.manifest().version;
     let rewritten = commit_at(&head, version, rewrite(&staged)).await.unwrap();
     assert_eq!(ids(&rewritten).await, Vec::from_iter(0..20));
+}
+
+/// Why staged files are looked at before every Rewrite of ours. Of a file whose size is not
+/// recorded the commit asks for the size, and so sees that it is gone.
+#[tokio::test]
+async fn lance_commits_a_rewrite_whose_file_was_cut_off_or_is_gone() {
+    for (mode, is_gone) in [
+        (CompactionMode::Reencode, true),
+        (CompactionMode::Reencode, false),
+        (CompactionMode::TryBinaryCopy, false),
+    ] {
+        let table = Table::of(2, false).await;
+        let head = table.head().await;
+        let staged = stage_in_mode(&head, &[0, 1], mode).await;
+        let file = table.path().join("data").join(&staged.new_fragments[0].files[0].path);
+        match is_gone {
+            true => fs::remove_file(file).unwrap(),
+            false => fs::write(file, "cut off").unwrap(),
+        }
+        let committed = commit(&head, rewrite(&staged)).await.unwrap();
+        assert_eq!(committed.manifest().version, 3);
+        assert!(table_rows(&table.head().await).await.is_err(), "{mode:?}, gone: {is_gone}");
+    }
 }
