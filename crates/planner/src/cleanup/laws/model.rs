@@ -302,6 +302,13 @@ impl<'a> Model<'a> {
         };
         let mut age = self.policy.min_fork_age.max(self.policy.writer_window);
         if chain.is_zombie {
+            // Its end was decided by an earlier cleanup, which did not get to it.
+            let in_chain = |file: &FileFacts| file.class != FileClass::Untouchable && here(&file);
+            let listed = |at: usize| dataset.explained.iter().any(|file| file.0 as usize == at);
+            let mut of_chain = dataset.files.iter().enumerate().filter(|(_, file)| in_chain(file));
+            if !dataset.explained.is_empty() && of_chain.all(|(at, _)| listed(at)) {
+                return true;
+            }
             age = age.max(self.policy.min_age);
         }
         dates.into_iter().all(|date| now() - date >= age)

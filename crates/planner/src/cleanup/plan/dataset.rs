@@ -7,7 +7,7 @@ use lancekeeper_model::{Branch, ForkRefStatus, Version};
 
 use super::super::authority::Authority;
 use super::super::floors::Floors;
-use super::super::inventory::{ChainFacts, DatasetFacts, Role, VersionFacts};
+use super::super::inventory::{ChainFacts, DatasetFacts, FileClass, Role, VersionFacts};
 use super::super::policy::Retention;
 use super::super::reason::KeepReason;
 use super::{
@@ -209,11 +209,13 @@ fn fates(
     now: DateTime<Utc>,
 ) -> Vec<Fate> {
     let orphans = orphans(forks);
-    let chains = dataset.chains.iter().zip(last_writes(dataset));
+    let chains = dataset.chains.iter().zip(last_writes(dataset)).enumerate();
     chains
-        .map(|(chain, written)| {
+        .map(|(at, (chain, written))| {
             if chain.is_zombie {
-                let is_old = now - written >= policy.min_age.max(policy.fork_age());
+                // What an earlier cleanup was cut off deleting is nobody's new branch.
+                let is_old = now - written >= policy.min_age.max(policy.fork_age())
+                    || is_explained(dataset, at);
                 let is_dead = is_old && is_dead_zombie(dataset, chain, &orphans, floors);
                 return if is_dead { Fate::Goes } else { Fate::LeftAlone };
             }
@@ -225,6 +227,15 @@ fn fates(
             }
         })
         .collect()
+}
+
+/// Whether an earlier cleanup had decided to delete all there is of a chain.
+fn is_explained(dataset: &DatasetFacts, chain: usize) -> bool {
+    let explained: BTreeSet<usize> = dataset.explained.iter().map(|file| file.0 as usize).collect();
+    let mut files = dataset.files.iter().enumerate().filter(|(_, file)| {
+        file.chain.is_some_and(|at| at as usize == chain) && file.class != FileClass::Untouchable
+    });
+    !explained.is_empty() && files.all(|(at, _)| explained.contains(&at))
 }
 
 /// A directory without a branch file is a branch being made, until everything in it is old,

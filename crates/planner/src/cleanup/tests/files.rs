@@ -217,3 +217,25 @@ fn an_unreferenced_unit_stays_whole_until_its_youngest_file_is_old() {
     assert_eq!(plan.of("T").unverified_left, Leftover { files: 2, bytes: 20 });
     assert!(unit(OLD).deletes("T", "data/9/01.blob"));
 }
+
+#[test]
+fn what_is_left_of_a_fork_that_an_earlier_cleanup_had_listed_goes_at_once() {
+    let with_new_file = |age: Option<i64>| {
+        let mut world = database(|table| {
+            let table = table.zombie("Z").version("Z", 2, 1).stray("tree/Z/data/x.lance", 1);
+            let hint = "tree/Z/_versions/latest_version_hint.json";
+            table.other(hint, 1, FileClass::Hint)
+        });
+        let table = &mut world.tables[0];
+        let all = (0..).zip(&table.0.files).filter(|(_, file)| file.path.starts_with("tree/Z"));
+        table.0.explained = all.map(|(at, _)| FileId(at)).collect();
+        if let Some(age) = age {
+            *table = table.clone().stray("tree/Z/data/new.lance", age);
+        }
+        world.plan(&keep_one())
+    };
+    let of_fork =
+        |plan: &Outcome| plan.deleted("T").iter().filter(|path| path.starts_with("tree/Z")).count();
+    assert_eq!(of_fork(&with_new_file(None)), 4);
+    assert_eq!(of_fork(&with_new_file(Some(1))), 0, "somebody makes that branch anew");
+}
