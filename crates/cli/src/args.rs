@@ -3,22 +3,31 @@
 
 mod cleanup;
 mod prune;
+mod roots;
 mod values;
 
+use std::ffi::OsString;
+use std::time::Duration;
+
 use clap::builder::NonEmptyStringValueParser;
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::error::ErrorKind;
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use lancekeeper_model::{BranchSelection, IndexMode, OptimizeOptions};
 
 pub(crate) use cleanup::CleanupArgs;
+use roots::Place;
+pub(crate) use roots::Roots;
 
 const AFTER_HELP: &str = "\
 Examples:
   lancekeeper status ./graph              what is there, and what optimize would do
   lancekeeper optimize --dry-run ./graph  the plan; writes nothing
   lancekeeper optimize ./graph            merge small fragments, drop deleted rows
+  lancekeeper optimize --max-bytes 50GiB --max-time 1h ./graph   a part; run again for the rest
+  lancekeeper optimize --recursive /data  every graph, database and table below
   lancekeeper cleanup --keep 10 ./graph   what would be deleted, and why the rest stays
   lancekeeper cleanup --keep 10 --confirm ./graph
-  lancekeeper optimize --json s3://bucket/graph | jq .totals
+  lancekeeper --db-path ./db optimize events --prune-now
 
 A ROOT is a graph (has __manifest/), a LanceDB database (has NAME.lance/) or one Lance table.
 
@@ -37,9 +46,46 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) verb: Verb,
 
+    /// The root, if it is named by an option.
+    #[command(flatten)]
+    place: Place,
+
     /// How to say what was done.
     #[command(flatten)]
     pub(crate) speech: Speech,
+}
+
+impl Cli {
+    /// Reads a command line.
+    ///
+    /// # Errors
+    ///
+    /// A usage error, or what `--help` and `--version` have to say.
+    pub(crate) fn read<S: Into<OsString> + Clone>(
+        line: impl IntoIterator<Item = S>,
+    ) -> Result<Self, clap::Error> {
+        let mut cli = Self::try_parse_from(line)?;
+        // Not by clap itself: it looks at a verb's own arguments before it knows those that may
+        // stand on either side of the verb.
+        cli.settle().map_err(|(kind, message)| Self::command().error(kind, message))?;
+        Ok(cli)
+    }
+
+    fn settle(&mut self) -> Result<(), roots::Refusal> {
+        let named = self.verb.roots_mut().settle(&self.place)?;
+        match &mut self.verb {
+            Verb::Optimize(args) => args.tables.extend(named),
+            Verb::Cleanup(args) => args.tables.extend(named),
+            Verb::Status(_) if named.is_empty() => {}
+            Verb::Status(_) => {
+                return Err((
+                    ErrorKind::ArgumentConflict,
+                    "status shows every table of the root that --uri or --db-path names",
+                ));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What to do.
@@ -63,12 +109,20 @@ impl Verb {
         }
     }
 
-    /// The roots to work on, as typed.
-    pub(crate) fn roots(&self) -> &[String] {
+    /// Which roots to work on.
+    pub(crate) fn roots(&self) -> &Roots {
         match self {
-            Self::Status(args) => &args.roots.roots,
-            Self::Optimize(args) => &args.roots.roots,
-            Self::Cleanup(args) => &args.roots.roots,
+            Self::Status(args) => &args.roots,
+            Self::Optimize(args) => &args.roots,
+            Self::Cleanup(args) => &args.roots,
+        }
+    }
+
+    fn roots_mut(&mut self) -> &mut Roots {
+        match self {
+            Self::Status(args) => &mut args.roots,
+            Self::Optimize(args) => &mut args.roots,
+            Self::Cleanup(args) => &mut args.roots,
         }
     }
 
@@ -80,19 +134,6 @@ impl Verb {
             Self::Cleanup(args) => args.is_preview(),
         }
     }
-}
-
-/// The roots of a verb.
-#[derive(Debug, Args)]
-pub(crate) struct Roots {
-    /// Graphs, databases or tables: paths or URIs.
-    #[arg(
-        value_name = "ROOT",
-        required = true,
-        value_hint = ValueHint::DirPath,
-        value_parser = NonEmptyStringValueParser::new(),
-    )]
-    roots: Vec<String>,
 }
 
 /// Arguments of `status`.
@@ -112,6 +153,14 @@ pub(crate) struct OptimizeArgs {
     #[arg(long = "table", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     tables: Vec<String>,
 
+    /// Every table, also those not named (what is done anyway unless tables are named).
+    #[arg(long)]
+    all: bool,
+
+    /// Leave a table with fewer fragments alone, its indexes too [default: work on every table].
+    #[arg(long, value_name = "N", value_parser = values::fragments)]
+    min_fragments: Option<u64>,
+
     /// A new fragment is full at this many rows, or at --target-bytes.
     #[arg(
         long,
@@ -128,6 +177,18 @@ pub(crate) struct OptimizeArgs {
     /// Rewrite a fragment with more than this share deleted, even alone: 0.1 or 10%.
     #[arg(long, value_name = "F", value_parser = values::share, default_value = "10%")]
     deletion_threshold: f64,
+
+    /// Rewrite every fragment with a deleted row: --deletion-threshold 0.
+    #[arg(long, conflicts_with = "deletion_threshold")]
+    purge_deletes: bool,
+
+    /// Read at most this much for rewrites, over all roots, and leave the rest to the next run.
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    max_bytes: Option<u64>,
+
+    /// Begin no more work after this time: 90 (seconds), 30m, 1h30m. What began is finished.
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    max_time: Option<Duration>,
 
     /// Tables rewritten at the same time [default: OMNIGRAPH_MAINTENANCE_CONCURRENCY, or 8].
     #[arg(long, value_name = "N", value_parser = values::concurrency)]
@@ -165,9 +226,11 @@ impl OptimizeArgs {
     pub(crate) fn options(&self) -> OptimizeOptions {
         OptimizeOptions {
             tables: self.tables.clone(),
+            all_tables: self.all,
+            min_fragments: self.min_fragments,
             target_rows: self.target_rows,
             target_bytes: self.target_bytes,
-            deletion_threshold: self.deletion_threshold,
+            deletion_threshold: if self.purge_deletes { 0.0 } else { self.deletion_threshold },
             concurrency: self.concurrency,
             branches: match (self.all_branches, self.branches.as_slice()) {
                 (true, _) => BranchSelection::All,
@@ -180,6 +243,8 @@ impl OptimizeArgs {
                 IndexArg::Rebuild => IndexMode::Rebuild,
             },
             prune: self.prune.options(),
+            max_bytes: self.max_bytes,
+            max_time: self.max_time,
         }
     }
 }

@@ -6,19 +6,18 @@
 
 mod args;
 mod output;
+mod roots;
 mod run;
 mod target;
 
 use std::process::ExitCode;
-
-use clap::Parser;
 
 /// Runs the binary: reads the arguments of this process, ends with its exit code.
 ///
 /// Usage errors, `--help` and `--version` end the process here, with code 2 or 0.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = args::Cli::parse();
+    let cli = args::Cli::read(std::env::args_os()).unwrap_or_else(|refusal| refusal.exit());
     let mut terminal = output::Terminal::of_process();
     ExitCode::from(run::run(&cli, &mut terminal))
 }

@@ -13,6 +13,7 @@ use crate::args::{Cli, ProgressMode, Verb};
 use crate::output::{
     Format, Messages, ProgressView, Terminal, log, show_cleanup, show_optimize, show_status,
 };
+use crate::roots::RootSet;
 use crate::target;
 
 const INTERRUPTED: &str =
@@ -22,10 +23,20 @@ const INTERRUPTED: &str =
 pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> u8 {
     let messages = terminal.messages();
     log::start(&messages, cli.speech.verbose);
+    let roots = match RootSet::gather(cli.verb.roots()) {
+        Ok(roots) => roots,
+        Err(error) => {
+            messages.error(&error.to_string());
+            return ExitCode::Usage.number();
+        }
+    };
     if !cli.speech.quiet {
-        for uri in cli.verb.roots() {
+        for uri in &roots.uris {
             messages.line(&target_line(&cli.verb, uri));
         }
+    }
+    for warning in &roots.warnings {
+        messages.warning(warning);
     }
     let runtime = match Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -41,7 +52,7 @@ pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> u8 {
         }
     }
     let writes = !matches!(&cli.verb, Verb::Status(_)) && !cli.verb.is_dry_run();
-    let verb = work(cli, &keeper, &messages);
+    let verb = work(cli, &roots, &keeper, &messages);
     let report = runtime.block_on(until_interrupted(verb, keeper.clone(), writes, &messages));
     // Blocking calls may be left over after an interruption: nobody waits for them.
     runtime.shutdown_background();
@@ -68,8 +79,17 @@ impl Report {
     }
 }
 
-async fn work(cli: &Cli, keeper: &Keeper, messages: &Messages) -> Report {
-    let roots = cli.verb.roots();
+async fn work(cli: &Cli, roots: &RootSet, keeper: &Keeper, messages: &Messages) -> Report {
+    let mut report = call(cli, &roots.uris, keeper, messages).await;
+    match &mut report {
+        Report::Status(report) => roots.complete_status(&mut report.roots),
+        Report::Optimize(report) => roots.complete_optimize(&mut report.roots),
+        Report::Cleanup(report) => roots.complete_cleanup(&mut report.roots),
+    }
+    report
+}
+
+async fn call(cli: &Cli, roots: &[String], keeper: &Keeper, messages: &Messages) -> Report {
     match &cli.verb {
         Verb::Status(_) => Report::Status(keeper.status(roots).await),
         Verb::Cleanup(args) if args.is_preview() => {

@@ -12,6 +12,7 @@ use lancekeeper_model::{
 use lancekeeper_rewrite::Admission;
 use lancekeeper_store::Tables;
 
+use crate::budget::Budget;
 use crate::concurrency::in_order;
 use crate::stop::Stop;
 use crate::{cleanup, optimize, status};
@@ -55,11 +56,13 @@ impl Keeper {
         options: &OptimizeOptions,
     ) -> OptimizeReport {
         let started = Instant::now();
+        // A plan takes no time worth limiting; what a limit on time would leave, none can know.
+        let budget = &Budget::of(&OptimizeOptions { max_time: None, ..options.clone() }, started);
         let roots = uris
             .iter()
-            .map(|uri| optimize::plan_root(self, uri, options, Utc::now()).boxed())
+            .map(|uri| optimize::plan_root(self, uri, options, budget, Utc::now()).boxed())
             .collect();
-        let roots: Vec<RootOptimizeReport> = in_order(roots, ROOTS_AT_ONCE).collect().await;
+        let roots: Vec<RootOptimizeReport> = in_order(roots, roots_at_once(budget)).collect().await;
         OptimizeReport::new(true, roots, millis(started))
     }
 
@@ -78,11 +81,12 @@ impl Keeper {
     ) -> OptimizeReport {
         let started = Instant::now();
         let progress = progress.as_ref();
+        let budget = &Budget::of(options, started);
         let roots = uris
             .iter()
-            .map(|uri| optimize::optimize_root(self, uri, options, progress).boxed())
+            .map(|uri| optimize::optimize_root(self, uri, options, budget, progress).boxed())
             .collect();
-        let roots: Vec<RootOptimizeReport> = in_order(roots, ROOTS_AT_ONCE).collect().await;
+        let roots: Vec<RootOptimizeReport> = in_order(roots, roots_at_once(budget)).collect().await;
         OptimizeReport::new(false, roots, millis(started))
     }
 
@@ -112,6 +116,12 @@ impl Keeper {
             .collect();
         CleanupReport::new(false, in_order(roots, ROOTS_AT_ONCE).collect().await, millis(started))
     }
+}
+
+/// Roots that spend one budget do so in turn: which of them is given what would else depend on
+/// which is faster.
+fn roots_at_once(budget: &Budget) -> usize {
+    if budget.limits_bytes() { 1 } else { ROOTS_AT_ONCE }
 }
 
 pub(crate) fn millis(since: Instant) -> u64 {

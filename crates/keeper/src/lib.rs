@@ -18,6 +18,7 @@
 //! What is not here: decisions (`planner`), the format of `__manifest` (`manifest`), the
 //! rewriting of data (`rewrite`).
 
+mod budget;
 mod cleanup;
 mod concurrency;
 mod established;
@@ -25,17 +26,19 @@ mod facts;
 mod keeper;
 mod open;
 mod optimize;
+mod search;
 mod status;
 mod stop;
 
 pub use established::{INTERNAL_MANIFEST_SCHEMA_VERSION, OptimizeError, optimize_all_tables};
 pub use keeper::Keeper;
 pub use lancekeeper_model::{
-    Branch, BranchReconcileStats, BranchSelection, CleanupOptions, CleanupPolicyOptions,
-    CleanupReport, ErrorKind, ExitCode, ForkRefStatus, IndexMode, NoProgress, OptimizeOptions,
-    OptimizeReport, PendingIndex, Progress, ProgressEvent, RootOptimizeReport, RootStatus,
-    SkipReason, StatusReport, TableCleanupStats, TableKey, TableOptimizeStats, TableRef,
-    TableStatus, Version,
+    Branch, BranchReconcileStats, BranchSelection, BudgetLimit, CleanupOptions,
+    CleanupPolicyOptions, CleanupReport, ErrorKind, ExitCode, ForkRefStatus, IndexMode, NoProgress,
+    OptimizeOptions, OptimizeReport, PendingIndex, Progress, ProgressEvent, PruneOptions,
+    RootOptimizeReport, RootStatus, SkipReason, StatusReport, TableCleanupStats, TableKey,
+    TableOptimizeStats, TableRef, TableStatus, Version, WorkLeft,
 };
 pub use lancekeeper_queue::{ExclusiveLock, Queues, RootIdentity, RootQueue, TableGuards};
 pub use open::OpenRootError;
+pub use search::{FoundRoots, SearchTrouble, find_roots, root_identity};

@@ -32,6 +32,7 @@ use lancekeeper_model::{
     RootOptimizeReport,
 };
 
+use crate::budget::Budget;
 use crate::keeper::{Keeper, millis};
 use crate::open::{
     OpenRootError, ReadGraph, WriteRoot, check_writable, look, read_root, write_root,
@@ -52,6 +53,7 @@ pub(crate) struct Run<'a> {
     pub(crate) operation: OperationId,
     pub(crate) wish: Wish,
     pub(crate) options: &'a OptimizeOptions,
+    pub(crate) budget: &'a Budget,
     pub(crate) progress: &'a dyn Progress,
     /// Numbers journal entries.
     pub(crate) entries: AtomicU64,
@@ -66,6 +68,7 @@ pub(crate) async fn optimize_root(
     keeper: &Keeper,
     uri: &str,
     options: &OptimizeOptions,
+    budget: &Budget,
     progress: &dyn Progress,
 ) -> RootOptimizeReport {
     if keeper.stop.is_requested() {
@@ -86,8 +89,8 @@ pub(crate) async fn optimize_root(
     }
     progress.on_event(ProgressEvent::RootOpened { uri: uri.to_owned(), kind });
     let operation = OperationId::new(ulid::Ulid::generate().to_string());
-    let write = match write_root(root, &keeper.tables, "optimize", &options.tables, &operation, now)
-        .await
+    let selected = options.selected();
+    let write = match write_root(root, &keeper.tables, "optimize", selected, &operation, now).await
     {
         Ok(write) => write,
         Err(error) => return open_failure(uri, Some(kind), &error),
@@ -98,6 +101,7 @@ pub(crate) async fn optimize_root(
         operation,
         wish,
         options,
+        budget,
         progress,
         entries: AtomicU64::new(0),
     };
@@ -106,7 +110,7 @@ pub(crate) async fn optimize_root(
     // Boxed: Lance's futures are deep, and the compiler bounds how deep a layout may be.
     let outcome = match &write.read.graph {
         Some(graph) => Box::pin(branches(&run, graph, &mut report)).await,
-        None => match targets(&write.read, None, &options.tables) {
+        None => match targets(&write.read, None, options) {
             Ok(targets) => {
                 Box::pin(plain::run(&run, targets, &mut report)).await;
                 Box::pin(prune::run(&run, now, &mut report)).await;
@@ -131,7 +135,7 @@ async fn branches(
     let views = branch_views(graph, &run.options.branches).await?;
     let mut work = Vec::new();
     for view in views {
-        let targets = targets(&run.write.read, Some(&view), &run.options.tables)?;
+        let targets = targets(&run.write.read, Some(&view), run.options)?;
         work.push((view, targets));
     }
     for (view, targets) in work {
@@ -150,6 +154,7 @@ pub(crate) async fn plan_root(
     keeper: &Keeper,
     uri: &str,
     options: &OptimizeOptions,
+    budget: &Budget,
     now: DateTime<Utc>,
 ) -> RootOptimizeReport {
     let wish = match Wish::from_options(options) {
@@ -166,7 +171,7 @@ pub(crate) async fn plan_root(
     }
     let checked = async {
         let read = read_root(root, &keeper.tables).await?;
-        let sweep = check_writable(&read, "optimize", &options.tables, now).await?;
+        let sweep = check_writable(&read, "optimize", options.selected(), now).await?;
         Ok::<_, OpenRootError>((read, sweep))
     };
     let (read, sweep) = match checked.await {
@@ -185,25 +190,28 @@ pub(crate) async fn plan_root(
     };
     let mut report = root_report(uri, kind);
     for view in views {
-        let targets = match targets(&read, view.as_ref(), &options.tables) {
+        let targets = match targets(&read, view.as_ref(), options) {
             Ok(targets) => targets,
             Err(error) => return root_failure(uri, Some(kind), error.kind(), &error, None),
         };
+        let branch = view.as_ref().map_or_else(Branch::main, |v| v.snapshot.branch.clone());
+        let mut tables = Vec::new();
         for target in targets {
             let started = Instant::now();
-            let branch = view.as_ref().map_or_else(Branch::main, |v| v.snapshot.branch.clone());
             if target.table.branch != branch {
                 report.tables.push(inventory::inherited(&target, &branch));
                 continue;
             }
             let mut table = look_at(&read, target, &wish, Some(&sweep)).await;
-            report::preview(&mut table);
             table.stats.duration_ms = millis(started);
-            report.tables.push(table.stats);
+            tables.push(table);
         }
+        budget.cut(&mut tables);
+        tables.iter_mut().for_each(report::preview);
+        report.tables.extend(tables.into_iter().map(|table| table.stats));
     }
-    if let Some(graph) = read.graph.as_ref().filter(|_| options.tables.is_empty()) {
-        report.tables.extend(internal::preview(&graph.graph).await);
+    if let Some(graph) = read.graph.as_ref().filter(|_| options.selected().is_empty()) {
+        report.tables.extend(internal::preview(&graph.graph, &wish).await);
     }
     Box::pin(prune::preview(keeper, &read, options, now, &mut report)).await;
     report

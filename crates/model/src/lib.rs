@@ -9,6 +9,7 @@ mod cleanup;
 mod facts;
 mod ids;
 mod kind;
+mod left;
 mod options;
 mod progress;
 mod report;
@@ -23,6 +24,7 @@ pub use cleanup::{
 pub use facts::{DeclaredIndex, FragmentFacts, IndexFacts, IndexKind, TableFacts};
 pub use ids::{Branch, OperationId, TableKey, TableRef, Version};
 pub use kind::{ErrorKind, ExitCode};
+pub use left::{BudgetLimit, WorkLeft};
 pub use options::{
     BranchSelection, IndexMode, OptimizeOptions, PruneOptions, SMALL_FRAGMENT_BYTES, WRITER_WINDOW,
 };

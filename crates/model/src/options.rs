@@ -1,5 +1,7 @@
 //! What a caller may ask for. Plain data, with the defaults and the reason for each.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 
 /// A fragment below this many bytes counts as small in `status` and in triggers: opening it
@@ -39,6 +41,11 @@ pub enum BranchSelection {
 pub struct OptimizeOptions {
     /// Only these tables; empty means all.
     pub tables: Vec<String>,
+    /// Every table, those that `tables` does not name as well; what it names must exist.
+    pub all_tables: bool,
+    /// A table with fewer fragments is not worked on, its indexes neither; `None` means that
+    /// every table is.
+    pub min_fragments: Option<u64>,
     /// An output fragment is full at this many rows, or at `target_bytes`.
     pub target_rows: u64,
     /// An output fragment is full at this many bytes, or at `target_rows`.
@@ -52,9 +59,23 @@ pub struct OptimizeOptions {
     pub index: IndexMode,
     /// Branches of graphs. Databases and tables have main only.
     pub branches: BranchSelection,
+    /// Bytes that a run may read for rewrites, over all roots. What does not fit is left for
+    /// the next run; the first piece of work is done whatever its size.
+    pub max_bytes: Option<u64>,
+    /// How long after its start a run begins new work. What was begun is finished; the first
+    /// piece of work is always begun.
+    pub max_time: Option<Duration>,
     /// Whether to delete old versions afterwards. Databases and tables only: on graphs that
     /// is `cleanup`.
     pub prune: Option<PruneOptions>,
+}
+
+impl OptimizeOptions {
+    /// The tables a run is limited to; empty for all.
+    #[must_use]
+    pub fn selected(&self) -> &[String] {
+        if self.all_tables { &[] } else { &self.tables }
+    }
 }
 
 /// What `optimize` may delete after its work.
@@ -78,6 +99,8 @@ impl Default for OptimizeOptions {
     fn default() -> Self {
         Self {
             tables: Vec::new(),
+            all_tables: false,
+            min_fragments: None,
             // Lance's own target: 2^20 rows keep row addresses and index bitmaps compact.
             target_rows: 1 << 20,
             // Wide rows reach a sensible file size long before 2^20 rows.
@@ -87,6 +110,8 @@ impl Default for OptimizeOptions {
             index: IndexMode::default(),
             branches: BranchSelection::default(),
             prune: None,
+            max_bytes: None,
+            max_time: None,
         }
     }
 }

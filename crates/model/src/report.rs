@@ -3,7 +3,9 @@
 
 use serde::Serialize;
 
-use crate::{Branch, ErrorKind, ExitCode, PendingIndex, RootKind, SkipReason, TableKey, Version};
+use crate::{
+    Branch, ErrorKind, ExitCode, PendingIndex, RootKind, SkipReason, TableKey, Version, WorkLeft,
+};
 
 /// What `optimize` did to one table.
 #[derive(Debug, Clone, Serialize)]
@@ -50,6 +52,9 @@ pub struct TableOptimizeStats {
     pub groups_dropped: u64,
     /// Groups that were planned and rewritten again after a writer changed their fragments.
     pub groups_redone: u64,
+    /// What the run's budget left for the next one; all zero when nothing was.
+    #[serde(flatten)]
+    pub left: WorkLeft,
     /// What was planned or done, and why, in a sentence.
     pub reason: String,
     /// What was deleted afterwards, or would be; null when that was not asked for.
@@ -125,6 +130,11 @@ pub struct OptimizeTotals {
     pub tables_committed: u64,
     /// Tables that failed.
     pub tables_failed: u64,
+    /// Tables of which the budget left something for the next run.
+    pub tables_left: u64,
+    /// What it left of them.
+    #[serde(flatten)]
+    pub left: WorkLeft,
     /// Wall time of the run, in milliseconds.
     pub duration_ms: u64,
 }
@@ -155,6 +165,8 @@ impl OptimizeReport {
             totals.bytes_after += table.bytes_after;
             totals.tables_committed += u64::from(table.committed);
             totals.tables_failed += u64::from(table.error.is_some());
+            totals.tables_left += u64::from(!table.left.is_nothing());
+            totals.left.add(&table.left);
         }
         Self { dry_run, roots, totals }
     }

@@ -18,6 +18,10 @@ pub enum SkipReason {
     Inherited,
     /// Writers changed every fragment that was to be rewritten; the next run tries again.
     ChangedByWriters,
+    /// It has fewer fragments than the caller wants a table to have before it is worked on.
+    AlreadyCompact,
+    /// The run's budget was spent before anything of the table was begun; the next run goes on.
+    BudgetSpent,
 }
 
 impl SkipReason {
@@ -30,7 +34,15 @@ impl SkipReason {
             Self::RecoveryPending => "recovery_pending",
             Self::Inherited => "inherited",
             Self::ChangedByWriters => "changed_by_writers",
+            Self::AlreadyCompact => "already_compact",
+            Self::BudgetSpent => "budget_spent",
         }
+    }
+
+    /// Whether the caller's own limits left the table alone, and nothing else stands in the way.
+    #[must_use]
+    pub fn is_by_choice(&self) -> bool {
+        matches!(self, Self::AlreadyCompact | Self::BudgetSpent)
     }
 }
 

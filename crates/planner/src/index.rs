@@ -53,9 +53,19 @@ pub struct IndexPlan {
     pub work: Vec<IndexWork>,
     /// Declared indexes that do not exist and cannot be built yet.
     pub pending: Vec<PendingIndex>,
+    /// The most rows that one index of `work` takes in.
+    pub rows_to_read: u64,
 }
 
 impl IndexPlan {
+    /// Bytes to read at most for a table of this many rows and bytes: each index reads its own
+    /// column, so together they read no more of a row than the row.
+    #[must_use]
+    pub fn bytes_to_read(&self, rows: u64, bytes: u64) -> u64 {
+        let read = u128::from(self.rows_to_read.min(rows)) * u128::from(bytes);
+        u64::try_from(read.div_ceil(u128::from(rows.max(1)))).unwrap_or(u64::MAX)
+    }
+
     /// Says what is to be done, as part of a table's reason; empty when nothing is.
     #[must_use]
     pub fn reason(&self) -> String {
@@ -89,6 +99,10 @@ pub fn plan_indexes(inventory: &IndexInventory, mode: IndexMode) -> IndexPlan {
             _ if index.uncovered_rows > 0 || index.segments.len() > 1 => IndexAction::Refresh,
             _ => continue,
         };
+        plan.rows_to_read = plan.rows_to_read.max(match action {
+            IndexAction::Refresh => index.uncovered_rows,
+            IndexAction::Create | IndexAction::Rebuild => inventory.rows,
+        });
         plan.work.push(IndexWork {
             name: index.name.clone(),
             column: index.column.clone(),
@@ -116,14 +130,17 @@ pub fn plan_indexes(inventory: &IndexInventory, mode: IndexMode) -> IndexPlan {
             Some(reason) => plan
                 .pending
                 .push(PendingIndex { column: declared.column.clone(), reason: reason.to_owned() }),
-            None => plan.work.push(IndexWork {
-                // The clients' own naming: they recognise an index by its column.
-                name: format!("{}_idx", declared.column),
-                column: declared.column.clone(),
-                kind: declared.kind,
-                action: IndexAction::Create,
-                replaces: Vec::new(),
-            }),
+            None => {
+                plan.rows_to_read = inventory.rows;
+                plan.work.push(IndexWork {
+                    // The clients' own naming: they recognise an index by its column.
+                    name: format!("{}_idx", declared.column),
+                    column: declared.column.clone(),
+                    kind: declared.kind,
+                    action: IndexAction::Create,
+                    replaces: Vec::new(),
+                });
+            }
         }
     }
     plan.work.sort_by(|a, b| a.name.cmp(&b.name));
@@ -196,6 +213,21 @@ mod tests {
         let plan = plan_indexes(&inventory(), IndexMode::Rebuild);
         let rebuilt = plan.work.iter().filter(|w| w.action == IndexAction::Rebuild).count();
         assert_eq!(rebuilt, 3);
+    }
+
+    #[test]
+    fn refreshes_read_the_rows_that_are_not_covered_and_builds_read_all() {
+        let refresh = IndexInventory { declared: Vec::new(), ..inventory() };
+        let bytes = |inventory: &IndexInventory, mode| {
+            plan_indexes(inventory, mode).bytes_to_read(inventory.rows, 1000)
+        };
+        assert_eq!(bytes(&refresh, IndexMode::Refresh), 70);
+        assert_eq!(bytes(&refresh, IndexMode::Rebuild), 1000);
+        assert_eq!(bytes(&refresh, IndexMode::Keep), 0);
+        assert_eq!(bytes(&inventory(), IndexMode::Refresh), 1000, "one is built");
+        assert_eq!(bytes(&IndexInventory::default(), IndexMode::Rebuild), 0);
+        let plan = IndexPlan { rows_to_read: u64::MAX, ..IndexPlan::default() };
+        assert_eq!(plan.bytes_to_read(3, u64::MAX), u64::MAX);
     }
 
     #[test]

@@ -24,6 +24,7 @@
 //!
 //! Not here: sorting and curves, indexes, and anything that reads a table.
 
+mod budget;
 mod inventory;
 mod pack;
 mod plan;
@@ -32,12 +33,15 @@ mod settle;
 mod windows;
 
 #[cfg(test)]
+mod budget_laws;
+#[cfg(test)]
 mod laws;
 #[cfg(test)]
 mod tests;
 
 use lancekeeper_model::{SkipReason, TableFacts, Version};
 
+pub use budget::{ByteBudget, Offer, Share};
 pub use inventory::{Authority, SidecarClaim, TableInventory};
 pub use pack::{BATCH_BYTES, BATCH_ROWS_MAX, PAGE_BYTES_WORTH_KEEPING, replan_groups};
 pub use plan::{Group, GroupReason, RewriteMode, RewritePlan, TablePlan};
@@ -66,6 +70,16 @@ pub fn plan_table(inventory: &TableInventory, policy: &LayoutPolicy) -> TablePla
             ),
         };
     }
+    let fragments = facts.fragments.len() as u64;
+    if fragments > 0 && fragments < policy.min_fragments {
+        let (manifest_version, head) = versions(inventory);
+        return TablePlan::Skip {
+            reason: SkipReason::AlreadyCompact,
+            manifest_version,
+            head,
+            why: adopted + &why_compact(fragments, policy.min_fragments),
+        };
+    }
     let groups = replan_groups(facts, policy);
     if groups.is_empty() {
         return TablePlan::Nothing { reason: adopted + &why_nothing(facts, policy) };
@@ -89,11 +103,24 @@ enum Standing {
     Refused(TablePlan),
 }
 
-fn standing(inventory: &TableInventory) -> Standing {
-    let (pin, head) = match inventory.authority {
+/// The version readers see, and HEAD.
+fn versions(inventory: &TableInventory) -> (Version, Version) {
+    match inventory.authority {
         Authority::Pinned { pin, head } => (pin, head),
         Authority::Head { head } => (head, head),
-    };
+    }
+}
+
+/// Why a table is left alone that has fewer fragments than a caller cares for; for tables that
+/// are not planned here as well.
+#[must_use]
+pub fn why_compact(fragments: u64, min_fragments: u64) -> String {
+    let noun = if fragments == 1 { "fragment" } else { "fragments" };
+    format!("{fragments} {noun}, fewer than {min_fragments}")
+}
+
+fn standing(inventory: &TableInventory) -> Standing {
+    let (pin, head) = versions(inventory);
     // Before drift is judged: an unfinished operation explains any distance.
     if let Some(claim) = &inventory.sidecar {
         return Standing::Refused(TablePlan::Skip {

@@ -15,6 +15,10 @@ use std::path::{Path, PathBuf};
 use lancekeeper_model::{ErrorKind, RootKind, TableKey};
 use thiserror::Error;
 
+mod discover;
+
+pub use discover::{FoundRoots, SEARCH_DEPTH_MAX, find_roots};
+
 /// The directory of a graph's table of pins.
 pub const MANIFEST_DIR: &str = "__manifest";
 
@@ -72,6 +76,18 @@ pub enum RootError {
         /// Its scheme.
         scheme: String,
     },
+    /// A search found no root.
+    #[error("there is no graph, database or table below {uri}")]
+    NothingBelow {
+        /// Where the search began.
+        uri: String,
+    },
+    /// The name of a directory cannot be written down as a URI.
+    #[error("{uri}: its name is not UTF-8")]
+    NotUtf8 {
+        /// The name, as far as it can be shown.
+        uri: String,
+    },
     /// The place could not be looked at.
     #[error("failed to look at {uri}: {source}")]
     Io {
@@ -88,11 +104,13 @@ impl RootError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Missing { .. } | Self::Unrecognised { .. } => ErrorKind::NotFound,
+            Self::Missing { .. } | Self::Unrecognised { .. } | Self::NothingBelow { .. } => {
+                ErrorKind::NotFound
+            }
             Self::Part { .. } | Self::UnsupportedScheme { .. } | Self::UnknownScheme { .. } => {
                 ErrorKind::Refused
             }
-            Self::Io { .. } => ErrorKind::Unavailable,
+            Self::NotUtf8 { .. } | Self::Io { .. } => ErrorKind::Unavailable,
         }
     }
 
@@ -109,7 +127,26 @@ impl RootError {
             Self::UnknownScheme { .. } => {
                 "give a local path or a file:// URI; other schemes are refused because commits there may not be atomic"
             }
+            Self::NothingBelow { .. } => {
+                "roots hold __manifest/, *.lance directories, or _versions/"
+            }
+            Self::NotUtf8 { .. } => "rename it; nothing below it was looked at",
             Self::Io { .. } => "check the permissions of the directory",
+        }
+    }
+
+    /// The place it is about.
+    #[must_use]
+    pub fn uri(&self) -> &str {
+        match self {
+            Self::Missing { uri }
+            | Self::Unrecognised { uri }
+            | Self::Part { uri, .. }
+            | Self::UnsupportedScheme { uri, .. }
+            | Self::UnknownScheme { uri, .. }
+            | Self::NothingBelow { uri }
+            | Self::NotUtf8 { uri }
+            | Self::Io { uri, .. } => uri,
         }
     }
 }
@@ -128,28 +165,13 @@ const ATOMIC_SCHEMES: &[&str] = &["s3", "gs", "az", "abfss", "shared-memory", "m
 /// [`RootError`] when nothing recognisable is there.
 pub fn recognise(uri: &str) -> Result<Root, RootError> {
     let given = uri.to_owned();
-    let path = match uri.split_once("://") {
-        None => uri,
-        Some(("file", path)) => path,
-        Some((scheme, _)) if ATOMIC_SCHEMES.contains(&scheme) => {
-            return Err(RootError::UnsupportedScheme { uri: given, scheme: scheme.to_owned() });
-        }
-        Some((scheme, _)) => {
-            return Err(RootError::UnknownScheme { uri: given, scheme: scheme.to_owned() });
-        }
-    };
-    let io_error = |source: io::Error| match source.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
-            RootError::Missing { uri: given.clone() }
-        }
-        _ => RootError::Io { uri: given.clone(), source },
-    };
-    let directory = fs::canonicalize(path).map_err(io_error)?;
+    let path = local_path(uri)?;
+    let directory = fs::canonicalize(path).map_err(io_error(uri))?;
     // The spelling as given, made absolute but with its symlinks: the client that made the
     // root may have used it too.
-    let absolute = std::path::absolute(path).map_err(io_error)?;
+    let absolute = std::path::absolute(path).map_err(io_error(uri))?;
     let address = absolute.to_string_lossy().trim_end_matches('/').to_owned();
-    let kind = kind_of_directory(&directory).map_err(io_error)?;
+    let kind = kind_of_directory(&directory).map_err(io_error(uri))?;
     let Some(kind) = kind else { return Err(RootError::Unrecognised { uri: given }) };
     if kind == RootKind::Table
         && let Some(outer) = enclosing(&directory)
@@ -157,6 +179,39 @@ pub fn recognise(uri: &str) -> Result<Root, RootError> {
         return Err(RootError::Part { uri: given, outer });
     }
     Ok(Root { given, kind, directory, address })
+}
+
+/// The key by which two spellings of one place are told to be one: the resolved path, or the
+/// spelling itself where there is none.
+#[must_use]
+pub fn identity_of(uri: &str) -> String {
+    let resolved = local_path(uri).ok().and_then(|path| fs::canonicalize(path).ok());
+    resolved.map_or_else(|| uri.to_owned(), |path| path.to_string_lossy().into_owned())
+}
+
+/// The path of a URI on a local file system.
+fn local_path(uri: &str) -> Result<&str, RootError> {
+    match uri.split_once("://") {
+        None => Ok(uri),
+        Some(("file", path)) => Ok(path),
+        Some((scheme, _)) => {
+            let (uri, scheme) = (uri.to_owned(), scheme.to_owned());
+            if ATOMIC_SCHEMES.contains(&scheme.as_str()) {
+                Err(RootError::UnsupportedScheme { uri, scheme })
+            } else {
+                Err(RootError::UnknownScheme { uri, scheme })
+            }
+        }
+    }
+}
+
+fn io_error(uri: &str) -> impl Fn(io::Error) -> RootError {
+    move |source| match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            RootError::Missing { uri: uri.to_owned() }
+        }
+        _ => RootError::Io { uri: uri.to_owned(), source },
+    }
 }
 
 fn kind_of_directory(directory: &Path) -> io::Result<Option<RootKind>> {

@@ -324,6 +324,21 @@ impl CommitHandler for ExpectHead {
                 format!("a strict commit expected version {}", self.expected).into(),
             )));
         }
+        // Below a version that was collected Lance may take an old version for HEAD, and would
+        // write into the gap.
+        let newest = self
+            .inner
+            .resolve_latest_location(base_path, object_store)
+            .await
+            .map_err(HandlerError::OtherError)?
+            .version;
+        if newest + 1 != self.expected {
+            self.refused_at.store(newest, Ordering::SeqCst);
+            return Err(HandlerError::OtherError(lance::Error::commit_conflict_source(
+                newest,
+                format!("a strict commit expected version {}", self.expected).into(),
+            )));
+        }
         self.inner
             .commit(
                 manifest,

@@ -46,7 +46,7 @@ pub(crate) struct CleanupArgs {
 
     /// Only this table; may be repeated.
     #[arg(long = "table", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
-    tables: Vec<String>,
+    pub(super) tables: Vec<String>,
 
     /// Keep versions committed within this time, whatever the rules say: other writers may
     /// have staged work against them.

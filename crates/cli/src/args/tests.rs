@@ -1,19 +1,22 @@
 //! What the command line accepts, what it refuses, and with which words.
 
-use clap::CommandFactory;
-
 use lancekeeper_model::{CleanupOptions, CleanupPolicyOptions, PruneOptions};
 
 use super::*;
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
-    Cli::try_parse_from(line.split_whitespace())
+    Cli::read(line.split_whitespace())
 }
 
 fn options(line: &str) -> OptimizeOptions {
-    match parse(&format!("lancekeeper optimize root {line}")).unwrap().verb {
-        Verb::Optimize(args) => args.options(),
-        _ => unreachable!(),
+    optimize(&format!("lancekeeper optimize root {line}")).1
+}
+
+/// The roots and the options of a whole line.
+fn optimize(line: &str) -> (Vec<String>, OptimizeOptions) {
+    match parse(line).unwrap().verb {
+        Verb::Optimize(args) => (args.roots.roots.clone(), args.options()),
+        _ => panic!("{line}"),
     }
 }
 
@@ -38,10 +41,13 @@ fn defaults_are_those_of_the_library() {
 fn every_option_arrives() {
     let given = options(
         "--table node:Person --table edge:Knows --target-rows 1_000 --target-bytes 64M \
-         --deletion-threshold 0.25 --concurrency 3 --index keep --branch main --branch work",
+         --deletion-threshold 0.25 --concurrency 3 --index keep --branch main --branch work \
+         --all --min-fragments 5 --max-bytes 2GiB --max-time 1h30m",
     );
     let expected = OptimizeOptions {
         tables: vec!["node:Person".to_owned(), "edge:Knows".to_owned()],
+        all_tables: true,
+        min_fragments: Some(5),
         target_rows: 1000,
         target_bytes: 64 << 20,
         deletion_threshold: 0.25,
@@ -49,6 +55,8 @@ fn every_option_arrives() {
         index: IndexMode::Keep,
         branches: BranchSelection::Named(vec!["main".to_owned(), "work".to_owned()]),
         prune: None,
+        max_bytes: Some(2 << 30),
+        max_time: Some(Duration::from_secs(5400)),
     };
     assert_eq!(given, expected);
 }
@@ -56,7 +64,7 @@ fn every_option_arrives() {
 #[test]
 fn several_roots_and_global_options_on_either_side() {
     let cli = parse("lancekeeper --json status a b -vv --progress json").unwrap();
-    assert_eq!(cli.verb.roots(), ["a", "b"]);
+    assert_eq!(cli.verb.roots().roots, ["a", "b"]);
     assert!(cli.speech.json);
     assert_eq!(cli.speech.verbose, 2);
     assert_eq!(cli.speech.progress, ProgressMode::Json);
@@ -111,6 +119,18 @@ fn values_without_sense_are_usage_errors_with_a_reason() {
         "lancekeeper optimise root",
         "lancekeeper status root --dry-run",
         "lancekeeper status root -q -v",
+        "lancekeeper optimize root --min-fragments 0",
+        "lancekeeper optimize root --min-fragments=-3",
+        "lancekeeper optimize root --min-fragments few",
+        "lancekeeper optimize root --max-bytes 0",
+        "lancekeeper optimize root --max-bytes=-1",
+        "lancekeeper optimize root --max-bytes lots",
+        "lancekeeper optimize root --max-time 0",
+        "lancekeeper optimize root --max-time=-5m",
+        "lancekeeper optimize root --max-time soon",
+        "lancekeeper optimize root --purge-deletes --deletion-threshold 0.5",
+        "lancekeeper optimize root --roots",
+        "lancekeeper status --recursive",
     ];
     insta::assert_snapshot!(lines.map(refusal).join("\n"), @"
     error: invalid value '0' for '--target-rows <N>': must be at least 1
@@ -120,10 +140,116 @@ fn values_without_sense_are_usage_errors_with_a_reason() {
     error: invalid value '11' for '--deletion-threshold <F>': must be from 0 to 1, or from 0% to 100%
     error: invalid value '0' for '--concurrency <N>': must be at least 1
     error: invalid value 'often' for '--index <HOW>'
-    error: the following required arguments were not provided:
+    error: no root was given: name a ROOT, or --roots FILE, or --uri URI
     error: unrecognized subcommand 'optimise'
     error: unexpected argument '--dry-run' found
     error: the argument '--quiet' cannot be used with '--verbose...'
+    error: invalid value '0' for '--min-fragments <N>': must be at least 1
+    error: invalid value '-3' for '--min-fragments <N>': expected a whole number, at least 1
+    error: invalid value 'few' for '--min-fragments <N>': expected a whole number, at least 1
+    error: invalid value '0' for '--max-bytes <SIZE>': must be at least 1 byte
+    error: invalid value '-1' for '--max-bytes <SIZE>': expected a size like 512MiB, 64M, 1GB or 1048576
+    error: invalid value 'lots' for '--max-bytes <SIZE>': expected a size like 512MiB, 64M, 1GB or 1048576
+    error: invalid value '0' for '--max-time <DURATION>': must be at least 1 second
+    error: invalid value '-5m' for '--max-time <DURATION>': expected a duration like 90, 45s, 30m, 1h30m, 2d or 1w
+    error: invalid value 'soon' for '--max-time <DURATION>': expected a duration like 90, 45s, 30m, 1h30m, 2d or 1w
+    error: the argument '--purge-deletes' cannot be used with '--deletion-threshold <F>'
+    error: a value is required for '--roots <FILE>' but none was supplied
+    error: no root was given: name a ROOT, or --roots FILE, or --uri URI
+    ");
+}
+
+#[test]
+fn durations_are_integers_with_units_or_seconds() {
+    let seconds = |text: &str| values::duration(text).map(|duration| duration.as_secs());
+    for (text, expected) in [
+        ("90", 90),
+        ("45s", 45),
+        ("30m", 1800),
+        ("1h30m", 5400),
+        ("1h 30m", 5400),
+        ("2d", 172_800),
+        ("1w", 604_800),
+        ("1w2d3h4m5s", 788_645),
+        ("0h1s", 1),
+    ] {
+        assert_eq!(seconds(text), Ok(expected), "{text}");
+    }
+    for text in ["", "h", "1.5h", "-1s", "1h30", "30 m s", "1y", "1 2", "１h", "1hé", "+5"] {
+        let error = seconds(text).unwrap_err();
+        assert!(error.starts_with("expected a duration"), "{text}: {error}");
+    }
+    for text in ["0", "0s", "0h0m"] {
+        assert_eq!(seconds(text).unwrap_err(), "must be at least 1 second", "{text}");
+    }
+    for text in ["18446744073709551616", "18446744073709551615w", "18446744073709551615s1s"] {
+        assert_eq!(seconds(text).unwrap_err(), "too long", "{text}");
+    }
+}
+
+#[test]
+fn purging_deletes_is_a_threshold_of_none() {
+    let expected = OptimizeOptions { deletion_threshold: 0.0, ..OptimizeOptions::default() };
+    assert_eq!(options("--purge-deletes"), expected);
+    assert_eq!(options("--deletion-threshold 0"), expected);
+}
+
+#[test]
+fn a_root_named_by_an_option_makes_the_other_names_tables_on_either_side_of_the_verb() {
+    for line in [
+        "lancekeeper --db-path db optimize events",
+        "lancekeeper optimize --db-path db events",
+        "lancekeeper optimize events --db-path=db",
+        "lancekeeper --uri db optimize events",
+        "lancekeeper optimize events --uri db",
+        "lancekeeper --uri db optimize --table events",
+    ] {
+        let (roots, options) = optimize(line);
+        assert_eq!(
+            (roots, options.selected()),
+            (vec!["db".to_owned()], &["events".to_owned()][..])
+        );
+    }
+    let (roots, options) = optimize("lancekeeper --db-path db optimize");
+    assert_eq!((roots, options), (vec!["db".to_owned()], OptimizeOptions::default()));
+    let cli = parse("lancekeeper status --db-path db").unwrap();
+    assert_eq!(cli.verb.roots().roots, ["db"]);
+}
+
+#[test]
+fn all_beats_names_which_are_kept_to_be_checked() {
+    let (roots, options) = optimize("lancekeeper --db-path db optimize events --all");
+    assert_eq!(roots, ["db"]);
+    assert_eq!(options.tables, ["events"]);
+    assert!(options.selected().is_empty());
+    let (_, options) = optimize("lancekeeper optimize db --all");
+    assert!(options.all_tables && options.tables.is_empty());
+}
+
+#[test]
+fn a_set_of_roots_is_named_by_a_file_or_searched_for() {
+    let cli = parse("lancekeeper status --roots set a --recursive").unwrap();
+    let roots = cli.verb.roots();
+    assert_eq!(roots.file.as_deref(), Some(std::path::Path::new("set")));
+    assert!(roots.recursive);
+    assert_eq!(roots.roots, ["a"]);
+    let cli = parse("lancekeeper optimize --roots -").unwrap();
+    assert_eq!(cli.verb.roots().file.as_deref(), Some(std::path::Path::new("-")));
+}
+
+#[test]
+fn one_root_is_not_named_twice_in_different_ways() {
+    let lines = [
+        "lancekeeper --uri a optimize --db-path b",
+        "lancekeeper --uri a --db-path b status",
+        "lancekeeper --uri a optimize --roots set",
+        "lancekeeper --db-path a status table",
+    ];
+    insta::assert_snapshot!(lines.map(refusal).join("\n"), @"
+    error: --uri and --db-path both name the root: give one of them
+    error: --uri and --db-path both name the root: give one of them
+    error: --roots names a set of roots, --uri and --db-path the only one
+    error: status shows every table of the root that --uri or --db-path names
     ");
 }
 
@@ -207,7 +333,7 @@ fn every_option_of_cleanup_arrives() {
 fn ages_that_make_no_sense_are_refused_with_an_example() {
     for age in ["-1", "1.5h", "h", "1y", "10m5", "''", "1h-3m"] {
         let line = format!("lancekeeper cleanup root --older-than={age}");
-        assert!(refusal(&line).contains("10m"), "{age}");
+        assert!(refusal(&line).contains("30m"), "{age}");
     }
     assert!(refusal("lancekeeper cleanup root --older-than 99999w").contains("too long"));
     refusal("lancekeeper cleanup root --keep 0");

@@ -1,7 +1,17 @@
-//! Option values as people write them: sizes, shares, counts. Each error says what would do.
+//! Option values as people write them: sizes, shares, counts, durations. Each error says what
+//! would do.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
 
 /// A number of rows, at least 1.
 pub(super) fn rows(text: &str) -> Result<u64, String> {
+    at_least_one(text)
+}
+
+/// A number of fragments, at least 1.
+pub(super) fn fragments(text: &str) -> Result<u64, String> {
     at_least_one(text)
 }
 
@@ -56,6 +66,62 @@ pub(super) fn share(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A time of at least a second: integers with `s`, `m`, `h`, `d` or `w`, one after the other;
+/// a bare number is seconds.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    match whole_seconds(text)? {
+        0 => Err("must be at least 1 second".to_owned()),
+        seconds => Ok(Duration::from_secs(seconds)),
+    }
+}
+
+/// An age, written like a duration; 0 is one.
+pub(super) fn age(text: &str) -> Result<TimeDelta, String> {
+    // A century: far enough, and safe to subtract from any date.
+    const LONGEST: i64 = 100 * 366 * 86_400;
+    let seconds = i64::try_from(whole_seconds(text)?).unwrap_or(i64::MAX);
+    if seconds > LONGEST { Err("too long".to_owned()) } else { Ok(TimeDelta::seconds(seconds)) }
+}
+
+fn whole_seconds(text: &str) -> Result<u64, String> {
+    const EXPECTED: &str = "expected a duration like 90, 45s, 30m, 1h30m, 2d or 1w";
+    const TOO_LONG: &str = "too long";
+    let text = text.trim();
+    if !text.is_ascii() {
+        return Err(EXPECTED.to_owned());
+    }
+    let seconds = |number: &str, scale: u64| -> Result<u64, String> {
+        if number.is_empty() {
+            return Err(EXPECTED.to_owned());
+        }
+        // All digits: only its size can be wrong.
+        let number: u64 = number.parse().map_err(|_| TOO_LONG.to_owned())?;
+        number.checked_mul(scale).ok_or_else(|| TOO_LONG.to_owned())
+    };
+    let mut total: u64 = 0;
+    let mut rest = text;
+    while let Some(at) = rest.find(|c: char| !c.is_ascii_digit()) {
+        let scale = match &rest[at..=at] {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3_600,
+            "d" => 86_400,
+            "w" => 604_800,
+            _ => return Err(EXPECTED.to_owned()),
+        };
+        let part = seconds(&rest[..at], scale)?;
+        total = total.checked_add(part).ok_or_else(|| TOO_LONG.to_owned())?;
+        rest = rest[at + 1..].trim_start();
+    }
+    if rest.len() == text.len() {
+        total = seconds(rest, 1)?;
+    } else if !rest.is_empty() {
+        // 1h30: of what?
+        return Err(EXPECTED.to_owned());
+    }
+    Ok(total)
+}
+
 fn at_least_one(text: &str) -> Result<u64, String> {
     match text.replace('_', "").parse() {
         Ok(0) => Err("must be at least 1".to_owned()),
@@ -80,38 +146,4 @@ fn scaled(number: &str, scale: u64) -> Option<u64> {
         bytes = bytes.checked_add(digits.parse::<u128>().ok()? * scale / tenths)?;
     }
     u64::try_from(bytes).ok()
-}
-
-/// An age: whole numbers with s, m, h, d or w, combinable; a bare number is seconds.
-pub(super) fn age(text: &str) -> Result<chrono::TimeDelta, String> {
-    const EXPECTED: &str = "expected an age like 10m, 7d, 1h30m or 90 (seconds)";
-    // A century: far enough, and safe to subtract from any date.
-    const LONGEST: i64 = 100 * 366 * 86_400;
-    let text = text.trim();
-    let is_bare = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let with_unit = if is_bare { format!("{text}s") } else { text.to_owned() };
-    let mut seconds: i64 = 0;
-    let mut rest = with_unit.as_str();
-    loop {
-        let split = rest.find(|c: char| !c.is_ascii_digit()).ok_or(EXPECTED)?;
-        let (number, tail) = rest.split_at(split);
-        if number.is_empty() {
-            return Err(EXPECTED.to_owned());
-        }
-        let scale = match tail.as_bytes()[0] {
-            b's' => 1,
-            b'm' => 60,
-            b'h' => 3_600,
-            b'd' => 86_400,
-            b'w' => 604_800,
-            _ => return Err(EXPECTED.to_owned()),
-        };
-        let number: i64 = number.parse().map_err(|_| "too long")?;
-        let more = number.checked_mul(scale).and_then(|more| seconds.checked_add(more));
-        seconds = more.filter(|seconds| *seconds <= LONGEST).ok_or("too long")?;
-        rest = &tail[1..];
-        if rest.is_empty() {
-            return Ok(chrono::TimeDelta::seconds(seconds));
-        }
-    }
 }

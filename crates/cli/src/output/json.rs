@@ -125,6 +125,27 @@ mod tests {
     }
 
     #[test]
+    fn what_a_budget_left_is_told_per_table_and_in_total() {
+        let document = parsed(&optimize(&samples::budgeted()).unwrap());
+        let tables = &document["roots"][0]["tables"];
+        let left = |of: &Value| {
+            let fields = ["left_by", "groups_left", "fragments_left", "bytes_left", "indexes_left"];
+            fields.map(|field| of[field].clone())
+        };
+        let mib = |n: u64| Value::from(n << 20);
+        let [by_bytes, by_time] = ["max_bytes", "max_time"].map(Value::from);
+        assert_eq!(left(&tables[0]), [by_bytes, 2.into(), 12.into(), mib(30), 0.into()]);
+        assert_eq!(tables[0]["skipped"], Value::Null);
+        assert_eq!(left(&tables[1]), [by_time.clone(), 1.into(), 6.into(), mib(45), 2.into()]);
+        assert_eq!(tables[1]["skipped"], "budget_spent");
+        assert_eq!(left(&tables[2]), [Value::Null, 0.into(), 0.into(), 0.into(), 0.into()]);
+        assert_eq!(tables[2]["skipped"], "already_compact");
+        let totals = &document["totals"];
+        assert_eq!(left(totals), [by_time, 3.into(), 18.into(), mib(75), 2.into()]);
+        assert_eq!(totals["tables_left"], 2);
+    }
+
+    #[test]
     fn a_missing_root_is_still_a_document() {
         let document = parsed(&optimize(&samples::missing()).unwrap());
         assert_eq!(document["roots"][0]["error"], "no root at /nowhere");

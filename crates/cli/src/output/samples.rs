@@ -1,8 +1,9 @@
 //! Reports that tests render: each kind of root and each outcome once.
 
 use lancekeeper_model::{
-    Branch, ErrorKind, OptimizeReport, PendingIndex, PendingSidecar, RootKind, RootOptimizeReport,
-    RootStatus, SkipReason, StatusReport, TableKey, TableOptimizeStats, TableStatus, Version,
+    Branch, BudgetLimit, ErrorKind, OptimizeReport, PendingIndex, PendingSidecar, RootKind,
+    RootOptimizeReport, RootStatus, SkipReason, StatusReport, TableKey, TableOptimizeStats,
+    TableStatus, Version, WorkLeft,
 };
 
 const MIB: u64 = 1 << 20;
@@ -31,6 +32,7 @@ fn table(name: &str, before: (u64, u64, u64), after: (u64, u64, u64)) -> TableOp
         error: None,
         groups_dropped: 0,
         groups_redone: 0,
+        left: WorkLeft::default(),
         reason: "12 fragments below 64 MiB".to_owned(),
         pruned: None,
         error_kind: None,
@@ -109,6 +111,36 @@ pub(crate) fn database() -> OptimizeReport {
         ..table("users", (14, 14, 5 * MIB), (8, 8, 5 * MIB - 1000))
     };
     OptimizeReport::new(false, vec![root(RootKind::Database, vec![events, users])], 59_960)
+}
+
+/// A database of which a budget left something: a part of one table, all of another; and a
+/// table that is compact enough.
+pub(crate) fn budgeted() -> OptimizeReport {
+    let left = |limit, groups_left, indexes_left| WorkLeft {
+        left_by: Some(limit),
+        groups_left,
+        fragments_left: groups_left * 6,
+        bytes_left: (groups_left + indexes_left) * 15 * MIB,
+        indexes_left,
+    };
+    let events = TableOptimizeStats {
+        left: left(BudgetLimit::MaxBytes, 2, 0),
+        ..table("events", (1_000, 1_000, 64 * MIB), (13, 13, 60 * MIB))
+    };
+    let same = (14, 14, 5 * MIB);
+    let users = TableOptimizeStats {
+        left: left(BudgetLimit::MaxTime, 1, 2),
+        skipped: Some(SkipReason::BudgetSpent),
+        reason: "merge 6 fragments into 1, refresh 2 indexes".to_owned(),
+        ..table("users", same, same)
+    };
+    let compact = TableOptimizeStats {
+        skipped: Some(SkipReason::AlreadyCompact),
+        reason: "3 fragments, fewer than 10".to_owned(),
+        ..table("visits", (3, 3, MIB), (3, 3, MIB))
+    };
+    let root = root(RootKind::Database, vec![events, users, compact]);
+    OptimizeReport::new(false, vec![root], 59_960)
 }
 
 /// A graph whose publish was refused.

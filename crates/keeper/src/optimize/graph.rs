@@ -3,12 +3,15 @@
 use std::time::{Duration, Instant};
 
 use futures::{FutureExt, StreamExt};
-use lancekeeper_model::{ErrorKind, ProgressEvent, RootOptimizeReport, SkipReason, TableRef};
+use lancekeeper_model::{
+    ErrorKind, ProgressEvent, RootOptimizeReport, SkipReason, TableRef, WorkLeft,
+};
 use lancekeeper_planner::optimize::{WINDOW_TABLES_MAX, windows};
 use lancekeeper_planner::sweep::plan_sweep;
 use lancekeeper_reconciler::sweep;
 use lancekeeper_store::failure::{full_text, hint_of};
 
+use crate::budget::leave;
 use crate::concurrency::{in_order, tables_at_once};
 use crate::keeper::millis;
 use crate::open::ReadGraph;
@@ -50,6 +53,7 @@ pub(crate) async fn run(
             return;
         }
     }
+    run.budget.cut(&mut tables);
     announce(run, &tables);
     for table in &mut tables {
         table.stats.duration_ms = millis(started);
@@ -63,6 +67,7 @@ pub(crate) async fn run(
                 *report = keep_rows(report, tables, error);
                 return;
             }
+            run.budget.cut(&mut tables);
         }
         if tables.iter().all(|table| table.plan.is_none() && !table.adopt) {
             break;
@@ -164,11 +169,10 @@ async fn look_again(
         if fresh.plan.is_none() {
             table.stats.reason.clone_from(&fresh.stats.reason);
         }
-        table.target = fresh.target;
-        table.handle = fresh.handle;
-        table.plan = fresh.plan;
-        table.index_work = fresh.index_work;
-        table.adopt = fresh.adopt;
+        // What was left before is in the new plan.
+        table.stats.left = WorkLeft::default();
+        let stats = std::mem::replace(&mut table.stats, fresh.stats);
+        *table = TableRun { stats, ..fresh };
     }
     Ok(())
 }
@@ -234,7 +238,15 @@ async fn stage_member(run: &Run<'_>, table: &mut TableRun) -> Option<Member> {
         Some(plan) => {
             match Box::pin(stage_table(run, &table.target, &handle, plan, &table.index_work)).await
             {
-                Ok(work) => work,
+                Ok(work) => {
+                    let is_all = work.is_nothing();
+                    leave(&mut table.stats, work.left.clone(), is_all);
+                    if is_all && !work.left.is_nothing() {
+                        table.plan = None;
+                        return None;
+                    }
+                    work
+                }
                 Err(error) => {
                     set_error(&mut table.stats, error.kind(), &error);
                     table.plan = None;

@@ -5,26 +5,31 @@ use std::time::Instant;
 
 use lancekeeper_manifest::{CompactError, Compacted, Graph, InternalSize};
 use lancekeeper_model::{
-    ErrorKind, ProgressEvent, SkipReason, TableKey, TableOptimizeStats, TableRef,
+    BudgetLimit, ErrorKind, ProgressEvent, SkipReason, TableKey, TableOptimizeStats, TableRef,
+    WorkLeft,
 };
+use lancekeeper_planner::optimize::why_compact;
 use lancekeeper_store::failure::full_text;
 
+use crate::budget::leave;
 use crate::facts::Totals;
 use crate::keeper::millis;
-use crate::optimize::Run;
 use crate::optimize::report::{empty_stats, set_after, set_before, set_error};
+use crate::optimize::{Run, Wish};
 
 /// Compacts every internal table; one row each. They are never selected by name, so a run
 /// that names tables leaves them alone.
 pub(crate) async fn run(run: &Run<'_>, graph: &Graph) -> Vec<TableOptimizeStats> {
-    if !run.options.tables.is_empty() {
+    if !run.options.selected().is_empty() {
         return Vec::new();
     }
     let mut rows = Vec::new();
     for table in graph.internal_tables() {
         let started = Instant::now();
-        let outcome = graph.compact_internal(&table, &run.operation).await;
-        let mut stats = row(&table, outcome);
+        let mut stats = match left_alone(run, graph, &table).await {
+            Some(stats) => stats,
+            None => row(&table, graph.compact_internal(&table, &run.operation).await),
+        };
         stats.duration_ms = millis(started);
         let table = TableRef::on_main(table);
         run.progress
@@ -34,13 +39,51 @@ pub(crate) async fn run(run: &Run<'_>, graph: &Graph) -> Vec<TableOptimizeStats>
     rows
 }
 
+/// The row of a table that the caller's limits leave alone; `None` when they do not. A limit on
+/// bytes is none here: these tables are small.
+async fn left_alone(run: &Run<'_>, graph: &Graph, table: &TableKey) -> Option<TableOptimizeStats> {
+    if run.wish.layout.min_fragments == 0 && run.options.max_time.is_none() {
+        return None;
+    }
+    // What cannot be read is an error of the attempt to compact it.
+    let size = graph.internal_size(table).await.ok()?;
+    let mut stats = row(table, Ok(Compacted { before: size, after: size }));
+    if is_compact(&mut stats, &run.wish) {
+        return Some(stats);
+    }
+    if size.fragments <= 1 || run.budget.may_begin() {
+        return None;
+    }
+    stats.reason = merged(size.fragments);
+    let left = WorkLeft {
+        left_by: Some(BudgetLimit::MaxTime),
+        groups_left: 1,
+        fragments_left: size.fragments,
+        bytes_left: size.bytes,
+        indexes_left: 0,
+    };
+    leave(&mut stats, left, true);
+    Some(stats)
+}
+
+/// Whether a table has fewer fragments than the caller cares for; its row says so then.
+fn is_compact(stats: &mut TableOptimizeStats, wish: &Wish) -> bool {
+    let (fragments, least) = (stats.fragments_before, wish.layout.min_fragments);
+    let is_compact = fragments > 0 && fragments < least;
+    if is_compact {
+        stats.skipped = Some(SkipReason::AlreadyCompact);
+        stats.reason = why_compact(fragments, least);
+    }
+    is_compact
+}
+
 /// What a run would do to the internal tables now.
-pub(crate) async fn preview(graph: &Graph) -> Vec<TableOptimizeStats> {
+pub(crate) async fn preview(graph: &Graph, wish: &Wish) -> Vec<TableOptimizeStats> {
     let mut rows = Vec::new();
     for table in graph.internal_tables() {
         let size = graph.internal_size(&table).await;
         let mut stats = row(&table, size.map(|before| Compacted { before, after: before }));
-        if stats.fragments_before > 1 {
+        if !is_compact(&mut stats, wish) && stats.fragments_before > 1 {
             stats.fragments_removed = stats.fragments_before;
             stats.fragments_added = 1;
             stats.fragments_after = 1;

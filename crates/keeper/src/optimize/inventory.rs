@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use lance::Dataset;
 use lancekeeper_manifest::GraphError;
 use lancekeeper_model::{
-    Branch, BranchSelection, DeclaredIndex, ErrorKind, IndexKind, IndexMode, OptimizeOptions,
-    SkipReason, TableOptimizeStats, TableRef, Version,
+    Branch, BranchSelection, DeclaredIndex, ErrorKind, FragmentFacts, IndexKind, IndexMode,
+    OptimizeOptions, SkipReason, TableOptimizeStats, TableRef, Version,
 };
-use lancekeeper_planner::index::{IndexInventory, IndexPlan, IndexWork, plan_indexes};
+use lancekeeper_planner::index::{IndexInventory, IndexWork, plan_indexes};
 use lancekeeper_planner::optimize::{
     Authority, LayoutPolicy, PolicyError, RewritePlan, SidecarClaim, TableInventory, TablePlan,
     plan_table,
@@ -59,12 +59,25 @@ pub(crate) struct TableRun {
     pub(crate) plan: Option<RewritePlan>,
     /// What to do with the indexes.
     pub(crate) index_work: Vec<IndexWork>,
+    /// Bytes to read for that, by estimate.
+    pub(crate) index_bytes: u64,
+    /// The same in words.
+    pub(crate) index_reason: String,
     /// HEAD, when versions of ours lie between pin and HEAD and only need publishing.
     pub(crate) adopt: bool,
-    /// Data files of the fragments to be replaced.
-    pub(crate) files_to_remove: u64,
-    /// Bytes of deleted rows that a rewrite would drop, by estimate.
-    pub(crate) bytes_to_purge: u64,
+    /// What was planned on; empty when no fragment is to be rewritten.
+    pub(crate) fragments: Vec<FragmentFacts>,
+}
+
+impl TableRun {
+    /// A plan whose reason tells of the indexes as well.
+    pub(crate) fn with_index_reason(&self, mut plan: RewritePlan) -> RewritePlan {
+        if !self.index_reason.is_empty() {
+            let join = if plan.reason.is_empty() { "" } else { ", " };
+            plan.reason = format!("{}{join}{}", plan.reason, self.index_reason);
+        }
+        plan
+    }
 }
 
 /// The tables asked for could not be found out.
@@ -138,11 +151,11 @@ pub(crate) async fn branch_views(
 }
 
 /// The tables of a root, or those of them that were asked for by name; of a graph, as a
-/// branch sees them.
+/// branch sees them. A name must be that of a table even if all are asked for besides.
 pub(crate) fn targets(
     read: &ReadRoot,
     graph: Option<&ReadGraph>,
-    names: &[String],
+    options: &OptimizeOptions,
 ) -> Result<Vec<Target>, TargetError> {
     let all: Vec<Target> = match graph {
         Some(graph) => graph
@@ -163,10 +176,11 @@ pub(crate) fn targets(
             .collect(),
     };
     let known: BTreeSet<&str> = all.iter().map(|target| target.table.key.as_str()).collect();
-    if let Some(name) = names.iter().find(|name| !known.contains(name.as_str())) {
+    if let Some(name) = options.tables.iter().find(|name| !known.contains(name.as_str())) {
         let known = known.into_iter().collect::<Vec<_>>().join(", ");
         return Err(TargetError::Unknown { name: name.clone(), known });
     }
+    let names = options.selected();
     let wanted = |target: &Target| {
         names.is_empty() || names.iter().any(|name| name == target.table.key.as_str())
     };
@@ -192,9 +206,10 @@ pub(crate) async fn look_at(
         handle: None,
         plan: None,
         index_work: Vec::new(),
+        index_bytes: 0,
+        index_reason: String::new(),
         adopt: false,
-        files_to_remove: 0,
-        bytes_to_purge: 0,
+        fragments: Vec::new(),
     };
     let uri = read.root.address_of(&run.target.location);
     match read.tables.open(&uri, &run.target.table.branch).await {
@@ -240,6 +255,8 @@ async fn plan_run(
     };
     let index_plan = plan_indexes(&indexes, wish.index);
     run.stats.pending_indexes.clone_from(&index_plan.pending);
+    run.index_bytes = index_plan.bytes_to_read(run.stats.rows_before, run.stats.bytes_before);
+    run.index_reason = index_plan.reason();
     run.handle = Some(handle);
     if let Some(why) = seen.untouchable {
         run.stats.reason = format!("left alone: {why}");
@@ -255,21 +272,16 @@ async fn plan_run(
         && ahead_is_ours
         && run.target.pin.is_some_and(|pin| head > pin);
     match plan_table(&inventory, &wish.layout) {
-        TablePlan::Rewrite(mut plan) => {
-            plan.reason = both(&plan.reason, &index_plan);
+        TablePlan::Rewrite(plan) => {
+            let plan = run.with_index_reason(plan);
             run.stats.reason.clone_from(&plan.reason);
             run.index_work = index_plan.work;
-            let replaced: BTreeSet<u64> =
-                plan.groups.iter().flat_map(|group| group.fragments.iter().copied()).collect();
-            for fragment in inventory.facts.fragments.iter().filter(|f| replaced.contains(&f.id)) {
-                run.files_to_remove += fragment.files;
-                run.bytes_to_purge += fragment.bytes.saturating_sub(fragment.live_bytes());
-            }
+            run.fragments = inventory.facts.fragments;
             run.plan = Some(plan);
         }
         TablePlan::Nothing { reason } if index_plan.work.is_empty() => run.stats.reason = reason,
         TablePlan::Nothing { .. } => {
-            let reason = index_plan.reason();
+            let reason = run.index_reason.clone();
             run.stats.reason.clone_from(&reason);
             run.index_work = index_plan.work;
             let version = inventory.facts.version;
@@ -288,13 +300,6 @@ async fn plan_run(
         }
     }
     Ok(())
-}
-
-fn both(layout: &str, indexes: &IndexPlan) -> String {
-    match indexes.reason() {
-        reason if reason.is_empty() => layout.to_owned(),
-        reason => format!("{layout}, {reason}"),
-    }
 }
 
 /// The columns of declared vector indexes that hold no vector yet.

@@ -4,11 +4,12 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use futures::{FutureExt, StreamExt};
 use lance::Dataset;
 use lance::dataset::transaction::RewrittenIndex;
 use lancekeeper_model::{
     ErrorKind, IndexMode, ProgressEvent, RootOptimizeReport, SkipReason, TableOptimizeStats,
-    Version,
+    Version, WorkLeft,
 };
 use lancekeeper_queue::QueueError;
 use lancekeeper_rewrite::check::{HeadCheck, index_ids};
@@ -21,6 +22,8 @@ use lancekeeper_store::tables::version_of;
 use lancekeeper_store::{LanceFailure, OpenError};
 use thiserror::Error;
 
+use crate::budget::leave;
+use crate::concurrency::{in_order, tables_at_once};
 use crate::facts::view;
 use crate::keeper::millis;
 use crate::optimize::inventory::{TableRun, Target, look_at};
@@ -67,9 +70,13 @@ impl PlainError {
 
 /// Runs over the tables in turn.
 pub(crate) async fn run(run: &Run<'_>, targets: Vec<Target>, report: &mut RootOptimizeReport) {
+    let mut planned = planned_for_budget(run, &targets).await.into_iter();
     for target in targets {
         let started = Instant::now();
-        let mut table = look_at(&run.write.read, target, &run.wish, None).await;
+        let mut table = match planned.next() {
+            Some(table) => table,
+            None => look_at(&run.write.read, target, &run.wish, None).await,
+        };
         let groups = table.plan.as_ref().map_or(&[][..], |plan| &plan.groups);
         run.progress.on_event(ProgressEvent::TablePlanned {
             table: table.target.table.clone(),
@@ -89,6 +96,20 @@ pub(crate) async fn run(run: &Run<'_>, targets: Vec<Target>, report: &mut RootOp
             return;
         }
     }
+}
+
+/// All tables with what the run's bytes allow of each; none when bytes are not limited, and each
+/// table is planned when its turn comes.
+async fn planned_for_budget(run: &Run<'_>, targets: &[Target]) -> Vec<TableRun> {
+    if !run.budget.limits_bytes() {
+        return Vec::new();
+    }
+    let read = &run.write.read;
+    let at_once = tables_at_once(run.options.concurrency, targets.len());
+    let looks = targets.iter().map(|target| look_at(read, target.clone(), &run.wish, None).boxed());
+    let mut tables: Vec<TableRun> = in_order(looks.collect(), at_once).collect().await;
+    run.budget.cut(&mut tables);
+    tables
 }
 
 async fn rounds(run: &Run<'_>, table: &mut TableRun) {
@@ -116,7 +137,12 @@ async fn rounds(run: &Run<'_>, table: &mut TableRun) {
                 return;
             }
         };
-        let StagedTable { groups, indexes } = staged;
+        let is_nothing = staged.is_nothing();
+        let StagedTable { groups, indexes, left } = staged;
+        leave(&mut table.stats, left, is_nothing);
+        if is_nothing {
+            return;
+        }
         let mut attempt = Attempt {
             run,
             target: &table.target,
@@ -158,9 +184,11 @@ async fn rounds(run: &Run<'_>, table: &mut TableRun) {
             table.stats.error_kind = fresh.stats.error_kind;
             return;
         }
-        table.handle = fresh.handle;
-        table.plan = fresh.plan;
-        table.index_work = fresh.index_work;
+        // What was left before is in the new plan.
+        table.stats.left = WorkLeft::default();
+        let stats = std::mem::replace(&mut table.stats, fresh.stats);
+        *table = TableRun { stats, ..fresh };
+        run.budget.cut(std::slice::from_mut(table));
     }
     if table.plan.is_some() && !table.stats.committed {
         table.stats.skipped = Some(SkipReason::ChangedByWriters);

@@ -128,7 +128,7 @@ fn retention(prune: PruneOptions) -> Retention {
 
 fn options_of(options: &OptimizeOptions) -> CleanupOptions {
     CleanupOptions {
-        tables: options.tables.clone(),
+        tables: options.selected().to_vec(),
         concurrency: options.concurrency,
         ..CleanupOptions::default()
     }

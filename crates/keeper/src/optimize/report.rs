@@ -1,6 +1,10 @@
 //! Rows of the report: before, after, and what stands between them.
 
-use lancekeeper_model::{ErrorKind, RootKind, RootOptimizeReport, TableOptimizeStats, TableRef};
+use std::collections::BTreeSet;
+
+use lancekeeper_model::{
+    ErrorKind, RootKind, RootOptimizeReport, TableOptimizeStats, TableRef, WorkLeft,
+};
 use lancekeeper_planner::optimize::RewritePlan;
 use lancekeeper_store::failure::{full_text, text_with_hint};
 
@@ -66,6 +70,7 @@ pub(crate) fn empty_stats(table: &TableRef) -> TableOptimizeStats {
         error: None,
         groups_dropped: 0,
         groups_redone: 0,
+        left: WorkLeft::default(),
         reason: String::new(),
         pruned: None,
         error_kind: None,
@@ -106,13 +111,20 @@ pub(crate) fn set_error(
 /// The row of a dry run: what the table would look like, as far as the plan can tell.
 pub(crate) fn preview(table: &mut TableRun) {
     let Some(plan) = &table.plan else { return };
+    let replaced: BTreeSet<u64> =
+        plan.groups.iter().flat_map(|group| group.fragments.iter().copied()).collect();
+    let (mut files, mut purged) = (0, 0);
+    for fragment in table.fragments.iter().filter(|fragment| replaced.contains(&fragment.id)) {
+        files += fragment.files;
+        purged += fragment.bytes.saturating_sub(fragment.live_bytes());
+    }
     let stats = &mut table.stats;
     let (removed, added) = counts(plan);
     stats.fragments_removed = removed;
     stats.fragments_added = added;
     stats.fragments_after = stats.fragments_before + added - removed;
-    stats.files_after = stats.files_before.saturating_sub(table.files_to_remove) + added;
-    stats.bytes_after = stats.bytes_before.saturating_sub(table.bytes_to_purge);
+    stats.files_after = stats.files_before.saturating_sub(files) + added;
+    stats.bytes_after = stats.bytes_before.saturating_sub(purged);
 }
 
 fn counts(plan: &RewritePlan) -> (u64, u64) {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::{FutureExt, StreamExt};
 use lance::Dataset;
-use lancekeeper_model::{ErrorKind, ProgressEvent};
+use lancekeeper_model::{BudgetLimit, ErrorKind, ProgressEvent, WorkLeft};
 use lancekeeper_planner::index::IndexWork;
 use lancekeeper_planner::optimize::{Group, RewritePlan};
 use lancekeeper_rewrite::index::{BTreeForm, SegmentNames, StagedIndexes, stage_indexes};
@@ -15,6 +15,7 @@ use lancekeeper_store::LanceFailure;
 use lancekeeper_store::failpoint::{self, Injected};
 use thiserror::Error;
 
+use crate::budget::left_of;
 use crate::concurrency::in_order;
 use crate::optimize::Run;
 use crate::optimize::inventory::Target;
@@ -41,6 +42,15 @@ pub(crate) struct JournaledIndexes {
 pub(crate) struct StagedTable {
     pub(crate) groups: Vec<Journaled>,
     pub(crate) indexes: Option<JournaledIndexes>,
+    /// What was not begun because the time is over.
+    pub(crate) left: WorkLeft,
+}
+
+impl StagedTable {
+    /// Whether there is nothing to commit.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.groups.is_empty() && self.indexes.is_none()
+    }
 }
 
 /// A table could not be staged.
@@ -67,8 +77,8 @@ impl StageTableError {
     }
 }
 
-/// Stages every group of a plan, then the index segments. On an error the table's staged
-/// files are deleted again.
+/// Stages the groups of a plan, each unless the time is over, then the index segments if there
+/// is something to go with them. On an error the table's staged files are deleted again.
 ///
 /// # Cancel safety
 ///
@@ -80,12 +90,19 @@ pub(crate) async fn stage_table(
     plan: &RewritePlan,
     index_work: &[IndexWork],
 ) -> Result<StagedTable, StageTableError> {
-    let groups = stage_groups(run, target, handle, plan).await?;
+    let (groups, mut left) = stage_groups(run, target, handle, plan).await?;
     if index_work.is_empty() {
-        return Ok(StagedTable { groups, indexes: None });
+        return Ok(StagedTable { groups, indexes: None, left });
+    }
+    // Groups were planned as if the indexes covered them: begun groups bring them with them.
+    let is_begun = if plan.groups.is_empty() { run.budget.may_begin() } else { !groups.is_empty() };
+    if !is_begun {
+        left.left_by = Some(BudgetLimit::MaxTime);
+        left.indexes_left = index_work.len() as u64;
+        return Ok(StagedTable { groups, indexes: None, left });
     }
     match stage_index_work(run, target, handle, index_work).await {
-        Ok(indexes) => Ok(StagedTable { groups, indexes: Some(indexes) }),
+        Ok(indexes) => Ok(StagedTable { groups, indexes: Some(indexes), left }),
         Err(error) => {
             for staged in &groups {
                 give_up(run, handle, &staged.group.files, Some(&staged.entry)).await;
@@ -133,26 +150,31 @@ async fn stage_groups(
     target: &Target,
     handle: &Dataset,
     plan: &RewritePlan,
-) -> Result<Vec<Journaled>, StageTableError> {
+) -> Result<(Vec<Journaled>, WorkLeft), StageTableError> {
     let stopped = AtomicBool::new(false);
     let rewrites = plan.groups.iter().map(|group| {
         let stopped = &stopped;
         let rewrite = async move {
-            if stopped.load(Ordering::Relaxed) {
+            if stopped.load(Ordering::Relaxed) || !run.budget.may_begin() {
                 return Ok(None);
             }
             stage_one(run, target, handle, group).await.map(Some)
         };
         rewrite.boxed()
     });
-    let mut stream = in_order(rewrites.collect(), GROUPS_AT_ONCE);
+    let stream = in_order(rewrites.collect(), GROUPS_AT_ONCE);
+    let mut stream = stream.zip(futures::stream::iter(&plan.groups));
     let mut done = Vec::new();
+    let mut left = Vec::new();
     let mut failed: Option<StageTableError> = None;
     // After a failure no rewrite is started, but every started one is waited for: its files
     // must be known to be deleted.
-    while let Some(outcome) = stream.next().await {
+    while let Some((outcome, group)) = stream.next().await {
         match outcome {
-            Ok(None) => {}
+            Ok(None) => {
+                left.push(group);
+                continue;
+            }
             Ok(Some((group, Ok(entry)))) => done.push(Journaled { group, entry }),
             Ok(Some((group, Err(error)))) => {
                 give_up(run, handle, &group.files, None).await;
@@ -173,7 +195,7 @@ async fn stage_groups(
         stopped.store(failed.is_some(), Ordering::Relaxed);
     }
     match failed {
-        None => Ok(done),
+        None => Ok((done, left_of(BudgetLimit::MaxTime, left))),
         Some(error) => {
             for staged in &done {
                 give_up(run, handle, &staged.group.files, Some(&staged.entry)).await;

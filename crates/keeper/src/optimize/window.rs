@@ -218,6 +218,8 @@ impl Member {
         }
         if self.published {
             stats.committed = true;
+            // Versions of ours were published of a table that is not worked on otherwise.
+            stats.skipped = stats.skipped.filter(|reason| !reason.is_by_choice());
             if self.rewritten {
                 let groups = self.groups.iter().map(|g| &g.group);
                 for group in groups {

@@ -2,7 +2,7 @@
 
 use futures::{FutureExt, StreamExt};
 use lance::Dataset;
-use lancekeeper_model::{IndexMode, TableStatus};
+use lancekeeper_model::{IndexMode, OptimizeOptions, TableStatus};
 use lancekeeper_planner::sweep::{SweepPlan, plan_sweep};
 use lancekeeper_reconciler::sweep;
 use lancekeeper_store::LanceFailure;
@@ -16,7 +16,7 @@ use crate::status::report;
 
 /// The rows of all tables. A table that cannot be read gets a row that says so.
 pub(crate) async fn tables(read: &ReadRoot, wish: &Wish) -> Result<Vec<TableStatus>, TargetError> {
-    let targets = targets(read, read.graph.as_ref(), &[])?;
+    let targets = targets(read, read.graph.as_ref(), &OptimizeOptions::default())?;
     let claims = claims(read).await;
     let at_once = tables_at_once(None, targets.len());
     let rows = targets

@@ -10,7 +10,7 @@ use super::tests::{inventory, planned};
 use super::*;
 
 /// Small numbers, so that targets are reached, passed and met exactly all the time.
-fn fragments() -> impl Strategy<Value = Vec<FragmentFacts>> {
+pub(super) fn fragments() -> impl Strategy<Value = Vec<FragmentFacts>> {
     let deleted_percent = prop_oneof![4 => Just(0_u64), 2 => 0..=100_u64, 1 => Just(100)];
     let fragment = (0..=60_u64, deleted_percent, 0..=12_u64, 1..=2_u64, 0..=2_u32);
     let fragments = proptest::collection::vec(fragment, 0..60);
@@ -31,19 +31,20 @@ fn fragments() -> impl Strategy<Value = Vec<FragmentFacts>> {
     })
 }
 
-fn policy() -> impl Strategy<Value = LayoutPolicy> {
+pub(super) fn policy() -> impl Strategy<Value = LayoutPolicy> {
     let threshold = prop_oneof![Just(0.0), Just(0.1), Just(1.0), 0.0..=1.0];
     (1..=200_u64, 1..=1000_u64, threshold).prop_map(
         |(target_rows, target_bytes, deletion_threshold)| LayoutPolicy {
             target_rows,
             target_bytes,
             deletion_threshold,
+            min_fragments: 0,
         },
     )
 }
 
 /// The groups of a plan; none if there is nothing to do.
-fn groups(facts: &TableFacts, policy: &LayoutPolicy) -> Vec<Group> {
+pub(super) fn groups(facts: &TableFacts, policy: &LayoutPolicy) -> Vec<Group> {
     let mut table = inventory(Vec::new());
     table.facts = facts.clone();
     match planned(&table, policy) {
@@ -56,7 +57,7 @@ fn groups(facts: &TableFacts, policy: &LayoutPolicy) -> Vec<Group> {
 /// The table after its groups were rewritten, and sizes came out as expected: what Lance
 /// makes of it. Outputs get fresh ids above all others, in the order of the plan, and the
 /// manifest is sorted by id.
-fn applied(facts: &TableFacts, groups: &[Group]) -> TableFacts {
+pub(super) fn applied(facts: &TableFacts, groups: &[Group]) -> TableFacts {
     let mut fragments: BTreeMap<u64, FragmentFacts> =
         facts.fragments.iter().map(|fragment| (fragment.id, fragment.clone())).collect();
     let mut id = fragments.keys().max().map_or(0, |id| id + 1);
@@ -79,7 +80,7 @@ fn applied(facts: &TableFacts, groups: &[Group]) -> TableFacts {
     TableFacts { fragments: fragments.into_values().collect(), ..facts.clone() }
 }
 
-fn rows(facts: &TableFacts) -> u64 {
+pub(super) fn rows(facts: &TableFacts) -> u64 {
     facts.fragments.iter().map(FragmentFacts::live_rows).sum()
 }
 
@@ -144,7 +145,12 @@ proptest! {
     /// Merges that wait for one another, many deep: small numbers seldom come to that.
     #[test]
     fn a_nest_of_merges_is_one_plan(turns in proptest::collection::vec(0..4_u8, 0..60)) {
-        let policy = LayoutPolicy { target_rows: 10, target_bytes: 10, deletion_threshold: 0.1 };
+        let policy = LayoutPolicy {
+            target_rows: 10,
+            target_bytes: 10,
+            deletion_threshold: 0.1,
+            min_fragments: 0,
+        };
         let fragments = turns.iter().zip(0..).map(|(turn, id)| {
             let (physical_rows, bytes) = [(8, 2), (5, 5), (2, 8), (1, 1)][usize::from(*turn)];
             FragmentFacts { id, physical_rows, deleted_rows: 0, bytes, files: 1, coverage: 0 }
@@ -237,6 +243,25 @@ proptest! {
     }
 
     #[test]
+    fn a_table_with_too_few_fragments_is_left_alone_and_no_other(
+        fragments in fragments(),
+        policy in policy(),
+        min_fragments in 0..70_u64,
+    ) {
+        let table = inventory(fragments);
+        let count = table.facts.fragments.len() as u64;
+        let without = plan_table(&table, &policy);
+        let with = plan_table(&table, &LayoutPolicy { min_fragments, ..policy });
+        if count > 0 && count < min_fragments {
+            let is_left =
+                matches!(with, TablePlan::Skip { reason: SkipReason::AlreadyCompact, .. });
+            prop_assert!(is_left, "{}", with);
+        } else {
+            prop_assert_eq!(with, without);
+        }
+    }
+
+    #[test]
     fn windows_lose_no_table_and_stay_within_their_size(
         keys in proptest::collection::vec("[a-d]{1,2}", 0..40),
         tables_max in 1..20_usize,
@@ -253,8 +278,12 @@ proptest! {
 
 #[test]
 fn planning_takes_time_in_proportion_to_the_fragments() {
-    let policy =
-        LayoutPolicy { target_rows: 1 << 20, target_bytes: 512 << 20, deletion_threshold: 0.1 };
+    let policy = LayoutPolicy {
+        target_rows: 1 << 20,
+        target_bytes: 512 << 20,
+        deletion_threshold: 0.1,
+        min_fragments: 0,
+    };
     let best = |count: u64| -> Duration {
         let fragments = (0..count)
             .map(|id| FragmentFacts {

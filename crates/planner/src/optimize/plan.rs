@@ -83,6 +83,17 @@ pub enum GroupReason {
 }
 
 impl RewritePlan {
+    /// The plan with only these of its groups, by number and in order. What comes before the
+    /// rewrite (versions to publish first) stays in the reason.
+    #[must_use]
+    pub fn only(&self, numbers: &[usize]) -> Self {
+        let groups: Vec<Group> = numbers.iter().map(|at| self.groups[*at].clone()).collect();
+        let before = self.reason.split_once("; ").map_or("", |(before, _)| before);
+        let join = if before.is_empty() { "" } else { "; " };
+        let reason = format!("{before}{join}{}", super::why_rewrite(&groups));
+        Self { table: self.table.clone(), version: self.version, groups, reason }
+    }
+
     /// What is wrong with this plan for these facts, one sentence per finding. A plan made
     /// by this crate has no findings: tests ask of every one they make, and an executor may
     /// before it starts.

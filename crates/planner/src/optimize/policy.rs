@@ -11,6 +11,8 @@ pub struct LayoutPolicy {
     pub target_bytes: u64,
     /// A fragment with more than this share of its rows deleted is purged; 0 to 1.
     pub deletion_threshold: f64,
+    /// A table with fewer fragments is left alone; 0 for none.
+    pub min_fragments: u64,
 }
 
 /// An option that makes no sense.
@@ -26,6 +28,15 @@ pub enum PolicyError {
     /// Not a share.
     #[error("deletion_threshold must be between 0 and 1, not {0}")]
     DeletionThreshold(f64),
+    /// No table has fewer than none; leaving it out says the same.
+    #[error("min_fragments must be at least 1")]
+    MinFragments,
+    /// Nothing could be read.
+    #[error("max_bytes must be at least 1")]
+    MaxBytes,
+    /// Nothing could be begun.
+    #[error("max_time must be more than 0")]
+    MaxTime,
 }
 
 impl PolicyError {
@@ -42,6 +53,9 @@ impl PolicyError {
             Self::TargetRows => "target_rows",
             Self::TargetBytes => "target_bytes",
             Self::DeletionThreshold(_) => "deletion_threshold",
+            Self::MinFragments => "min_fragments",
+            Self::MaxBytes => "max_bytes",
+            Self::MaxTime => "max_time",
         }
     }
 }
@@ -51,7 +65,7 @@ impl LayoutPolicy {
     ///
     /// # Errors
     ///
-    /// When a target is 0, or the threshold is no number from 0 to 1.
+    /// When a target or a limit is 0, or the threshold is no number from 0 to 1.
     pub fn from_options(options: &OptimizeOptions) -> Result<Self, PolicyError> {
         if options.target_rows == 0 {
             return Err(PolicyError::TargetRows);
@@ -63,10 +77,20 @@ impl LayoutPolicy {
         if !(0.0..=1.0).contains(&options.deletion_threshold) {
             return Err(PolicyError::DeletionThreshold(options.deletion_threshold));
         }
+        if options.min_fragments == Some(0) {
+            return Err(PolicyError::MinFragments);
+        }
+        if options.max_bytes == Some(0) {
+            return Err(PolicyError::MaxBytes);
+        }
+        if options.max_time.is_some_and(|time| time.is_zero()) {
+            return Err(PolicyError::MaxTime);
+        }
         Ok(Self {
             target_rows: options.target_rows,
             target_bytes: options.target_bytes,
             deletion_threshold: options.deletion_threshold,
+            min_fragments: options.min_fragments.unwrap_or(0),
         })
     }
 
@@ -129,6 +153,15 @@ mod tests {
         insta::assert_snapshot!(
             refused(|o| o.deletion_threshold = f64::INFINITY),
             @"deletion_threshold must be between 0 and 1, not inf"
+        );
+        insta::assert_snapshot!(
+            refused(|o| o.min_fragments = Some(0)),
+            @"min_fragments must be at least 1"
+        );
+        insta::assert_snapshot!(refused(|o| o.max_bytes = Some(0)), @"max_bytes must be at least 1");
+        insta::assert_snapshot!(
+            refused(|o| o.max_time = Some(std::time::Duration::ZERO)),
+            @"max_time must be more than 0"
         );
         for threshold in [0.0, 1.0] {
             let options =

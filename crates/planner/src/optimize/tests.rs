@@ -8,8 +8,8 @@ use super::*;
 ///
 /// A line with `rows` is one fragment, or with `N x` in front N equal ones:
 /// `[N x] ROWS[-DELETED] rows SIZE [cov N] [files N]`, ids counted from 0. The other lines
-/// are settings: `target ROWS rows SIZE`, `threshold SHARE`, `columns N`, `blobs`,
-/// `pin N head N [ours]`, `head N`, `sidecar FILE KIND`.
+/// are settings: `target ROWS rows SIZE`, `threshold SHARE`, `at least N`, `columns N`,
+/// `blobs`, `pin N head N [ours]`, `head N`, `sidecar FILE KIND`.
 fn check(input: &str) -> String {
     let mut options = OptimizeOptions::default();
     let mut inventory = inventory(Vec::new());
@@ -21,6 +21,7 @@ fn check(input: &str) -> String {
                 options.target_bytes = parse_size(bytes);
             }
             ["threshold", share] => options.deletion_threshold = share.parse().expect("a share"),
+            ["at", "least", fragments] => options.min_fragments = Some(number(fragments)),
             ["columns", columns] => {
                 inventory.facts.columns = columns.parse().expect("a number of columns");
             }
@@ -442,4 +443,63 @@ fn a_fragment_that_hides_more_rows_than_it_has_is_broken_and_never_grouped() {
     parse_fragments(&["3", "x", "10-11", "rows", "1MB"], &mut facts.fragments);
     let policy = LayoutPolicy::from_options(&OptimizeOptions::default()).expect("defaults");
     assert_eq!(replan_groups(&facts, &policy), []);
+}
+
+#[test]
+fn a_table_with_fewer_fragments_than_asked_for_is_compact_enough() {
+    insta::assert_snapshot!(
+        check("at least 4 \n 3 x 10 rows 1MB"),
+        @"skip (already_compact): 3 fragments, fewer than 4"
+    );
+    insta::assert_snapshot!(
+        check("at least 2 \n 10-9 rows 1MB"),
+        @"skip (already_compact): 1 fragment, fewer than 2"
+    );
+    insta::assert_snapshot!(check("at least 3 \n 3 x 10 rows 1MB"), @r"
+        rewrite at version 1: merge 3 fragments into 1
+          merge 0-2: 30 rows, 2.9 MiB to read, re-encoding 83 rows at a time
+    ");
+    insta::assert_snapshot!(check("at least 5"), @"nothing: the table is empty");
+    insta::assert_snapshot!(
+        check("at least 5 \n pin 4 head 5 ours \n 2 x 10 rows 1MB"),
+        @"skip (already_compact): publish our version 5 first; 2 fragments, fewer than 5"
+    );
+}
+
+#[test]
+fn what_stands_in_the_way_is_said_even_of_a_table_that_is_compact_enough() {
+    insta::assert_snapshot!(
+        check("at least 5 \n pin 4 head 6 \n 2 x 10 rows 1MB"),
+        @"skip (drift_needs_repair): its HEAD 6 is ahead of its pin 4, and nothing explains it"
+    );
+    insta::assert_snapshot!(
+        check("at least 5 \n 10-11 rows 1MB"),
+        @"broken: fragment 0 has 10 rows and 11 deleted ones"
+    );
+}
+
+#[test]
+fn a_part_of_a_plan_says_what_it_is_a_part_of() {
+    let mut table = inventory(Vec::new());
+    at(&mut table, Authority::Pinned { pin: Version(4), head: Version(6) });
+    table.ahead_is_ours = true;
+    for fragment in ["600", "600-400", "600-600"] {
+        parse_fragments(&[fragment, "rows", "1MB"], &mut table.facts.fragments);
+    }
+    let options = OptimizeOptions { target_rows: 500, ..OptimizeOptions::default() };
+    let policy = LayoutPolicy::from_options(&options).expect("good options");
+    let TablePlan::Rewrite(plan) = planned(&table, &policy) else { panic!("nothing to do") };
+    insta::assert_snapshot!(
+        plan.reason,
+        @"publish our versions 5 to 6 first; purge deleted rows of 1 fragment, drop 1 fragment without live rows"
+    );
+    insta::assert_snapshot!(
+        plan.only(&[0]).to_string(),
+        @r"
+    rewrite at version 6: publish our versions 5 to 6 first; drop 1 fragment without live rows
+      purge 2: nothing remains
+    "
+    );
+    assert_eq!(plan.only(&[0, 1]), plan);
+    assert_eq!(plan.only(&[1]).lint(&table.facts), Vec::<String>::new());
 }

@@ -7,8 +7,11 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use futures::future::join_all;
-use lancekeeper_model::OperationId;
-use lancekeeper_planner::cleanup::{DatasetPlan, Deletion, DeletionStep};
+use lance_io::object_store::ObjectStore;
+use lance_table::io::commit::write_version_hint;
+use lancekeeper_model::{Branch, OperationId};
+use lancekeeper_planner::cleanup::{DatasetPlan, Deletion, DeletionStep, chain_dir};
+use lancekeeper_store::LanceFailure;
 use lancekeeper_store::failpoint;
 use lancekeeper_store::listing::{ListingError, delete_below, delete_empty_below, sync_below};
 
@@ -84,6 +87,7 @@ impl Executor {
         if of(DeletionStep::BranchFile).next().is_some() {
             failpoint::cross_async(failpoint::CLEANUP_RECONCILE_FORK).await?;
         }
+        hint_at_heads(dataset, plan).await?;
         for step in [DeletionStep::BranchFile, DeletionStep::Manifest, DeletionStep::Rest] {
             if step == DeletionStep::Rest {
                 failpoint::cross_async(failpoint::CLEANUP_MANIFESTS_PRE_FILES).await?;
@@ -145,6 +149,28 @@ impl Executor {
             None => Ok(()),
         }
     }
+}
+
+/// Lets the hints name the newest versions. From a hint that lags, Lance walks up until a
+/// version is missing: over the gaps we are about to make it would take an old version for
+/// HEAD, and a writer would commit below the newest one. A hint that is one behind a commit
+/// made meanwhile does no harm, because there is no gap above HEAD.
+async fn hint_at_heads(dataset: &DatasetInventory, plan: &DatasetPlan) -> Result<(), CleanupError> {
+    let store = ObjectStore::local();
+    let stays: BTreeSet<&Branch> = plan.kept.iter().map(|kept| &kept.branch).collect();
+    let chains = dataset.facts.chains.iter().filter(|chain| stays.contains(&chain.branch));
+    for chain in chains.filter(|chain| !chain.is_zombie) {
+        let Some(head) = chain.versions.last() else { continue };
+        let directory = dataset.directory.join(chain_dir(&chain.branch));
+        let base = object_store::path::Path::from_absolute_path(&directory).map_err(|error| {
+            LanceFailure::new(
+                format!("failed to name {}", directory.display()),
+                object_store::Error::from(error).into(),
+            )
+        })?;
+        write_version_hint(&store, &base, head.version.0).await;
+    }
+    Ok(())
 }
 
 fn delete_batch(directory: &Path, batch: &[(String, u64)]) -> (u64, u64, Vec<ListingError>) {

@@ -4,7 +4,7 @@ use std::fs;
 
 use super::*;
 
-fn directory(children: &[&str]) -> tempfile::TempDir {
+pub(super) fn directory(children: &[&str]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for child in children {
         fs::create_dir_all(dir.path().join(child)).unwrap();

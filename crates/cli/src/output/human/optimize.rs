@@ -1,10 +1,11 @@
 //! What `optimize` did, or would do, for people.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use lancekeeper_model::{
-    OptimizeReport, OptimizeTotals, PrunedStats, RootKind, RootOptimizeReport, SkipReason,
-    TableOptimizeStats, TableRef,
+    BudgetLimit, OptimizeReport, OptimizeTotals, PrunedStats, RootKind, RootOptimizeReport,
+    SkipReason, TableOptimizeStats, TableRef, WorkLeft,
 };
 
 use super::{Notes, root_label, say_troubles};
@@ -36,7 +37,57 @@ pub(in crate::output) fn show(report: &OptimizeReport, terminal: &mut Terminal) 
         );
     }
     let tables = report.roots.iter().map(|root| root.tables.len()).sum();
-    if tables > 0 { terminal.print(&totals_text(&report.totals, tables, screen)) } else { Ok(()) }
+    if tables == 0 {
+        return Ok(());
+    }
+    terminal.print(&totals_text(&report.totals, tables, screen))?;
+    match left_text(report) {
+        Some(text) => {
+            let text = paint(&dotted(&text, screen.width), Tone::Warn, screen.colour);
+            terminal.print(&format!("{text}\n"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// What the budget left, and what to do about it.
+fn left_text(report: &OptimizeReport) -> Option<Vec<String>> {
+    let totals = &report.totals;
+    let tables = report.roots.iter().flat_map(|root| &root.tables);
+    let limits: BTreeSet<BudgetLimit> = tables.filter_map(|table| table.left.left_by).collect();
+    if limits.is_empty() {
+        return None;
+    }
+    let limits: Vec<&str> = limits.iter().map(|limit| option_of(*limit)).collect();
+    let verb = if report.dry_run { "would stop" } else { "stopped" };
+    Some(vec![
+        format!("{verb} at {}", limits.join(" and ")),
+        format!("left in {}: {}", counted(totals.tables_left, "table"), left_words(&totals.left)),
+        "run again to go on".to_owned(),
+    ])
+}
+
+fn option_of(limit: BudgetLimit) -> &'static str {
+    match limit {
+        BudgetLimit::MaxBytes => "--max-bytes",
+        BudgetLimit::MaxTime => "--max-time",
+    }
+}
+
+/// `2 groups of 12 fragments, 3 indexes, 30.0 MiB to read`.
+fn left_words(left: &WorkLeft) -> String {
+    let mut parts = Vec::new();
+    if left.groups_left > 0 {
+        let groups = counted(left.groups_left, "group");
+        parts.push(format!("{groups} of {}", counted(left.fragments_left, "fragment")));
+    }
+    match left.indexes_left {
+        0 => {}
+        1 => parts.push("1 index".to_owned()),
+        indexes => parts.push(format!("{} indexes", count(indexes))),
+    }
+    parts.push(format!("{} to read", size(left.bytes_left)));
+    parts.join(", ")
 }
 
 fn root_text(root: &RootOptimizeReport, dry_run: bool, screen: Screen) -> String {
@@ -110,7 +161,9 @@ fn outcome(table: &TableOptimizeStats, root_failed: bool, dry_run: bool) -> Rema
     if let Some(error) = &table.error {
         remark("failed", Tone::Bad, Some(error.clone()))
     } else if let Some(reason) = table.skipped {
-        remark("skipped", Tone::Warn, Some(skip_detail(table, reason)))
+        // Nobody has to act on what the caller asked for.
+        let tone = if reason.is_by_choice() { Tone::Dim } else { Tone::Warn };
+        remark("skipped", tone, Some(skip_detail(table, reason)))
     } else if dry_run && planned {
         remark("would rewrite", Tone::Good, Some(table.reason.clone()))
     } else if table.committed {
@@ -133,6 +186,9 @@ fn skip_detail(table: &TableOptimizeStats, reason: SkipReason) -> String {
 fn add_details(notes: &mut Notes, name: &str, table: &TableOptimizeStats) {
     if table.skipped.is_some() {
         notes.add(name, &table.reason);
+    }
+    if !table.left.is_nothing() {
+        notes.add(name, &format!("left for the next run: {}", left_words(&table.left)));
     }
     if table.groups_redone > 0 {
         let groups = counted(table.groups_redone, "group");

@@ -122,6 +122,44 @@ fn optimized_database_at_200() {
 }
 
 #[test]
+fn budgeted_database_at_80() {
+    insta::assert_snapshot!(optimize(&samples::budgeted(), 80), @"
+    database /data/people
+      table    fragments                 size   time  outcome
+      events  1,000 → 13  64.0 MiB → 60.0 MiB  1.2 s  done
+      users           14             5.00 MiB  1.2 s  skipped: budget_spent
+      visits           3             1.00 MiB  1.2 s  skipped: already_compact
+      events: left for the next run: 2 groups of 12 fragments, 30.0 MiB to read
+      users: merge 6 fragments into 1, refresh 2 indexes
+      users: left for the next run: 1 group of 6 fragments, 2 indexes, 45.0 MiB to
+        read
+      visits: 3 fragments, fewer than 10
+    total 3 tables · 3,703,701 rows · fragments 1,017 → 30 · files 1,017 → 30
+      size 70.0 MiB → 66.0 MiB · 1 min 0 s
+    stopped at --max-bytes and --max-time
+      left in 2 tables: 3 groups of 18 fragments, 2 indexes, 75.0 MiB to read
+      run again to go on
+    ");
+}
+
+#[test]
+fn budgeted_database_at_200() {
+    insta::assert_snapshot!(optimize(&samples::budgeted(), 200), @"
+    database /data/people
+      table    fragments       files       rows                 size   time  outcome
+      events  1,000 → 13  1,000 → 13  1,234,567  64.0 MiB → 60.0 MiB  1.2 s  done
+      users           14          14  1,234,567             5.00 MiB  1.2 s  skipped: budget_spent
+      visits           3           3  1,234,567             1.00 MiB  1.2 s  skipped: already_compact
+      events: left for the next run: 2 groups of 12 fragments, 30.0 MiB to read
+      users: merge 6 fragments into 1, refresh 2 indexes
+      users: left for the next run: 1 group of 6 fragments, 2 indexes, 45.0 MiB to read
+      visits: 3 fragments, fewer than 10
+    total 3 tables · 3,703,701 rows · fragments 1,017 → 30 · files 1,017 → 30 · size 70.0 MiB → 66.0 MiB · 1 min 0 s
+    stopped at --max-bytes and --max-time · left in 2 tables: 3 groups of 18 fragments, 2 indexes, 75.0 MiB to read · run again to go on
+    ");
+}
+
+#[test]
 fn refused_publish() {
     insta::assert_snapshot!(optimize(&samples::unpublished(), 80), @"
     graph /data/people · published 0
