@@ -5,6 +5,7 @@
 //! mistake of ours cannot hide itself.
 
 pub mod fixture;
+pub mod graphs;
 pub mod invariants;
 pub mod rows;
 pub mod tables;

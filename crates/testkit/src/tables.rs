@@ -39,6 +39,16 @@ pub async fn create(
     Ok(table)
 }
 
+/// Creates a table of many small fragments in one commit.
+///
+/// # Errors
+///
+/// When Lance fails.
+pub async fn create_at_once(uri: &str, fragments: usize, rows: usize) -> Result<Dataset> {
+    let params = WriteParams { max_rows_per_file: rows, ..WriteParams::default() };
+    write(uri, batch(0, fragments * rows), params).await
+}
+
 /// Appends one fragment, as a foreign client does: past every queue of ours.
 ///
 /// # Errors

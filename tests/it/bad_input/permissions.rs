@@ -38,6 +38,31 @@ async fn a_root_that_may_not_be_read_is_an_error_that_says_so() {
 }
 
 #[tokio::test]
+async fn a_directory_that_may_not_be_searched_is_reported_and_the_rest_is_done() {
+    let world = World::new().await;
+    let parent = world.root().parent().unwrap().to_owned();
+    let below = parent.to_string_lossy().into_owned();
+    fs::create_dir_all(parent.join("secret/inner")).unwrap();
+    // Neither listed nor, where names can be read, looked into.
+    for (place, mode) in [("secret", 0o000), ("secret", 0o444)] {
+        let sealed = Sealed::with(parent.join(place), mode);
+        for (verb, code) in [("status", 3), ("optimize", 3)] {
+            let ran = run(unprivileged(&[verb, "--json", "--recursive", &below]));
+            assert_eq!(ran.code, Some(code), "{mode:o}: {ran:#?}");
+            let document = ran.document();
+            assert_eq!(document["roots"][0]["uri"], world.uri().as_str());
+            assert_eq!(document["roots"][0]["error"], Value::Null);
+            let trouble = &document["roots"][1];
+            assert_says(trouble["error"].as_str(), &[&format!("{below}/secret"), DENIED]);
+            assert_says(trouble["hint"].as_str(), &["permission"]);
+            assert_eq!(document["roots"].as_array().unwrap().len(), 2, "{mode:o}");
+        }
+        drop(sealed);
+    }
+    world.nothing_is_lost().await;
+}
+
+#[tokio::test]
 async fn a_root_that_may_not_be_written_is_an_error_and_stays_as_it_is() {
     let world = World::new().await;
     let before = super::files(&world.root());

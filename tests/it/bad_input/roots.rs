@@ -132,6 +132,9 @@ async fn options_that_make_no_sense_are_usage_errors_that_name_the_option() {
         (OptimizeOptions { deletion_threshold: 1.5, ..ok() }, "deletion_threshold"),
         (OptimizeOptions { deletion_threshold: -0.1, ..ok() }, "deletion_threshold"),
         (OptimizeOptions { deletion_threshold: f64::NAN, ..ok() }, "deletion_threshold"),
+        (OptimizeOptions { min_fragments: Some(0), ..ok() }, "min_fragments"),
+        (OptimizeOptions { max_bytes: Some(0), ..ok() }, "max_bytes"),
+        (OptimizeOptions { max_time: Some(std::time::Duration::ZERO), ..ok() }, "max_time"),
         (OptimizeOptions { tables: vec!["node:Persn".to_owned()], ..ok() }, "node:Persn"),
     ];
     for (options, name) in cases {

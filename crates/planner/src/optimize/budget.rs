@@ -243,6 +243,14 @@ mod tests {
     }
 
     #[test]
+    fn indexes_that_alone_exceed_a_budget_bring_along_what_costs_nothing_else() {
+        let groups = [group(1, 0), group(1, 0)];
+        let offer = Offer { groups: &groups, indexes: true, index_bytes: 32 };
+        let share = ByteBudget::new(1).take(&[offer]).remove(0);
+        assert_eq!(share, Share { groups: vec![0, 1], indexes: true, bytes: 32 });
+    }
+
+    #[test]
     fn indexes_alone_are_a_unit() {
         let offer = Offer { groups: &[], indexes: true, index_bytes: 50 };
         let mut budget = ByteBudget::new(60);

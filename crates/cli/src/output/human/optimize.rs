@@ -60,11 +60,14 @@ fn left_text(report: &OptimizeReport) -> Option<Vec<String>> {
     }
     let limits: Vec<&str> = limits.iter().map(|limit| option_of(*limit)).collect();
     let verb = if report.dry_run { "would stop" } else { "stopped" };
-    Some(vec![
+    let mut parts = vec![
         format!("{verb} at {}", limits.join(" and ")),
         format!("left in {}: {}", counted(totals.tables_left, "table"), left_words(&totals.left)),
-        "run again to go on".to_owned(),
-    ])
+    ];
+    if !report.dry_run {
+        parts.push("run again to go on".to_owned());
+    }
+    Some(parts)
 }
 
 fn option_of(limit: BudgetLimit) -> &'static str {
