@@ -23,7 +23,7 @@ Examples:
   lancekeeper status ./graph              what is there, and what optimize would do
   lancekeeper optimize --dry-run ./graph  the plan; writes nothing
   lancekeeper optimize ./graph            merge small fragments, drop deleted rows
-  lancekeeper optimize --max-bytes 50GiB --max-time 1h ./graph   a part; run again for the rest
+  lancekeeper optimize --max-time 1h ./g  a part; run again for the rest
   lancekeeper optimize --recursive /data  every graph, database and table below
   lancekeeper cleanup --keep 10 ./graph   what would be deleted, and why the rest stays
   lancekeeper cleanup --keep 10 --confirm ./graph
