@@ -45,8 +45,9 @@ async fn a_graph_of_40_tables_with_work_is_published_in_three_windows() {
     let before = graph.snapshot(&Branch::main()).await.unwrap().manifest_version;
 
     let told = Arc::new(Published::default());
-    let report =
-        Keeper::new().optimize(&[uri.clone()], &OptimizeOptions::default(), told.clone()).await;
+    let report = Keeper::new()
+        .optimize(std::slice::from_ref(&uri), &OptimizeOptions::default(), told.clone())
+        .await;
     assert_eq!(report.exit_code().number(), 0, "{report:#?}");
     assert_eq!(report.roots[0].published, 3);
     let committed: Vec<_> = report.roots[0]
