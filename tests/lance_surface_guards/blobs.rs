@@ -1,6 +1,7 @@
 //! Blob columns, as tables of old and of this format hold them: a rewrite keeps every byte.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -8,7 +9,7 @@ use arrow_array::types::Int64Type;
 use arrow_array::{ArrayRef, Int64Array, LargeBinaryArray, RecordBatch, RecordBatchIterator};
 use arrow_schema::{DataType, Field, Schema};
 use lance::Dataset;
-use lance::blob::{BlobArrayBuilder, blob_field};
+use lance::blob::{BlobArrayBuilder, BlobFieldOptions, blob_field_with_options};
 use lance::dataset::optimize::CompactionMode;
 use lance::dataset::{WriteMode, WriteParams};
 use lancekeeper::{Keeper, NoProgress, OptimizeOptions};
@@ -25,8 +26,10 @@ pub(crate) enum Encoding {
     Legacy,
 }
 
-/// Inside the data file, packed with others, packed, alone in a file.
-const SIZES: [usize; 4] = [100, 70_000, 1_500_000, 4_500_000];
+/// Inside the data file, packed with others, alone in a file.
+const SIZES: [usize; 3] = [100, 70_000, 1_500_000];
+/// From here on a blob has a file to itself; Lance's own default is 4 MiB.
+const DEDICATED: NonZeroUsize = NonZeroUsize::new(1 << 20).unwrap();
 /// Rows of one append; the last ones are empty and null.
 const ROWS: i64 = 6;
 
@@ -40,7 +43,7 @@ fn value(id: i64) -> Option<Vec<u8>> {
             bytes.truncate(SIZES[at]);
             Some(bytes)
         }
-        4 => Some(Vec::new()),
+        3 => Some(Vec::new()),
         _ => None,
     }
 }
@@ -56,7 +59,8 @@ fn batch(encoding: Encoding, first: i64) -> RecordBatch {
                     None => blobs.push_null().unwrap(),
                 }
             }
-            (blob_field("blob", true), blobs.finish().unwrap())
+            let options = BlobFieldOptions::default().with_dedicated_size_threshold(DEDICATED);
+            (blob_field_with_options("blob", true, options), blobs.finish().unwrap())
         }
         Encoding::Legacy => {
             let metadata = HashMap::from([("lance-encoding:blob".to_owned(), "true".to_owned())]);
