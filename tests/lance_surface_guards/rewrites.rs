@@ -28,7 +28,7 @@ async fn staging_commits_nothing_and_names_what_it_wrote() {
         let recorded = file.file_size_bytes.get().map(std::num::NonZero::get);
         match mode {
             CompactionMode::Reencode => {
-                let size = std::fs::metadata(table.path().join(&added[0])).unwrap().len();
+                let size = fs::metadata(table.path().join(&added[0])).unwrap().len();
                 assert_eq!(recorded, Some(size));
             }
             // Filled in by the commit.
