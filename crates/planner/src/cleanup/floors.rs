@@ -19,6 +19,8 @@ pub(super) type Needed = BTreeMap<Version, BTreeSet<KeepReason>>;
 #[derive(Debug, Default)]
 pub(super) struct Floors {
     needed: BTreeMap<ChainKey, Needed>,
+    /// Chains that something needs under any policy.
+    lasting: BTreeSet<ChainKey>,
     /// Branches of tables that an unreadable branch of the graph may read, with that branch.
     blocked: BTreeMap<Branch, Branch>,
     /// An unreadable branch whose descent is not known: it may read any branch of tables.
@@ -26,9 +28,12 @@ pub(super) struct Floors {
 }
 
 impl Floors {
-    /// What live branches read, and what merging them needs.
-    pub(super) fn of(authority: &Authority) -> Self {
+    /// What live branches read, what merging them needs, and what the running operation made.
+    pub(super) fn of(authority: &Authority, own: &[PinnedVersion]) -> Self {
         let mut floors = Self::default();
+        for pin in own {
+            floors.need(pin, KeepReason::ThisRun);
+        }
         for branch in &authority.branches {
             match &branch.pins {
                 Ok(pins) => {
@@ -52,7 +57,13 @@ impl Floors {
                 floors.need_commit(authority, commit, &KeepReason::MergeBase(one, other));
             }
         }
+        floors.lasting = floors.needed.keys().cloned().collect();
         floors
+    }
+
+    /// Whether something needs a chain whatever the policy.
+    pub(super) fn is_lasting(&self, chain: &ChainKey) -> bool {
+        self.lasting.contains(chain)
     }
 
     /// Versions needed of chains of a dataset, chain by chain.

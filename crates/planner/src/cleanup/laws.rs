@@ -121,7 +121,7 @@ fn judged(world: &World, policy: &Retention) -> (Outcome, Verdict) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
     fn what_stays_is_what_the_words_of_the_design_say_each_with_a_reason(

@@ -178,10 +178,7 @@ pub fn plan_cleanup(
     now: DateTime<Utc>,
 ) -> CleanupPlan {
     let authority = inventory.authority;
-    let mut floors = Floors::of(authority);
-    for pin in own {
-        floors.need(pin, KeepReason::ThisRun);
-    }
+    let mut floors = Floors::of(authority, own);
     for commit in ruled_commits(authority, policy, now) {
         floors.need_commit(authority, commit, &KeepReason::Commit(commit.id.clone()));
     }

@@ -50,8 +50,7 @@ impl<'a> Model<'a> {
                             fork.parent == chain.branch && fork.parent_version == version.version
                         })
                 });
-                let is_skipped =
-                    !chain.is_zombie && self.is_undecided(dataset, chain, &needed, &gone);
+                let is_skipped = !chain.is_zombie && self.is_undecided(dataset, chain, &gone);
                 let is_kept = needed.contains(&place)
                     || self.survives(dataset, chain, version)
                     || is_parent
@@ -65,7 +64,7 @@ impl<'a> Model<'a> {
         }
         for dataset in self.datasets() {
             if !self.is_refused(dataset, &gone) {
-                self.files(dataset, &needed, &gone, &mut verdict);
+                self.files(dataset, &gone, &mut verdict);
             }
         }
         verdict
@@ -244,18 +243,15 @@ impl<'a> Model<'a> {
 
     /// A fork or a directory that nobody needs as far as one knows, and that yet stays:
     /// skipped, not cleaned up.
-    fn is_undecided(
-        &self,
-        dataset: &DatasetFacts,
-        chain: &ChainFacts,
-        needed: &BTreeSet<Place>,
-        gone: &Chains<'_>,
-    ) -> bool {
+    fn is_undecided(&self, dataset: &DatasetFacts, chain: &ChainFacts, gone: &Chains<'_>) -> bool {
         let goes = gone.contains(&(dataset.location.clone(), &chain.branch));
         let is_young_or_blocked =
             !self.is_old(dataset, chain) || self.may_be_read(dataset, &chain.branch);
-        !goes
-            && (chain.is_zombie || is_young_or_blocked && self.is_unneeded(dataset, chain, needed))
+        // Whatever rules about commits say besides.
+        let policy = Retention { keep_last: None, keep_within: None, ..self.policy.clone() };
+        let needed = Model::new(self.world, &policy).needed_by_rule();
+        let is_unneeded = || self.is_unneeded(dataset, chain, &needed);
+        !goes && (chain.is_zombie || is_young_or_blocked && is_unneeded())
     }
 
     fn is_candidate(
@@ -324,13 +320,7 @@ impl<'a> Model<'a> {
         })
     }
 
-    fn files(
-        &self,
-        dataset: &DatasetFacts,
-        needed_versions: &BTreeSet<Place>,
-        gone: &Chains<'_>,
-        verdict: &mut Verdict,
-    ) {
+    fn files(&self, dataset: &DatasetFacts, gone: &Chains<'_>, verdict: &mut Verdict) {
         let goes = |branch: &Branch| gone.contains(&(dataset.location.clone(), branch));
         let mut needed: BTreeSet<UnitId> = dataset.held.iter().copied().collect();
         let mut manifests = BTreeSet::new();
@@ -359,7 +349,7 @@ impl<'a> Model<'a> {
             let chain_goes = file.chain.is_some_and(|at| goes(&dataset.chains[at as usize].branch));
             let is_skipped = file.chain.is_some_and(|at| {
                 let chain = &dataset.chains[at as usize];
-                self.is_undecided(dataset, chain, needed_versions, gone)
+                self.is_undecided(dataset, chain, gone)
             });
             if is_skipped {
                 continue;

@@ -4,7 +4,7 @@ use lancekeeper_model::{Branch, Version};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::super::tests::{OLD, Table, World, ago, keep_one, pin};
+use super::super::tests::{OLD, Table, World, ago, pin};
 use super::super::*;
 
 /// The datasets of every root; 5 is one that could not be looked at.
@@ -23,13 +23,16 @@ const HEAD: u64 = 9;
 
 /// Numbers of a table, a branch, and a version.
 type At = (usize, usize, u64);
+/// What a fork was cut from, at which version, minutes ago.
+type Origin = (usize, u64, i64);
+/// Branch, version of `__manifest`, parents among those before, minutes ago, pins.
+type Commit = (usize, u64, Vec<usize>, i64, Vec<At>);
 
 /// The rolls.
 #[derive(Debug, Clone)]
 pub(super) struct Rolls {
-    /// Table, branch, and what it was cut from, at which version, minutes ago; nothing for a
-    /// directory without a branch file.
-    forks: Vec<(usize, usize, Option<(usize, u64, i64)>)>,
+    /// Table, branch, and origin; none for a directory without a branch file.
+    forks: Vec<(usize, usize, Option<Origin>)>,
     /// With the minutes since it was committed and since it was written.
     versions: Vec<(At, i64, i64)>,
     /// Data files: table, branch, age, and that of another file of the unit.
@@ -47,8 +50,7 @@ pub(super) struct Rolls {
     /// Live branches besides main: number, parent, whether it can be read.
     live: Vec<(usize, usize, bool)>,
     pins: Vec<(usize, At)>,
-    /// Branch, version of `__manifest`, parents among those before, minutes ago, pins.
-    commits: Vec<(usize, u64, Vec<usize>, i64, Vec<At>)>,
+    commits: Vec<Commit>,
     /// Which commit is a branch's newest.
     heads: Vec<(usize, usize)>,
     own: Vec<At>,
@@ -153,7 +155,6 @@ pub(super) fn policy() -> impl Strategy<Value = Retention> {
                 min_age,
                 min_fork_age,
                 max_delete_percent,
-                ..keep_one()
             },
         )
 }
@@ -230,8 +231,7 @@ impl Rolls {
         for at in self.broken.iter().filter(|at| known(table, at)).collect::<Vec<_>>() {
             table.found(BRANCHES[at.1], at.2).missing = Some(("data/gone.lance".into(), 1));
         }
-        for (of, part) in self.held.iter().filter(|(of, _)| *of == number) {
-            debug_assert_eq!(*of, number);
+        for (_, part) in self.held.iter().filter(|(of, _)| *of == number) {
             table.0.held.push(parts[part % parts.len()]);
         }
         for (_, file) in self.explained.iter().filter(|(of, _)| *of == number) {

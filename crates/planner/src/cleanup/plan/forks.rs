@@ -23,11 +23,8 @@ pub(super) fn decide(
     let forks = dataset.chains.iter().zip(written).filter(|(chain, _)| chain.fork.is_some());
     let mut decisions: Vec<ForkDecision> = forks
         .map(|(chain, written)| {
-            let (mut status, mut why) = alone(dataset, chain, authority, floors);
-            if status == ForkRefStatus::Orphan && is_young(chain, written, policy, now) {
-                status = ForkRefStatus::Indeterminate;
-                why = "it is young: a writer may be about to publish it".to_owned();
-            }
+            let is_young = is_young(chain, written, policy, now);
+            let (status, why) = alone(dataset, chain, authority, floors, is_young);
             ForkDecision { branch: chain.branch.clone(), status, why }
         })
         .collect();
@@ -63,12 +60,13 @@ pub(super) fn decide(
     decisions
 }
 
-/// Decides about a fork without looking at those cut from it, nor at its age.
+/// Decides about a fork without looking at those cut from it.
 fn alone(
     dataset: &DatasetFacts,
     chain: &ChainFacts,
     authority: &Authority,
     floors: &Floors,
+    is_young: bool,
 ) -> (ForkRefStatus, String) {
     let branch = &chain.branch;
     let legitimate = |why: &str| (ForkRefStatus::Legitimate, why.to_owned());
@@ -84,15 +82,25 @@ fn alone(
     if branch.label().starts_with("__") {
         return legitimate("it is an internal branch");
     }
-    if floors.of_chain(&key_of(dataset, chain)).is_some() {
-        return legitimate("a branch or a commit reads it");
+    let (key, read) = (key_of(dataset, chain), "a branch or a commit reads it");
+    if floors.is_lasting(&key) {
+        return legitimate(read);
     }
     if chain.versions.iter().any(|version| !version.tags.is_empty()) {
         return legitimate("it is tagged");
     }
+    // Before commits that a rule retains are asked: with one rule less the fork would be left
+    // alone, and one rule more must not make anything of it go.
     if let Some(unreadable) = floors.blocked_by(branch) {
         let why = format!("branch {unreadable} cannot be read and may read it");
         return (ForkRefStatus::Indeterminate, why);
+    }
+    if is_young {
+        let why = "it is young: a writer may be about to publish it".to_owned();
+        return (ForkRefStatus::Indeterminate, why);
+    }
+    if floors.of_chain(&key).is_some() {
+        return legitimate(read);
     }
     (ForkRefStatus::Orphan, "no live branch, retained commit or merge base reads it".to_owned())
 }

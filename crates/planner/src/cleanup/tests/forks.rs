@@ -294,3 +294,14 @@ fn a_fork_that_is_too_young_to_judge_is_left_alone_altogether() {
     assert!(plan.deleted("T").iter().all(|path| !path.starts_with("tree/B")));
     assert_eq!(plan.of("T").unverified_left, Leftover { files: 2, bytes: 20 });
 }
+
+#[test]
+fn a_young_fork_that_only_a_rule_about_commits_needs_is_left_alone_too() {
+    // One rule more must not delete what stays without it.
+    let mut world = with_fork(|table| table.version("B", 3, 30).version("B", 4, OLD));
+    world = world.commit("c", 4, &[], &[("T", "B", 2)]);
+    world.authority.branches[1].commits.push("c".into());
+    let plan = world.plan(&Retention { keep_last: Some(1), ..keep_one() });
+    assert_eq!(plan.fork("T", "B"), YOUNG);
+    assert_eq!(plan.kept("T", "B"), [2, 3, 4]);
+}
