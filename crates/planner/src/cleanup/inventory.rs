@@ -63,8 +63,9 @@ pub struct DatasetFacts {
     pub chains: Vec<ChainFacts>,
     /// Units that other datasets of the root refer to, or versions that are on no chain.
     pub held: Vec<UnitId>,
-    /// Units and manifests that an earlier cleanup had decided to delete and did not get to:
-    /// the files were explained then, and are deleted now if nothing refers to them.
+    /// Files that an earlier cleanup had decided to delete and did not get to. Units among them
+    /// were explained then, and are deleted now if nothing refers to them. Manifests and branch
+    /// files are judged anew: their names come back when a branch is made again.
     pub explained: Vec<FileId>,
 }
 
