@@ -3,12 +3,19 @@
 //! The clients come from their registries and are kept in a cache, because building them takes long.
 //! Every check is one row of the table that is printed at the end; a scenario ends at its first failure.
 
+mod aftermath;
 mod answers;
 mod clients;
+mod crash;
 mod databases;
+mod failpoints;
 mod fixture_path;
+mod graph;
 mod graphs;
+mod keeper;
 mod omnigraph;
+mod pause;
+mod random;
 mod report;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +25,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::{archive, cargo};
 use clients::Clients;
+use keeper::Keeper;
 use report::Report;
 
 const CACHE_VARIABLE: &str = "LANCEKEEPER_INTEROP_CACHE";
@@ -27,12 +35,42 @@ pub(crate) struct Args {
     /// Where the clients are kept [default: $LANCEKEEPER_INTEROP_CACHE, else target/interop-clients]
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
-    /// Try this binary instead of building one
+    /// Try this binary instead of building one; `crash` and `pause` need one with failpoints
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
     /// Where the archives are [default: tests/fixtures]
     #[arg(long, value_name = "DIR")]
     fixtures: Option<PathBuf>,
+    /// What to try; may be repeated
+    #[arg(long, value_enum, default_value = "reads", value_name = "SUITE")]
+    suite: Vec<Suite>,
+    /// Brings the random moments of `crash` back
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    seed: u64,
+    /// How many runs `crash` kills at random moments, per client and fixture
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    kills: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Suite {
+    /// What clients read and write before and after our runs
+    Reads,
+    /// Our runs killed at every failpoint and at random moments; about half an hour
+    Crash,
+    /// Our runs paused at every failpoint while a client works; about a quarter of an hour
+    Pause,
+    /// All of them
+    All,
+}
+
+/// What every scenario needs.
+struct Lab {
+    clients: Clients,
+    keeper: Keeper,
+    fixtures: PathBuf,
+    /// The names of all failpoints.
+    failpoints: Vec<String>,
 }
 
 pub(crate) fn run(root: &Path, args: &Args) -> Result<()> {
@@ -40,16 +78,36 @@ pub(crate) fn run(root: &Path, args: &Args) -> Result<()> {
         Some(binary) => std::path::absolute(binary)?,
         None => cargo::build_lancekeeper(root)?,
     });
-    let clients = Clients::install(&cache(root, args)?)?;
-    let fixtures = args.fixtures.clone().unwrap_or_else(|| root.join(archive::FIXTURES));
+    let lab = Lab {
+        clients: Clients::install(&cache(root, args)?)?,
+        keeper,
+        fixtures: args.fixtures.clone().unwrap_or_else(|| root.join(archive::FIXTURES)),
+        failpoints: failpoints::names(root)?,
+    };
     let mut report = Report::default();
-    graphs::run(&mut report, &clients.omnigraph, &keeper, &fixtures)?;
-    databases::run(&mut report, &clients.python, &keeper, &fixtures)?;
+    let result = run_suites(&mut report, &lab, args);
+    // Whatever stopped us, what was checked until then was checked.
     println!("\n{report}");
+    result?;
     match report.failed() {
         0 => Ok(()),
         failed => bail!("interop: {failed} checks failed"),
     }
+}
+
+fn run_suites(report: &mut Report, lab: &Lab, args: &Args) -> Result<()> {
+    let wanted = |suite| args.suite.contains(&suite) || args.suite.contains(&Suite::All);
+    if wanted(Suite::Reads) {
+        graphs::run(report, lab)?;
+        databases::run(report, lab)?;
+    }
+    if wanted(Suite::Crash) {
+        crash::run(report, lab, args)?;
+    }
+    if wanted(Suite::Pause) {
+        pause::run(report, lab)?;
+    }
+    Ok(())
 }
 
 fn cache(root: &Path, args: &Args) -> Result<PathBuf> {
@@ -57,15 +115,6 @@ fn cache(root: &Path, args: &Args) -> Result<PathBuf> {
     match named {
         Some(dir) => Ok(std::path::absolute(dir)?),
         None => Ok(cargo::target_directory(root)?.join("interop-clients")),
-    }
-}
-
-/// The binary under test.
-struct Keeper(PathBuf);
-
-impl Keeper {
-    fn optimize(&self, root: &Path) -> Result<()> {
-        output(Command::new(&self.0).arg("optimize").arg(root)).map(drop)
     }
 }
 

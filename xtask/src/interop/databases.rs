@@ -6,31 +6,28 @@ use std::process::Command;
 use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::Value;
 
+use super::keeper::Keeper;
 use super::report::{Report, Scenario};
-use super::{Keeper, output};
+use super::{Lab, output};
 use crate::archive;
 
 const FIXTURE: &str = "lancedb-python-0.40";
 const DATABASES: [&str; 2] = ["lancedb", "lancedb-music"];
 const SCRIPT: &str = include_str!("lancedb_check.py");
 
-pub(super) fn run(
-    report: &mut Report,
-    python: &Path,
-    keeper: &Keeper,
-    fixtures: &Path,
-) -> Result<()> {
+pub(super) fn run(report: &mut Report, lab: &Lab) -> Result<()> {
     for name in DATABASES {
         let temp = tempfile::tempdir()?;
         let parent = temp.path().join("databases");
-        archive::unpack(fixtures, FIXTURE, &parent)?;
+        archive::unpack(&lab.fixtures, FIXTURE, &parent)?;
         let script = temp.path().join("lancedb_check.py");
         std::fs::write(&script, SCRIPT)?;
         let facts = temp.path().join("facts.json");
-        let database = Database { python, script, facts, root: parent.join(name) };
+        let database =
+            Database { python: &lab.clients.python, script, facts, root: parent.join(name) };
         let mut scenario = report.scenario("lancedb 0.40.0", &format!("{FIXTURE}/{name}"));
         // What failed is in the report.
-        let _: Option<()> = database.run(&mut scenario, keeper);
+        let _: Option<()> = database.run(&mut scenario, &lab.keeper);
     }
     Ok(())
 }

@@ -23,6 +23,11 @@ impl Omnigraph {
         Self { version, binary }
     }
 
+    /// As in the table of what was checked.
+    pub(super) fn title(&self) -> String {
+        format!("omnigraph {}", self.version)
+    }
+
     pub(super) fn export(&self, graph: &Path, branch: &str) -> Result<Lines> {
         let text = output(self.command("export").arg(graph).args(["--branch", branch]))?;
         let mut lines: Lines = text.lines().map(str::to_owned).collect();
@@ -92,14 +97,34 @@ impl Omnigraph {
         Ok(())
     }
 
-    /// Asks `repair` for drift; any is an error.
-    pub(super) fn expect_no_drift(&self, graph: &Path) -> Result<()> {
-        let report = self.json(self.command("repair").arg(graph))?;
+    /// Collects all but a few versions of each table; a table that could not be cleaned is an error.
+    pub(super) fn cleanup(&self, graph: &Path) -> Result<()> {
+        let mut command = self.command("cleanup");
+        let report = self.json(command.arg(graph).args(["--keep", "2", "--confirm"]))?;
         for table in tables(&report)? {
-            let class = text(table, "classification")?;
-            ensure!(class == "no_drift", "{class}: {table}");
+            ensure!(table["error"].is_null(), "{table}");
         }
         Ok(())
+    }
+
+    /// Asks `repair` for drift; any is an error.
+    pub(super) fn expect_no_drift(&self, graph: &Path) -> Result<()> {
+        let drifted = self.drift(graph)?;
+        ensure!(drifted.is_empty(), "drift: {drifted:?}");
+        Ok(())
+    }
+
+    /// The tables whose HEAD is not their pin, and what `repair` calls that.
+    pub(super) fn drift(&self, graph: &Path) -> Result<Vec<(String, String)>> {
+        let report = self.json(self.command("repair").arg(graph))?;
+        let mut drifted = Vec::new();
+        for table in tables(&report)? {
+            let class = text(table, "classification")?;
+            if class != "no_drift" {
+                drifted.push((text(table, "table_key")?, class));
+            }
+        }
+        Ok(drifted)
     }
 
     fn json(&self, command: &mut Command) -> Result<Value> {

@@ -14,8 +14,15 @@ struct Row {
     client: String,
     fixture: String,
     check: String,
-    /// Why the check failed, in one line.
-    failure: Option<String>,
+    verdict: Verdict,
+}
+
+enum Verdict {
+    Passed,
+    /// Why, in one line.
+    Failed(String),
+    /// No check: something that whoever reads the table must know.
+    Noted(String),
 }
 
 /// The rows of one client on one fixture.
@@ -30,8 +37,12 @@ impl Report {
         Scenario { report: self, client: client.to_owned(), fixture: fixture.to_owned() }
     }
 
+    fn count(&self, which: impl Fn(&Verdict) -> bool) -> usize {
+        self.rows.iter().filter(|row| which(&row.verdict)).count()
+    }
+
     pub(super) fn failed(&self) -> usize {
-        self.rows.iter().filter(|row| row.failure.is_some()).count()
+        self.count(|verdict| matches!(verdict, Verdict::Failed(_)))
     }
 }
 
@@ -40,13 +51,44 @@ impl Scenario<'_> {
     pub(super) fn check<T>(&mut self, check: &str, run: impl FnOnce() -> Result<T>) -> Option<T> {
         let started = Instant::now();
         let result = run();
+        self.record(check, started, result)
+    }
+
+    /// Runs a check that may turn out to have nothing to look at: then it answers `Ok(false)`, and
+    /// nothing is recorded. Returns whether there was something, failed or not.
+    pub(super) fn check_if_any(&mut self, check: &str, run: impl FnOnce() -> Result<bool>) -> bool {
+        let started = Instant::now();
+        let result = run();
+        let any = !matches!(result, Ok(false));
+        if any {
+            self.record(check, started, result);
+        }
+        any
+    }
+
+    fn record<T>(&mut self, check: &str, started: Instant, result: Result<T>) -> Option<T> {
         let verdict = if result.is_ok() { "ok" } else { "FAILED" };
         let seconds = started.elapsed().as_secs_f64();
         eprintln!("{} · {} · {check}: {verdict} ({seconds:.1} s)", self.client, self.fixture);
-        let failure = result.as_ref().err().map(|error| one_line(&format!("{error:#}")));
-        let (client, fixture) = (self.client.clone(), self.fixture.clone());
-        self.report.rows.push(Row { client, fixture, check: check.to_owned(), failure });
+        self.push(
+            check,
+            match &result {
+                Ok(_) => Verdict::Passed,
+                Err(error) => Verdict::Failed(one_line(&format!("{error:#}"))),
+            },
+        );
         result.ok()
+    }
+
+    /// Records what is neither passed nor failed, as that a failpoint was never crossed.
+    pub(super) fn note(&mut self, subject: &str, text: &str) {
+        eprintln!("{} · {} · {subject}: {text}", self.client, self.fixture);
+        self.push(subject, Verdict::Noted(text.to_owned()));
+    }
+
+    fn push(&mut self, check: &str, verdict: Verdict) {
+        let (client, fixture) = (self.client.clone(), self.fixture.clone());
+        self.report.rows.push(Row { client, fixture, check: check.to_owned(), verdict });
     }
 }
 
@@ -66,9 +108,10 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let header = ["client", "fixture", "check", "result"].map(str::to_owned);
         let rows = self.rows.iter().map(|row| {
-            let result = match &row.failure {
-                None => "ok".to_owned(),
-                Some(why) => format!("FAILED: {why}"),
+            let result = match &row.verdict {
+                Verdict::Passed => "ok".to_owned(),
+                Verdict::Failed(why) => format!("FAILED: {why}"),
+                Verdict::Noted(text) => format!("note: {text}"),
             };
             [row.client.clone(), row.fixture.clone(), row.check.clone(), result]
         });
@@ -79,7 +122,8 @@ impl fmt::Display for Report {
             let [a, b, c] = widths;
             writeln!(f, "{client:a$}  {fixture:b$}  {check:c$}  {result}")?;
         }
-        write!(f, "{} checks, {} failed", self.rows.len(), self.failed())
+        let checks = self.count(|verdict| !matches!(verdict, Verdict::Noted(_)));
+        write!(f, "{checks} checks, {} failed", self.failed())
     }
 }
 
@@ -94,12 +138,14 @@ mod tests {
         assert_eq!(scenario.check("reads", || Ok(3)), Some(3));
         let failing = scenario.check("writes", || anyhow::bail!("no\n   luck"));
         assert_eq!(failing, None::<()>);
+        scenario.note("a place", "never seen");
         assert_eq!(report.failed(), 1);
         assert_eq!(
             report.to_string(),
-            "client    fixture  check   result\n\
-             client 1  graph    reads   ok\n\
-             client 1  graph    writes  FAILED: no luck\n\
+            "client    fixture  check    result\n\
+             client 1  graph    reads    ok\n\
+             client 1  graph    writes   FAILED: no luck\n\
+             client 1  graph    a place  note: never seen\n\
              2 checks, 1 failed"
         );
     }

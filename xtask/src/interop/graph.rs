@@ -1,0 +1,209 @@
+//! A fixture's graph at its place, and what every scenario does with it.
+//!
+//! What a scenario proves is in its own module.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+
+use super::Lab;
+use super::fixture_path::FixturePath;
+use super::omnigraph::{Lines, Omnigraph};
+
+/// Rows that the client exports from each branch of a fixture: an export that finds another number did
+/// not read the fixture its writer left.
+type Branches = &'static [(&'static str, usize)];
+
+#[derive(Clone, Copy)]
+pub(super) struct Fixture {
+    /// What the archive's name ends with, after the client's version.
+    suffix: &'static str,
+    pub(super) branches: Branches,
+}
+
+pub(super) const MAIN_ONLY: Fixture = Fixture { suffix: "main-only", branches: &[("main", 6010)] };
+pub(super) const BRANCHES: Fixture =
+    Fixture { suffix: "branches", branches: &[("lazy", 3619), ("main", 7193), ("work", 6619)] };
+pub(super) const FIXTURES: [Fixture; 2] = [MAIN_ONLY, BRANCHES];
+
+/// What the client exports from each branch.
+pub(super) type Exports = BTreeMap<String, Lines>;
+
+/// Clients leave `N.json#1` temporaries of their object store behind and ignore them; so do we.
+const SIDECAR: &str = "json";
+
+impl Fixture {
+    pub(super) fn name(&self, client: &Omnigraph) -> String {
+        format!("omnigraph-{}-{}", client.version, self.suffix)
+    }
+}
+
+pub(super) struct Graph<'a> {
+    pub(super) lab: &'a Lab,
+    pub(super) client: &'a Omnigraph,
+    pub(super) fixture: Fixture,
+    place: FixturePath,
+}
+
+impl<'a> Graph<'a> {
+    /// Waits until nobody else uses the place of the fixtures, and unpacks the graph as its writer left it.
+    pub(super) fn unpacked(lab: &'a Lab, client: &'a Omnigraph, fixture: Fixture) -> Result<Self> {
+        let graph = Self { lab, client, fixture, place: FixturePath::take()? };
+        graph.unpack()?;
+        Ok(graph)
+    }
+
+    pub(super) fn unpack(&self) -> Result<()> {
+        self.place.unpack(&self.lab.fixtures, &self.fixture.name(self.client))
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        self.place.graph()
+    }
+
+    pub(super) fn read_fixture(&self) -> Result<Exports> {
+        let names: Vec<_> = self.fixture.branches.iter().map(|(name, _)| *name).collect();
+        let found = self.client.branches(&self.path())?;
+        ensure!(found == names, "the branches are {found:?}, not {names:?}");
+        let exports = self.export(names)?;
+        for (branch, count) in self.fixture.branches {
+            let found = exports[*branch].len();
+            ensure!(found == *count, "{branch} has {found} rows, not {count}");
+        }
+        Ok(exports)
+    }
+
+    pub(super) fn export<'b>(
+        &self,
+        branches: impl IntoIterator<Item = &'b str>,
+    ) -> Result<Exports> {
+        branches
+            .into_iter()
+            .map(|branch| Ok((branch.to_owned(), self.client.export(&self.path(), branch)?)))
+            .collect()
+    }
+
+    /// Exactly these rows are on these branches.
+    pub(super) fn expect_unchanged(&self, expected: &Exports) -> Result<()> {
+        for (branch, found) in self.export(expected.keys().map(String::as_str))? {
+            expect_same(&expected[&branch], &found).with_context(|| branch.clone())?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn expect_no_drift(&self) -> Result<()> {
+        self.client.expect_no_drift(&self.path())
+    }
+
+    /// Loads a few rows and expects exactly them to be gained.
+    pub(super) fn load(&self, branch: &str, mark: &str, expected: &mut Exports) -> Result<()> {
+        let (rows, count) = new_rows(mark);
+        self.client.load(&self.path(), branch, &rows)?;
+        let found = self.client.export(&self.path(), branch)?;
+        let before = expected.get(branch).context("the branch was never exported")?;
+        let (lost, gained) = difference(before, &found);
+        ensure!(lost.is_empty(), "{} rows lost, as {:?}", lost.len(), lost.first());
+        let ours = gained.iter().filter(|line| line.contains(mark)).count();
+        ensure!(ours == count && gained.len() == count, "gained {gained:?} by loading {rows}");
+        expected.insert(branch.to_owned(), found);
+        Ok(())
+    }
+
+    /// The files of `__recovery` that a client would act on.
+    pub(super) fn sidecars(&self) -> Result<Vec<String>> {
+        let mut names = file_names(&self.path().join("__recovery"))?;
+        names.retain(|name| name.ends_with(&format!(".{SIDECAR}")));
+        Ok(names)
+    }
+
+    /// The files that our runs still hold to be staged.
+    pub(super) fn journal(&self) -> Result<Vec<String>> {
+        file_names(&self.path().join("__maintenance").join("journal"))
+    }
+}
+
+fn file_names(dir: &std::path::Path) -> Result<Vec<String>> {
+    let entries = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.with_context(|| format!("failed to list {}", dir.display()))?,
+    };
+    let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    names
+        .collect::<std::io::Result<_>>()
+        .with_context(|| format!("failed to list {}", dir.display()))
+}
+
+pub(super) fn expect_same(expected: &[String], found: &[String]) -> Result<()> {
+    let (lost, gained) = difference(expected, found);
+    ensure!(
+        lost.is_empty() && gained.is_empty(),
+        "{} rows lost, as {:?}; {} gained, as {:?}",
+        lost.len(),
+        lost.first(),
+        gained.len(),
+        gained.first(),
+    );
+    Ok(())
+}
+
+/// What the rows that we load on a branch can be told by. A text index takes it for one word, with the
+/// number that follows it.
+pub(super) fn mark(branch: &str) -> String {
+    format!("loaded{branch}")
+}
+
+/// Rows of a node table and of an edge table, all of which carry the mark, and how many they are.
+pub(super) fn new_rows(mark: &str) -> (String, usize) {
+    let mut rows = String::new();
+    for (number, age) in [(0, 20), (1, 30), (2, 40)] {
+        let node = format!(r#"{{"name":"{mark}{number}","age":{age},"bio":"{mark}"}}"#);
+        writeln!(rows, r#"{{"type":"Person","data":{node}}}"#).expect("a String takes everything");
+    }
+    let (from, to) = (format!("{mark}0"), format!("{mark}1"));
+    let edge = format!(r#"{{"edge":"Knows","from":"{from}","to":"{to}","data":{{}}}}"#);
+    writeln!(rows, "{edge}").expect("a String takes everything");
+    (rows, 4)
+}
+
+/// What only `before` has, and what only `after` has; a line counts as often as it occurs.
+pub(super) fn difference<'a>(
+    before: &'a [String],
+    after: &'a [String],
+) -> (Vec<&'a str>, Vec<&'a str>) {
+    let mut counts: BTreeMap<&str, isize> = BTreeMap::new();
+    for line in before {
+        *counts.entry(line).or_default() -= 1;
+    }
+    for line in after {
+        *counts.entry(line).or_default() += 1;
+    }
+    let only = |sign: isize| {
+        let lines = counts.iter().filter(move |(_, count)| **count * sign > 0);
+        lines.flat_map(|(line, count)| vec![*line; count.unsigned_abs()]).collect()
+    };
+    (only(-1), only(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_are_lost_gained_or_doubled_are_a_difference() {
+        let lines = |text: &str| text.split(' ').map(str::to_owned).collect::<Lines>();
+        assert_eq!(difference(&lines("a b"), &lines("b a")), (vec![], vec![]));
+        assert_eq!(difference(&lines("a b"), &lines("b b c")), (vec!["a"], vec!["b", "c"]));
+    }
+
+    #[test]
+    fn every_new_row_is_json_and_carries_the_mark() {
+        let (rows, count) = new_rows("mark");
+        assert_eq!(rows.lines().count(), count);
+        for row in rows.lines() {
+            assert!(row.contains("mark"));
+            serde_json::from_str::<serde_json::Value>(row).unwrap();
+        }
+    }
+}
