@@ -5,18 +5,25 @@
 
 mod aftermath;
 mod answers;
+mod between;
+mod blobs;
+mod changes;
 mod clients;
 mod crash;
 mod databases;
 mod failpoints;
 mod fixture_path;
 mod graph;
+mod graph_reader;
 mod graphs;
+mod index_uuids;
 mod keeper;
 mod omnigraph;
 mod pause;
+mod race;
 mod random;
 mod report;
+mod staged;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -41,6 +48,9 @@ pub(crate) struct Args {
     /// Where the archives are [default: tests/fixtures]
     #[arg(long, value_name = "DIR")]
     fixtures: Option<PathBuf>,
+    /// Only the omnigraph client of this version
+    #[arg(long, value_name = "VERSION")]
+    client: Option<String>,
     /// What to try; may be repeated
     #[arg(long, value_enum, default_value = "reads", value_name = "SUITE")]
     suite: Vec<Suite>,
@@ -50,6 +60,9 @@ pub(crate) struct Args {
     /// How many runs `crash` kills at random moments, per client and fixture
     #[arg(long, default_value_t = 50, value_name = "N")]
     kills: usize,
+    /// How long `race` takes, per client
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    minutes: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -60,6 +73,8 @@ enum Suite {
     Crash,
     /// Our runs paused at every failpoint while a client works; about a quarter of an hour
     Pause,
+    /// A client loads beside our runs in a loop while another one reads
+    Race,
     /// All of them
     All,
 }
@@ -78,8 +93,13 @@ pub(crate) fn run(root: &Path, args: &Args) -> Result<()> {
         Some(binary) => std::path::absolute(binary)?,
         None => cargo::build_lancekeeper(root)?,
     });
+    let mut clients = Clients::install(&cache(root, args)?)?;
+    if let Some(version) = &args.client {
+        clients.omnigraph.retain(|client| client.version == version);
+        ensure!(!clients.omnigraph.is_empty(), "there is no client of version {version}");
+    }
     let lab = Lab {
-        clients: Clients::install(&cache(root, args)?)?,
+        clients,
         keeper,
         fixtures: args.fixtures.clone().unwrap_or_else(|| root.join(archive::FIXTURES)),
         failpoints: failpoints::names(root)?,
@@ -99,13 +119,20 @@ fn run_suites(report: &mut Report, lab: &Lab, args: &Args) -> Result<()> {
     let wanted = |suite| args.suite.contains(&suite) || args.suite.contains(&Suite::All);
     if wanted(Suite::Reads) {
         graphs::run(report, lab)?;
+        changes::run(report, lab)?;
+        blobs::run(report, lab)?;
         databases::run(report, lab)?;
     }
     if wanted(Suite::Crash) {
         crash::run(report, lab, args)?;
     }
     if wanted(Suite::Pause) {
+        staged::run(report, lab)?;
         pause::run(report, lab)?;
+    }
+    if wanted(Suite::Race) {
+        between::run(report, lab)?;
+        race::run(report, lab, args)?;
     }
     Ok(())
 }

@@ -3,23 +3,62 @@
 //! An export scans, so it would not notice an index that misses rows or finds deleted ones.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::omnigraph::Lines;
+use super::graph::Exports;
+use super::omnigraph::{Lines, Omnigraph};
 
 /// An age that some persons of every fixture have.
 const AGE: u64 = 30;
 
-pub(super) struct Question {
-    pub(super) query: String,
+struct Question {
+    query: String,
     /// The values of the only column.
-    pub(super) answer: BTreeSet<String>,
+    answer: BTreeSet<String>,
+}
+
+/// What the client finds by its indexes is what is there; `what` was just read by scans.
+pub(super) fn expect(client: &Omnigraph, graph: &Path, what: &Exports) -> Result<()> {
+    for (branch, lines) in what {
+        for Question { query, answer } in questions(lines)? {
+            let found = client.query(graph, branch, &query)?;
+            let found: BTreeSet<_> = found.into_iter().collect();
+            ensure!(found == answer, "{branch}: {query}: {found:?}, not {answer:?}");
+        }
+    }
+    Ok(())
+}
+
+/// Each of these persons is found by its name, as a value and as a text, and nobody else with it.
+pub(super) fn expect_found(
+    client: &Omnigraph,
+    graph: &Path,
+    names: impl IntoIterator<Item = String>,
+) -> Result<()> {
+    let mut lost = Vec::new();
+    let mut count = 0;
+    for name in names {
+        count += 1;
+        for (index, matches) in [
+            ("BTREE", format!("{{ name: {name:?} }}")),
+            ("FTS", format!("search($p.name, {name:?})")),
+        ] {
+            let query = format!("match {{ $p: Person {matches} }} return {{ $p.name }}");
+            let found = client.query(graph, "main", &query)?;
+            if found != [name.as_str()] {
+                lost.push(format!("{index} {name}: {found:?}"));
+            }
+        }
+    }
+    ensure!(lost.is_empty(), "{} wrong answers for {count} names: {}", lost.len(), lost.join(", "));
+    Ok(())
 }
 
 /// The questions for a graph with the schema of the fixtures.
-pub(super) fn questions(export: &Lines) -> Result<Vec<Question>> {
+fn questions(export: &Lines) -> Result<Vec<Question>> {
     let lines: Vec<Value> =
         export.iter().map(|line| serde_json::from_str(line)).collect::<Result<_, _>>()?;
     let persons: Vec<&Value> =

@@ -5,34 +5,50 @@ use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::Value;
+use tempfile::TempDir;
 
 use super::keeper::Keeper;
 use super::report::{Report, Scenario};
 use super::{Lab, output};
 use crate::archive;
 
+const CLIENT: &str = "lancedb 0.40.0";
 const FIXTURE: &str = "lancedb-python-0.40";
 const DATABASES: [&str; 2] = ["lancedb", "lancedb-music"];
 const SCRIPT: &str = include_str!("lancedb_check.py");
 
+/// Makes a database whose indexes leave out the fragment with the id 0.
+const MAKE_FIRST_FRAGMENT: &str = include_str!("first_fragment.py");
+
 pub(super) fn run(report: &mut Report, lab: &Lab) -> Result<()> {
+    let python = &lab.clients.python;
     for name in DATABASES {
-        let temp = tempfile::tempdir()?;
-        let parent = temp.path().join("databases");
-        archive::unpack(&lab.fixtures, FIXTURE, &parent)?;
-        let script = temp.path().join("lancedb_check.py");
-        std::fs::write(&script, SCRIPT)?;
-        let facts = temp.path().join("facts.json");
-        let database =
-            Database { python: &lab.clients.python, script, facts, root: parent.join(name) };
-        let mut scenario = report.scenario("lancedb 0.40.0", &format!("{FIXTURE}/{name}"));
+        let mut scenario = report.scenario(CLIENT, &format!("{FIXTURE}/{name}"));
+        let database = Database::beside_its_script(python, |parent| {
+            archive::unpack(&lab.fixtures, FIXTURE, parent)?;
+            Ok(parent.join(name))
+        })?;
         // What failed is in the report.
+        let _: Option<()> = database.run(&mut scenario, &lab.keeper);
+    }
+    let mut scenario = report.scenario(CLIENT, "fragment 0 without an index");
+    let made = scenario.check("pylance makes the database", || {
+        Database::beside_its_script(python, |parent| {
+            std::fs::create_dir(parent)?;
+            let mut command = Command::new(python);
+            output(command.args(["-c", MAKE_FIRST_FRAGMENT]).arg(parent))?;
+            Ok(parent.to_owned())
+        })
+    });
+    if let Some(database) = made {
         let _: Option<()> = database.run(&mut scenario, &lab.keeper);
     }
     Ok(())
 }
 
 struct Database<'a> {
+    /// Everything below lies in it.
+    _temp: TempDir,
     python: &'a Path,
     script: PathBuf,
     /// Where the script writes down what it read.
@@ -40,7 +56,20 @@ struct Database<'a> {
     root: PathBuf,
 }
 
-impl Database<'_> {
+impl<'a> Database<'a> {
+    /// `make` puts the databases into a directory that is not there yet, and names the one it means.
+    fn beside_its_script(
+        python: &'a Path,
+        make: impl FnOnce(&Path) -> Result<PathBuf>,
+    ) -> Result<Self> {
+        let temp = tempfile::tempdir()?;
+        let root = make(&temp.path().join("databases"))?;
+        let script = temp.path().join("lancedb_check.py");
+        std::fs::write(&script, SCRIPT)?;
+        let facts = temp.path().join("facts.json");
+        Ok(Self { _temp: temp, python, script, facts, root })
+    }
+
     fn run(&self, scenario: &mut Scenario<'_>, keeper: &Keeper) -> Option<()> {
         scenario.check("LanceDB reads the fixture", || self.script("record").map(drop))?;
         scenario.check("lancekeeper optimize", || keeper.optimize(&self.root))?;

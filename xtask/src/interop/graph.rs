@@ -154,17 +154,26 @@ pub(super) fn mark(branch: &str) -> String {
     format!("loaded{branch}")
 }
 
+/// The name, which is the key, of one of the nodes of a load.
+pub(super) fn node_name(mark: &str, number: usize) -> String {
+    format!("{mark}{number}")
+}
+
+const AGES: [u64; 3] = [20, 30, 40];
+pub(super) const NODES_OF_A_LOAD: usize = AGES.len();
+
 /// Rows of a node table and of an edge table, all of which carry the mark, and how many they are.
 pub(super) fn new_rows(mark: &str) -> (String, usize) {
     let mut rows = String::new();
-    for (number, age) in [(0, 20), (1, 30), (2, 40)] {
-        let node = format!(r#"{{"name":"{mark}{number}","age":{age},"bio":"{mark}"}}"#);
+    for (number, age) in AGES.into_iter().enumerate() {
+        let name = node_name(mark, number);
+        let node = format!(r#"{{"name":"{name}","age":{age},"bio":"{mark}"}}"#);
         writeln!(rows, r#"{{"type":"Person","data":{node}}}"#).expect("a String takes everything");
     }
-    let (from, to) = (format!("{mark}0"), format!("{mark}1"));
+    let (from, to) = (node_name(mark, 0), node_name(mark, 1));
     let edge = format!(r#"{{"edge":"Knows","from":"{from}","to":"{to}","data":{{}}}}"#);
     writeln!(rows, "{edge}").expect("a String takes everything");
-    (rows, 4)
+    (rows, NODES_OF_A_LOAD + 1)
 }
 
 /// What only `before` has, and what only `after` has; a line counts as often as it occurs.

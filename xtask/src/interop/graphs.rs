@@ -1,7 +1,5 @@
 //! Graphs: what omnigraph exports before and after us, and that it goes on working afterwards.
 
-use std::collections::BTreeSet;
-
 use anyhow::{Result, ensure};
 
 use super::graph::{Exports, FIXTURES, Graph, mark};
@@ -93,24 +91,13 @@ fn check_unchanged(
     scenario.check(check, || graph.expect_unchanged(expected))
 }
 
-/// What the client finds by its indexes is what is there; `what` was just read by scans.
 fn check_answers(
     graph: &Graph<'_>,
     scenario: &mut Scenario<'_>,
     check: &str,
     what: &Exports,
 ) -> Option<()> {
-    scenario.check(check, || {
-        for (branch, lines) in what {
-            for question in answers::questions(lines)? {
-                let found = graph.client.query(&graph.path(), branch, &question.query)?;
-                let (query, expected) = (question.query, question.answer);
-                let found: BTreeSet<_> = found.into_iter().collect();
-                ensure!(found == expected, "{branch}: {query}: {found:?}, not {expected:?}");
-            }
-        }
-        Ok(())
-    })
+    scenario.check(check, || answers::expect(graph.client, &graph.path(), what))
 }
 
 fn check_no_drift(graph: &Graph<'_>, scenario: &mut Scenario<'_>, check: &str) -> Option<()> {

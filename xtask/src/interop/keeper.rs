@@ -35,9 +35,19 @@ impl Keeper {
 
     /// Starts an optimize of every branch.
     pub(super) fn start(&self, root: &Path, failpoint: Option<&Failpoint<'_>>) -> Result<Run> {
+        self.start_on(root, &["--all-branches"], failpoint)
+    }
+
+    /// Starts an optimize of what `what` says on the command line.
+    pub(super) fn start_on(
+        &self,
+        root: &Path,
+        what: &[&str],
+        failpoint: Option<&Failpoint<'_>>,
+    ) -> Result<Run> {
         let files = tempfile::tempdir()?;
         let mut command = Command::new(&self.0);
-        command.args(["optimize", "--quiet", "--json", "--all-branches"]).arg(root);
+        command.args(["optimize", "--quiet", "--json"]).args(what).arg(root);
         command.env("RUST_BACKTRACE", "0").env_remove(ORDER).env(DIRECTORY, files.path());
         if let Some(failpoint) = failpoint {
             command.env(ORDER, failpoint.order());
@@ -196,8 +206,39 @@ impl Report {
         Ok(())
     }
 
-    /// The tables of main that the report says were left alone or failed, or all of them if the whole
-    /// root was.
+    /// How the run ended, in a few words each: what it published, skipped and failed at.
+    pub(super) fn ends(&self) -> Result<Vec<String>> {
+        let root = &self.0["roots"][0];
+        let mut ends = Vec::new();
+        if let Some(error) = root["error"].as_str() {
+            ends.push(format!("error: {error}"));
+        } else if self.expect_idle().is_ok() {
+            ends.push("nothing published".to_owned());
+        } else {
+            ends.push("published".to_owned());
+        }
+        for table in self.tables()? {
+            let key = table["table_key"].as_str().context("a table without a key")?;
+            for field in ["skipped", "error"] {
+                if let Some(why) = table[field].as_str() {
+                    ends.push(format!("{key} {field}: {why}"));
+                }
+            }
+        }
+        Ok(ends)
+    }
+
+    /// Several fragments of that table became one.
+    pub(super) fn expect_merged(&self, table_key: &str) -> Result<()> {
+        let row = self.tables()?.iter().find(|row| row["table_key"] == table_key);
+        let row = row.with_context(|| format!("no {table_key} in {}", self.0))?;
+        let fragments = |field: &str| row[field].as_u64().context("no number of fragments");
+        let (before, after) = (fragments("fragments_before")?, fragments("fragments_after")?);
+        ensure!(before > 1 && after == 1 && row["committed"] == true, "not merged: {row}");
+        Ok(())
+    }
+
+    /// Whether the report says that the table was left alone or failed, or that the whole root did.
     pub(super) fn names_trouble_with(&self, table_key: &str) -> Result<bool> {
         if !self.0["roots"][0]["error"].is_null() {
             return Ok(true);

@@ -149,24 +149,31 @@ def compare(database, file):
         check(f"{name}: the dataset is valid", lance.dataset(table.uri).validate)
         check(f"{name}: rows", lambda: expect_equal(facts["rows"], rows(table), "rows"))
         check(f"{name}: indexes", lambda: expect_covering(table, facts["indexes"]))
-        for kind, column in facts["indexes"]:
+        for kind, column in indexes(table):
             label = f"{kind} on {column}"
-            check(f"{name}: {label}", lambda: expect_answers(table, kind, column, facts[label]))
+            # LanceDB 0.40 does not see the B-trees that pylance 14 builds over stable row ids, so that there
+            # may be nothing to compare ours with but a scan.
+            known = facts.get(label)
+            check(f"{name}: {label}", lambda: expect_answers(table, kind, column, known))
 
 
 def expect_covering(table, expected):
     """No index is gone, and each covers every row."""
-    expect_equal(expected, [list(index) for index in indexes(table)], "indexes")
+    found = [list(index) for index in indexes(table)]
+    gone = [index for index in expected if index not in found]
+    assert not gone, f"the indexes {gone} are gone, of {expected}"
     for index in table.list_indices():
         missing = table.index_stats(index.name).num_unindexed_rows
         assert missing == 0, f"{index.name} leaves out {missing} rows"
 
 
-def expect_answers(table, kind, column, expected):
-    expect_equal(expected, answers(table, kind, column), "answers")
+def expect_answers(table, kind, column, known):
+    found = answers(table, kind, column)
+    if known is not None:
+        expect_equal(known, found, "answers")
     if kind in SCALAR_INDEXES:
-        for text in expected:
-            expect_equal(scan(table, text), expected[text], f"{text} against a scan")
+        for text in found:
+            expect_equal(scan(table, text), found[text], f"{text} against a scan")
             plan = table.search().where(text).explain_plan()
             assert "ScalarIndex" in plan, f"{text} does not use the index: {plan}"
 

@@ -15,6 +15,14 @@ pub(super) struct Omnigraph {
     binary: PathBuf,
 }
 
+/// A table as a branch pins it.
+pub(super) struct Table {
+    pub(super) key: String,
+    /// Below the graph's root.
+    pub(super) path: String,
+    pub(super) version: u64,
+}
+
 /// The lines of an export, sorted: the client promises no order.
 pub(super) type Lines = Vec<String>;
 
@@ -45,34 +53,89 @@ impl Omnigraph {
 
     /// The pinned version of every table.
     pub(super) fn pins(&self, graph: &Path, branch: &str) -> Result<BTreeMap<String, u64>> {
+        let tables = self.tables(graph, branch)?;
+        Ok(tables.into_iter().map(|table| (table.key, table.version)).collect())
+    }
+
+    /// Every table, as the branch pins it.
+    pub(super) fn tables(&self, graph: &Path, branch: &str) -> Result<Vec<Table>> {
         let snapshot = self.json(self.command("snapshot").arg(graph).args(["--branch", branch]))?;
-        tables(&snapshot)?
-            .iter()
-            .map(|table| {
-                let version =
-                    table["table_version"].as_u64().context("a table without a version")?;
-                Ok((text(table, "table_key")?, version))
-            })
-            .collect()
+        let table = |table: &Value| {
+            let version = table["table_version"].as_u64().context("a table without a version")?;
+            Ok(Table { key: text(table, "table_key")?, path: text(table, "table_path")?, version })
+        };
+        tables(&snapshot)?.iter().map(table).collect()
+    }
+
+    /// The ids of the commits that a branch can be read at, oldest first.
+    pub(super) fn commits(&self, graph: &Path, branch: &str) -> Result<Vec<String>> {
+        let mut command = self.command("commit");
+        command.args(["list", "--branch", branch]).arg(graph);
+        let listing = self.json(&mut command)?;
+        let commits =
+            listing["commits"].as_array().with_context(|| format!("no commits in {listing}"))?;
+        ensure!(!commits.is_empty(), "{branch} has no commit");
+        commits.iter().map(|commit| text(commit, "graph_commit_id")).collect()
     }
 
     /// The values in the only column of the answer; `query` is the body of a query.
     pub(super) fn query(&self, graph: &Path, branch: &str, query: &str) -> Result<Vec<String>> {
-        let text = format!("query q() {{ {query} }}");
-        let mut command = self.command("query");
-        command.arg("--store").arg(graph).args(["--branch", branch, "-e", &text]);
-        let answer = self.json(&mut command)?;
-        let rows = answer["rows"].as_array().with_context(|| format!("no rows in {answer}"))?;
+        let rows = self.rows(graph, ["--branch", branch], query)?;
         let values = rows.iter().filter_map(|row| row.as_object()?.values().next()?.as_str());
         Ok(values.map(str::to_owned).collect())
+    }
+
+    /// The rows of the answer at an earlier commit, each as JSON.
+    pub(super) fn query_at(&self, graph: &Path, commit: &str, query: &str) -> Result<Lines> {
+        let rows = self.rows(graph, ["--snapshot", commit], query)?;
+        let mut lines: Lines = rows.iter().map(Value::to_string).collect();
+        lines.sort();
+        Ok(lines)
+    }
+
+    fn rows(&self, graph: &Path, at: [&str; 2], query: &str) -> Result<Vec<Value>> {
+        let text = format!("query q() {{ {query} }}");
+        let mut command = self.command("query");
+        let answer = self.json(command.arg("--store").arg(graph).args(at).args(["-e", &text]))?;
+        let rows = answer["rows"].as_array().with_context(|| format!("no rows in {answer}"))?;
+        Ok(rows.clone())
+    }
+
+    pub(super) fn init(&self, graph: &Path, schema: &Path) -> Result<()> {
+        output(self.command("init").arg("--schema").arg(schema).arg(graph)).map(drop)
+    }
+
+    pub(super) fn schema(&self, graph: &Path) -> Result<String> {
+        output(self.command("schema").arg("show").arg(graph))
+    }
+
+    pub(super) fn apply_schema(&self, graph: &Path, schema: &str) -> Result<()> {
+        let file = tempfile::NamedTempFile::new()?;
+        fs::write(file.path(), schema)?;
+        let mut command = self.command("schema");
+        output(command.args(["apply", "--schema"]).arg(file.path()).arg(graph)).map(drop)
+    }
+
+    /// Runs a query that changes main; one that changes nothing is an error.
+    pub(super) fn mutate(&self, graph: &Path, query: &str, parameters: &Value) -> Result<()> {
+        let mut command = self.command("mutate");
+        command.arg("--store").arg(graph).args(["-e", query, "--params"]);
+        let answer = self.json(command.arg(parameters.to_string()))?;
+        ensure!(answer["affected_nodes"].as_u64() > Some(0), "it changed nothing: {answer}");
+        Ok(())
     }
 
     pub(super) fn load(&self, graph: &Path, branch: &str, rows: &str) -> Result<()> {
         let file = tempfile::NamedTempFile::new()?;
         fs::write(file.path(), rows)?;
+        output(&mut self.load_command(graph, branch, file.path())).map(drop)
+    }
+
+    /// A load of a file, not started yet.
+    pub(super) fn load_command(&self, graph: &Path, branch: &str, data: &Path) -> Command {
         let mut command = self.command("load");
-        command.args(["--mode", "merge", "--branch", branch, "--data"]).arg(file.path()).arg(graph);
-        output(&mut command).map(drop)
+        command.args(["--mode", "merge", "--branch", branch, "--data"]).arg(data).arg(graph);
+        command
     }
 
     pub(super) fn create_branch(&self, graph: &Path, name: &str, from: &str) -> Result<()> {
