@@ -42,7 +42,7 @@ pub(crate) struct Args {
     /// Where the clients are kept [default: $LANCEKEEPER_INTEROP_CACHE, else target/interop-clients]
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
-    /// Try this binary instead of building one; `crash` and `pause` need one with failpoints
+    /// Try this binary instead of building one; all suites but `reads` need one with failpoints
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
     /// Where the archives are [default: tests/fixtures]
@@ -54,6 +54,9 @@ pub(crate) struct Args {
     /// What to try; may be repeated
     #[arg(long, value_enum, default_value = "reads", value_name = "SUITE")]
     suite: Vec<Suite>,
+    /// Only this failpoint, of `crash` and `pause`; may be repeated
+    #[arg(long, value_name = "NAME")]
+    failpoint: Vec<String>,
     /// Brings the random moments of `crash` back
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
@@ -69,11 +72,11 @@ pub(crate) struct Args {
 enum Suite {
     /// What clients read and write before and after our runs
     Reads,
-    /// Our runs killed at every failpoint and at random moments; about half an hour
+    /// Our runs killed at every failpoint and at random moments; takes long
     Crash,
-    /// Our runs paused at every failpoint while a client works; about a quarter of an hour
+    /// Our runs paused at every failpoint while a client works; takes long
     Pause,
-    /// A client loads beside our runs in a loop while another one reads
+    /// A client loads beside our runs in a loop while a reader looks on
     Race,
     /// All of them
     All,
@@ -102,7 +105,7 @@ pub(crate) fn run(root: &Path, args: &Args) -> Result<()> {
         clients,
         keeper,
         fixtures: args.fixtures.clone().unwrap_or_else(|| root.join(archive::FIXTURES)),
-        failpoints: failpoints::names(root)?,
+        failpoints: failpoints(root, args)?,
     };
     let mut report = Report::default();
     let result = run_suites(&mut report, &lab, args);
@@ -135,6 +138,15 @@ fn run_suites(report: &mut Report, lab: &Lab, args: &Args) -> Result<()> {
         race::run(report, lab, args)?;
     }
     Ok(())
+}
+
+/// Those that were asked for, or all.
+fn failpoints(root: &Path, args: &Args) -> Result<Vec<String>> {
+    let all = failpoints::names(root)?;
+    for name in &args.failpoint {
+        ensure!(all.contains(name), "there is no failpoint {name}, but {}", all.join(", "));
+    }
+    Ok(if args.failpoint.is_empty() { all } else { args.failpoint.clone() })
 }
 
 fn cache(root: &Path, args: &Args) -> Result<PathBuf> {

@@ -1,8 +1,26 @@
-//! After a run of ours was killed or held up: the graph is whole, and our next run finishes the work.
+//! Runs of ours that die, and what must hold after one died or was held up: the graph is whole, and our next
+//! run finishes the work.
 
 use anyhow::{Context, Result, ensure};
 
 use super::graph::{Exports, Graph};
+use super::keeper::{Action, Failpoint, Outcome};
+
+/// A run that dies here leaves everything for a sweep to do: all tables moved, none published.
+pub(super) const BEFORE_PUBLISH: &str = "optimize.post_phase_b_pre_manifest_commit";
+
+/// A run that is to abort there. Whether it came to that is in the outcome.
+pub(super) fn run_to_death(graph: &Graph<'_>, name: &str, crossing: usize) -> Result<Outcome> {
+    let failpoint = Failpoint { name, action: Action::Abort, crossing };
+    graph.lab.keeper.start(&graph.path(), Some(&failpoint))?.wait().context(name.to_owned())
+}
+
+/// A run that aborted at the first crossing of that failpoint.
+pub(super) fn dead_run(graph: &Graph<'_>, name: &str) -> Result<()> {
+    let outcome = run_to_death(graph, name, 1)?;
+    ensure!(outcome.aborted(), "not killed at {name}: {}", outcome.describe());
+    Ok(())
+}
 
 /// The real client opens first, and for writing: it meets what we left and resolves it by its own rules.
 pub(super) fn expect_client_recovers(

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 
-use super::aftermath::{expect_client_recovers, expect_we_finish};
+use super::aftermath::{
+    BEFORE_PUBLISH, dead_run, expect_client_recovers, expect_we_finish, run_to_death,
+};
 use super::graph::{Exports, FIXTURES, Fixture, Graph};
-use super::keeper::{Action, Failpoint, Outcome};
 use super::omnigraph::Omnigraph;
 use super::random::Random;
 use super::report::{Report, Scenario};
@@ -15,9 +16,6 @@ use super::{Args, Lab};
 /// More than any failpoint is crossed in one run on a fixture; a run that never ends its crossings
 /// would keep us here for ever.
 const MOST_CROSSINGS: usize = 40;
-
-/// A run that dies here leaves everything for a sweep to do: all tables moved, none published.
-const BEFORE_PUBLISH: &str = "optimize.post_phase_b_pre_manifest_commit";
 
 pub(super) fn run(report: &mut Report, lab: &Lab, args: &Args) -> Result<()> {
     let mut random = Random::new(args.seed);
@@ -88,10 +86,9 @@ impl<'a> Sweep<'a> {
     fn attempt(&self, name: &str, crossing: usize, earlier: Option<&str>) -> Result<bool> {
         let graph = Graph::unpacked(self.lab, self.client, self.fixture)?;
         if let Some(first) = earlier {
-            let outcome = kill(&graph, first, 1)?;
-            ensure!(outcome.aborted(), "not killed: {}", outcome.describe());
+            dead_run(&graph, first)?;
         }
-        let outcome = kill(&graph, name, crossing)?;
+        let outcome = run_to_death(&graph, name, crossing)?;
         if outcome.status.success() {
             return Ok(false);
         }
@@ -144,9 +141,4 @@ impl<'a> Sweep<'a> {
         expect_client_recovers(graph, "loadedafterdeath", &mut expected)?;
         expect_we_finish(graph, &expected)
     }
-}
-
-fn kill(graph: &Graph<'_>, name: &str, crossing: usize) -> Result<Outcome> {
-    let failpoint = Failpoint { name, action: Action::Abort, crossing };
-    graph.lab.keeper.start(&graph.path(), Some(&failpoint))?.wait().context(name.to_owned())
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 
 use super::Lab;
-use super::aftermath::expect_we_finish;
+use super::aftermath::{BEFORE_PUBLISH, dead_run, expect_we_finish};
 use super::graph::{BRANCHES, Exports, Fixture, Graph, MAIN_ONLY};
 use super::keeper::{Action, Failpoint, Outcome, Run};
 use super::omnigraph::Omnigraph;
@@ -55,22 +55,43 @@ struct Sweep<'a> {
 }
 
 impl Sweep<'_> {
+    /// Pauses a run at each crossing of the failpoint: a run alone, and where that crosses nothing, one
+    /// that finds what a dead one left.
     fn pause_at(&mut self, scenario: &mut Scenario<'_>, name: &str) {
+        if self.pause_at_each_crossing(scenario, name, None) > 0 {
+            return;
+        }
+        if self.pause_at_each_crossing(scenario, name, Some(BEFORE_PUBLISH)) == 0 {
+            scenario.note(name, "never crossed");
+        }
+    }
+
+    /// How many runs paused, or should have.
+    fn pause_at_each_crossing(
+        &mut self,
+        scenario: &mut Scenario<'_>,
+        name: &str,
+        earlier: Option<&str>,
+    ) -> usize {
         for crossing in 1..=MOST_CROSSINGS {
-            let label = format!("paused at {name}, crossing {crossing}");
-            if !scenario.check_if_any(&label, || self.attempt(name, crossing)) {
-                if crossing == 1 {
-                    scenario.note(name, "never crossed");
-                }
-                return;
+            let label = match earlier {
+                None => format!("paused at {name}, crossing {crossing}"),
+                Some(first) => format!("killed at {first}, paused at {name}, crossing {crossing}"),
+            };
+            if !scenario.check_if_any(&label, || self.attempt(name, crossing, earlier)) {
+                return crossing - 1;
             }
         }
         scenario.note(name, &format!("paused at its first {MOST_CROSSINGS} crossings only"));
+        MOST_CROSSINGS
     }
 
     /// `false` if the run ended well because it did not come to that crossing.
-    fn attempt(&mut self, name: &str, crossing: usize) -> Result<bool> {
+    fn attempt(&mut self, name: &str, crossing: usize, earlier: Option<&str>) -> Result<bool> {
         let graph = Graph::unpacked(self.lab, self.client, self.fixture)?;
+        if let Some(first) = earlier {
+            dead_run(&graph, first)?;
+        }
         let failpoint = Failpoint { name, action: Action::Pause, crossing };
         let mut run = self.lab.keeper.start(&graph.path(), Some(&failpoint))?;
         if !run.pauses()? {
