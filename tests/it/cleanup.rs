@@ -248,10 +248,13 @@ async fn a_policy_without_a_rule_and_values_that_make_no_sense_are_refused() {
     let negative = TimeDelta::seconds(-1);
     let cases = [
         (none.clone(), "no rule"),
+        // Rules about commits, where there are none.
+        (CleanupOptions { keep_last: Some(3), ..none.clone() }, "no rule"),
+        (CleanupOptions { keep_within: Some(TimeDelta::days(1)), ..none.clone() }, "no rule"),
         (keep(0), "keep_versions"),
         (CleanupOptions { writer_window: negative, ..keep(1) }, "writer_window"),
         (CleanupOptions { min_age: negative, ..keep(1) }, "min_age"),
-        (CleanupOptions { keep_within: Some(negative), ..none.clone() }, "keep_within"),
+        (CleanupOptions { keep_within: Some(negative), ..keep(1) }, "keep_within"),
         (CleanupOptions { max_delete_percent: 101, ..keep(1) }, "max_delete_percent"),
         (CleanupOptions { tables: vec!["nobody".to_owned()], ..keep(1) }, "nobody"),
     ];

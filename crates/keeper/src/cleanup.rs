@@ -19,7 +19,8 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use lancekeeper_model::{
-    CleanupOptions, ErrorKind, OperationId, RootCleanupReport, RootKind, TableKey,
+    CleanupOptions, CleanupPolicyOptions, ErrorKind, OperationId, RootCleanupReport, RootKind,
+    TableKey,
 };
 use lancekeeper_planner::cleanup::{CleanupPlan, PinnedVersion, Retention};
 use lancekeeper_reconciler::cleanup::{CleanupError, Executor, Lists};
@@ -50,7 +51,9 @@ pub(crate) enum CleanupRootError {
     #[error(transparent)]
     Cleanup(#[from] CleanupError),
     /// Without a rule everything would go that no floor holds.
-    #[error("no rule says what may go: give keep_versions, older_than, keep_last or keep_within")]
+    #[error(
+        "no rule says what may go: give keep_versions or older_than, on graphs also keep_last or keep_within"
+    )]
     NoRule,
     /// An option's value makes no sense.
     #[error("{option} must not be {value}")]
@@ -93,8 +96,10 @@ impl CleanupRootError {
 }
 
 /// The policy that options mean.
-fn retention(options: &CleanupOptions) -> Result<Retention, CleanupRootError> {
-    if options.is_without_rule() {
+fn retention(kind: RootKind, options: &CleanupOptions) -> Result<Retention, CleanupRootError> {
+    // Databases and tables have no commits: rules about those let everything go there.
+    let has_table_rule = options.policy != CleanupPolicyOptions::default();
+    if options.is_without_rule() || kind != RootKind::Graph && !has_table_rule {
         return Err(CleanupRootError::NoRule);
     }
     let refuse = |option, value: &dyn ToString| CleanupRootError::Option {
@@ -188,9 +193,10 @@ async fn clean(
     now: DateTime<Utc>,
     report: &mut RootCleanupReport,
 ) -> Result<(), CleanupRootError> {
-    let policy = retention(options)?;
+    let root = look(uri).await?;
+    let policy = retention(root.kind, options)?;
     let operation = OperationId::new(ulid::Ulid::generate().to_string());
-    let read = read_root(look(uri).await?, &keeper.tables).await?;
+    let read = read_root(root, &keeper.tables).await?;
     check_one_spelling(&read)?;
     if let Some(graph) = &read.graph {
         check_no_foreign_sidecar(&read.root, &graph.found)?;
@@ -224,8 +230,8 @@ pub(crate) async fn run(
         at_once: options.concurrency.filter(|n| *n > 0).unwrap_or(DELETIONS_AT_ONCE),
         rate: options.delete_rate.filter(|rate| *rate > 0),
     };
-    // `__manifest` comes last: what its versions pin is collected before they are.
-    for (at, number) in wanted.into_iter().zip(0..) {
+    // `__manifest` comes first: a name goes before what it names.
+    for (at, number) in wanted.iter().copied().zip(0..) {
         if cleaning.keeper.stop.is_requested() {
             return Err(Interrupted.into());
         }
@@ -257,7 +263,8 @@ pub(crate) async fn run(
         stats.duration_ms = millis(started);
         report.tables.push(stats);
     }
-    report.lost_commits = report::lost(&plan);
+    report.lost_commits = report::lost(&gathered, &plan, &wanted);
+    report::order(report);
     Ok(())
 }
 
@@ -286,8 +293,9 @@ async fn preview(
     now: DateTime<Utc>,
     report: &mut RootCleanupReport,
 ) -> Result<(), CleanupRootError> {
-    let policy = retention(options)?;
-    let read = read_root(look(uri).await?, &keeper.tables).await?;
+    let root = look(uri).await?;
+    let policy = retention(root.kind, options)?;
+    let read = read_root(root, &keeper.tables).await?;
     check_one_spelling(&read)?;
     check_writable(&read, VERB, &[], now).await?;
     let cleaning = Cleaning { keeper, read: &read, policy, own: Vec::new(), now };
@@ -313,7 +321,8 @@ pub(crate) async fn preview_opened(
     let gathered = gather::gather(cleaning, &lists).await?;
     let plan = gathered.plan(cleaning);
     report::set_failures(report, &gathered);
-    for at in wanted(&gathered, &options.tables, &read.root.given)? {
+    let wanted = wanted(&gathered, &options.tables, &read.root.given)?;
+    for at in wanted.iter().copied() {
         report::add_reclaimed(report, &plan.datasets[at]);
         let mut stats = report::table_stats(&plan.datasets[at], None);
         if let Some(why) = &plan.datasets[at].refused {
@@ -321,7 +330,8 @@ pub(crate) async fn preview_opened(
         }
         report.tables.push(stats);
     }
-    report.lost_commits = report::lost(&plan);
+    report.lost_commits = report::lost(&gathered, &plan, &wanted);
+    report::order(report);
     Ok(())
 }
 

@@ -39,7 +39,7 @@ pub use inventory::{
 pub use path::{Place, chain_dir, classify, split_chain};
 pub use plan::{
     CleanupPlan, DatasetPlan, Deletion, DeletionReason, DeletionStep, ForkDecision, KeptVersion,
-    Leftover, LostCommit, plan_cleanup,
+    Leftover, LostCommit, lost_commits, plan_cleanup,
 };
 pub use policy::Retention;
 pub use reason::KeepReason;

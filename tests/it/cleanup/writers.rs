@@ -11,8 +11,12 @@ use lance::dataset::{
 use lance_select::RowAddrTreeMap;
 use lancekeeper::{NoProgress, OptimizeOptions};
 use lancekeeper_model::{PruneOptions, TableKey};
-use lancekeeper_planner::cleanup::{Authority, CleanupInventory, Retention, Role, plan_cleanup};
-use lancekeeper_reconciler::cleanup::{DatasetPlace, Recheck, list_dataset, recheck};
+use lancekeeper_planner::cleanup::{
+    Authority, CleanupInventory, DatasetPlan, Retention, Role, plan_cleanup,
+};
+use lancekeeper_reconciler::cleanup::{
+    DatasetInventory, DatasetPlace, Recheck, list_dataset, recheck,
+};
 use lancekeeper_store::Tables;
 use lancekeeper_store::root::recognise;
 
@@ -140,12 +144,10 @@ async fn pruning_keeps_tags_and_fork_points_and_a_dry_run_only_says_so() {
     table.rows().await;
 }
 
-#[tokio::test]
-async fn a_version_restored_between_the_look_and_the_deletions_keeps_its_files() {
-    let table = Table::new().await;
+/// A look at a table, and a plan that keeps one version.
+async fn looked_at(table: &Table, role: Role) -> (DatasetInventory, DatasetPlan) {
     let root = recognise(&table.uri()).unwrap();
-    let place =
-        DatasetPlace { table: TableKey::new("events"), location: String::new(), role: Role::Plain };
+    let place = DatasetPlace { table: TableKey::new("events"), location: String::new(), role };
     let dataset = list_dataset(&Tables::new(), &root, &place, &BTreeSet::new()).await.unwrap();
     let inventory =
         CleanupInventory { authority: &Authority::default(), datasets: vec![&dataset.facts] };
@@ -156,15 +158,23 @@ async fn a_version_restored_between_the_look_and_the_deletions_keeps_its_files()
         keep_within: None,
         writer_window: TimeDelta::zero(),
         min_age: TimeDelta::days(7),
-        min_fork_age: TimeDelta::hours(1),
+        min_fork_age: TimeDelta::zero(),
         max_delete_percent: 50,
     };
-    let mut plan = plan_cleanup(&inventory, &[], &policy, chrono::Utc::now()).datasets.remove(0);
-    let listed = |plan: &lancekeeper_planner::cleanup::DatasetPlan| {
-        plan.deletions.iter().map(|deletion| deletion.path.clone()).collect::<BTreeSet<_>>()
-    };
+    let plan = plan_cleanup(&inventory, &[], &policy, chrono::Utc::now()).datasets.remove(0);
+    (dataset, plan)
+}
+
+fn listed(plan: &DatasetPlan) -> BTreeSet<String> {
+    plan.deletions.iter().map(|deletion| deletion.path.clone()).collect()
+}
+
+#[tokio::test]
+async fn a_version_restored_between_the_look_and_the_deletions_keeps_its_files() {
+    let table = Table::new().await;
+    let (dataset, mut plan) = looked_at(&table, Role::Plain).await;
+    let root = recognise(&table.uri()).unwrap();
     let before = listed(&plan);
-    // The index is no part of version 6, and the deletion file of it none of version 8.
     let mut old = table.open().await.checkout_version(4).await.unwrap();
     old.restore().await.unwrap();
     assert_eq!(recheck(&root, &dataset, &mut plan).await.unwrap(), Recheck::Stands);
@@ -177,5 +187,18 @@ async fn a_version_restored_between_the_look_and_the_deletions_keeps_its_files()
 
     // A tag is an authority: with it the plan does not stand.
     restored.tags().create("wait", 2).await.unwrap();
+    assert_eq!(recheck(&root, &dataset, &mut plan).await.unwrap(), Recheck::Changed);
+}
+
+#[tokio::test]
+async fn a_fork_that_is_written_between_the_look_and_the_deletions_is_looked_at_again() {
+    let table = Table::new().await;
+    let mut side = table.open().await.create_branch("side", 3, None).await.unwrap();
+    // As a graph's table, whose branches no branch of the graph reads.
+    let (dataset, mut plan) = looked_at(&table, Role::Table).await;
+    assert!(listed(&plan).contains("_refs/branches/side.json"), "{plan:#?}");
+    let root = recognise(&table.uri()).unwrap();
+    assert_eq!(recheck(&root, &dataset, &mut plan).await.unwrap(), Recheck::Stands);
+    side.delete("id = 1").await.unwrap();
     assert_eq!(recheck(&root, &dataset, &mut plan).await.unwrap(), Recheck::Changed);
 }

@@ -24,7 +24,7 @@ const COMMIT_TABLES: [&str; 3] =
 pub(crate) struct Gathered {
     /// What a graph's branches need; empty for databases and tables.
     pub(crate) read: AuthorityRead,
-    /// Datasets that could be looked at; `__manifest` last.
+    /// Datasets that could be looked at; `__manifest` first.
     pub(crate) datasets: Vec<DatasetInventory>,
     /// Those that could not.
     pub(crate) failed: Vec<(DatasetPlace, CleanupError)>,
@@ -52,10 +52,8 @@ pub(super) async fn gather(
         },
     };
     let mut gathered = Gathered { read, datasets: Vec::new(), failed: Vec::new(), pending };
-    let mut places = gathered.read.tables.clone();
-    if graph.is_some() {
-        places.extend(internal(cleaning));
-    }
+    let mut places = if graph.is_some() { internal(cleaning) } else { Vec::new() };
+    places.extend(gathered.read.tables.iter().cloned());
     let at_once = looks_at_once(places.len());
     let explained: Vec<BTreeSet<String>> =
         places.iter().map(|place| gathered.explained(&place.location)).collect();
@@ -83,11 +81,18 @@ impl Gathered {
     /// Reads the branches again, because they changed.
     pub(super) async fn read_branches_again(
         &mut self,
+        cleaning: &Cleaning<'_>,
         graph: &Graph,
     ) -> Result<(), CleanupRootError> {
         let mut read = read_authority(graph).await?;
         read.adopt_commits(&self.read);
         self.read = read;
+        // Commits made since are versions that were not listed.
+        let manifest =
+            self.datasets.iter().position(|dataset| dataset.facts.role == Role::Manifest);
+        if let Some(manifest) = manifest {
+            self.list_again(cleaning, manifest).await?;
+        }
         self.read_commits(Some(graph)).await
     }
 
@@ -134,14 +139,16 @@ fn plain(cleaning: &Cleaning<'_>) -> Result<Vec<DatasetPlace>, CleanupRootError>
         .collect())
 }
 
-/// The tables a graph keeps for itself, as far as it has them. `__manifest` is last.
+/// The tables a graph keeps for itself, as far as it has them. `__manifest` is first.
 fn internal(cleaning: &Cleaning<'_>) -> Vec<DatasetPlace> {
     let directory = &cleaning.read.root.directory;
-    COMMIT_TABLES
+    let commits = COMMIT_TABLES
         .iter()
         .filter(|name| directory.join(name).join("_versions").is_dir())
-        .map(|name| (*name, Role::Commits))
-        .chain([(MANIFEST_DIR, Role::Manifest)])
+        .map(|name| (*name, Role::Commits));
+    [(MANIFEST_DIR, Role::Manifest)]
+        .into_iter()
+        .chain(commits)
         .map(|(name, role)| DatasetPlace {
             table: TableKey::new(name),
             location: name.to_owned(),

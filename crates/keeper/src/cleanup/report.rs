@@ -4,7 +4,7 @@ use lancekeeper_model::{
     BranchReconcileStats, CleanupOptions, ErrorKind, ForkRefStatus, KeptVersionReport,
     LostCommitReport, RootCleanupReport, RootKind, TableCleanupStats, TableKey,
 };
-use lancekeeper_planner::cleanup::{CleanupPlan, DatasetPlan, ForkDecision};
+use lancekeeper_planner::cleanup::{CleanupPlan, DatasetPlan, ForkDecision, lost_commits};
 use lancekeeper_reconciler::cleanup::{CleanupError, Done};
 use lancekeeper_store::failure::{full_text, hint_of, text_with_hint};
 use lancekeeper_store::root::MANIFEST_DIR;
@@ -138,14 +138,25 @@ pub(super) fn set_error(stats: &mut TableCleanupStats, error: &CleanupError) {
     stats.error_kind = Some(error.kind());
 }
 
-/// Commits that stop being readable.
-pub(super) fn lost(plan: &CleanupPlan) -> Vec<LostCommitReport> {
-    plan.lost_commits
-        .iter()
+/// Commits that stop being readable by what is done to these datasets.
+pub(super) fn lost(
+    gathered: &Gathered,
+    plan: &CleanupPlan,
+    wanted: &[usize],
+) -> Vec<LostCommitReport> {
+    let datasets = wanted.iter().map(|at| &plan.datasets[*at]);
+    lost_commits(&gathered.read.authority, datasets)
+        .into_iter()
         .map(|commit| LostCommitReport {
-            graph_commit_id: commit.id.clone(),
-            branch: commit.branch.clone(),
+            graph_commit_id: commit.id,
+            branch: commit.branch,
             manifest_version: commit.manifest_version,
         })
         .collect()
+}
+
+/// Puts the tables a graph keeps for itself last, as `optimize` does.
+pub(super) fn order(report: &mut RootCleanupReport) {
+    let is_graph = report.kind == Some(RootKind::Graph);
+    report.tables.sort_by_key(|table| is_graph && table.table_key.as_str().starts_with('_'));
 }

@@ -39,7 +39,7 @@ pub(super) async fn clean(
             check_no_foreign_sidecar(&cleaning.read.root, &found)?;
             // Floors are never trusted twice: what the branches need may have changed.
             if stamp(&graph.graph).await.map_err(CleanupError::from)? != gathered.read.stamp {
-                gathered.read_branches_again(&graph.graph).await?;
+                gathered.read_branches_again(cleaning, &graph.graph).await?;
                 *plan = gathered.plan(cleaning);
             }
         }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use lancekeeper_model::{Branch, ForkRefStatus, TableKey, Version};
 
-use super::authority::PinnedVersion;
+use super::authority::{Authority, PinnedVersion};
 use super::floors::{Floors, ruled_commits};
 use super::inventory::{
     ChainFacts, ChainKey, CleanupInventory, DatasetFacts, FileClass, FileId, Role, UnitId,
@@ -195,7 +195,7 @@ pub fn plan_cleanup(
         .iter()
         .map(|dataset| dataset::plan(dataset, authority, &floors, policy, now))
         .collect();
-    let lost_commits = lost_commits(inventory, &datasets);
+    let lost_commits = lost_commits(authority, &datasets);
     CleanupPlan { datasets, lost_commits }
 }
 
@@ -257,9 +257,13 @@ pub(super) fn last_writes(dataset: &DatasetFacts) -> Vec<DateTime<Utc>> {
     written
 }
 
-fn lost_commits(inventory: &CleanupInventory<'_>, datasets: &[DatasetPlan]) -> Vec<LostCommit> {
+/// The commits that stop being readable when these plans are carried out.
+pub fn lost_commits<'p>(
+    authority: &Authority,
+    datasets: impl IntoIterator<Item = &'p DatasetPlan>,
+) -> Vec<LostCommit> {
     let removed: BTreeSet<PinnedVersion> = datasets
-        .iter()
+        .into_iter()
         .filter(|dataset| dataset.refused.is_none())
         .flat_map(|dataset| {
             dataset.removed.iter().map(|(branch, version)| PinnedVersion {
@@ -268,7 +272,6 @@ fn lost_commits(inventory: &CleanupInventory<'_>, datasets: &[DatasetPlan]) -> V
             })
         })
         .collect();
-    let authority = inventory.authority;
     let is_lost = |chain: ChainKey, version| removed.contains(&PinnedVersion { chain, version });
     authority
         .commits

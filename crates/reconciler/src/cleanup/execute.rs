@@ -93,7 +93,14 @@ impl Executor {
                 failpoint::cross_async(failpoint::CLEANUP_MANIFESTS_PRE_FILES).await?;
             }
             let deletions: Vec<&Deletion> = of(step).collect();
-            self.delete(&dataset.directory, &deletions, done).await?;
+            if step == DeletionStep::BranchFile {
+                // In the order of the list: a branch goes before the one it was cut from.
+                for deletion in &deletions {
+                    self.delete(&dataset.directory, &[*deletion], done).await?;
+                }
+            } else {
+                self.delete(&dataset.directory, &deletions, done).await?;
+            }
             // Unlinking is durable in no order unless told: a manifest that came back after a
             // power cut would name files that did not.
             if step != DeletionStep::Rest {

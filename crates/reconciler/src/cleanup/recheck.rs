@@ -21,7 +21,7 @@ const REFS: &str = "_refs/";
 pub enum Recheck {
     /// The plan stands, as far as it was not shortened.
     Stands,
-    /// Branches or tags are others: plan again.
+    /// Branches or tags are others, or somebody writes where all was to go: plan again.
     Changed,
 }
 
@@ -60,14 +60,25 @@ pub async fn recheck(
     let store = ObjectStore::local();
     let mut bases = Bases::new(root.directory.clone(), dataset.directory.clone());
     let mut spared = BTreeSet::new();
+    let stays: BTreeSet<Branch> = plan.kept.iter().map(|kept| kept.branch.clone()).collect();
     for file in listed.iter().filter(|file| !known.contains(file.path.as_str())) {
         let Some((branch, rest)) = split_chain(&file.path, &branches) else { continue };
+        let is_new = !branches.contains(&branch);
+        if !is_new && !stays.contains(&branch) {
+            // Somebody writes into a fork that was about to go.
+            return Ok(Recheck::Changed);
+        }
         if !matches!(classify(rest), Place::Manifest(_) | Place::Detached) {
             continue;
         }
         let path = dataset.directory.join(&file.path);
         let read = read_version(&store, &path, file.bytes, &dataset.facts.location).await?;
-        spared.extend(resolve(&read, &branch, &mut bases, &dataset.names).units);
+        let resolved = resolve(&read, &branch, &mut bases, &dataset.names);
+        if !resolved.beside.is_empty() {
+            // A clone of another table of the root: that one's list must be made anew too.
+            return Ok(Recheck::Changed);
+        }
+        spared.extend(resolved.units);
     }
     plan.spare(&dataset.facts, &spared);
     Ok(Recheck::Stands)
