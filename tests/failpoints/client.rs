@@ -87,6 +87,17 @@ impl Client {
         table
     }
 
+    /// Deletes every old version and every file that no version refers to, whatever its age, as
+    /// a client does that believes itself alone. Returns how many data files went.
+    pub(crate) async fn delete_unverified(&self, key: &str) -> u64 {
+        let table = self.table(key).await;
+        let removed = table
+            .cleanup_old_versions(chrono::TimeDelta::zero(), Some(true), Some(false))
+            .await
+            .unwrap();
+        removed.data_files_removed
+    }
+
     /// Forks a table and dies before it publishes anything there.
     pub(crate) async fn fork(&self, key: &str, branch: &str) {
         let mut table = self.table(key).await;

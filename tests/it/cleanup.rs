@@ -20,6 +20,7 @@ use lancekeeper_model::TableCleanupStats;
 use lancekeeper_testkit::{table_rows, tables};
 use tempfile::TempDir;
 
+use crate::binary::{lancekeeper, run};
 use crate::fixtures::tree;
 
 /// Everything but the newest `n` versions of each chain may go, however young.
@@ -271,4 +272,48 @@ async fn a_policy_without_a_rule_and_values_that_make_no_sense_are_refused() {
         .filter(|(path, _)| !path.contains("__maintenance"))
         .collect();
     assert_eq!(after, before);
+}
+
+#[tokio::test]
+async fn the_binary_previews_until_it_is_told_to_delete() {
+    let table = Table::new().await;
+    let uri = table.uri();
+    let before = files(&uri);
+    let strict = ["--keep", "2", "--writer-window", "0s", uri.as_str()];
+    let said = run(lancekeeper(["cleanup"].into_iter().chain(strict)));
+    assert_eq!(said.code, Some(0), "{said:#?}");
+    assert!(said.stdout.contains("nothing was deleted"), "{said:#?}");
+    assert!(said.stdout.contains("kept 7 because: among the newest 2"), "{said:#?}");
+    assert!(said.stderr.contains("fewer than 3"), "{said:#?}");
+    assert_eq!(files(&uri), before);
+
+    let said = run(lancekeeper(["cleanup", "--confirm", "--json"].into_iter().chain(strict)));
+    assert_eq!(said.code, Some(0), "{said:#?}");
+    let document = said.document();
+    assert_eq!((&document["command"], &document["dry_run"]), (&"cleanup".into(), &false.into()));
+    let root = &document["roots"][0];
+    assert_eq!(root["keep_versions"], 2);
+    assert_eq!(root["reconciled"], serde_json::json!({"reclaimed": [], "failures": []}));
+    let row = &root["tables"][0];
+    assert_eq!((&row["table_key"], &row["old_versions_removed"]), (&"events".into(), &6.into()));
+    assert!(row["bytes_removed"].as_u64().unwrap() > 0 && row["error"].is_null(), "{row}");
+    assert_eq!(table.versions().await, [7, 8]);
+
+    // Without a rule: ten, said first.
+    let said = run(lancekeeper(["cleanup", uri.as_str()]));
+    assert!(said.stderr.contains("no rule given: using --keep 10"), "{said:#?}");
+}
+
+#[tokio::test]
+async fn the_runbooks_command_line_works_pasted() {
+    let table = Table::new().await;
+    let database = table.directory.path().to_string_lossy().into_owned();
+    let line = ["--db-path", &database, "optimize", "events", "--all", "--prune-now", "--json"];
+    let said = run(lancekeeper(line));
+    assert_eq!(said.code, Some(0), "{said:#?}");
+    let row = &said.document()["roots"][0]["tables"][0];
+    assert_eq!(row["committed"], true, "{row}");
+    // All versions are younger than the writer window.
+    assert_eq!(row["pruned"]["old_versions_removed"], 0, "{row}");
+    assert!(row["pruned"]["versions_kept"].as_u64().unwrap() > 8, "{row}");
 }

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use lancekeeper_model::{ErrorKind, InternalSchema, OptimizeOptions, Progress, TableOptimizeStats};
+use chrono::{TimeDelta, Utc};
+use lancekeeper_model::{
+    BranchReconcileStats, CleanupOptions, CleanupPolicyOptions, ErrorKind, InternalSchema,
+    OptimizeOptions, Progress, RootCleanupReport, TableCleanupStats, TableOptimizeStats,
+};
 use thiserror::Error;
 
 use crate::keeper::Keeper;
@@ -49,6 +53,81 @@ pub async fn optimize_all_tables(
     match root.error {
         None => Ok(root.tables),
         Some(message) => Err(OptimizeError {
+            message,
+            hint: root.hint,
+            kind: root.error_kind.unwrap_or(ErrorKind::Internal),
+            tables: root.tables,
+        }),
+    }
+}
+
+/// A root could not be cleaned up as a whole.
+#[derive(Debug, Error)]
+#[error("{message}")]
+pub struct CleanupError {
+    /// What went wrong.
+    pub message: String,
+    /// What a person can do about it.
+    pub hint: Option<String>,
+    /// What a caller can do about it.
+    pub kind: ErrorKind,
+    /// What was done all the same.
+    pub tables: Vec<TableCleanupStats>,
+}
+
+/// Deletes the old versions, orphaned forks and litter of one root that nothing needs and the
+/// policy lets go.
+///
+/// # Errors
+///
+/// [`CleanupError`] when the policy is empty, or the root failed as a whole. What went wrong
+/// with one table stands in its row.
+///
+/// # Cancel safety
+///
+/// As [`Keeper::cleanup`].
+pub async fn cleanup_all_tables(
+    keeper: &Keeper,
+    root: &str,
+    policy: CleanupPolicyOptions,
+) -> Result<Vec<TableCleanupStats>, CleanupError> {
+    let options = CleanupOptions { policy, ..CleanupOptions::default() };
+    Ok(cleanup(keeper, root, &options).await?.tables)
+}
+
+/// Deletes the orphaned forks of one graph, and no version or file of anything else.
+///
+/// # Errors
+///
+/// [`CleanupError`] when the root failed as a whole. A branch that could not be read is a
+/// failure in the result.
+///
+/// # Cancel safety
+///
+/// As [`Keeper::cleanup`].
+pub async fn reconcile_orphaned_branches(
+    keeper: &Keeper,
+    root: &str,
+) -> Result<BranchReconcileStats, CleanupError> {
+    let policy = CleanupPolicyOptions { keep_versions: Some(u64::MAX), older_than: None };
+    let options = CleanupOptions {
+        policy,
+        // Longer than anything has been lying there.
+        min_age: TimeDelta::days(100 * 366),
+        ..CleanupOptions::default()
+    };
+    Ok(cleanup(keeper, root, &options).await?.reconciled)
+}
+
+async fn cleanup(
+    keeper: &Keeper,
+    root: &str,
+    options: &CleanupOptions,
+) -> Result<RootCleanupReport, CleanupError> {
+    let root = crate::cleanup::cleanup_root(keeper, root, options, Utc::now()).await;
+    match root.error {
+        None => Ok(root),
+        Some(message) => Err(CleanupError {
             message,
             hint: root.hint,
             kind: root.error_kind.unwrap_or(ErrorKind::Internal),

@@ -30,7 +30,10 @@ mod search;
 mod status;
 mod stop;
 
-pub use established::{INTERNAL_MANIFEST_SCHEMA_VERSION, OptimizeError, optimize_all_tables};
+pub use established::{
+    CleanupError, INTERNAL_MANIFEST_SCHEMA_VERSION, OptimizeError, cleanup_all_tables,
+    optimize_all_tables, reconcile_orphaned_branches,
+};
 pub use keeper::Keeper;
 pub use lancekeeper_model::{
     Branch, BranchReconcileStats, BranchSelection, BudgetLimit, CleanupOptions,

@@ -95,22 +95,44 @@ impl<'a> HeadCheck<'a> {
     }
 
     async fn missing_file(&self, files: &[StagedFile]) -> Result<Option<Stale>, LanceFailure> {
-        let failed = |source| LanceFailure::new("failed to look at the staged files", source);
-        let store = self.head.object_store(None).await.map_err(failed)?;
-        for file in files {
-            let base = self.head.branch_location().path;
-            let path = file.path.split('/').fold(base, |path, part| path.join(part));
-            let there = match store.size(&path).await {
+        Ok(missing_file(self.head, files).await?.map(Stale::File))
+    }
+}
+
+/// The first staged file that is not there any more, or not whole; `None` when all are.
+///
+/// # Errors
+///
+/// When the store cannot answer.
+pub async fn missing_file(
+    table: &Dataset,
+    files: &[StagedFile],
+) -> Result<Option<String>, LanceFailure> {
+    let failed = |source| LanceFailure::new("failed to look at the staged files", source);
+    let store = table.object_store(None).await.map_err(failed)?;
+    for file in files {
+        let base = table.branch_location().path;
+        let path = file.path.split('/').fold(base, |path, part| path.join(part));
+        let there = if is_segment(&file.path) {
+            // A directory that is gone cannot be listed, or lists as empty.
+            store.read_dir(path).await.is_ok_and(|names| !names.is_empty())
+        } else {
+            match store.size(&path).await {
                 Ok(size) => file.bytes.is_none_or(|bytes| bytes == size),
                 Err(_) if !store.exists(&path).await.map_err(failed)? => false,
                 Err(error) => return Err(failed(error)),
-            };
-            if !there {
-                return Ok(Some(Stale::File(file.path.clone())));
             }
+        };
+        if !there {
+            return Ok(Some(file.path.clone()));
         }
-        Ok(None)
     }
+    Ok(None)
+}
+
+/// Whether a staged file stands for a whole index segment.
+fn is_segment(path: &str) -> bool {
+    path.strip_prefix("_indices/").is_some_and(|rest| !rest.contains('/'))
 }
 
 /// The ids of a table's index segments.

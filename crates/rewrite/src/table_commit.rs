@@ -15,11 +15,14 @@ use lance::dataset::transaction::{
 };
 use lance_table::format::Fragment;
 use lancekeeper_model::{ErrorKind, OperationId, TableRef};
+use lancekeeper_store::LanceFailure;
 use lancekeeper_store::failpoint::{self, Injected};
 use lancekeeper_store::strict::{CommitError, Signature, commit};
 use thiserror::Error;
 
+use crate::check::missing_file;
 use crate::index::StagedIndexes;
+use crate::journal::StagedFile;
 use crate::stage::StagedGroup;
 
 /// Configuration keys by which old Lance versions delete versions after any commit.
@@ -34,6 +37,18 @@ pub enum StepError {
     /// A failpoint.
     #[error(transparent)]
     Injected(#[from] Injected),
+    /// A staged file is gone: somebody deleted what no version referred to yet. Committed
+    /// all the same, the table could not be read any more.
+    #[error("{table}: the staged file {file} is gone")]
+    Lost {
+        /// The table.
+        table: TableRef,
+        /// The file, relative to the table's branch directory.
+        file: String,
+    },
+    /// Whether the staged files are there could not be learned.
+    #[error(transparent)]
+    Look(#[from] LanceFailure),
     /// The reservation has no usable range of ids.
     #[error("{table}: the reservation of {wanted} fragment ids has no usable range")]
     Reservation {
@@ -50,6 +65,9 @@ impl StepError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Commit(error) => error.kind(),
+            // As if a writer had spoiled it: it is staged again.
+            Self::Lost { .. } => ErrorKind::Conflict,
+            Self::Look(error) => error.kind(),
             Self::Injected(_) | Self::Reservation { .. } => ErrorKind::Internal,
         }
     }
@@ -155,6 +173,7 @@ impl TableCommit<'_> {
         head: &Dataset,
         indexes: &StagedIndexes,
     ) -> Result<Dataset, StepError> {
+        self.are_there(head, &indexes.files).await?;
         Ok(commit(head, indexes.operation(), &self.signature("create-index")).await?)
     }
 
@@ -205,9 +224,19 @@ impl TableCommit<'_> {
         groups: Vec<StagedGroup>,
         rewritten_indices: Vec<RewrittenIndex>,
     ) -> Result<Dataset, StepError> {
+        let groups: Vec<StagedGroup> =
+            groups.into_iter().filter(|group| !group.source.is_empty()).collect();
+        let mut files: Vec<StagedFile> =
+            groups.iter().flat_map(|group| group.files.iter().cloned()).collect();
+        files.extend(
+            rewritten_indices.iter().map(|index| StagedFile {
+                path: format!("_indices/{}", index.new_id),
+                bytes: None,
+            }),
+        );
+        self.are_there(head, &files).await?;
         let groups: Vec<RewriteGroup> = groups
             .into_iter()
-            .filter(|group| !group.source.is_empty())
             .map(|group| RewriteGroup {
                 old_fragments: group.source,
                 new_fragments: group.new_fragments,
@@ -218,6 +247,16 @@ impl TableCommit<'_> {
         }
         let operation = Operation::Rewrite { groups, rewritten_indices, frag_reuse_index: None };
         Ok(commit(head, operation, &self.signature("rewrite")).await?)
+    }
+}
+
+impl TableCommit<'_> {
+    /// The last look before a commit that refers to staged files: Lance itself never looks.
+    async fn are_there(&self, head: &Dataset, files: &[StagedFile]) -> Result<(), StepError> {
+        match missing_file(head, files).await? {
+            None => Ok(()),
+            Some(file) => Err(StepError::Lost { table: self.table.clone(), file }),
+        }
     }
 }
 

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use lancekeeper::{Branch, NoProgress, OptimizeOptions, Version};
+use lancekeeper::{
+    Branch, NoProgress, OptimizeOptions, Version, cleanup_all_tables, reconcile_orphaned_branches,
+};
 use lancekeeper_manifest::Graph;
 use lancekeeper_store::Tables;
 use lancekeeper_store::root::recognise;
@@ -214,4 +216,41 @@ async fn a_graph_that_was_copied_is_not_cleaned_up() {
     let report = cleanup(&fixture.uri("graph"), &keep(1)).await;
     assert_eq!(report.exit_code().number(), 13, "{report:#?}");
     assert_eq!(files(&fixture.uri("graph")), before);
+}
+
+#[tokio::test]
+async fn embedders_reconcile_forks_alone_and_clean_up_by_the_established_names_at_fixture_path() {
+    let fixture = FixturePath::unpack("omnigraph-0.8.0-branches").unwrap();
+    let uri = fixture.uri();
+    delete_branch_only(&uri, "work").await;
+    age_everything(Path::new(&uri));
+    let keeper = Keeper::new();
+    let before = files(&uri);
+    let stats = reconcile_orphaned_branches(&keeper, &uri).await.unwrap();
+    assert_eq!(stats.reclaimed.len(), 3, "{stats:#?}");
+    assert!(stats.failures.is_empty(), "{stats:#?}");
+    let after = files(&uri);
+    let gone: Vec<&String> = before.keys().filter(|path| !after.contains_key(*path)).collect();
+    assert!(!gone.is_empty());
+    for path in gone {
+        assert!(path.contains("/tree/work/") || path.ends_with("/work.json"), "{path} went");
+    }
+    let none = CleanupPolicyOptions::default();
+    let error = cleanup_all_tables(&keeper, &uri, none).await.unwrap_err();
+    assert_eq!(error.kind, lancekeeper::ErrorKind::Invalid);
+    let policy = CleanupPolicyOptions { keep_versions: Some(2), older_than: None };
+    let rows = graph_rows(&uri).await.unwrap();
+    let tables = cleanup_all_tables(&keeper, &uri, policy).await.unwrap();
+    assert!(tables.iter().all(|table| table.error.is_none()), "{tables:#?}");
+    assert!(tables.iter().any(|table| table.old_versions_removed > 0), "{tables:#?}");
+    assert_eq!(graph_rows(&uri).await.unwrap(), rows);
+}
+
+/// Makes every file look a day old.
+fn age_everything(root: &Path) {
+    let a_day_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(86_400);
+    for (path, _) in files(&root.to_string_lossy()) {
+        let file = fs::File::options().write(true).open(path).unwrap();
+        file.set_modified(a_day_ago).unwrap();
+    }
 }
