@@ -61,6 +61,13 @@ impl Client {
         self.documents("__recovery")
     }
 
+    /// Deletes all sidecars.
+    pub(crate) fn discard_sidecars(&self) {
+        for name in self.sidecars() {
+            std::fs::remove_file(Path::new(&self.uri).join("__recovery").join(name)).unwrap();
+        }
+    }
+
     /// The finished documents of a directory.
     pub(crate) fn documents(&self, directory: &str) -> Vec<String> {
         let all = names(&Path::new(&self.uri).join(directory)).unwrap();

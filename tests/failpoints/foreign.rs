@@ -88,6 +88,28 @@ async fn a_commit_after_the_recheck_moves_nothing_of_ours() {
     assert_eq!(report.roots[0].published, 0);
 }
 
+#[tokio::test]
+async fn a_sidecar_that_a_client_discarded_before_our_first_commit_is_armed_again() {
+    let world = World::v4().await;
+    let client = world.client.clone();
+    // As a client does that opens and finds nothing moved.
+    let discard = pause_at(failpoint::OPTIMIZE_ARMED_PRE_COMMIT, move || async move {
+        client.discard_sidecars();
+        assert!(client.sidecars().is_empty());
+    });
+    let client = world.client.clone();
+    let covered = pause_at(failpoint::OPTIMIZE_POST_PHASE_B, move || async move {
+        assert_ne!(client.head(PERSON).await, client.pin(PERSON).await);
+        assert_eq!(client.sidecars().len(), 1, "our commits look like drift");
+    });
+    let report = world.optimize_table(PERSON).await;
+    assert_eq!((discard.crossings(), covered.crossings()), (1, 1));
+    drop((discard, covered));
+    assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+    assert!(row(&report, PERSON).committed);
+    world.converges().await;
+}
+
 /// Somebody deletes every file that no version refers to, ours among them.
 async fn loses_staged_files_at(name: &'static str) {
     let world = World::v4().await;

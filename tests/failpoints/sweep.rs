@@ -6,6 +6,7 @@ use lancekeeper_model::Version;
 use lancekeeper_store::failpoint;
 
 use crate::child::Death;
+use crate::pause::pause_at;
 use crate::world::{COMPANY, MOVING, World, says_injected};
 
 /// A graph all of whose moving tables are committed, armed and not published.
@@ -105,4 +106,28 @@ failures! {
     a_sweep_that_fails_before_a_publish_stops_the_run: SWEEP_PRE_PUBLISH;
     a_sweep_that_fails_after_a_publish_stops_the_run: SWEEP_PUBLISHED_PRE_DISARM;
     a_sweep_that_cannot_delete_a_sidecar_stops_the_run: RECOVERY_SIDECAR_DELETE;
+}
+
+#[tokio::test]
+async fn a_client_that_recovers_while_we_sweep_is_not_fought() {
+    for name in [failpoint::SWEEP_PRE_PUBLISH, failpoint::SWEEP_PUBLISHED_PRE_DISARM] {
+        let world = interrupted(World::v4().await).await;
+        let client = world.client.clone();
+        // It rolls every table forward by its own rule, and deletes what it resolved.
+        let pause = pause_at(name, move || async move {
+            for key in MOVING {
+                let table = client.table(key).await;
+                if client.pin(key).await != client.head(key).await {
+                    client.publish(key, &table).await;
+                }
+            }
+            client.discard_sidecars();
+        });
+        let report = world.optimize().await;
+        assert!(pause.crossings() > 0);
+        drop(pause);
+        assert_eq!(report.exit_code().number(), 0, "{name}: {report:#?}");
+        world.reads_as_before().await;
+        world.converges().await;
+    }
 }

@@ -171,8 +171,12 @@ impl World {
         };
         let signature = signature("rewrite");
         let mut groups = [stage_group(&head, &signature.table, &group).await.unwrap()];
-        let steps =
-            TableCommit { operation: &signature.operation, table: &signature.table, round: 0 };
+        let steps = TableCommit {
+            operation: &signature.operation,
+            table: &signature.table,
+            round: 0,
+            watch: None,
+        };
         let reserved = steps.reserve(&head, &mut groups).await.unwrap();
         let groups = groups.map(|group| RewriteGroup {
             old_fragments: group.source,

@@ -34,6 +34,10 @@ use thiserror::Error;
 /// a real client is done in seconds; the established tools wait for nothing at all.
 const PRESUMED_DEAD_AFTER: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
 
+/// A client that opens resolves all sidecars at once, so one more look is enough; a second is
+/// for a second client.
+const SWEEPS_MAX: u32 = 3;
+
 /// A root could not be opened, or not for writing.
 #[derive(Debug, Error)]
 pub enum OpenRootError {
@@ -356,6 +360,31 @@ async fn plan_of(graph: &ReadGraph, tables: &Tables) -> Result<SweepPlan, OpenRo
     Ok(plan)
 }
 
+/// Sweeps. A client that opens meanwhile resolves the same sidecars by its own rules: what it
+/// published is looked at again, not fought over.
+async fn sweep_all(
+    graph: &mut ReadGraph,
+    tables: &Tables,
+    now: DateTime<Utc>,
+) -> Result<SweepPlan, OpenRootError> {
+    let mut attempt = 1;
+    loop {
+        // Only now, under the lock, is every sidecar of ours a dead one's.
+        graph.found = graph.sidecars.list().await?;
+        let plan = plan_of(graph, tables).await?;
+        let swept =
+            sweep::execute(&graph.graph, tables, &graph.sidecars, &graph.found, &plan, now).await;
+        match swept {
+            Ok(_) => return Ok(plan),
+            Err(error) if error.kind() == ErrorKind::Conflict && attempt < SWEEPS_MAX => {
+                tracing::info!(target: "lancekeeper::recovery", %error, "somebody else recovered meanwhile: looking again");
+                attempt += 1;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
 /// Opens a root for writing: checks, locks, sweeps.
 ///
 /// # Cancel safety
@@ -379,10 +408,7 @@ pub(crate) async fn write_root(
         None => SweepPlan::default(),
         Some(graph) => {
             check_no_schema_apply(&graph.graph, verb).await?;
-            // Only now, under the lock, is every sidecar of ours a dead one's.
-            graph.found = graph.sidecars.list().await?;
-            let plan = plan_of(graph, tables).await?;
-            sweep::execute(&graph.graph, tables, &graph.sidecars, &graph.found, &plan, now).await?;
+            let plan = sweep_all(graph, tables, now).await?;
             graph.snapshot = graph.graph.snapshot(&Branch::main()).await?;
             plan
         }

@@ -13,6 +13,7 @@
 //! change content. Databases and tables have no publish; their one visible step is the
 //! Rewrite itself.
 
+mod cover;
 mod graph;
 mod internal;
 mod inventory;

@@ -210,6 +210,15 @@ impl Sidecars {
         Ok(file)
     }
 
+    /// Whether a sidecar is still there: a client that opens may have resolved it.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot tell.
+    pub async fn is_armed(&self, file: &str) -> Result<bool, SidecarError> {
+        Ok(self.documents.size(file).await?.is_some())
+    }
+
     /// Deletes a sidecar; one that is gone already is no error.
     ///
     /// # Errors

@@ -6,7 +6,8 @@ use lance::Dataset;
 use lance::dataset::optimize::{
     CompactionMode, CompactionOptions, CompactionTask, IndexRemapMode, TaskData,
 };
-use lance_table::format::Fragment;
+use lance_table::format::{Fragment, RowIdMeta};
+use lance_table::rowids::read_row_ids;
 use lancekeeper_model::{ErrorKind, TableRef, Version};
 use lancekeeper_planner::optimize::{Group, RewriteMode};
 use lancekeeper_store::failure::{full_text, guarded};
@@ -113,7 +114,7 @@ pub async fn stage_group(
     table_ref: &TableRef,
     group: &Group,
 ) -> Result<StagedGroup, StageError> {
-    let source = group
+    let mut source = group
         .fragments
         .iter()
         .map(|id| {
@@ -126,6 +127,7 @@ pub async fn stage_group(
             })
         })
         .collect::<Result<Vec<_>, _>>()?;
+    in_order_of_row_ids(&mut source);
     let task = CompactionTask {
         task: TaskData { fragments: source.clone() },
         read_version: version_of(table).0,
@@ -178,6 +180,26 @@ fn options_for(group: &Group) -> CompactionOptions {
             RewriteMode::Reencode => CompactionMode::Reencode,
         }),
         ..CompactionOptions::default()
+    }
+}
+
+/// Puts fragments that were appended before an earlier output back behind it: outputs go to
+/// the end of a table, so a later merge would make a fragment whose row ids run backwards.
+/// Lance 14 reads those; the Lance of the clients loses rows of text searches over them.
+/// Without stable row ids, order says nothing, and stays.
+fn in_order_of_row_ids(source: &mut Vec<Fragment>) {
+    let firsts: Option<Vec<u64>> = source.iter().map(first_row_id).collect();
+    if let Some(firsts) = firsts {
+        let mut ordered: Vec<(u64, Fragment)> = firsts.into_iter().zip(source.drain(..)).collect();
+        ordered.sort_by_key(|(first, _)| *first);
+        source.extend(ordered.into_iter().map(|(_, fragment)| fragment));
+    }
+}
+
+fn first_row_id(fragment: &Fragment) -> Option<u64> {
+    match &fragment.row_id_meta {
+        Some(RowIdMeta::Inline(inline)) => read_row_ids(inline.bytes()).ok()?.iter().next(),
+        _ => None,
     }
 }
 

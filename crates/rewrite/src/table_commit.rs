@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 
+use futures::future::BoxFuture;
 use lance::Dataset;
 use lance::dataset::transaction::{
     Operation, RewriteGroup, RewrittenIndex, UpdateMap, UpdateMapEntry,
@@ -92,8 +93,13 @@ pub struct Committed {
     pub head: Dataset,
 }
 
+/// Told when the first commit of a table was made, before the next.
+pub trait Watch: Send + Sync {
+    /// HEAD has moved. What goes wrong here is the watcher's own affair.
+    fn moved(&self) -> BoxFuture<'_, ()>;
+}
+
 /// The commits of one table in one run.
-#[derive(Debug)]
 pub struct TableCommit<'a> {
     /// The run.
     pub operation: &'a OperationId,
@@ -101,9 +107,19 @@ pub struct TableCommit<'a> {
     pub table: &'a TableRef,
     /// Distinguishes repeated steps of one run.
     pub round: u32,
+    /// Who wants to know that HEAD moved.
+    pub watch: Option<&'a dyn Watch>,
 }
 
 impl TableCommit<'_> {
+    async fn has_moved(&self, reached: &mut Option<Dataset>, head: &Dataset) {
+        if reached.replace(head.clone()).is_none()
+            && let Some(watch) = self.watch
+        {
+            watch.moved().await;
+        }
+    }
+
     fn signature(&self, step: &str) -> Signature {
         Signature {
             operation: self.operation.clone(),
@@ -141,18 +157,18 @@ impl TableCommit<'_> {
     ) -> Result<Committed, StepError> {
         if let Some(strip) = strip_auto_cleanup(&head) {
             head = commit(&head, strip, &self.signature("strip-auto-cleanup")).await?;
-            *reached = Some(head.clone());
+            self.has_moved(reached, &head).await;
             failpoint::cross_async(failpoint::OPTIMIZE_STRIPPED_PRE_RESERVE).await?;
         }
         if let Some(indexes) = indexes {
             head = self.create_indexes(&head, indexes).await?;
-            *reached = Some(head.clone());
+            self.has_moved(reached, &head).await;
             as_they_are_now(&mut groups, &head);
             failpoint::cross_async(failpoint::OPTIMIZE_INDEXED_PRE_RESERVE).await?;
         }
         if !groups.is_empty() {
             head = self.reserve(&head, &mut groups).await?;
-            *reached = Some(head.clone());
+            self.has_moved(reached, &head).await;
             failpoint::cross_async(failpoint::OPTIMIZE_RESERVED_PRE_REWRITE).await?;
             head = self.rewrite(&head, groups, Vec::new()).await?;
         }

@@ -328,7 +328,12 @@ impl Attempt<'_> {
     }
 
     fn step(&self) -> TableCommit<'_> {
-        TableCommit { operation: &self.run.operation, table: &self.target.table, round: self.round }
+        TableCommit {
+            operation: &self.run.operation,
+            table: &self.target.table,
+            round: self.round,
+            watch: None,
+        }
     }
 
     async fn reserve(&mut self) -> Result<Option<Dataset>, PlainError> {

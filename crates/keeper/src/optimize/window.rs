@@ -30,6 +30,7 @@ use crate::concurrency::in_order;
 use crate::facts::view;
 use crate::open::{OpenRootError, ReadGraph, check_no_schema_apply};
 use crate::optimize::Run;
+use crate::optimize::cover::Cover;
 use crate::optimize::inventory::{TableRun, Target};
 use crate::optimize::publish::{PublishFailure, publish_members};
 use crate::optimize::report::{set_after, set_error};
@@ -410,15 +411,19 @@ async fn commit_member(window: &Window<'_>, member: &mut Member) {
 }
 
 async fn arm(window: &Window<'_>, member: &mut Member) -> Result<(), SidecarError> {
+    let intent = intent(window, member);
+    member.sidecar = Some(window.graph.sidecars.arm(&intent, Utc::now()).await?);
+    Ok(())
+}
+
+fn intent(window: &Window<'_>, member: &Member) -> Intent {
     let run = window.run;
-    let intent = Intent {
+    Intent {
         operation: run.operation.clone(),
         table: member.target.table.clone(),
         table_path: run.write.read.root.address_of(&member.target.location),
         expected: member.expected,
-    };
-    member.sidecar = Some(window.graph.sidecars.arm(&intent, Utc::now()).await?);
-    Ok(())
+    }
 }
 
 async fn arm_and_commit(
@@ -429,11 +434,18 @@ async fn arm_and_commit(
     let run = window.run;
     arm(window, member).await?;
     failpoint::cross_async(failpoint::OPTIMIZE_ARMED_PRE_COMMIT).await?;
-    let commit =
-        TableCommit { operation: &run.operation, table: &member.target.table, round: window.round };
+    let cover = Cover::new(&window.graph.sidecars, intent(window, member), member.sidecar.clone());
+    let commit = TableCommit {
+        operation: &run.operation,
+        table: &member.target.table,
+        round: window.round,
+        watch: Some(&cover),
+    };
     let groups: Vec<StagedGroup> = member.groups.iter().map(|g| g.group.clone()).collect();
     let indexes = member.indexes.as_ref().map(|journaled| &journaled.indexes);
-    match commit.run(head, indexes, groups).await {
+    let outcome = commit.run(head, indexes, groups).await;
+    member.sidecar = cover.file();
+    match outcome {
         Ok(committed) => {
             member.moved = Some(committed.head);
             member.rewritten = true;
