@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::sync::Mutex;
 
+use arrow_array::cast::AsArray;
+use arrow_array::types::UInt64Type;
 use lancekeeper::{OptimizeOptions, OptimizeReport, SkipReason, TableOptimizeStats, Version};
 use lancekeeper_model::IndexMode;
 use lancekeeper_store::failpoint;
@@ -86,6 +88,37 @@ async fn a_commit_after_the_recheck_moves_nothing_of_ours() {
     drifts(&world, &report, PERSON, before).await;
     assert!(!row(&report, PERSON).committed);
     assert_eq!(report.roots[0].published, 0);
+}
+
+#[tokio::test]
+async fn what_was_appended_while_we_staged_comes_last_when_it_is_merged() {
+    let mut world = World::v4().await;
+    for _ in 0..2 {
+        let client = world.client.clone();
+        // What is appended while our files are staged stays before our output, which Lance puts
+        // at the end: the next run meets higher row ids first.
+        let pause = pause_at(failpoint::OPTIMIZE_STAGED_PRE_ENTER, move || async move {
+            let table = client.append(PERSON).await;
+            client.publish(PERSON, &table).await;
+        });
+        let report = world.optimize_table(PERSON).await;
+        drop(pause);
+        assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+        assert!(row(&report, PERSON).committed, "{report:#?}");
+    }
+    let report = world.optimize_table(PERSON).await;
+    assert!(row(&report, PERSON).committed, "{report:#?}");
+    let table = world.client.table(PERSON).await;
+    let scanned = table.scan().with_row_id().try_into_batch().await.unwrap();
+    let ids = scanned.column_by_name("_rowid").unwrap();
+    let ids = ids.as_primitive::<UInt64Type>().values();
+    assert_eq!(table.fragments().len(), 1);
+    // An update keeps its row's id, so not all of them ascend; appended ones are the highest.
+    let (before, appended) = ids.split_at(ids.len() - 2 * APPENDED);
+    assert!(appended.is_sorted(), "row ids run backwards: the clients' text search loses rows");
+    assert!(before.iter().max() < appended.first(), "{appended:?} were appended last");
+    world.accepts_new_rows().await;
+    world.converges().await;
 }
 
 #[tokio::test]

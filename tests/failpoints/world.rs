@@ -115,6 +115,11 @@ impl World {
         assert_eq!(now.len(), self.rows.len());
     }
 
+    /// Takes what is there now for what is to be read from here on.
+    pub(crate) async fn accepts_new_rows(&mut self) {
+        self.rows = graph_rows(&self.uri).await.unwrap();
+    }
+
     /// Rows of a table as readers see it.
     pub(crate) async fn rows_of(&self, key: &str) -> u64 {
         let rows = graph_rows(&self.uri).await.unwrap();

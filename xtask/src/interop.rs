@@ -8,6 +8,7 @@ mod answers;
 mod between;
 mod blobs;
 mod changes;
+mod cleanup;
 mod clients;
 mod crash;
 mod databases;
@@ -76,6 +77,8 @@ enum Suite {
     Crash,
     /// Our runs paused at every failpoint while a client works; takes long
     Pause,
+    /// Our strictest cleanup, whole and killed, and what clients can do afterwards; takes long
+    Cleanup,
     /// A client loads beside our runs in a loop while a reader looks on
     Race,
     /// All of them
@@ -132,6 +135,9 @@ fn run_suites(report: &mut Report, lab: &Lab, args: &Args) -> Result<()> {
     if wanted(Suite::Pause) {
         staged::run(report, lab)?;
         pause::run(report, lab)?;
+    }
+    if wanted(Suite::Cleanup) {
+        cleanup::run(report, lab, args)?;
     }
     if wanted(Suite::Race) {
         between::run(report, lab)?;

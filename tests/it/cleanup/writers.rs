@@ -10,7 +10,7 @@ use lance::dataset::{
 };
 use lance_select::RowAddrTreeMap;
 use lancekeeper::{NoProgress, OptimizeOptions};
-use lancekeeper_model::{PruneOptions, TableKey};
+use lancekeeper_model::{PruneOptions, TableKey, Version};
 use lancekeeper_planner::cleanup::{
     Authority, CleanupInventory, DatasetPlan, Retention, Role, plan_cleanup,
 };
@@ -18,7 +18,9 @@ use lancekeeper_reconciler::cleanup::{
     DatasetInventory, DatasetPlace, Recheck, list_dataset, recheck,
 };
 use lancekeeper_store::Tables;
+use lancekeeper_store::owner::{Owner, owners_between};
 use lancekeeper_store::root::recognise;
+use lancekeeper_store::tables::version_of;
 
 use super::*;
 
@@ -78,6 +80,11 @@ async fn late_writers_conflict(prune: PruneOptions) {
     let pruned = report.roots[0].tables[0].pruned.unwrap();
     assert!(pruned.old_versions_removed > 0, "{report:#?}");
     assert!(report.roots[0].tables[0].committed, "{report:#?}");
+    let operation = |of: &Owner| matches!(of, Owner::Ours(_));
+    let head = table.open().await;
+    let version = version_of(&head);
+    let own = owners_between(&head, Version(version.0 - 3), version).await;
+    assert!(own.iter().all(operation), "this run's versions are gone: {own:?}");
     let rows = table_rows(&table.open().await).await.unwrap();
     for staged in [delete, upsert] {
         let error = staged.commit().await.unwrap_err();
@@ -172,6 +179,9 @@ fn listed(plan: &DatasetPlan) -> BTreeSet<String> {
 #[tokio::test]
 async fn a_version_restored_between_the_look_and_the_deletions_keeps_its_files() {
     let table = Table::new().await;
+    // From here on nothing of the old rows is read any more.
+    table.open().await.delete("id >= 0").await.unwrap();
+    tables::append(&table.uri(), 5_000, 5).await.unwrap();
     let (dataset, mut plan) = looked_at(&table, Role::Plain).await;
     let root = recognise(&table.uri()).unwrap();
     let before = listed(&plan);
@@ -182,7 +192,9 @@ async fn a_version_restored_between_the_look_and_the_deletions_keeps_its_files()
     assert!(after.is_subset(&before));
     let restored = table.open().await;
     for file in restored.fragments().iter().flat_map(|fragment| &fragment.files) {
-        assert!(!after.contains(&format!("data/{}", file.path)), "{} is needed", file.path);
+        let path = format!("data/{}", file.path);
+        assert!(before.contains(&path), "{path} was to go");
+        assert!(!after.contains(&path), "{path} is needed");
     }
 
     // A tag is an authority: with it the plan does not stand.

@@ -19,13 +19,18 @@ pub(super) fn run(report: &mut Report, lab: &Lab) -> Result<()> {
             let graph = Graph::unpacked(lab, client, fixture)?;
             let mut scenario = report.scenario(&client.title(), &fixture.name(client));
             // What failed is in the report.
-            let _: Option<()> = check(&graph, &mut scenario);
+            let _: Option<()> = check(&graph, &mut scenario, |_, _| Some(()));
         }
     }
     Ok(())
 }
 
-fn check(graph: &Graph<'_>, scenario: &mut Scenario<'_>) -> Option<()> {
+/// What a client can do after our run, and after what `then` does to the graph besides.
+pub(super) fn check(
+    graph: &Graph<'_>,
+    scenario: &mut Scenario<'_>,
+    then: impl FnOnce(&mut Scenario<'_>, &Exports) -> Option<()>,
+) -> Option<()> {
     let before = scenario.check("the client reads the fixture", || graph.read_fixture())?;
     check_answers(graph, scenario, "its indexes answer as a scan", &before)?;
     scenario.check("lancekeeper optimize moves pins", || {
@@ -37,6 +42,7 @@ fn check(graph: &Graph<'_>, scenario: &mut Scenario<'_>) -> Option<()> {
         ensure!(moved, "every table of main is still pinned where it was");
         Ok(())
     })?;
+    then(scenario, &before)?;
     check_unchanged(graph, scenario, "the client reads the same rows", &before)?;
     check_answers(graph, scenario, "the indexes answer as a scan", &before)?;
 

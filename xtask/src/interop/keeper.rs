@@ -45,9 +45,20 @@ impl Keeper {
         what: &[&str],
         failpoint: Option<&Failpoint<'_>>,
     ) -> Result<Run> {
+        self.start_verb("optimize", root, what, failpoint)
+    }
+
+    /// Starts any verb.
+    pub(super) fn start_verb(
+        &self,
+        verb: &str,
+        root: &Path,
+        what: &[&str],
+        failpoint: Option<&Failpoint<'_>>,
+    ) -> Result<Run> {
         let files = tempfile::tempdir()?;
         let mut command = Command::new(&self.0);
-        command.args(["optimize", "--quiet", "--json"]).args(what).arg(root);
+        command.args([verb, "--quiet", "--json"]).args(what).arg(root);
         command.env("RUST_BACKTRACE", "0").env_remove(ORDER).env(DIRECTORY, files.path());
         if let Some(failpoint) = failpoint {
             command.env(ORDER, failpoint.order());
