@@ -102,7 +102,7 @@ impl World {
 
     /// Cleans up as strictly as can be.
     pub(crate) async fn cleanup(&self) -> CleanupReport {
-        Keeper::new().cleanup(&[self.uri.clone()], &strictest()).await
+        Keeper::new().cleanup(std::slice::from_ref(&self.uri), &strictest()).await
     }
 
     /// Every branch reads the rows it read at first.
