@@ -6,7 +6,7 @@
 //! [`list_dataset`] lists a dataset once and reads every manifest in it; [`read_authority`]
 //! reads what a graph's branches and commits need; `planner::cleanup` decides; under the
 //! table's queue keys [`recheck`] makes sure that nothing the decision stood on has changed;
-//! [`execute`] writes the exact list of paths and deletes those.
+//! [`Executor::execute`] writes the exact list of paths and deletes those.
 //!
 //! # Crash consistency
 //!
