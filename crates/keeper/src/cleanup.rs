@@ -27,7 +27,6 @@ use lancekeeper_reconciler::cleanup::{CleanupError, Executor, Lists};
 use thiserror::Error;
 
 use crate::cleanup::gather::Gathered;
-use crate::concurrency::tables_at_once;
 use crate::keeper::{Keeper, millis};
 use crate::open::{
     OpenRootError, ReadRoot, WriteRoot, check_no_foreign_sidecar, check_one_spelling,
@@ -144,6 +143,8 @@ pub(crate) struct Cleaning<'a> {
     /// Versions the running operation made.
     pub(crate) own: Vec<PinnedVersion>,
     pub(crate) now: DateTime<Utc>,
+    /// Tables looked at at the same time, where the caller says.
+    pub(crate) concurrency: Option<usize>,
 }
 
 /// Cleans up one root. Never fails: the report says what went wrong.
@@ -159,31 +160,34 @@ pub(crate) async fn cleanup_root(
 ) -> RootCleanupReport {
     let kind = match kind_of(uri).await {
         Ok(kind) => kind,
-        Err(error) => return failure(uri, None, options, &error.into()),
+        Err(error) => return unrecognised(uri, options, &error.into()),
     };
     let mut report = root_report(uri, kind, options);
-    match Box::pin(clean(keeper, uri, options, now, &mut report)).await {
-        Ok(()) => report,
-        // What was done before stays in the report.
-        Err(error) if !report.tables.is_empty() => {
-            report::set_root_error(&mut report, &error, error.kind(), error.hint());
-            report
-        }
-        Err(error) => failure(uri, Some(kind), options, &error),
+    let outcome = Box::pin(clean(keeper, uri, options, now, &mut report)).await;
+    ended(report, outcome)
+}
+
+/// What was done before an error stays in the report.
+fn ended(
+    mut report: RootCleanupReport,
+    outcome: Result<(), CleanupRootError>,
+) -> RootCleanupReport {
+    if let Err(error) = outcome {
+        report::set_root_error(&mut report, &error, error.kind(), error.hint());
     }
+    report
 }
 
 async fn kind_of(uri: &str) -> Result<RootKind, OpenRootError> {
     Ok(look(uri).await?.kind)
 }
 
-fn failure(
+fn unrecognised(
     uri: &str,
-    kind: Option<RootKind>,
     options: &CleanupOptions,
     error: &CleanupRootError,
 ) -> RootCleanupReport {
-    root_failure(uri, kind, options, error.kind(), error, error.hint())
+    root_failure(uri, None, options, error.kind(), error, error.hint())
 }
 
 async fn clean(
@@ -203,7 +207,14 @@ async fn clean(
     }
     let write = write_root(read.root.clone(), &keeper.tables, VERB, &[], &operation, now).await?;
     report.warnings.extend(write.warnings.iter().cloned());
-    let cleaning = Cleaning { keeper, read: &write.read, policy, own: Vec::new(), now };
+    let cleaning = Cleaning {
+        keeper,
+        read: &write.read,
+        policy,
+        own: Vec::new(),
+        now,
+        concurrency: options.concurrency,
+    };
     run(&cleaning, &write, operation, options, report).await
 }
 
@@ -277,13 +288,11 @@ pub(crate) async fn plan_root(
 ) -> RootCleanupReport {
     let kind = match kind_of(uri).await {
         Ok(kind) => kind,
-        Err(error) => return failure(uri, None, options, &error.into()),
+        Err(error) => return unrecognised(uri, options, &error.into()),
     };
     let mut report = root_report(uri, kind, options);
-    match Box::pin(preview(keeper, uri, options, now, &mut report)).await {
-        Ok(()) => report,
-        Err(error) => failure(uri, Some(kind), options, &error),
-    }
+    let outcome = Box::pin(preview(keeper, uri, options, now, &mut report)).await;
+    ended(report, outcome)
 }
 
 async fn preview(
@@ -298,7 +307,14 @@ async fn preview(
     let read = read_root(root, &keeper.tables).await?;
     check_one_spelling(&read)?;
     check_writable(&read, VERB, &[], now).await?;
-    let cleaning = Cleaning { keeper, read: &read, policy, own: Vec::new(), now };
+    let cleaning = Cleaning {
+        keeper,
+        read: &read,
+        policy,
+        own: Vec::new(),
+        now,
+        concurrency: options.concurrency,
+    };
     preview_opened(&cleaning, options, report).await
 }
 
@@ -358,11 +374,6 @@ fn wanted(
     Ok((0..gathered.datasets.len())
         .filter(|at| named(&gathered.datasets[*at].facts.table))
         .collect())
-}
-
-/// How many datasets are looked at at the same time.
-pub(crate) fn looks_at_once(datasets: usize) -> usize {
-    tables_at_once(None, datasets)
 }
 
 /// Plans from what was gathered.

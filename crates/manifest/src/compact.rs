@@ -4,8 +4,10 @@
 //!
 //! One Rewrite of all fragments, the newest included, without a reservation: these tables
 //! have no index. Because the newest fragment is replaced, a publisher that loaded before
-//! conflicts and tries again, instead of landing on another version than its commit row
-//! names. Nothing else of ours commits to `__manifest` besides publishes.
+//! and updates a row of it, as v4's head row is, conflicts and tries again, instead of
+//! landing on another version than its commit row names. One that only inserts, as on v3,
+//! lands on top; there the commit row is written after, with the version it reached. Nothing
+//! else of ours commits to `__manifest` besides publishes.
 //!
 //! # Crash consistency
 //!

@@ -34,7 +34,7 @@ pub(super) fn check(repo: &Repo) -> Vec<Finding> {
     findings
 }
 
-/// Only at the beginning of a path: a branch may well be called `work`, and `tree/work/` is its place.
+/// Only at the beginning of a path: a branch may well be called `work`, and has a directory of that name.
 fn names_directory(line: &str, directory: &str) -> bool {
     line.match_indices(directory).any(|(at, _)| {
         let before = &line[..at];

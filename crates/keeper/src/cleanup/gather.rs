@@ -12,8 +12,8 @@ use lancekeeper_reconciler::cleanup::{
 };
 use lancekeeper_store::root::MANIFEST_DIR;
 
-use crate::cleanup::{Cleaning, CleanupRootError, looks_at_once};
-use crate::concurrency::in_order;
+use crate::cleanup::{Cleaning, CleanupRootError};
+use crate::concurrency::{in_order, tables_at_once};
 use crate::open::OpenRootError;
 
 /// Where v3 keeps its commits, and every graph what was recovered.
@@ -54,7 +54,7 @@ pub(super) async fn gather(
     let mut gathered = Gathered { read, datasets: Vec::new(), failed: Vec::new(), pending };
     let mut places = if graph.is_some() { internal(cleaning) } else { Vec::new() };
     places.extend(gathered.read.tables.iter().cloned());
-    let at_once = looks_at_once(places.len());
+    let at_once = tables_at_once(cleaning.concurrency, places.len());
     let explained: Vec<BTreeSet<String>> =
         places.iter().map(|place| gathered.explained(&place.location)).collect();
     let looks = places

@@ -78,7 +78,14 @@ pub(crate) async fn run(run: &Run<'_>, now: DateTime<Utc>, report: &mut RootOpti
     let read = &run.write.read;
     // Versions of this run are younger than `now`, which was taken when it began.
     let now = now.max(Utc::now());
-    let cleaning = Cleaning { keeper: run.keeper, read, policy: retention(prune), own, now };
+    let cleaning = Cleaning {
+        keeper: run.keeper,
+        read,
+        policy: retention(prune),
+        own,
+        now,
+        concurrency: run.options.concurrency,
+    };
     let options = options_of(run.options);
     let mut cleaned = cleanup::root_report(&report.uri, read.root.kind, &options);
     let outcome = match check_one_spelling(read) {
@@ -100,7 +107,14 @@ pub(crate) async fn preview(
     report: &mut RootOptimizeReport,
 ) {
     let Some(prune) = options.prune else { return };
-    let cleaning = Cleaning { keeper, read, policy: retention(prune), own: Vec::new(), now };
+    let cleaning = Cleaning {
+        keeper,
+        read,
+        policy: retention(prune),
+        own: Vec::new(),
+        now,
+        concurrency: options.concurrency,
+    };
     let options = options_of(options);
     let mut cleaned = cleanup::root_report(&report.uri, read.root.kind, &options);
     let outcome = match check_one_spelling(read) {
