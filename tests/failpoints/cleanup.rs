@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use fail::FailGuard;
+use lance::dataset::builder::DatasetBuilder;
 use lancekeeper::CleanupReport;
 use lancekeeper_store::failpoint;
 use lancekeeper_testkit::graph_rows;
+use lancekeeper_testkit::graphs::{add_tables, drop_table};
 use lancekeeper_testkit::invariants::names;
+use lancekeeper_testkit::tables;
 
 use crate::child::Death;
 use crate::pause::pause_at;
@@ -16,13 +19,20 @@ use crate::world::{PERSON, World};
 
 const BRANCHES: &str = "omnigraph-0.8.0-branches";
 
-/// A graph with old versions, and a fork that nobody reads.
+/// A graph with old versions, a fork that nobody reads, and a table that no branch has any more.
 async fn world() -> World {
     let world = World::at_path(BRANCHES).await;
     let report = world.optimize().await;
     assert_eq!(report.exit_code().number(), 0, "{report:#?}");
-    world.client.fork(PERSON, "gone").await;
+    orphan(&world).await;
     world
+}
+
+/// Leaves a fork that nobody reads, and a table that no branch has.
+pub(crate) async fn orphan(world: &World) {
+    world.client.fork(PERSON, "gone").await;
+    let added = add_tables(world.uri(), 1, 2, 10).await.unwrap();
+    drop_table(world.uri(), &added[0], 2).await.unwrap();
 }
 
 /// Files below a root, but for those we keep for ourselves.
@@ -49,6 +59,7 @@ async fn expected() -> usize {
     let report = world.cleanup().await;
     assert_eq!(report.exit_code().number(), 0, "{report:#?}");
     assert_eq!(report.roots[0].reconciled.reclaimed.len(), 1, "{report:#?}");
+    assert_eq!(report.roots[0].tables.iter().filter(|table| table.emptied).count(), 1);
     world.reads_as_before().await;
     files(world.uri()).len()
 }
@@ -89,7 +100,9 @@ deaths! {
     a_cleanup_that_dies_before_its_first_list_is_finished_at_fixture_path:
         CLEANUP_TABLE_GC at 1;
     a_cleanup_that_dies_before_its_last_table_is_finished_at_fixture_path:
-        CLEANUP_TABLE_GC at 5;
+        CLEANUP_TABLE_GC at 6;
+    a_cleanup_that_dies_with_a_dropped_table_emptied_is_finished_at_fixture_path:
+        CLEANUP_EMPTIED_PRE_DELETE at 1;
     a_cleanup_that_dies_with_its_first_list_written_is_finished_at_fixture_path:
         CLEANUP_LISTED_PRE_DELETE at 1;
     a_cleanup_that_dies_over_an_orphaned_fork_is_finished_at_fixture_path:
@@ -136,6 +149,8 @@ failures! {
     a_cleanup_that_cannot_read_the_branches_deletes_nothing_at_fixture_path:
         CLEANUP_RESOLVE_BRANCH;
     a_cleanup_that_fails_before_every_list_says_so_at_fixture_path: CLEANUP_TABLE_GC;
+    a_cleanup_that_fails_with_a_dropped_table_emptied_says_so_at_fixture_path:
+        CLEANUP_EMPTIED_PRE_DELETE;
     a_cleanup_that_fails_with_its_lists_written_says_so_at_fixture_path:
         CLEANUP_LISTED_PRE_DELETE;
     a_cleanup_that_fails_over_a_fork_does_the_rest_at_fixture_path: CLEANUP_RECONCILE_FORK;
@@ -174,5 +189,27 @@ async fn a_schema_apply_that_begins_meanwhile_stops_the_rest_at_fixture_path() {
     drop(pause);
     assert_eq!(report.exit_code().number(), 13, "{report:#?}");
     assert_eq!(report.roots[0].tables.len(), 1, "only the table that was under way: {report:#?}");
+    world.reads_as_before().await;
+}
+
+#[tokio::test]
+async fn a_dropped_table_that_is_written_to_meanwhile_is_looked_at_again_at_fixture_path() {
+    let world = world().await;
+    let dropped = format!("{}/nodes/0000000000000000", world.uri());
+    let uri = dropped.clone();
+    // At the first table: the newest version of the dropped one, a later, is known.
+    let pause = pause_at(failpoint::CLEANUP_TABLE_GC, || async move {
+        tables::append(&uri, 100, 5).await.unwrap();
+    });
+    let report = world.cleanup().await;
+    drop(pause);
+    assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+    // What was written after the run began is younger than everything it may delete.
+    assert!(report.roots[0].tables.iter().all(|table| !table.emptied), "{report:#?}");
+    let table = async || DatasetBuilder::from_uri(&dropped).load().await.unwrap();
+    assert_eq!(table().await.count_rows(None).await.unwrap(), 2 * 10 + 5);
+    let report = world.cleanup().await;
+    assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+    assert_eq!(table().await.count_rows(None).await.unwrap(), 0);
     world.reads_as_before().await;
 }

@@ -35,7 +35,7 @@ async fn two_runs_and_a_cleanup_of_a_v3_graph_cross_every_failpoint_at_fixture_p
     assert_eq!(world.client.pin(PERSON).await, world.client.head(PERSON).await);
     // Before the cleanup: it takes versions that the history is checked by.
     world.converges().await;
-    world.client.fork(PERSON, "gone").await;
+    cleanup::orphan(&world).await;
     let cleaned = world.cleanup().await;
     assert_eq!(cleaned.exit_code().number(), 0, "{cleaned:#?}");
     for (name, counter) in counters {

@@ -23,7 +23,7 @@ use lancekeeper_model::{
     TableKey,
 };
 use lancekeeper_planner::cleanup::{CleanupPlan, PinnedVersion, Retention};
-use lancekeeper_reconciler::cleanup::{CleanupError, Executor, Lists};
+use lancekeeper_reconciler::cleanup::{CleanupError, Executor, Lists, stamp};
 use thiserror::Error;
 
 use crate::cleanup::gather::Gathered;
@@ -37,6 +37,8 @@ use crate::stop::Interrupted;
 pub(crate) use report::{root_failure, root_report};
 
 const VERB: &str = "cleanup";
+/// Looks at what others change at the same time, before it is left alone or taken as it is.
+const LOOKS_MAX: usize = 3;
 /// Deletions at the same time where nothing else is asked for.
 const DELETIONS_AT_ONCE: usize = 4;
 
@@ -334,7 +336,7 @@ pub(crate) async fn preview_opened(
         }
     }
     let lists = Lists::of(&read.root).await.map_err(CleanupError::from)?;
-    let gathered = gather::gather(cleaning, &lists).await?;
+    let gathered = gather_settled(cleaning, &lists).await?;
     let plan = gathered.plan(cleaning);
     report::set_failures(report, &gathered);
     let wanted = wanted(&gathered, &options.tables, &read.root.given)?;
@@ -349,6 +351,23 @@ pub(crate) async fn preview_opened(
     report.lost_commits = report::lost(&gathered, &plan, &wanted);
     report::order(report);
     Ok(())
+}
+
+/// Looks at everything, and again if a branch moved meanwhile: what was read of branches and what
+/// was listed of tables would contradict each other. Writers may never rest, so the last look
+/// counts as it is.
+async fn gather_settled(
+    cleaning: &Cleaning<'_>,
+    lists: &Lists,
+) -> Result<Gathered, CleanupRootError> {
+    for _ in 1..LOOKS_MAX {
+        let gathered = gather::gather(cleaning, lists).await?;
+        let Some(graph) = &cleaning.read.graph else { return Ok(gathered) };
+        if stamp(&graph.graph).await.map_err(CleanupError::from)? == gathered.read.stamp {
+            return Ok(gathered);
+        }
+    }
+    gather::gather(cleaning, lists).await
 }
 
 /// The datasets asked for, by their place in what was gathered.

@@ -108,6 +108,9 @@ pub struct TableCleanupStats {
     pub versions_kept: u64,
     /// Which, and why each.
     pub kept: Vec<KeptVersionReport>,
+    /// Whether the table was, or would be, left without rows: no branch has it any more. The one
+    /// version it is left with is not among those that stay.
+    pub emptied: bool,
     /// Files that nothing refers to and that stay, because they are young or too many.
     pub unverified_left: u64,
     /// Their bytes.

@@ -36,7 +36,7 @@ pub use inventory::{
     ChainFacts, ChainKey, CleanupInventory, DatasetFacts, FileClass, FileFacts, FileId, ForkFacts,
     Role, UnitId, VersionFacts,
 };
-pub use path::{Place, chain_dir, classify, split_chain};
+pub use path::{Place, chain_dir, classify, is_root_litter, split_chain};
 pub use plan::{
     CleanupPlan, DatasetPlan, Deletion, DeletionReason, DeletionStep, ForkDecision, KeptVersion,
     Leftover, LostCommit, lost_commits, plan_cleanup,

@@ -16,14 +16,17 @@
 //! on it were explained, so that they need not wait for the age at which unexplained ones go.
 
 mod authority;
+mod empty;
 mod execute;
 mod inventory;
 mod lists;
 mod recheck;
 mod references;
 mod report;
+mod top;
 
 pub use authority::{AuthorityRead, Stamp, read_authority, stamp};
+pub use empty::empty;
 pub use execute::{Done, Executor};
 pub use inventory::{DatasetInventory, DatasetPlace, hold_across, list_dataset};
 pub use lists::{Lists, PendingList};

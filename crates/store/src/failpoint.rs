@@ -53,6 +53,8 @@ pub const CLEANUP_RESOLVE_BRANCH: &str = "cleanup.resolve_branch_snapshot";
 pub const CLEANUP_TABLE_GC: &str = "cleanup.table_gc";
 /// In cleanup, before an orphaned fork's branch file is deleted. The established name.
 pub const CLEANUP_RECONCILE_FORK: &str = "cleanup.reconcile_fork";
+/// In cleanup, a version without rows committed to a dropped table, before its list is written.
+pub const CLEANUP_EMPTIED_PRE_DELETE: &str = "cleanup.emptied_pre_delete";
 /// In cleanup, the list written, before its first deletion.
 pub const CLEANUP_LISTED_PRE_DELETE: &str = "cleanup.listed_pre_delete";
 /// In cleanup, manifests deleted, before what they referred to.
@@ -83,6 +85,7 @@ pub const ALL: &[&str] = &[
     CLEANUP_RESOLVE_BRANCH,
     CLEANUP_TABLE_GC,
     CLEANUP_RECONCILE_FORK,
+    CLEANUP_EMPTIED_PRE_DELETE,
     CLEANUP_LISTED_PRE_DELETE,
     CLEANUP_MANIFESTS_PRE_FILES,
     CLEANUP_DELETED_PRE_MARK,

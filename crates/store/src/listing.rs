@@ -83,37 +83,62 @@ pub fn list_below(directory: &Path) -> Result<Vec<Listed>, ListingError> {
         if depth > DEPTH_MAX {
             return Err(ListingError::TooDeep { path: place });
         }
-        let entries = match fs::read_dir(&place) {
-            Ok(entries) => entries,
-            // Gone since its parent was read, or never there.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(ListingError::io("list", &place)(error)),
-        };
-        for entry in entries {
-            let entry = entry.map_err(ListingError::io("list", &place))?;
-            let Ok(name) = entry.file_name().into_string() else { continue };
-            let path = format!("{prefix}{name}");
-            let kind = entry.file_type().map_err(ListingError::io("look at", &entry.path()))?;
-            if kind.is_dir() {
-                open.push((entry.path(), path + "/", depth + 1));
-            } else if kind.is_file() {
-                match entry.metadata() {
-                    Ok(metadata) => listed.push(Listed {
-                        path,
-                        bytes: metadata.len(),
-                        modified: metadata
-                            .modified()
-                            .map_err(ListingError::io("look at", &entry.path()))?
-                            .into(),
-                    }),
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => return Err(ListingError::io("look at", &entry.path())(error)),
-                }
-            }
+        for name in read_directory(&place, &prefix, &mut listed)? {
+            let below = format!("{prefix}{name}/");
+            open.push((place.join(name), below, depth + 1));
         }
     }
     listed.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(listed)
+}
+
+/// Lists the files that lie directly in a directory, sorted by name. Blocks; writes nothing.
+///
+/// # Errors
+///
+/// As [`list_below`].
+pub fn list_directly(directory: &Path) -> Result<Vec<Listed>, ListingError> {
+    let mut listed = Vec::new();
+    read_directory(directory, "", &mut listed)?;
+    listed.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(listed)
+}
+
+/// Adds the files of one directory, and returns the names of those in it.
+fn read_directory(
+    place: &Path,
+    prefix: &str,
+    listed: &mut Vec<Listed>,
+) -> Result<Vec<String>, ListingError> {
+    let entries = match fs::read_dir(place) {
+        Ok(entries) => entries,
+        // Gone since its parent was read, or never there.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(ListingError::io("list", place)(error)),
+    };
+    let mut directories = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(ListingError::io("list", place))?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let kind = entry.file_type().map_err(ListingError::io("look at", &entry.path()))?;
+        if kind.is_dir() {
+            directories.push(name);
+        } else if kind.is_file() {
+            match entry.metadata() {
+                Ok(metadata) => listed.push(Listed {
+                    path: format!("{prefix}{name}"),
+                    bytes: metadata.len(),
+                    modified: metadata
+                        .modified()
+                        .map_err(ListingError::io("look at", &entry.path()))?
+                        .into(),
+                }),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(ListingError::io("look at", &entry.path())(error)),
+            }
+        }
+    }
+    Ok(directories)
 }
 
 /// Deletes one file below a directory. One that is gone already is no error. Blocks.

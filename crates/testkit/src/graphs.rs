@@ -70,15 +70,37 @@ pub async fn add_tables(
         });
         keys.push(key);
     }
+    publish(graph, &added).await?;
+    Ok(keys)
+}
+
+/// Takes a table off main of a graph, by a tombstone.
+///
+/// # Errors
+///
+/// When Lance fails.
+pub async fn drop_table(graph: &str, key: &str, version: u64) -> Result<()> {
+    let tombstone = Row {
+        object_id: format!("{key}$tombstone${:020}", version + 1),
+        object_type: "table_tombstone",
+        table_key: key.to_owned(),
+        version: Some(version + 1),
+        ..Row::default()
+    };
+    publish(graph, &[tombstone]).await
+}
+
+/// Appends rows to main's `__manifest`.
+async fn publish(graph: &str, added: &[Row]) -> Result<()> {
     let manifest = DatasetBuilder::from_uri(format!("{graph}/__manifest")).load().await?;
     let schema: Arc<Schema> = Arc::new(manifest.schema().into());
-    let batch = batch(&added, &schema)?;
+    let batch = batch(added, &schema)?;
     let before = manifest.count_rows(None).await?;
     let params = WriteParams { mode: WriteMode::Append, ..WriteParams::default() };
     let batches = RecordBatchIterator::new([Ok(batch)], schema);
     let manifest = Dataset::write(batches, Arc::new(manifest), Some(params)).await?;
     ensure!(manifest.count_rows(None).await? == before + added.len(), "the rows are not there");
-    Ok(keys)
+    Ok(())
 }
 
 fn batch(rows: &[Row], schema: &Arc<Schema>) -> Result<RecordBatch> {

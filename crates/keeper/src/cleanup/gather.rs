@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{FutureExt, StreamExt};
 use lancekeeper_manifest::Graph;
 use lancekeeper_model::{Branch, RootKind, TableKey};
-use lancekeeper_planner::cleanup::{Authority, Role};
+use lancekeeper_planner::cleanup::{Authority, FileClass, Role};
 use lancekeeper_reconciler::cleanup::{
     AuthorityRead, CleanupError, DatasetInventory, DatasetPlace, Lists, PendingList, Stamp,
     hold_across, list_dataset, read_authority,
@@ -19,6 +19,9 @@ use crate::open::OpenRootError;
 /// Where v3 keeps its commits, and every graph what was recovered.
 const COMMIT_TABLES: [&str; 3] =
     ["_graph_commits.lance", "_graph_commit_actors.lance", "_graph_commit_recoveries.lance"];
+
+/// What reports call the files of a root that lie in no dataset.
+const BESIDE: &str = "(root)";
 
 /// Everything a plan needs.
 pub(crate) struct Gathered {
@@ -54,6 +57,10 @@ pub(super) async fn gather(
     let mut gathered = Gathered { read, datasets: Vec::new(), failed: Vec::new(), pending };
     let mut places = if graph.is_some() { internal(cleaning) } else { Vec::new() };
     places.extend(gathered.read.tables.iter().cloned());
+    if cleaning.read.root.kind != RootKind::Table {
+        let (table, location) = (TableKey::new(BESIDE), String::new());
+        places.push(DatasetPlace { table, location, role: Role::Root });
+    }
     let at_once = tables_at_once(cleaning.concurrency, places.len());
     let explained: Vec<BTreeSet<String>> =
         places.iter().map(|place| gathered.explained(&place.location)).collect();
@@ -67,6 +74,8 @@ pub(super) async fn gather(
     let looked: Vec<_> = in_order(looks, at_once).collect().await;
     for (place, looked) in places.iter().zip(looked) {
         match looked {
+            // Beside datasets there is hardly ever anything to do.
+            Ok(dataset) if place.role == Role::Root && !has_litter(&dataset) => {}
             Ok(dataset) => gathered.datasets.push(dataset),
             Err(error) if place.role == Role::Manifest => return Err(error.into()),
             Err(error) => gathered.failed.push((place.clone(), error)),
@@ -127,6 +136,10 @@ impl Gathered {
         let lists = self.pending.get(location).into_iter().flatten();
         lists.flat_map(|list| list.paths.iter().cloned()).collect()
     }
+}
+
+fn has_litter(dataset: &DatasetInventory) -> bool {
+    dataset.facts.files.iter().any(|file| file.class == FileClass::Litter)
 }
 
 /// The tables of a database, or the one table.

@@ -94,6 +94,7 @@ pub(super) fn table_stats(plan: &DatasetPlan, done: Option<&Done>) -> TableClean
         stats.old_versions_removed = plan.removed.len() as u64;
     }
     stats.versions_kept = plan.kept.len() as u64;
+    stats.emptied = is_done && plan.refused.is_none() && plan.empties.is_some();
     stats.kept = plan
         .kept
         .iter()
@@ -124,6 +125,7 @@ fn empty_stats(table: &TableKey) -> TableCleanupStats {
         files_removed: 0,
         versions_kept: 0,
         kept: Vec::new(),
+        emptied: false,
         unverified_left: 0,
         unverified_left_bytes: 0,
         warnings: Vec::new(),

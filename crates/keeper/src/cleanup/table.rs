@@ -1,16 +1,15 @@
 //! One table: its keys, the second look, the deletions.
 
 use lancekeeper_model::TableRef;
-use lancekeeper_planner::cleanup::CleanupPlan;
-use lancekeeper_reconciler::cleanup::{CleanupError, Done, Executor, Recheck, recheck, stamp};
+use lancekeeper_planner::cleanup::{CleanupPlan, Role};
+use lancekeeper_reconciler::cleanup::{
+    CleanupError, Done, Executor, Recheck, empty, recheck, stamp,
+};
 use lancekeeper_store::failpoint;
 
 use crate::cleanup::gather::{Gathered, branches_of};
-use crate::cleanup::{Cleaning, CleanupRootError, VERB};
+use crate::cleanup::{Cleaning, CleanupRootError, LOOKS_MAX, VERB};
 use crate::open::{OpenRootError, WriteRoot, check_no_foreign_sidecar, check_no_schema_apply};
-
-/// Branches and tags of a table may change at every look; then it is left alone.
-const LOOKS_MAX: usize = 3;
 
 /// Cleans up the dataset at a place. Plans anew what changed since the plan was made.
 ///
@@ -40,20 +39,35 @@ pub(super) async fn clean(
             // Floors are never trusted twice: what the branches need may have changed.
             if stamp(&graph.graph).await.map_err(CleanupError::from)? != gathered.read.stamp {
                 gathered.read_branches_again(cleaning, &graph.graph).await?;
-                *plan = gathered.plan(cleaning);
-            }
-        }
-        let dataset = &gathered.datasets[at];
-        match recheck(&cleaning.read.root, dataset, &mut plan.datasets[at]).await? {
-            Recheck::Stands => {}
-            Recheck::Changed => {
+                // What a branch reads now may be newer than what was listed.
                 gathered.list_again(cleaning, at).await?;
                 *plan = gathered.plan(cleaning);
-                continue;
             }
         }
+        if gathered.datasets[at].facts.role == Role::Root {
+            gathered.list_again(cleaning, at).await?;
+            *plan = gathered.plan(cleaning);
+        } else {
+            let dataset = &gathered.datasets[at];
+            match recheck(&cleaning.read.root, dataset, &mut plan.datasets[at]).await? {
+                Recheck::Stands => {}
+                Recheck::Changed => {
+                    gathered.list_again(cleaning, at).await?;
+                    *plan = gathered.plan(cleaning);
+                    continue;
+                }
+            }
+        }
+        let (dataset, planned) = (&gathered.datasets[at], &plan.datasets[at]);
         failpoint::cross_async(failpoint::CLEANUP_TABLE_GC).await.map_err(CleanupError::from)?;
-        let done = executor.execute(dataset, &plan.datasets[at], number, cleaning.now).await;
+        if let Some(newest) = planned.empties.filter(|_| planned.refused.is_none()) {
+            let (tables, root) = (&cleaning.keeper.tables, &cleaning.read.root);
+            empty(tables, root, dataset, newest, &executor.operation).await?;
+            failpoint::cross_async(failpoint::CLEANUP_EMPTIED_PRE_DELETE)
+                .await
+                .map_err(CleanupError::from)?;
+        }
+        let done = executor.execute(dataset, planned, number, cleaning.now).await;
         if done.error.is_none() {
             // Whatever they listed is gone now, or is referred to again.
             let location = &gathered.datasets[at].facts.location;

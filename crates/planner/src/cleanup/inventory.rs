@@ -44,6 +44,8 @@ pub enum Role {
     Commits,
     /// A table of a database, or a single one: its own authority.
     Plain,
+    /// No dataset: what lies in the root beside them. Only litter of it ever goes.
+    Root,
 }
 
 /// One dataset: a directory with versions.
@@ -134,6 +136,8 @@ pub struct VersionFacts {
     pub committed_at: DateTime<Utc>,
     /// Its manifest.
     pub manifest: FileId,
+    /// How many fragments it has: none, and it holds no rows.
+    pub fragments: u64,
     /// What it refers to inside this dataset and was listed.
     pub refs: Vec<UnitId>,
     /// What it refers to inside this dataset and was not listed: the first such path, and

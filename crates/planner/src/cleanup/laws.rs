@@ -5,7 +5,7 @@ mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lancekeeper_model::ForkRefStatus;
+use lancekeeper_model::{ForkRefStatus, Version};
 use proptest::prelude::*;
 
 use super::tests::{Outcome, Table, World};
@@ -91,6 +91,7 @@ fn without(dataset: &DatasetFacts, plan: &DatasetPlan) -> Table {
     let moved: BTreeMap<FileId, FileId> =
         left.iter().zip(0..).map(|(old, new)| (*old, FileId(new))).collect();
     let mut after = dataset.clone();
+    let empty = plan.empties.filter(|_| plan.refused.is_none()).map(Version::next);
     after.files = left.iter().map(|id| dataset.files[id.0 as usize].clone()).collect();
     after.explained.retain_mut(|id| {
         moved.get(id).is_some_and(|new| {
@@ -113,7 +114,14 @@ fn without(dataset: &DatasetFacts, plan: &DatasetPlan) -> Table {
             }
         }
     }
-    Table(after)
+    match empty {
+        Some(Version(version)) => {
+            let mut after = Table(after).version_of("main", version, 0, &[]);
+            after.found("main", version).fragments = 0;
+            after
+        }
+        None => Table(after),
+    }
 }
 
 fn judged(world: &World, policy: &Retention) -> (Outcome, Verdict) {
@@ -229,10 +237,13 @@ proptest! {
             for (chain, left) in before.0.chains.iter().zip(&after.0.chains) {
                 let key = ChainKey { location: before.0.location.clone(), branch: chain.branch.clone() };
                 let is_left = |version| left.versions.iter().any(|v| v.version == version);
-                if !left.is_zombie {
+                let newest = left.versions.last();
+                if chain.branch.is_main() && newest.is_some_and(|version| version.fragments == 0) {
+                    prop_assert_eq!(before.0.role, Role::Dropped);
+                } else if !left.is_zombie {
                     prop_assert_eq!(
                         chain.versions.last().map(|version| version.version),
-                        left.versions.last().map(|version| version.version)
+                        newest.map(|version| version.version)
                     );
                 }
                 for version in chain.versions.iter().map(|version| version.version) {

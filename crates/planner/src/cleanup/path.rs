@@ -7,6 +7,8 @@ use lancekeeper_model::{Branch, Version};
 const KNOWN_DIRECTORIES: [&str; 5] =
     ["_versions", "data", "_deletions", "_indices", "_transactions"];
 const TREE: &str = "tree/";
+/// Files of a graph beside its datasets.
+const SCHEMA_FILES: [&str; 3] = ["_schema.pg", "_schema.ir.json", "__schema_state.json"];
 /// Set in the numbers of versions that are on no chain.
 const DETACHED_MASK: u64 = 1 << 63;
 
@@ -60,6 +62,24 @@ pub fn split_chain<'p>(path: &'p str, branches: &[Branch]) -> Option<(Branch, &'
         .map(|(at, _)| at)
         .find(|at| *at > 0 && starts_known(&below[at + 1..]))?;
     Some((Branch::named(&below[..at]), &below[at + 1..]))
+}
+
+/// Says whether a file of the root that lies in no dataset is a temporary that a writer left:
+/// one of a schema file, a sidecar, a document of ours. `path` is relative to the root.
+#[must_use]
+pub fn is_root_litter(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    if !is_temporary(name) {
+        return false;
+    }
+    let Some((stem, _)) = name.rsplit_once('#') else {
+        return true;
+    };
+    match path.split('/').next() {
+        Some("__recovery" | "__maintenance") => stem.ends_with(".json"),
+        // Beside the datasets lie files of their owner, too.
+        _ => SCHEMA_FILES.contains(&stem.strip_suffix(".staging").unwrap_or(stem)),
+    }
 }
 
 fn starts_known(rest: &str) -> bool {
@@ -203,6 +223,32 @@ mod tests {
             classify(&format!("_versions/18446744073709551612.manifest-{UUID}")),
             Place::Litter
         );
+    }
+
+    #[test]
+    fn beside_datasets_only_temporaries_of_known_files_are_litter() {
+        for path in [
+            "__recovery/01J.json#1",
+            "__recovery/.tmpAb3dEf",
+            "__maintenance/journal/01J.json#2",
+            "_schema.pg#1",
+            "__schema_state.json.staging#1",
+            ".tmpAb3dEf",
+        ] {
+            assert!(is_root_litter(path), "{path}");
+        }
+        for path in [
+            "__recovery/01J.json",
+            "__recovery/notes#1",
+            "_schema.pg.staging",
+            "_schema.pg",
+            "notes#1",
+            "report.json#1",
+            "__maintenance/lock",
+            ".tmp",
+        ] {
+            assert!(!is_root_litter(path), "{path}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use lancekeeper_model::{Branch, ForkRefStatus, TableKey, Version};
 use super::authority::{Authority, PinnedVersion};
 use super::floors::{Floors, ruled_commits};
 use super::inventory::{
-    ChainFacts, ChainKey, CleanupInventory, DatasetFacts, FileClass, FileId, Role, UnitId,
+    ChainFacts, ChainKey, CleanupInventory, DatasetFacts, FileClass, FileId, UnitId,
 };
 use super::policy::Retention;
 use super::reason::KeepReason;
@@ -50,6 +50,10 @@ pub struct DatasetPlan {
     pub kept: Vec<KeptVersion>,
     /// Versions that go.
     pub removed: Vec<(Branch, Version)>,
+    /// The newest version of main that goes too, because no branch has the table any more: one
+    /// without rows is committed on top of it before anything is deleted. The directory stays,
+    /// so that a table that comes back under its name meets what it met before, without rows.
+    pub empties: Option<Version>,
     /// What becomes of its forks.
     pub forks: Vec<ForkDecision>,
     /// The exact list, in the order in which it is deleted.
@@ -203,9 +207,8 @@ pub fn plan_cleanup(
 /// survive are counted.
 struct Surviving {
     versions: BTreeSet<PinnedVersion>,
-    /// Tables that decide whether a commit stays. Those nobody has any more follow it; those
-    /// that could not be looked at or are refused lose nothing, and must not cost others
-    /// anything.
+    /// Tables that decide whether a commit stays. Those that could not be looked at or are
+    /// refused lose nothing, and must not cost others anything.
     voting: BTreeSet<String>,
 }
 
@@ -222,15 +225,15 @@ impl Surviving {
         for dataset in inventory.datasets.iter().copied() {
             // More floors to come only make more forks stay: what is refused now is then.
             let is_refused = dataset::is_refused(dataset, authority, floors, policy, now);
-            if dataset.role != Role::Dropped && !is_refused {
+            if !is_refused {
                 voting.insert(dataset.location.clone());
             }
             for chain in &dataset.chains {
                 let key = key_of(dataset, chain);
                 let kept = dataset::rules(dataset, chain, floors, policy, now);
-                versions.extend(
-                    kept.into_keys().map(|version| PinnedVersion { chain: key.clone(), version }),
-                );
+                let kept =
+                    kept.into_keys().chain(dataset::newest_of_dropped(dataset, chain, policy));
+                versions.extend(kept.map(|version| PinnedVersion { chain: key.clone(), version }));
             }
         }
         Self { versions, voting }

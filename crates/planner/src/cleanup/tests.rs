@@ -1,6 +1,8 @@
 //! A root written down in a few lines, and what the plan makes of it.
 
 mod commits;
+mod drift;
+mod dropped;
 mod files;
 mod floors;
 mod forks;
@@ -106,6 +108,7 @@ impl Table {
             version: Version(version),
             committed_at: ago(age),
             manifest,
+            fragments: 1,
             refs,
             missing: None,
             tags: Vec::new(),

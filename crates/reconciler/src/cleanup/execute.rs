@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 use futures::future::join_all;
 use lance_io::object_store::ObjectStore;
 use lance_table::io::commit::write_version_hint;
-use lancekeeper_model::{Branch, OperationId};
-use lancekeeper_planner::cleanup::{DatasetPlan, Deletion, DeletionStep, chain_dir};
+use lancekeeper_model::{Branch, OperationId, Version};
+use lancekeeper_planner::cleanup::{DatasetPlan, Deletion, DeletionStep, Role, chain_dir};
 use lancekeeper_store::LanceFailure;
 use lancekeeper_store::failpoint;
 use lancekeeper_store::listing::{ListingError, delete_below, delete_empty_below, sync_below};
@@ -110,7 +110,8 @@ impl Executor {
             }
         }
         let all: Vec<&Deletion> = plan.deletions.iter().collect();
-        for directory in parents(&all).into_iter().filter(|path| is_own(path)) {
+        let is_dataset = dataset.facts.role != Role::Root;
+        for directory in parents(&all).into_iter().filter(|path| is_dataset && is_own(path)) {
             blocking(&dataset.directory, directory, delete_empty_below).await?;
         }
         failpoint::cross_async(failpoint::CLEANUP_DELETED_PRE_MARK).await?;
@@ -164,10 +165,14 @@ impl Executor {
 /// made meanwhile does no harm, because there is no gap above HEAD.
 async fn hint_at_heads(dataset: &DatasetInventory, plan: &DatasetPlan) -> Result<(), CleanupError> {
     let store = ObjectStore::local();
-    let stays: BTreeSet<&Branch> = plan.kept.iter().map(|kept| &kept.branch).collect();
+    let main = Branch::main();
+    let mut stays: BTreeSet<&Branch> = plan.kept.iter().map(|kept| &kept.branch).collect();
+    stays.extend(plan.empties.map(|_| &main));
     let chains = dataset.facts.chains.iter().filter(|chain| stays.contains(&chain.branch));
     for chain in chains.filter(|chain| !chain.is_zombie) {
         let Some(head) = chain.versions.last() else { continue };
+        let head =
+            plan.empties.filter(|_| chain.branch.is_main()).map_or(head.version, Version::next);
         let directory = dataset.directory.join(chain_dir(&chain.branch));
         let base = object_store::path::Path::from_absolute_path(&directory).map_err(|error| {
             LanceFailure::new(
@@ -175,7 +180,7 @@ async fn hint_at_heads(dataset: &DatasetInventory, plan: &DatasetPlan) -> Result
                 object_store::Error::from(error).into(),
             )
         })?;
-        write_version_hint(&store, &base, head.version.0).await;
+        write_version_hint(&store, &base, head.0).await;
     }
     Ok(())
 }

@@ -17,6 +17,7 @@ use lancekeeper_store::{LanceFailure, Root, Tables};
 
 use crate::cleanup::references::{Base, Bases, VersionRead, read_version};
 use crate::cleanup::report::CleanupError;
+use crate::cleanup::top;
 
 /// Manifests read at the same time: enough to keep a disk busy, few enough for `ulimit -n`.
 const MANIFESTS_AT_ONCE: usize = 16;
@@ -58,6 +59,9 @@ pub async fn list_dataset(
     place: &DatasetPlace,
     explained: &BTreeSet<String>,
 ) -> Result<DatasetInventory, CleanupError> {
+    if place.role == Role::Root {
+        return top::list(root, place, explained).await;
+    }
     let directory = directory_of(root, place).await?;
     // Branches and tags first: one that is made later cannot be missed for a directory that
     // was listed before.
@@ -277,6 +281,7 @@ impl Building {
                 version,
                 committed_at: read.committed_at,
                 manifest,
+                fragments: read.fragments,
                 refs: resolved.units,
                 missing: resolved.missing,
                 tags,

@@ -66,6 +66,8 @@ struct Record<'a> {
     by: String,
     files: usize,
     bytes: u64,
+    /// Whether a version without rows took the place of the newest.
+    emptied: bool,
     /// Removed versions, by branch.
     versions: BTreeMap<&'a str, Vec<u64>>,
     /// Files by reason.
@@ -193,6 +195,7 @@ impl Lists {
             by: format!("lancekeeper {} pid {}", env!("CARGO_PKG_VERSION"), std::process::id()),
             files: plan.deletions.len(),
             bytes: plan.bytes(),
+            emptied: plan.empties.is_some(),
             versions,
             reasons,
             unreferenced: plan

@@ -71,6 +71,10 @@ pub async fn recheck(
         if !matches!(classify(rest), Place::Manifest(_) | Place::Detached) {
             continue;
         }
+        if branch.is_main() && plan.empties.is_some() {
+            // Somebody writes to a table that was about to be emptied.
+            return Ok(Recheck::Changed);
+        }
         let path = dataset.directory.join(&file.path);
         let read = read_version(&store, &path, file.bytes, &dataset.facts.location).await?;
         let resolved = resolve(&read, &branch, &mut bases, &dataset.names);

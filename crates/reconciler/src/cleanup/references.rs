@@ -18,6 +18,7 @@ use crate::cleanup::report::CleanupError;
 #[derive(Debug)]
 pub(super) struct VersionRead {
     pub(super) committed_at: DateTime<Utc>,
+    pub(super) fragments: u64,
     pub(super) references: Vec<Reference>,
 }
 
@@ -61,6 +62,7 @@ pub(super) async fn read_version(
     let indexes = read_manifest_indexes(store, &place, &manifest).await.map_err(failed)?;
     Ok(VersionRead {
         committed_at: manifest.timestamp(),
+        fragments: manifest.fragments.len() as u64,
         references: references(&manifest, &indexes, location)?,
     })
 }

@@ -5,6 +5,7 @@ use lancekeeper_model::ErrorKind;
 use lancekeeper_store::document::DocumentError;
 use lancekeeper_store::failpoint::Injected;
 use lancekeeper_store::listing::ListingError;
+use lancekeeper_store::strict::CommitError;
 use lancekeeper_store::{LanceFailure, OpenError};
 use thiserror::Error;
 
@@ -62,6 +63,9 @@ pub enum CleanupError {
         /// The number of the base.
         base: u32,
     },
+    /// The version without rows could not be committed to a dropped table.
+    #[error("failed to empty a table that no branch has any more: {0}")]
+    Empty(#[from] CommitError),
     /// The plan refused it.
     #[error("nothing of it was deleted: {why}")]
     Refused {
@@ -110,6 +114,7 @@ impl CleanupError {
             Self::OutsideOfRoot { .. } | Self::UnknownFeatures { .. } | Self::Refused { .. } => {
                 ErrorKind::Refused
             }
+            Self::Empty(error) => error.kind(),
             Self::UnknownBase { .. } | Self::List { .. } => ErrorKind::Corrupt,
             Self::Document(error) => error.kind(),
             Self::Unsettled => ErrorKind::Conflict,

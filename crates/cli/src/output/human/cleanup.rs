@@ -72,6 +72,10 @@ fn root_text(root: &RootCleanupReport, dry_run: bool, screen: Screen) -> String 
         if rendered.shortened.contains(&at) {
             notes.add(name, &remarks[at].full());
         }
+        if table.emptied {
+            let fate = if dry_run { "would be emptied" } else { "emptied" };
+            notes.add(name, &format!("no branch has it any more: {fate}"));
+        }
         for warning in &table.warnings {
             notes.add(name, warning);
         }

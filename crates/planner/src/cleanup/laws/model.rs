@@ -179,13 +179,31 @@ impl<'a> Model<'a> {
         let newer = chain.versions.iter().filter(|other| other.version > version.version).count();
         let written = dataset.files[version.manifest.0 as usize].modified;
         let is_younger = |than: TimeDelta| now() - version.committed_at < than;
-        newer == 0
+        let is_replaced =
+            dataset.role == Role::Dropped && chain.branch.is_main() && version.fragments > 0;
+        newer == 0 && !is_replaced
             || is_younger(TimeDelta::zero())
             || is_younger(self.policy.writer_window)
             || now() - written < self.policy.writer_window
             || self.policy.older_than.is_some_and(is_younger)
             || dataset.role != Role::Dropped
                 && self.policy.keep_versions.is_some_and(|keep| (newer as u64) < keep)
+    }
+
+    /// What `--keep` would keep if the drop were the newest version of a table.
+    fn is_among_newest_of_dropped(
+        &self,
+        dataset: &DatasetFacts,
+        chain: &ChainFacts,
+        version: &VersionFacts,
+    ) -> bool {
+        let is_newer = |other: &&VersionFacts| other.version > version.version;
+        let mut newer = chain.versions.iter().filter(is_newer).count() as u64;
+        let newest = chain.versions.iter().max_by_key(|version| version.version);
+        if chain.branch.is_main() && newest.is_some_and(|newest| newest.fragments > 0) {
+            newer += 1;
+        }
+        dataset.role == Role::Dropped && self.policy.keep_versions.is_some_and(|keep| newer < keep)
     }
 
     /// Commits all of whose versions survive, as far as those are anybody's to lose.
@@ -196,13 +214,14 @@ impl<'a> Model<'a> {
             .filter(|(dataset, chain, version)| {
                 needed.contains(&place(dataset, chain, version.version))
                     || self.survives(dataset, chain, version)
+                    || self.is_among_newest_of_dropped(dataset, chain, version)
             })
             .map(|(dataset, chain, version)| place(dataset, chain, version.version))
             .collect();
         let gone = self.gone(needed);
         let voting: BTreeSet<&str> = self
             .datasets()
-            .filter(|dataset| dataset.role != Role::Dropped && !self.is_refused(dataset, &gone))
+            .filter(|dataset| !self.is_refused(dataset, &gone))
             .map(|dataset| dataset.location.as_str())
             .collect();
         let commits = self.world.authority.commits.iter().filter(|commit| {
@@ -274,7 +293,7 @@ impl<'a> Model<'a> {
         let name = chain.branch.label();
         let live = self.world.authority.branches.iter().any(|live| live.branch == chain.branch);
         let is_askable = match dataset.role {
-            Role::Plain | Role::Manifest => false,
+            Role::Plain | Role::Manifest | Role::Root => false,
             Role::Commits => !live && !name.starts_with("__"),
             Role::Table | Role::Dropped => !name.starts_with("__"),
         };
@@ -317,6 +336,22 @@ impl<'a> Model<'a> {
         staying.any(|chain| {
             let newest = chain.versions.iter().max_by_key(|version| version.version);
             newest.is_none_or(|head| head.missing.is_some())
+        }) || dataset.role == Role::Table && self.has_drifted(dataset)
+    }
+
+    /// Whether the newest version of a chain is another than the branch of its name reads there.
+    fn has_drifted(&self, dataset: &DatasetFacts) -> bool {
+        self.world.authority.branches.iter().any(|live| {
+            let own = live.pins.iter().flatten().map(of_pin);
+            let own = own.filter(|(location, branch, _)| {
+                *location == dataset.location && *branch == live.branch
+            });
+            let newest = dataset.chains.iter().filter(|chain| chain.branch == live.branch);
+            let newest = newest.flat_map(|chain| &chain.versions).map(|version| version.version);
+            own.map(|(.., version)| version)
+                .max()
+                .zip(newest.max())
+                .is_some_and(|(pin, head)| pin != head)
         })
     }
 

@@ -49,11 +49,14 @@ pub(super) struct Rolls {
     others: Vec<(usize, usize, usize, i64)>,
     /// Live branches besides main: number, parent, whether it can be read.
     live: Vec<(usize, usize, bool)>,
-    pins: Vec<(usize, At)>,
+    /// What a branch reads; the last says whether its own chains may have drifted.
+    pins: Vec<(usize, At, bool)>,
     commits: Vec<Commit>,
     /// Which commit is a branch's newest.
     heads: Vec<(usize, usize)>,
     own: Vec<At>,
+    /// Whether the dropped table was emptied before.
+    is_emptied: bool,
 }
 
 fn age() -> impl Strategy<Value = i64> {
@@ -94,15 +97,16 @@ pub(super) fn rolls() -> impl Strategy<Value = Rolls> {
     let live = vec((1..BRANCHES.len(), 0..BRANCHES.len(), prop::bool::weighted(0.85)), 0..4);
     let authority = (
         live,
-        vec((0..BRANCHES.len(), at()), 0..8),
+        vec((0..BRANCHES.len(), at(), prop::bool::weighted(0.1)), 0..8),
         vec(commit, 0..7),
         vec((0..BRANCHES.len(), 0..7_usize), 0..5),
+        prop::bool::weighted(0.3),
     );
     (files, marks, authority).prop_map(
         |(
             (forks, versions, parts, refs, others),
             (tags, broken, held, explained, own),
-            (live, pins, commits, heads),
+            (live, pins, commits, heads, is_emptied),
         )| Rolls {
             forks,
             versions,
@@ -118,6 +122,7 @@ pub(super) fn rolls() -> impl Strategy<Value = Rolls> {
             commits,
             heads,
             own,
+            is_emptied,
         },
     )
 }
@@ -194,6 +199,9 @@ impl Rolls {
                 let manifest = table.found(branch, *version).manifest;
                 table.0.files[manifest.0 as usize].modified = ago(*written);
             }
+        }
+        if role == Role::Dropped && self.is_emptied {
+            table.found("main", HEAD).fragments = 0;
         }
         for chain in &mut table.0.chains {
             chain.versions.sort_by_key(|version| version.version);
@@ -280,8 +288,12 @@ impl Rolls {
             let head = self.heads.iter().find(|(of, _)| of == number);
             let commits = &world.authority.commits;
             let head = head.and_then(|(_, at)| commits.get(*at)).filter(|_| *readable);
-            let pins = self.pins.iter().filter(|(of, _)| of == number);
-            let pins = pins.map(|(_, at)| pinned(*at)).collect();
+            let pins = self.pins.iter().filter(|(of, ..)| of == number);
+            let pins = pins.map(|(_, (table, of, version), drifts)| {
+                let is_in_order = of == number && !drifts;
+                pinned((*table, *of, if is_in_order { HEAD } else { *version }))
+            });
+            let pins = pins.collect();
             let facts = BranchFacts {
                 parent: (*number > 0).then(|| Branch::named(BRANCHES[*parent % *number])),
                 branch,

@@ -1,5 +1,6 @@
 //! The plan of one dataset: its versions. What becomes of files is decided in `files`.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
@@ -29,7 +30,7 @@ pub(super) fn rules(
     for (at, version) in chain.versions.iter().enumerate() {
         let mut reasons = BTreeSet::new();
         // A directory without a branch has no readers that a HEAD could serve.
-        if at + 1 == newest && !chain.is_zombie {
+        if at + 1 == newest && !chain.is_zombie && !can_be_emptied(dataset, chain, version) {
             reasons.insert(KeepReason::Head);
         }
         reasons.extend(
@@ -51,6 +52,27 @@ pub(super) fn rules(
         }
     }
     kept
+}
+
+/// Whether a version may go although it is the newest: nobody reads the table, and one without
+/// rows takes its place.
+fn can_be_emptied(dataset: &DatasetFacts, chain: &ChainFacts, version: &VersionFacts) -> bool {
+    dataset.role == Role::Dropped && chain.branch.is_main() && version.fragments > 0
+}
+
+/// The versions of a table that no branch has any more which the rule about numbers would keep.
+/// They stay only if a commit does that reads them; here they say which commits may. The drop
+/// counts as the newest version, with or without the one that comes to stand for it.
+pub(super) fn newest_of_dropped<'a>(
+    dataset: &DatasetFacts,
+    chain: &'a ChainFacts,
+    policy: &Retention,
+) -> impl Iterator<Item = Version> + use<'a> {
+    let count = policy.keep_versions.filter(|_| dataset.role == Role::Dropped).unwrap_or(0);
+    let head = chain.versions.last();
+    let is_to_come = head.is_some_and(|head| can_be_emptied(dataset, chain, head));
+    let count = usize::try_from(count).unwrap_or(usize::MAX).saturating_sub(is_to_come.into());
+    chain.versions.iter().rev().take(count).map(|version| version.version)
 }
 
 /// The unreadable branch of the graph that may read a chain.
@@ -132,7 +154,8 @@ pub(super) fn plan(
     let mut plan = DatasetPlan {
         table: dataset.table.clone(),
         location: dataset.location.clone(),
-        refused: self_check(dataset, &fates),
+        refused: refusal(dataset, authority, &fates),
+        empties: emptied(dataset, &removed),
         kept,
         removed,
         forks,
@@ -184,7 +207,45 @@ pub(super) fn is_refused(
 ) -> bool {
     let forks = forks::decide(dataset, authority, floors, policy, now);
     let fates = fates(dataset, &forks, floors, policy, now);
-    self_check(dataset, &fates).is_some()
+    refusal(dataset, authority, &fates).is_some()
+}
+
+/// The newest version of main, if it goes.
+fn emptied(dataset: &DatasetFacts, removed: &[(Branch, Version)]) -> Option<Version> {
+    let main = dataset.chains.iter().find(|chain| chain.branch.is_main())?;
+    let head = main.versions.last()?.version;
+    removed.contains(&(Branch::main(), head)).then_some(head)
+}
+
+/// Why nothing of a dataset is deleted, if so.
+fn refusal(dataset: &DatasetFacts, authority: &Authority, fates: &[Fate]) -> Option<String> {
+    self_check(dataset, fates).or_else(|| drift(dataset, authority))
+}
+
+/// What a branch of the graph says of its own chain of a table must be what was found there. A
+/// newer version was committed by somebody who died, or who is not done: whoever repairs that
+/// may have to go back. An older one means that the listing lacks versions.
+fn drift(dataset: &DatasetFacts, authority: &Authority) -> Option<String> {
+    if dataset.role != Role::Table {
+        return None;
+    }
+    dataset.chains.iter().find_map(|chain| {
+        let branch = &chain.branch;
+        let owner = authority.branches.iter().find(|live| live.branch == *branch)?;
+        let key = key_of(dataset, chain);
+        let pins = owner.pins.as_ref().ok()?.iter().filter(|pin| pin.chain == key);
+        let pin = pins.map(|pin| pin.version).max()?;
+        let head = chain.versions.last()?.version;
+        match head.cmp(&pin) {
+            Ordering::Equal => None,
+            Ordering::Greater => Some(format!(
+                "version {head} of branch {branch} is the newest, but {pin} is what the graph publishes: it drifted, repair it first"
+            )),
+            Ordering::Less => Some(format!(
+                "branch {branch} reads version {pin}, but {head} is the newest that was found"
+            )),
+        }
+    })
 }
 
 /// What becomes of a chain as a whole.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
-use super::super::inventory::{DatasetFacts, FileClass, FileId};
+use super::super::inventory::{DatasetFacts, FileClass, FileId, Role};
 use super::super::policy::Retention;
 use super::dataset::Fate;
 use super::{DatasetPlan, Deletion, DeletionReason, DeletionStep};
@@ -124,6 +124,10 @@ fn units_written(dataset: &DatasetFacts) -> Vec<DateTime<Utc>> {
 
 /// So much litter is rather a mistake of ours than litter.
 fn breaker(dataset: &DatasetFacts, policy: &Retention, plan: &mut DatasetPlan) {
+    // Beside the datasets there is little else, and litter is known there by its name alone.
+    if dataset.role == Role::Root {
+        return;
+    }
     let is_litter = |deletion: &&Deletion| deletion.reason == DeletionReason::Unreferenced;
     let count = plan.deletions.iter().filter(is_litter).count();
     let limit = u64::from(policy.max_delete_percent) * dataset.files.len() as u64;

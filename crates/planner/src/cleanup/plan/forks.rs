@@ -71,7 +71,7 @@ fn alone(
     let branch = &chain.branch;
     let legitimate = |why: &str| (ForkRefStatus::Legitimate, why.to_owned());
     match dataset.role {
-        Role::Plain => return legitimate("the table is its own authority"),
+        Role::Plain | Role::Root => return legitimate("the table is its own authority"),
         Role::Manifest => return legitimate("it is a branch of the graph"),
         Role::Table | Role::Dropped => {}
         Role::Commits if authority.branches.iter().any(|live| live.branch == *branch) => {

@@ -67,17 +67,18 @@ fn commits_that_could_not_be_read_before_are_not_lost() {
 
 #[test]
 fn dropped_tables_follow_the_commits_that_read_them() {
-    let dropped = Table::new("D", Role::Dropped).with(1..=4);
+    let dropped = Table::new("D", Role::Dropped).with(1..=3);
     let mut world = history();
     world.tables.push(dropped);
     for (commit, version) in world.authority.commits.iter_mut().zip(1..=3) {
         commit.pins.as_mut().expect("readable").push(pin(&("D", "main", version)));
     }
     let two = Retention { keep_versions: Some(2), ..keep_one() };
-    // Commits c3 and c4 survive by T; 4 is the newest of D.
-    assert_eq!(world.plan(&two).kept("D", "main"), [3, 4]);
-    assert_eq!(world.plan(&keep_one()).kept("D", "main"), [4]);
-    assert_eq!(world.plan(&keep_last(3)).kept("D", "main"), [2, 3, 4]);
+    // Commits c3 and c4 survive by T; of D, 3 and the drop are the newest two.
+    assert_eq!(world.plan(&two).kept("D", "main"), [3]);
+    assert_eq!(world.plan(&keep_one()).kept("D", "main"), [0; 0]);
+    assert_eq!(world.plan(&keep_one()).lost(), ["c1", "c2", "c3"]);
+    assert_eq!(world.plan(&keep_last(3)).kept("D", "main"), [2, 3]);
 }
 
 #[test]

@@ -1,0 +1,66 @@
+//! What lies in a root beside its datasets: temporaries that died writers left there. Writes
+//! nothing.
+
+use std::collections::{BTreeSet, HashMap};
+
+use lancekeeper_planner::cleanup::{DatasetFacts, FileClass, FileFacts, FileId, is_root_litter};
+use lancekeeper_store::Root;
+use lancekeeper_store::listing::{ListingError, list_below, list_directly};
+
+use crate::cleanup::inventory::{DatasetInventory, DatasetPlace};
+use crate::cleanup::report::CleanupError;
+
+/// Directories of small files, whose writers may leave temporaries.
+const DIRECTORIES: [&str; 2] = ["__recovery", "__maintenance"];
+
+/// Lists the files of a root that lie in no dataset.
+pub(super) async fn list(
+    root: &Root,
+    place: &DatasetPlace,
+    explained: &BTreeSet<String>,
+) -> Result<DatasetInventory, CleanupError> {
+    let directory = root.directory.clone();
+    let listed = tokio::task::spawn_blocking(move || {
+        let mut listed = list_directly(&directory)?;
+        for name in DIRECTORIES {
+            let below = list_below(&directory.join(name))?.into_iter();
+            listed.extend(below.map(|mut file| {
+                file.path = format!("{name}/{}", file.path);
+                file
+            }));
+        }
+        Ok::<_, ListingError>(listed)
+    })
+    .await??;
+    let files: Vec<FileFacts> = listed
+        .into_iter()
+        .map(|file| FileFacts {
+            class: if is_root_litter(&file.path) {
+                FileClass::Litter
+            } else {
+                FileClass::Untouchable
+            },
+            path: file.path,
+            bytes: file.bytes,
+            modified: file.modified,
+            chain: None,
+        })
+        .collect();
+    let explained = files.iter().zip(0..).filter(|(file, _)| explained.contains(&file.path));
+    let explained = explained.map(|(_, at)| FileId(at)).collect();
+    Ok(DatasetInventory {
+        facts: DatasetFacts {
+            table: place.table.clone(),
+            location: place.location.clone(),
+            role: place.role,
+            files,
+            units: 0,
+            chains: Vec::new(),
+            held: Vec::new(),
+            explained,
+        },
+        directory: root.directory.clone(),
+        names: HashMap::new(),
+        beside: BTreeSet::new(),
+    })
+}
