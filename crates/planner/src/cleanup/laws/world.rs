@@ -97,7 +97,7 @@ pub(super) fn rolls() -> impl Strategy<Value = Rolls> {
     let live = vec((1..BRANCHES.len(), 0..BRANCHES.len(), prop::bool::weighted(0.85)), 0..4);
     let authority = (
         live,
-        vec((0..BRANCHES.len(), at(), prop::bool::weighted(0.1)), 0..8),
+        vec((0..BRANCHES.len(), at(), prop::bool::weighted(0.3)), 0..8),
         vec(commit, 0..7),
         vec((0..BRANCHES.len(), 0..7_usize), 0..5),
         prop::bool::weighted(0.3),
