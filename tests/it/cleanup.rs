@@ -3,6 +3,7 @@
 mod dropped;
 mod graphs;
 mod incidents;
+mod manifests;
 mod writers;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -43,6 +43,13 @@ pub(crate) fn build_lancekeeper(root: &Path) -> Result<PathBuf> {
     Ok(target_directory(root)?.join("debug").join(name))
 }
 
+/// Builds the binary as it is shipped and returns its path.
+pub(crate) fn build_released(root: &Path) -> Result<PathBuf> {
+    build(root, &["--release".to_owned()])?;
+    let name = format!("lancekeeper{}", env::consts::EXE_SUFFIX);
+    Ok(target_directory(root)?.join("release").join(name))
+}
+
 pub(crate) fn target_directory(root: &Path) -> Result<PathBuf> {
     let metadata = cargo_metadata::MetadataCommand::new().current_dir(root).no_deps().exec()?;
     Ok(metadata.target_directory.into_std_path_buf())

@@ -99,7 +99,7 @@ pub(crate) fn run(root: &Path, args: &Args) -> Result<()> {
         Some(binary) => std::path::absolute(binary)?,
         None => cargo::build_lancekeeper(root)?,
     });
-    let mut clients = Clients::install(&cache(root, args)?)?;
+    let mut clients = Clients::install(&cache(root, args.cache.as_deref())?)?;
     if let Some(version) = &args.client {
         clients.omnigraph.retain(|client| client.version == version);
         ensure!(!clients.omnigraph.is_empty(), "there is no client of version {version}");
@@ -155,8 +155,14 @@ fn failpoints(root: &Path, args: &Args) -> Result<Vec<String>> {
     Ok(if args.failpoint.is_empty() { all } else { args.failpoint.clone() })
 }
 
-fn cache(root: &Path, args: &Args) -> Result<PathBuf> {
-    let named = args.cache.clone().or_else(|| std::env::var_os(CACHE_VARIABLE).map(PathBuf::from));
+/// A Python with the clients that are libraries.
+pub(crate) fn python(root: &Path, cache_given: Option<&Path>) -> Result<PathBuf> {
+    clients::install_python(&cache(root, cache_given)?)
+}
+
+fn cache(root: &Path, given: Option<&Path>) -> Result<PathBuf> {
+    let named =
+        given.map(Path::to_owned).or_else(|| std::env::var_os(CACHE_VARIABLE).map(PathBuf::from));
     match named {
         Some(dir) => Ok(std::path::absolute(dir)?),
         None => Ok(cargo::target_directory(root)?.join("interop-clients")),
@@ -164,7 +170,7 @@ fn cache(root: &Path, args: &Args) -> Result<PathBuf> {
 }
 
 /// What a command printed, or what it said when it failed.
-fn output(command: &mut Command) -> Result<String> {
+pub(crate) fn output(command: &mut Command) -> Result<String> {
     let line = cargo::command_line(command);
     let output =
         command.stdin(Stdio::null()).output().with_context(|| format!("failed to start {line}"))?;

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask build | test | ci | tidy | demo | interop`.
+//! The project's own commands: `cargo xtask build | test | ci | tidy | demo | bench | interop`.
 //!
 //! Nothing here is shipped. What a check means is written in the module of that check.
 #![expect(
@@ -8,6 +8,7 @@
 )]
 
 mod archive;
+mod bench;
 mod cargo;
 mod ci;
 mod demo;
@@ -47,6 +48,8 @@ enum Command {
     Tidy,
     /// Optimize a small graph before your eyes
     Demo,
+    /// Measure our verbs against others' on the same work
+    Bench(bench::Args),
     /// Let the real clients read and write what we optimized
     Interop(interop::Args),
 }
@@ -68,6 +71,7 @@ fn run(command: Command, root: &Path) -> Result<()> {
         Command::Ci => ci::run(root),
         Command::Tidy => tidy::run(root),
         Command::Demo => demo::run(root),
+        Command::Bench(args) => bench::run(root, &args),
         Command::Interop(args) => interop::run(root, &args),
     }
 }

@@ -23,6 +23,8 @@ mod lists;
 mod recheck;
 mod references;
 mod report;
+mod resolver;
+mod stored;
 mod top;
 
 pub use authority::{AuthorityRead, Stamp, read_authority, stamp};
@@ -32,3 +34,4 @@ pub use inventory::{DatasetInventory, DatasetPlace, hold_across, list_dataset};
 pub use lists::{Lists, PendingList};
 pub use recheck::{Recheck, recheck};
 pub use report::CleanupError;
+pub use stored::StoredError;

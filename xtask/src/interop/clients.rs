@@ -30,8 +30,6 @@ pub(super) struct Clients {
 
 impl Clients {
     pub(super) fn install(cache: &Path) -> Result<Self> {
-        fs::create_dir_all(cache)
-            .with_context(|| format!("failed to create {}", cache.display()))?;
         let python = install_python(cache)?;
         let mut omnigraph = Vec::new();
         for version in OMNIGRAPH_VERSIONS {
@@ -57,7 +55,8 @@ fn install_omnigraph(cache: &Path, version: &'static str) -> Result<Omnigraph> {
     Ok(Omnigraph::new(version, binary))
 }
 
-fn install_python(cache: &Path) -> Result<PathBuf> {
+pub(super) fn install_python(cache: &Path) -> Result<PathBuf> {
+    fs::create_dir_all(cache).with_context(|| format!("failed to create {}", cache.display()))?;
     let dir = cache.join("py");
     let python = dir.join("bin").join("python");
     // An installation that broke off has the interpreter without the packages.

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use lance::Dataset;
-use lance_io::object_store::ObjectStore;
 use lancekeeper_model::{Branch, TableKey, Version};
 use lancekeeper_planner::cleanup::{
     ChainFacts, DatasetFacts, FileClass, FileFacts, FileId, ForkFacts, Place, Role, UnitId,
@@ -15,8 +15,9 @@ use lancekeeper_planner::cleanup::{
 use lancekeeper_store::listing::{Listed, list_below};
 use lancekeeper_store::{LanceFailure, Root, Tables};
 
-use crate::cleanup::references::{Base, Bases, VersionRead, read_version};
+use crate::cleanup::references::{Bases, Fragments, VersionRead, read_stored};
 use crate::cleanup::report::CleanupError;
+use crate::cleanup::resolver::Resolver;
 use crate::cleanup::top;
 
 /// Manifests read at the same time: enough to keep a disk busy, few enough for `ulimit -n`.
@@ -70,9 +71,10 @@ pub async fn list_dataset(
     let listing = directory.clone();
     let listed = tokio::task::spawn_blocking(move || list_below(&listing)).await??;
     let mut building = Building::new(place, refs, listed);
-    let read = building.read_manifests(&directory).await?;
+    let mut fragments = Fragments::default();
+    let read = building.read_manifests(&directory, &mut fragments).await?;
     let bases = Bases::new(root.directory.clone(), directory.clone());
-    building.refer(read, bases);
+    building.refer(read, &fragments, bases)?;
     building.facts.explained = building
         .facts
         .files
@@ -250,27 +252,43 @@ impl Building {
     }
 
     /// Reads every manifest that was listed.
-    async fn read_manifests(&self, directory: &Path) -> Result<Vec<VersionRead>, CleanupError> {
-        let store = ObjectStore::local();
-        let reads: Vec<_> = self
+    async fn read_manifests(
+        &self,
+        directory: &Path,
+        fragments: &mut Fragments,
+    ) -> Result<Vec<VersionRead>, CleanupError> {
+        let files: Vec<Arc<Path>> = self
             .manifests
             .iter()
-            .map(|(_, _, file)| {
-                let file = &self.facts.files[file.0 as usize];
-                let (path, bytes) = (directory.join(&file.path), file.bytes);
-                let (store, location) = (&store, &self.facts.location);
-                async move { read_version(store, &path, bytes, location).await }
-            })
+            .map(|(_, _, file)| directory.join(&self.facts.files[file.0 as usize].path).into())
             .collect();
-        futures::stream::iter(reads).buffered(MANIFESTS_AT_ONCE).try_collect().await
+        let reads = futures::stream::iter(files.iter().cloned().map(read_stored));
+        let mut reads = reads.buffered(MANIFESTS_AT_ONCE).zip(futures::stream::iter(&files));
+        let mut versions = Vec::with_capacity(files.len());
+        while let Some((stored, file)) = reads.next().await {
+            versions.push(fragments.add(file, &self.facts.location, stored?)?);
+        }
+        Ok(versions)
     }
 
     /// Ties versions to what they refer to.
-    fn refer(&mut self, read: Vec<VersionRead>, mut bases: Bases) {
+    fn refer(
+        &mut self,
+        read: Vec<VersionRead>,
+        fragments: &Fragments,
+        mut bases: Bases,
+    ) -> Result<(), CleanupError> {
         let manifests = std::mem::take(&mut self.manifests);
+        let mut resolver: Option<(u32, Resolver)> = None;
         for ((chain, version, manifest), read) in manifests.into_iter().zip(read) {
             let branch = self.facts.chains[chain as usize].branch.clone();
-            let resolved = resolve(&read, &branch, &mut bases, &self.names);
+            let is_same = |(of, resolver): &(u32, Resolver)| *of == chain && resolver.fits(&read);
+            if !resolver.as_ref().is_some_and(is_same) {
+                resolver = Some((chain, Resolver::new(&branch, &read)));
+            }
+            let Some((_, resolver)) = &mut resolver else { continue };
+            let location = &self.facts.location;
+            let resolved = resolver.resolve(&read, fragments, location, &mut bases, &self.names)?;
             self.beside.extend(resolved.beside);
             let Some(version) = version else {
                 self.facts.held.extend(resolved.units);
@@ -281,7 +299,7 @@ impl Building {
                 version,
                 committed_at: read.committed_at,
                 manifest,
-                fragments: read.fragments,
+                fragments: read.fragments.len() as u64,
                 refs: resolved.units,
                 missing: resolved.missing,
                 tags,
@@ -290,51 +308,6 @@ impl Building {
         for chain in &mut self.facts.chains {
             chain.versions.sort_by_key(|version| version.version);
         }
+        Ok(())
     }
-}
-
-/// What a version refers to, as units.
-#[derive(Debug, Default)]
-pub(super) struct Resolved {
-    pub(super) units: Vec<UnitId>,
-    pub(super) missing: Option<(String, u64)>,
-    pub(super) beside: Vec<String>,
-}
-
-/// Looks up what a version of a branch refers to among the units that were listed.
-pub(super) fn resolve(
-    read: &VersionRead,
-    branch: &Branch,
-    bases: &mut Bases,
-    names: &HashMap<String, UnitId>,
-) -> Resolved {
-    let own = match lancekeeper_planner::cleanup::chain_dir(branch) {
-        directory if directory.is_empty() => directory,
-        directory => format!("{directory}/"),
-    };
-    let mut resolved = Resolved::default();
-    for reference in &read.references {
-        let prefix = match &reference.base {
-            None => own.clone(),
-            Some(path) => match bases.resolve(path) {
-                Base::Here(prefix) => prefix,
-                Base::Beside(prefix) => {
-                    resolved.beside.push(format!("{prefix}{}", reference.name));
-                    continue;
-                }
-                Base::Elsewhere => continue,
-            },
-        };
-        let name = format!("{prefix}{}", reference.name);
-        match names.get(&name) {
-            Some(unit) => resolved.units.push(*unit),
-            None if reference.is_vital => {
-                resolved.missing.get_or_insert((name, 0)).1 += 1;
-            }
-            None => {}
-        }
-    }
-    resolved.units.sort_unstable();
-    resolved.units.dedup();
-    resolved
 }

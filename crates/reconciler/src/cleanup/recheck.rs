@@ -1,17 +1,19 @@
 //! The look just before the deletions: whether what the plan stood on is still so.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use lance_io::object_store::ObjectStore;
 use lancekeeper_model::Branch;
 use lancekeeper_planner::cleanup::{DatasetPlan, Place, classify, split_chain};
 use lancekeeper_store::Root;
 use lancekeeper_store::listing::list_below;
 
-use crate::cleanup::inventory::{DatasetInventory, resolve};
-use crate::cleanup::references::{Bases, read_version};
+use crate::cleanup::inventory::DatasetInventory;
+use crate::cleanup::references::{Bases, Fragments, read_stored};
 use crate::cleanup::report::CleanupError;
+use crate::cleanup::resolver::Resolver;
 
 /// Branches and tags of the dataset: their files live here.
 const REFS: &str = "_refs/";
@@ -57,7 +59,7 @@ pub async fn recheck(
     let known: BTreeSet<&str> = dataset.facts.files.iter().map(|file| file.path.as_str()).collect();
     let branches: Vec<Branch> =
         dataset.facts.chains.iter().map(|chain| chain.branch.clone()).collect();
-    let store = ObjectStore::local();
+    let mut fragments = Fragments::default();
     let mut bases = Bases::new(root.directory.clone(), dataset.directory.clone());
     let mut spared = BTreeSet::new();
     let stays: BTreeSet<Branch> = plan.kept.iter().map(|kept| kept.branch.clone()).collect();
@@ -76,8 +78,11 @@ pub async fn recheck(
             return Ok(Recheck::Changed);
         }
         let path = dataset.directory.join(&file.path);
-        let read = read_version(&store, &path, file.bytes, &dataset.facts.location).await?;
-        let resolved = resolve(&read, &branch, &mut bases, &dataset.names);
+        let location = &dataset.facts.location;
+        let path: Arc<Path> = path.into();
+        let read = fragments.add(&path, location, read_stored(Arc::clone(&path)).await?)?;
+        let mut resolver = Resolver::new(&branch, &read);
+        let resolved = resolver.resolve(&read, &fragments, location, &mut bases, &dataset.names)?;
         if !resolved.beside.is_empty() {
             // A clone of another table of the root: that one's list must be made anew too.
             return Ok(Recheck::Changed);

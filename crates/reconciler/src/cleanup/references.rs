@@ -1,115 +1,141 @@
-//! What one version refers to, read from its manifest.
+//! What versions refer to, read from their manifests.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use lance_io::object_store::ObjectStore;
 use lance_table::feature_flags::{can_read_dataset, can_write_dataset};
-use lance_table::format::{IndexMetadata, Manifest};
-use lance_table::io::commit::{ManifestLocation, ManifestNamingScheme};
+use lance_table::format::{Fragment, IndexMetadata, pb};
 use lance_table::io::deletion::relative_deletion_file_path;
-use lance_table::io::manifest::{read_manifest, read_manifest_indexes};
-use lancekeeper_store::LanceFailure;
+use lancekeeper_store::listing::ListingError;
+use prost::bytes::Bytes;
 
 use crate::cleanup::report::CleanupError;
+use crate::cleanup::stored::{self, ReadError, Stored, StoredError};
 
 /// One manifest, read.
 #[derive(Debug)]
 pub(super) struct VersionRead {
     pub(super) committed_at: DateTime<Utc>,
-    pub(super) fragments: u64,
-    pub(super) references: Vec<Reference>,
+    pub(super) version: u64,
+    /// Its fragments, by their places in [`Fragments`].
+    pub(super) fragments: Vec<u32>,
+    /// What it refers to besides.
+    pub(super) others: Vec<Reference>,
+    pub(super) bases: BasePaths,
 }
 
+/// The bases a version defines: path, and whether that is a dataset, by number.
+pub(super) type BasePaths = HashMap<u32, (String, bool)>;
+
 /// A file, or an index segment, that a version refers to.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reference {
-    /// The directory it lies in, absolute; `None` for the chain's own.
-    pub(super) base: Option<String>,
-    /// Relative to that.
+    /// The number of the base it lies in; `None` for the chain's own directory.
+    pub(super) base: Option<u32>,
+    /// Below the dataset.
+    pub(super) directory: &'static str,
+    /// Below that directory.
     pub(super) name: String,
     /// Whether the version cannot be read without it.
     pub(super) is_vital: bool,
 }
 
-/// Reads the manifest in a file.
-pub(super) async fn read_version(
-    store: &ObjectStore,
-    file: &Path,
-    bytes: u64,
-    location: &str,
-) -> Result<VersionRead, CleanupError> {
-    let failed = |source| LanceFailure::new(format!("failed to read {}", file.display()), source);
-    let path = object_store::path::Path::from_absolute_path(file)
-        .map_err(|error| failed(object_store::Error::from(error).into()))?;
-    let manifest = read_manifest(store, &path, Some(bytes)).await.map_err(failed)?;
-    // A newer writer may keep files where we would not look for them.
-    if !can_read_dataset(manifest.reader_feature_flags)
-        || !can_write_dataset(manifest.writer_feature_flags)
-    {
-        let location = location.to_owned();
-        return Err(CleanupError::UnknownFeatures { location, version: manifest.version });
+/// The fragments of versions, each that is stored alike once.
+#[derive(Debug, Default)]
+pub(super) struct Fragments {
+    known: HashMap<Bytes, u32>,
+    references: Vec<Vec<Reference>>,
+}
+
+impl Fragments {
+    /// What a fragment refers to.
+    pub(super) fn references(&self, fragment: u32) -> &[Reference] {
+        &self.references[fragment as usize]
     }
-    let place = ManifestLocation {
-        version: manifest.version,
-        path,
-        size: Some(bytes),
-        naming_scheme: ManifestNamingScheme::V2,
-        e_tag: None,
-        identity: None,
-    };
-    let indexes = read_manifest_indexes(store, &place, &manifest).await.map_err(failed)?;
-    Ok(VersionRead {
-        committed_at: manifest.timestamp(),
-        fragments: manifest.fragments.len() as u64,
-        references: references(&manifest, &indexes, location)?,
+
+    pub(super) fn len(&self) -> usize {
+        self.references.len()
+    }
+
+    /// Takes in what a manifest says.
+    pub(super) fn add(
+        &mut self,
+        file: &Path,
+        location: &str,
+        (stored, indexes): (Stored, Vec<IndexMetadata>),
+    ) -> Result<VersionRead, CleanupError> {
+        // A newer writer may keep files where we would not look for them.
+        if !can_read_dataset(stored.reader_feature_flags)
+            || !can_write_dataset(stored.writer_feature_flags)
+        {
+            let location = location.to_owned();
+            return Err(CleanupError::UnknownFeatures { location, version: stored.version });
+        }
+        let committed_at = stored.committed_at();
+        let fragments: Result<_, StoredError> =
+            stored.fragments.iter().map(|fragment| self.place(fragment)).collect();
+        let fragments = fragments.map_err(|source| unreadable(file, source))?;
+        let other = |base, directory, name| Reference { base, directory, name, is_vital: false };
+        // Indexes of the system may have no files at all, and any index can be made anew.
+        let mut others: Vec<Reference> = indexes
+            .iter()
+            .map(|index| other(index.base_id, "_indices", index.uuid.to_string()))
+            .collect();
+        if !stored.transaction_file.is_empty() {
+            others.push(other(None, "_transactions", stored.transaction_file));
+        }
+        let bases = stored.base_paths.into_iter();
+        let bases = bases.map(|base| (base.id, (base.path, base.is_dataset_root))).collect();
+        Ok(VersionRead { committed_at, version: stored.version, fragments, others, bases })
+    }
+
+    fn place(&mut self, stored: &Bytes) -> Result<u32, StoredError> {
+        if let Some(known) = self.known.get(stored) {
+            return Ok(*known);
+        }
+        let what = "a fragment";
+        let fragment: pb::DataFragment = stored::decoded(stored.clone(), what)?;
+        let fragment = Fragment::try_from(fragment)
+            .map_err(|source| StoredError::Understand { what, source })?;
+        let place = u32::try_from(self.references.len()).unwrap_or(u32::MAX);
+        self.references.push(references(&fragment));
+        // A copy: the slice would keep the whole file in memory.
+        self.known.insert(Bytes::copy_from_slice(stored), place);
+        Ok(place)
+    }
+}
+
+/// Reads the manifest in a file.
+pub(super) async fn read_stored(
+    file: Arc<Path>,
+) -> Result<(Stored, Vec<IndexMetadata>), CleanupError> {
+    let path = Arc::clone(&file);
+    let read = tokio::task::spawn_blocking(move || stored::read(&path)).await?;
+    read.map_err(|error| match error {
+        ReadError::Io(source) => {
+            ListingError::Io { action: "read", path: file.to_path_buf(), source }.into()
+        }
+        ReadError::Stored(source) => unreadable(&file, source),
     })
 }
 
-fn references(
-    manifest: &Manifest,
-    indexes: &[IndexMetadata],
-    location: &str,
-) -> Result<Vec<Reference>, CleanupError> {
-    let mut found = Vec::new();
-    let mut add = |base: Option<u32>, directory: &str, name: &str, is_vital| {
-        let Some(number) = base else {
-            found.push(Reference { base: None, name: format!("{directory}/{name}"), is_vital });
-            return Ok(());
-        };
-        let Some(base) = manifest.base_paths.get(&number) else {
-            let location = location.to_owned();
-            return Err(CleanupError::UnknownBase {
-                location,
-                version: manifest.version,
-                base: number,
-            });
-        };
-        // A base that is no dataset is the directory of the files itself.
-        let name =
-            if base.is_dataset_root { format!("{directory}/{name}") } else { name.to_owned() };
-        found.push(Reference { base: Some(base.path.clone()), name, is_vital });
-        Ok(())
-    };
-    for fragment in manifest.fragments.iter() {
-        for file in fragment.referenced_lance_files() {
-            add(file.base_id, "data", &file.path, true)?;
-        }
-        if let Some(deletion) = &fragment.deletion_file {
-            let path = relative_deletion_file_path(fragment.id, deletion);
-            let name = path.strip_prefix("_deletions/").unwrap_or(&path);
-            add(deletion.base_id, "_deletions", name, true)?;
-        }
+fn unreadable(file: &Path, source: StoredError) -> CleanupError {
+    CleanupError::Manifest { file: file.to_owned(), source: Box::new(source) }
+}
+
+fn references(fragment: &Fragment) -> Vec<Reference> {
+    let vital = |base, directory, name| Reference { base, directory, name, is_vital: true };
+    let files = fragment.referenced_lance_files();
+    let mut found: Vec<Reference> =
+        files.map(|file| vital(file.base_id, "data", file.path.clone())).collect();
+    if let Some(deletion) = &fragment.deletion_file {
+        let path = relative_deletion_file_path(fragment.id, deletion);
+        let name = path.strip_prefix("_deletions/").unwrap_or(&path);
+        found.push(vital(deletion.base_id, "_deletions", name.to_owned()));
     }
-    for index in indexes {
-        // Indexes of the system may have no files at all, and any index can be made anew.
-        add(index.base_id, "_indices", &index.uuid.to_string(), false)?;
-    }
-    if let Some(transaction) = &manifest.transaction_file {
-        add(None, "_transactions", transaction, false)?;
-    }
-    Ok(found)
+    found
 }
 
 /// Where absolute base paths lead.

@@ -1,5 +1,7 @@
 //! How a cleanup can fail.
 
+use std::path::PathBuf;
+
 use lancekeeper_manifest::GraphError;
 use lancekeeper_model::ErrorKind;
 use lancekeeper_store::document::DocumentError;
@@ -8,6 +10,8 @@ use lancekeeper_store::listing::ListingError;
 use lancekeeper_store::strict::CommitError;
 use lancekeeper_store::{LanceFailure, OpenError};
 use thiserror::Error;
+
+use crate::cleanup::stored::StoredError;
 
 /// A dataset could not be cleaned up. Nothing is deleted that its list does not name.
 #[derive(Debug, Error)]
@@ -52,6 +56,15 @@ pub enum CleanupError {
         location: String,
         /// The version.
         version: u64,
+    },
+    /// A manifest is not as Lance writes it.
+    #[error("failed to read {}: {source}", file.display())]
+    Manifest {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: Box<StoredError>,
     },
     /// A version refers to a base that it does not define.
     #[error("version {version} of {location} refers to base {base}, which it does not define")]
@@ -115,7 +128,9 @@ impl CleanupError {
                 ErrorKind::Refused
             }
             Self::Empty(error) => error.kind(),
-            Self::UnknownBase { .. } | Self::List { .. } => ErrorKind::Corrupt,
+            Self::Manifest { .. } | Self::UnknownBase { .. } | Self::List { .. } => {
+                ErrorKind::Corrupt
+            }
             Self::Document(error) => error.kind(),
             Self::Unsettled => ErrorKind::Conflict,
             Self::Encode(_) | Self::Task(_) | Self::Injected(_) => ErrorKind::Internal,

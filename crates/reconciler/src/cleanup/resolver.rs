@@ -1,0 +1,124 @@
+//! From what versions refer to, to what was listed.
+
+use std::collections::HashMap;
+
+use lancekeeper_model::Branch;
+use lancekeeper_planner::cleanup::{UnitId, chain_dir};
+
+use crate::cleanup::references::{Base, BasePaths, Bases, Fragments, Reference, VersionRead};
+use crate::cleanup::report::CleanupError;
+
+/// What a version refers to, as units.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Resolved {
+    pub(super) units: Vec<UnitId>,
+    pub(super) missing: Option<(String, u64)>,
+    pub(super) beside: Vec<String>,
+}
+
+impl Resolved {
+    fn extend(&mut self, other: &Self) {
+        self.units.extend_from_slice(&other.units);
+        self.beside.extend_from_slice(&other.beside);
+        if let Some((name, count)) = &other.missing {
+            self.missing.get_or_insert_with(|| (name.clone(), 0)).1 += count;
+        }
+    }
+}
+
+/// Looks up what versions of one branch refer to, as long as they define the same bases. What a
+/// fragment comes to is looked up once.
+#[derive(Debug)]
+pub(super) struct Resolver {
+    /// The prefix of the branch's own files.
+    own: String,
+    bases: BasePaths,
+    fragments: Vec<Option<Resolved>>,
+}
+
+impl Resolver {
+    pub(super) fn new(branch: &Branch, read: &VersionRead) -> Self {
+        let own = match chain_dir(branch) {
+            directory if directory.is_empty() => directory,
+            directory => format!("{directory}/"),
+        };
+        Self { own, bases: read.bases.clone(), fragments: Vec::new() }
+    }
+
+    /// Whether another version of the branch can be looked up here.
+    pub(super) fn fits(&self, read: &VersionRead) -> bool {
+        self.bases == read.bases
+    }
+
+    /// Looks up what a version refers to among the units that were listed.
+    ///
+    /// # Errors
+    ///
+    /// When it refers to a base that it does not define.
+    pub(super) fn resolve(
+        &mut self,
+        read: &VersionRead,
+        fragments: &Fragments,
+        location: &str,
+        bases: &mut Bases,
+        names: &HashMap<String, UnitId>,
+    ) -> Result<Resolved, CleanupError> {
+        self.fragments.resize(fragments.len(), None);
+        let undefined = |base| CleanupError::UnknownBase {
+            location: location.to_owned(),
+            version: read.version,
+            base,
+        };
+        let mut resolved = Resolved::default();
+        for reference in &read.others {
+            self.look_up(reference, bases, names, &mut resolved).map_err(undefined)?;
+        }
+        for fragment in &read.fragments {
+            let at = *fragment as usize;
+            if self.fragments[at].is_none() {
+                let mut of_fragment = Resolved::default();
+                for reference in fragments.references(*fragment) {
+                    self.look_up(reference, bases, names, &mut of_fragment).map_err(undefined)?;
+                }
+                self.fragments[at] = Some(of_fragment);
+            }
+            resolved.extend(self.fragments[at].as_ref().unwrap_or(&Resolved::default()));
+        }
+        Ok(resolved)
+    }
+
+    /// Looks up one file; the number of the base if that is not defined.
+    fn look_up(
+        &self,
+        reference: &Reference,
+        bases: &mut Bases,
+        names: &HashMap<String, UnitId>,
+        into: &mut Resolved,
+    ) -> Result<(), u32> {
+        let Reference { base, directory, name, is_vital } = reference;
+        let below = format!("{directory}/{name}");
+        let (prefix, below) = match base {
+            None => (self.own.clone(), below),
+            Some(number) => {
+                let (path, is_dataset) = self.bases.get(number).ok_or(*number)?;
+                // A base that is no dataset is the directory of the files itself.
+                let below = if *is_dataset { below } else { name.clone() };
+                match bases.resolve(path) {
+                    Base::Here(prefix) => (prefix, below),
+                    Base::Beside(prefix) => {
+                        into.beside.push(format!("{prefix}{below}"));
+                        return Ok(());
+                    }
+                    Base::Elsewhere => return Ok(()),
+                }
+            }
+        };
+        let name = format!("{prefix}{below}");
+        match names.get(&name) {
+            Some(unit) => into.units.push(*unit),
+            None if *is_vital => into.missing.get_or_insert((name, 0)).1 += 1,
+            None => {}
+        }
+        Ok(())
+    }
+}
