@@ -179,6 +179,35 @@ async fn a_fork_that_is_published_after_the_branches_were_read_stays_at_fixture_
 }
 
 #[tokio::test]
+async fn a_fork_that_is_made_anew_just_before_its_deletion_stays_at_fixture_path() {
+    let world = world().await;
+    let client = world.client.clone();
+    // The new fork is cut where the old one was, so that its manifests have the same paths.
+    let pause = pause_at(failpoint::CLEANUP_RECONCILE_FORK, || async move {
+        client.fork_anew_and_publish(PERSON, "gone").await;
+    });
+    let report = world.cleanup().await;
+    assert!(pause.crossings() > 0);
+    drop(pause);
+    let expect_whole = async || {
+        let rows = graph_rows(world.uri()).await.unwrap();
+        let of = |branch: &str| &rows[&(branch.to_owned(), PERSON.to_owned())];
+        assert_eq!(of("gone"), of("main"));
+        let branches = world.client.table(PERSON).await.list_branches().await.unwrap();
+        assert!(branches.contains_key("gone"), "{branches:?}");
+    };
+    expect_whole().await;
+    assert_eq!(report.exit_code().number(), 3, "{report:#?}");
+    let row = report.roots[0].tables.iter().find(|row| row.table_key.as_str() == PERSON).unwrap();
+    assert!(row.error.as_ref().unwrap().contains("somebody wrote meanwhile"), "{row:#?}");
+    assert!(report.roots[0].reconciled.reclaimed.is_empty(), "{report:#?}");
+
+    let report = world.cleanup().await;
+    assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+    expect_whole().await;
+}
+
+#[tokio::test]
 async fn a_schema_apply_that_begins_meanwhile_stops_the_rest_at_fixture_path() {
     let world = world().await;
     let client = world.client.clone();

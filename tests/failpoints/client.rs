@@ -113,6 +113,15 @@ impl Client {
         fork.update_config([("left", "over")]).await.unwrap();
     }
 
+    /// Finds an orphaned fork in its way, deletes it, forks anew under its name and publishes that,
+    /// as clients do at the first write to a branch.
+    pub(crate) async fn fork_anew_and_publish(&self, key: &str, branch: &str) {
+        let mut table = self.table(key).await;
+        table.force_delete_branch(branch).await.unwrap();
+        self.fork(key, branch).await;
+        self.publish_fork(key, branch).await;
+    }
+
     /// Makes a branch of the graph on which a fork is read.
     pub(crate) async fn publish_fork(&self, key: &str, branch: &str) {
         let snapshot = self.snapshot().await;

@@ -45,6 +45,12 @@ pub enum ListingError {
         /// Where.
         path: PathBuf,
     },
+    /// Somebody wrote it since it was listed.
+    #[error("{} is not the file that was looked at: somebody wrote meanwhile; run again", path.display())]
+    Changed {
+        /// Where.
+        path: PathBuf,
+    },
     /// A path that leads out of its directory.
     #[error("{path:?} is no path below a table")]
     Outside {
@@ -64,6 +70,7 @@ impl ListingError {
     pub fn kind(&self) -> lancekeeper_model::ErrorKind {
         match self {
             Self::Io { .. } => lancekeeper_model::ErrorKind::Unavailable,
+            Self::Changed { .. } => lancekeeper_model::ErrorKind::Conflict,
             Self::TooDeep { .. } => lancekeeper_model::ErrorKind::Refused,
             Self::Outside { .. } => lancekeeper_model::ErrorKind::Internal,
         }
@@ -156,6 +163,25 @@ pub fn delete_below(directory: &Path, path: &str) -> Result<(), ListingError> {
     }
 }
 
+/// Deletes one file below a directory if it is still the one that was listed. Returns whether it
+/// was there. Between the look and the deletion there is no step that waits for anything. Blocks.
+///
+/// # Errors
+///
+/// When it was written since, is still there afterwards, or the path leads out of the directory.
+pub fn delete_listed_below(directory: &Path, listed: &Listed) -> Result<bool, ListingError> {
+    let place = below(directory, &listed.path)?;
+    let metadata = match fs::symlink_metadata(&place) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        metadata => metadata.map_err(ListingError::io("look at", &place))?,
+    };
+    let modified = metadata.modified().map_err(ListingError::io("look at", &place))?;
+    if metadata.len() != listed.bytes || DateTime::<Utc>::from(modified) != listed.modified {
+        return Err(ListingError::Changed { path: place });
+    }
+    delete_below(directory, &listed.path).map(|()| true)
+}
+
 /// Deletes directories that hold nothing any more, with those above them up to `directory`.
 /// One that is not empty stays. Blocks.
 ///
@@ -229,6 +255,24 @@ mod tests {
             .collect();
         assert_eq!(listed, [("a/b/two".to_owned(), 2), ("one".to_owned(), 1)]);
         assert_eq!(list_below(&dir.path().join("nowhere")).unwrap(), []);
+    }
+
+    #[test]
+    fn a_file_that_was_written_since_it_was_listed_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("one");
+        fs::write(&place, "1").unwrap();
+        let listed = list_below(dir.path()).unwrap().remove(0);
+        // Of the same size: only its time tells.
+        fs::write(&place, "2").unwrap();
+        let later = listed.modified + chrono::TimeDelta::seconds(1);
+        fs::File::options().write(true).open(&place).unwrap().set_modified(later.into()).unwrap();
+        let deleted = delete_listed_below(dir.path(), &listed);
+        assert!(matches!(deleted, Err(ListingError::Changed { .. })), "{deleted:?}");
+        assert!(place.exists());
+        let listed = list_below(dir.path()).unwrap().remove(0);
+        assert!(delete_listed_below(dir.path(), &listed).unwrap());
+        assert!(!delete_listed_below(dir.path(), &listed).unwrap(), "it was gone");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The deletions, exactly as listed. No choices are made here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +13,9 @@ use lancekeeper_model::{Branch, OperationId, Version};
 use lancekeeper_planner::cleanup::{DatasetPlan, Deletion, DeletionStep, Role, chain_dir};
 use lancekeeper_store::LanceFailure;
 use lancekeeper_store::failpoint;
-use lancekeeper_store::listing::{ListingError, delete_below, delete_empty_below, sync_below};
+use lancekeeper_store::listing::{
+    Listed, ListingError, delete_below, delete_empty_below, delete_listed_below, sync_below,
+};
 
 use crate::cleanup::inventory::DatasetInventory;
 use crate::cleanup::lists::Lists;
@@ -81,8 +83,10 @@ impl Executor {
     ) -> Result<(), CleanupError> {
         let list = self.lists.write(&self.operation, number, plan).await?;
         failpoint::cross_async(failpoint::CLEANUP_LISTED_PRE_DELETE).await?;
+        let listed = listed_names(dataset);
         let of = |step: DeletionStep| {
-            plan.deletions.iter().filter(move |deletion| deletion.step == step)
+            let deletions = plan.deletions.iter().filter(move |deletion| deletion.step == step);
+            deletions.map(|deletion| Doomed::of(deletion, &listed))
         };
         if of(DeletionStep::BranchFile).next().is_some() {
             failpoint::cross_async(failpoint::CLEANUP_RECONCILE_FORK).await?;
@@ -92,11 +96,11 @@ impl Executor {
             if step == DeletionStep::Rest {
                 failpoint::cross_async(failpoint::CLEANUP_MANIFESTS_PRE_FILES).await?;
             }
-            let deletions: Vec<&Deletion> = of(step).collect();
+            let deletions: Vec<Doomed> = of(step).collect();
             if step == DeletionStep::BranchFile {
                 // In the order of the list: a branch goes before the one it was cut from.
                 for deletion in &deletions {
-                    self.delete(&dataset.directory, &[*deletion], done).await?;
+                    self.delete(&dataset.directory, std::slice::from_ref(deletion), done).await?;
                 }
             } else {
                 self.delete(&dataset.directory, &deletions, done).await?;
@@ -104,14 +108,14 @@ impl Executor {
             // Unlinking is durable in no order unless told: a manifest that came back after a
             // power cut would name files that did not.
             if step != DeletionStep::Rest {
-                for directory in parents(&deletions) {
+                for directory in parents(deletions.iter().map(|doomed| &doomed.file.path)) {
                     blocking(&dataset.directory, directory, sync_below).await?;
                 }
             }
         }
-        let all: Vec<&Deletion> = plan.deletions.iter().collect();
+        let all = parents(plan.deletions.iter().map(|deletion| &deletion.path));
         let is_dataset = dataset.facts.role != Role::Root;
-        for directory in parents(&all).into_iter().filter(|path| is_dataset && is_own(path)) {
+        for directory in all.into_iter().filter(|path| is_dataset && is_own(path)) {
             blocking(&dataset.directory, directory, delete_empty_below).await?;
         }
         failpoint::cross_async(failpoint::CLEANUP_DELETED_PRE_MARK).await?;
@@ -122,7 +126,7 @@ impl Executor {
     async fn delete(
         &self,
         directory: &Path,
-        deletions: &[&Deletion],
+        deletions: &[Doomed],
         done: &mut Done,
     ) -> Result<(), CleanupError> {
         let directory: Arc<Path> = directory.into();
@@ -134,8 +138,7 @@ impl Executor {
         for wave in deletions.chunks(batch * self.at_once.max(1)) {
             let batches = wave.chunks(batch).map(|batch| {
                 let directory = Arc::clone(&directory);
-                let batch: Vec<(String, u64)> =
-                    batch.iter().map(|d| (d.path.clone(), d.bytes)).collect();
+                let batch = batch.to_vec();
                 tokio::task::spawn_blocking(move || delete_batch(&directory, &batch))
             });
             for batch in join_all(batches).await {
@@ -185,13 +188,67 @@ async fn hint_at_heads(dataset: &DatasetInventory, plan: &DatasetPlan) -> Result
     Ok(())
 }
 
-fn delete_batch(directory: &Path, batch: &[(String, u64)]) -> (u64, u64, Vec<ListingError>) {
+/// A file that goes.
+#[derive(Debug, Clone)]
+struct Doomed {
+    file: Listed,
+    check: Check,
+}
+
+/// What is looked at once more before a file goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Check {
+    /// A branch file: it must be there, and the one that was listed. A client that finds an
+    /// orphaned fork in its way deletes it and forks anew under the same name, and takes no key
+    /// of ours: what is there now may be the fork it has just published.
+    Present,
+    /// A manifest: if it is there it must be the one that was listed. A fork that was made anew
+    /// at the same version has its manifests at the same paths.
+    Same,
+    /// Names that are never used again.
+    Unneeded,
+}
+
+impl Doomed {
+    fn of(deletion: &Deletion, listed: &BTreeMap<&str, DateTime<Utc>>) -> Self {
+        let modified = listed.get(deletion.path.as_str()).copied();
+        let check = match deletion.step {
+            DeletionStep::BranchFile => Check::Present,
+            DeletionStep::Manifest => Check::Same,
+            DeletionStep::Rest => Check::Unneeded,
+        };
+        let (path, bytes) = (deletion.path.clone(), deletion.bytes);
+        // One that was never listed is not to be found unchanged.
+        Self { file: Listed { path, bytes, modified: modified.unwrap_or_default() }, check }
+    }
+
+    fn delete(&self, directory: &Path) -> Result<(), ListingError> {
+        match self.check {
+            Check::Unneeded => delete_below(directory, &self.file.path),
+            Check::Same => delete_listed_below(directory, &self.file).map(drop),
+            Check::Present => {
+                if delete_listed_below(directory, &self.file)? {
+                    return Ok(());
+                }
+                // Somebody is about to make the fork anew.
+                Err(ListingError::Changed { path: directory.join(&self.file.path) })
+            }
+        }
+    }
+}
+
+/// When each file was last written, as the plan saw it.
+fn listed_names(dataset: &DatasetInventory) -> BTreeMap<&str, DateTime<Utc>> {
+    dataset.facts.files.iter().map(|file| (file.path.as_str(), file.modified)).collect()
+}
+
+fn delete_batch(directory: &Path, batch: &[Doomed]) -> (u64, u64, Vec<ListingError>) {
     let (mut files, mut bytes, mut failed) = (0, 0, Vec::new());
-    for (path, size) in batch {
-        match delete_below(directory, path) {
+    for doomed in batch {
+        match doomed.delete(directory) {
             Ok(()) => {
                 files += 1;
-                bytes += size;
+                bytes += doomed.file.bytes;
             }
             Err(error) => failed.push(error),
         }
@@ -199,11 +256,8 @@ fn delete_batch(directory: &Path, batch: &[(String, u64)]) -> (u64, u64, Vec<Lis
     (files, bytes, failed)
 }
 
-fn parents(deletions: &[&Deletion]) -> BTreeSet<String> {
-    deletions
-        .iter()
-        .filter_map(|deletion| Some(deletion.path.rsplit_once('/')?.0.to_owned()))
-        .collect()
+fn parents<'a>(paths: impl Iterator<Item = &'a String>) -> BTreeSet<String> {
+    paths.filter_map(|path| Some(path.rsplit_once('/')?.0.to_owned())).collect()
 }
 
 /// Directories that belong to one index segment, one data file's blobs or one fork; those of
