@@ -21,10 +21,12 @@ mod index_uuids;
 mod keeper;
 mod omnigraph;
 mod pause;
+mod process;
 mod race;
 mod random;
 mod report;
 mod staged;
+mod traps;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -58,7 +60,10 @@ pub(crate) struct Args {
     /// Only this failpoint, of `crash` and `pause`; may be repeated
     #[arg(long, value_name = "NAME")]
     failpoint: Vec<String>,
-    /// Brings the random moments of `crash` back
+    /// Only this one of `traps`; may be repeated
+    #[arg(long, value_enum, value_name = "TRAP")]
+    trap: Vec<traps::Trap>,
+    /// Brings the random moments of `crash`, `cleanup` and `traps` back
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
     /// How many runs `crash` kills at random moments, per client and fixture
@@ -81,6 +86,8 @@ enum Suite {
     Cleanup,
     /// A client loads beside our runs in a loop while a reader looks on
     Race,
+    /// What lost data elsewhere: forks, merges, dropped types, links, names, late writers
+    Traps,
     /// All of them
     All,
 }
@@ -142,6 +149,9 @@ fn run_suites(report: &mut Report, lab: &Lab, args: &Args) -> Result<()> {
     if wanted(Suite::Race) {
         between::run(report, lab)?;
         race::run(report, lab, args)?;
+    }
+    if wanted(Suite::Traps) {
+        traps::run(report, lab, args)?;
     }
     Ok(())
 }

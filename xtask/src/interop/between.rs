@@ -4,17 +4,16 @@
 //! what the load has just committed to its first table must not make that visible without the second.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use tempfile::TempDir;
 
+use super::Lab;
 use super::graph::{Graph, MAIN_ONLY, new_rows};
 use super::keeper::{Action, Failpoint, Run};
 use super::omnigraph::Omnigraph;
+use super::process::Process;
 use super::report::{Report, Scenario};
-use super::{Lab, output};
 
 /// A table's sidecar is written, and nothing committed to the table.
 const ARMED: &str = "optimize.armed_pre_commit";
@@ -28,8 +27,6 @@ const FIRST_STOPS_MS: std::ops::Range<u64> = 20..120;
 const STEP_MS: usize = 10;
 
 const MARK: &str = "between";
-const LONGEST_LOAD: Duration = Duration::from_secs(30);
-const POLL: Duration = Duration::from_micros(200);
 
 pub(super) fn run(report: &mut Report, lab: &Lab) -> Result<()> {
     for client in &lab.clients.omnigraph {
@@ -59,7 +56,9 @@ fn check(lab: &Lab, client: &Omnigraph, table: &str, scenario: &mut Scenario<'_>
 fn attempt(lab: &Lab, client: &Omnigraph, table: &str, delay: Duration) -> Result<bool> {
     let graph = Graph::unpacked(lab, client, MAIN_ONLY)?;
     let (rows, _) = new_rows(MARK);
-    let mut load = Load::start(client, &graph.path(), &rows)?;
+    let data = tempfile::NamedTempFile::new()?;
+    std::fs::write(data.path(), &rows)?;
+    let mut load = Process::start(&mut client.load_command(&graph.path(), "main", data.path()))?;
     std::thread::sleep(delay);
     if load.ended()? {
         return Ok(false);
@@ -71,17 +70,14 @@ fn attempt(lab: &Lab, client: &Omnigraph, table: &str, delay: Duration) -> Resul
     let ours = arm(lab, &graph, table)?;
     let before = versions(&graph.path())?;
     load.go_on()?;
-    let end = Instant::now() + LONGEST_LOAD;
-    while versions(&graph.path())? == before && !load.ended()? {
-        ensure!(Instant::now() < end, "the load neither commits nor ends");
-        std::thread::sleep(POLL);
-    }
+    load.wait_until(|| Ok(versions(&graph.path())? != before))?;
     if load.ended()? {
         return Ok(false);
     }
     load.stop()?;
     expect_whole(&graph).context("while the load was stopped between its tables")?;
     load.go_on()?;
+    // However it ends: it may have been refused.
     load.wait()?;
     ours.resume()?;
     ours.wait()?;
@@ -115,58 +111,4 @@ fn versions(graph: &Path) -> Result<usize> {
         }
     }
     Ok(count)
-}
-
-/// A load in a process that can be stopped. It is killed if it is dropped before its end.
-struct Load {
-    child: Child,
-    _files: TempDir,
-}
-
-impl Load {
-    fn start(client: &Omnigraph, graph: &Path, rows: &str) -> Result<Self> {
-        let files = tempfile::tempdir()?;
-        let data = files.path().join("rows.jsonl");
-        std::fs::write(&data, rows)?;
-        let mut command = client.load_command(graph, "main", &data);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn().context("failed to start the load")?;
-        Ok(Self { child, _files: files })
-    }
-
-    fn stop(&self) -> Result<()> {
-        self.signal("-STOP")
-    }
-
-    fn go_on(&self) -> Result<()> {
-        self.signal("-CONT")
-    }
-
-    fn signal(&self, signal: &str) -> Result<()> {
-        // Of a child that we have not waited for there is at least its entry, so that no other process
-        // can have its number.
-        output(Command::new("kill").args([signal, &self.child.id().to_string()])).map(drop)
-    }
-
-    fn ended(&mut self) -> Result<bool> {
-        Ok(self.child.try_wait()?.is_some())
-    }
-
-    /// However it ends: it may have been refused.
-    fn wait(&mut self) -> Result<()> {
-        let end = Instant::now() + LONGEST_LOAD;
-        while !self.ended()? {
-            ensure!(Instant::now() < end, "the load does not end");
-            std::thread::sleep(POLL);
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        // Of a child that has ended both do nothing.
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
 }

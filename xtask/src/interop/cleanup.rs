@@ -15,7 +15,7 @@ use super::report::{Report, Scenario};
 use super::{Args, Lab, graphs, output};
 
 /// Whatever is not needed goes, however young.
-const STRICTEST: [&str; 8] =
+pub(super) const STRICTEST: [&str; 8] =
     ["--keep", "1", "--writer-window", "0s", "--min-fork-age", "0s", "--max-delete-percent", "100"];
 /// What every name of a failpoint of cleanup begins with.
 const PREFIX: &str = "cleanup.";

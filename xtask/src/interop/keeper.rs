@@ -181,6 +181,11 @@ impl Outcome {
         report.map(Report).with_context(|| format!("no report, {}", self.describe()))
     }
 
+    /// The document it printed, of whatever verb.
+    pub(super) fn json(&self) -> Result<Value> {
+        serde_json::from_str(&self.printed).with_context(|| format!("no JSON, {}", self.describe()))
+    }
+
     pub(super) fn expect_success(&self) -> Result<Report> {
         ensure!(self.status.success(), "lancekeeper optimize: {}", self.describe());
         self.report()

@@ -21,6 +21,8 @@ pub(super) struct Table {
     /// Below the graph's root.
     pub(super) path: String,
     pub(super) version: u64,
+    /// The Lance branch of the table that it is read from.
+    pub(super) branch: String,
 }
 
 /// The lines of an export, sorted: the client promises no order.
@@ -62,7 +64,10 @@ impl Omnigraph {
         let snapshot = self.json(self.command("snapshot").arg(graph).args(["--branch", branch]))?;
         let table = |table: &Value| {
             let version = table["table_version"].as_u64().context("a table without a version")?;
-            Ok(Table { key: text(table, "table_key")?, path: text(table, "table_path")?, version })
+            // Null and the word both mean main.
+            let branch = table["table_branch"].as_str().unwrap_or("main").to_owned();
+            let (key, path) = (text(table, "table_key")?, text(table, "table_path")?);
+            Ok(Table { key, path, version, branch })
         };
         tables(&snapshot)?.iter().map(table).collect()
     }
@@ -112,8 +117,14 @@ impl Omnigraph {
     pub(super) fn apply_schema(&self, graph: &Path, schema: &str) -> Result<()> {
         let file = tempfile::NamedTempFile::new()?;
         fs::write(file.path(), schema)?;
+        output(&mut self.apply_command(graph, file.path())).map(drop)
+    }
+
+    /// The application of a schema from a file, not started yet.
+    pub(super) fn apply_command(&self, graph: &Path, schema: &Path) -> Command {
         let mut command = self.command("schema");
-        output(command.args(["apply", "--schema"]).arg(file.path()).arg(graph)).map(drop)
+        command.args(["apply", "--schema"]).arg(schema).arg(graph);
+        command
     }
 
     /// Runs a query that changes main; one that changes nothing is an error.
@@ -195,7 +206,8 @@ impl Omnigraph {
         serde_json::from_str(&text).with_context(|| format!("not JSON: {text}"))
     }
 
-    fn command(&self, verb: &str) -> Command {
+    /// Any command, not started yet, and without its arguments.
+    pub(super) fn command(&self, verb: &str) -> Command {
         let mut command = Command::new(&self.binary);
         // Nothing of the user's own configuration: neither a profile nor a default graph.
         let nowhere = std::env::temp_dir().join("lancekeeper-interop-without-a-home");

@@ -256,7 +256,7 @@ fn number_of_load(row: &str) -> Option<usize> {
 
 /// Why a client failed, without the command line, colours and backtrace around it, and without what
 /// differs from one such error to the next.
-fn reason(said: &str) -> String {
+pub(super) fn reason(said: &str) -> String {
     let mut plain = String::new();
     for (number, piece) in said.split('\u{1b}').enumerate() {
         // Every piece but the first begins with the rest of an escape, which ends with an `m`.
