@@ -86,7 +86,7 @@ fn clean(graph: &Graph<'_>, more: &[&str]) -> Result<Value> {
     serde_json::from_str(&text).with_context(|| format!("not JSON: {text}"))
 }
 
-fn bytes_below(directory: &Path) -> Result<u64> {
+pub(super) fn bytes_below(directory: &Path) -> Result<u64> {
     let mut bytes = 0;
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;

@@ -4,6 +4,7 @@
 //! What a client cannot do on a graph that we never touched is not asked of it: wherever it refuses, it is
 //! compared with itself on a copy that was not cleaned up.
 
+mod clones;
 mod forks;
 mod late;
 mod links;
@@ -32,6 +33,8 @@ pub(super) enum Trap {
     Orphans,
     /// A client's commands stopped at random moments while we run
     Late,
+    /// A database of pylance's with clones, tags, nested tables and a writer that is not done
+    Clones,
 }
 
 pub(super) fn run(report: &mut Report, lab: &Lab, args: &Args) -> Result<()> {
@@ -57,6 +60,9 @@ pub(super) fn run(report: &mut Report, lab: &Lab, args: &Args) -> Result<()> {
         if wanted(Trap::Late) {
             late::run(report, lab, client, &mut random())?;
         }
+    }
+    if wanted(Trap::Clones) {
+        clones::run(report, lab);
     }
     Ok(())
 }

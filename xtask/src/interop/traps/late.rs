@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -15,16 +15,16 @@ use serde_json::{Value, json};
 use super::super::graph::{BRANCHES, Exports, Fixture, Graph, MAIN_ONLY, expect_same, new_rows};
 use super::super::omnigraph::{Lines, Omnigraph};
 use super::super::process::Process;
+use super::super::race::reason;
 use super::super::random::Random;
 use super::super::report::{Report, Scenario};
 use super::super::{Lab, output};
-use super::world::rows_of;
 
-/// Moments at which each command is stopped.
-const STOPS: usize = 5;
-/// The longest of these commands takes about as long, so that some stops are late.
-const SPAN: Duration = Duration::from_millis(140);
+/// Random moments at which each command is stopped.
+const STOPS: u32 = 3;
 const MARK: &str = "late";
+/// A branch that is merged.
+const FEATURE: &str = "feature";
 const PROPERTY: &str = "nickname";
 
 /// Versions of the fixtures are a day old: the default window lets them go, and so does one that is just
@@ -82,7 +82,23 @@ impl Late {
 
     /// The client refuses a change of the schema where there are other branches.
     fn fixture(self) -> Fixture {
-        if self == Self::Schema { MAIN_ONLY } else { BRANCHES }
+        match self {
+            Self::Load("main") | Self::Update | Self::Delete | Self::Schema => MAIN_ONLY,
+            Self::Load(_) | Self::Branch | Self::Merge => BRANCHES,
+        }
+    }
+
+    /// Whether it arms a sidecar.
+    fn arms(self) -> bool {
+        matches!(self, Self::Load(_) | Self::Update)
+    }
+
+    fn prepare(self, graph: &Graph<'_>) -> Result<()> {
+        if self == Self::Merge {
+            graph.client.create_branch(&graph.path(), FEATURE, "main")?;
+            graph.client.load(&graph.path(), FEATURE, &new_rows(MARK).0)?;
+        }
+        Ok(())
     }
 
     /// Where its rows go.
@@ -118,7 +134,7 @@ impl Late {
             ),
             Self::Delete => mutate(DELETE, &persons.deleted),
             Self::Branch => branch(&["create", "--from", "main"], MARK),
-            Self::Merge => branch(&["merge", "--into", "main"], "work"),
+            Self::Merge => branch(&["merge", "--into", "main"], FEATURE),
             Self::Schema => {
                 let person = "node Person {\n";
                 let schema = client.schema(&path)?;
@@ -155,24 +171,30 @@ pub(super) fn run(
     let mut scenario = report.scenario(&client.title(), "traps late");
     for late in Late::ALL {
         let before = before[&late.fixture().name(client)].clone();
-        let mut trap = Trap { lab, client, late, whole: None, before, ends: BTreeMap::new() };
-        trap.learn(&mut scenario);
+        let mut trap = Trap { lab, client, late, before, whole: None, ends: BTreeMap::new() };
+        let Some(span) = trap.learn(&mut scenario) else { continue };
         for number in 0..STOPS {
-            let stop = Stop {
-                after: random.duration_below(SPAN),
-                rules: RULES[number % RULES.len()],
-                beside: number % 2 == 1 && late.fixture().branches.len() > 1,
-            };
-            let label = format!("{} stopped after {} ms", late.name(), stop.after.as_millis());
+            let after = span.mul_f64(random.duration_below(Duration::from_secs(1)).as_secs_f64());
+            let label = format!("{}, stopped after {} ms", late.name(), after.as_millis());
+            let beside = number % 2 == 1 && late != Late::Schema;
+            let stop = Stop { after: Some(after), rules: RULES[number as usize % 2], beside };
             let _: Option<()> = scenario.check(&label, || trap.stopped(&stop));
         }
-        scenario.note(&late.name(), &format!("{:?}", trap.ends));
+        if late.arms() {
+            let label = format!("{}, stopped when it is armed", late.name());
+            let stop = Stop { after: None, rules: RULES[0], beside: false };
+            let _: Option<()> = scenario.check(&label, || trap.stopped(&stop));
+        }
+        for (end, count) in &trap.ends {
+            scenario.note(&late.name(), &format!("{count} × {end}"));
+        }
     }
     Ok(())
 }
 
 struct Stop {
-    after: Duration,
+    /// When its sidecar is there, if not after a time.
+    after: Option<Duration>,
     rules: &'static [&'static str],
     /// Another client deletes a person meanwhile.
     beside: bool,
@@ -190,16 +212,26 @@ struct Trap<'a> {
     ends: BTreeMap<String, usize>,
 }
 
-impl Trap<'_> {
-    /// What the command does when nobody else is there.
-    fn learn(&mut self, scenario: &mut Scenario<'_>) {
-        let whole = scenario.check(&format!("{} alone", self.late.name()), || {
-            let graph = Graph::unpacked(self.lab, self.client, self.late.fixture())?;
+impl<'a> Trap<'a> {
+    /// What the command does when nobody else is there, and how long it takes.
+    fn learn(&mut self, scenario: &mut Scenario<'_>) -> Option<Duration> {
+        let (span, whole) = scenario.check(&format!("{}, alone", self.late.name()), || {
+            let graph = self.graph()?;
             let file = tempfile::NamedTempFile::new()?;
-            output(&mut self.late.command(&graph, &self.persons()?, file.path())?)?;
-            known(&self.client.export(&graph.path(), self.late.branch())?)
-        });
-        self.whole = whole;
+            let mut command = self.late.command(&graph, &self.persons()?, file.path())?;
+            let started = Instant::now();
+            output(&mut command)?;
+            let span = started.elapsed();
+            Ok((span, known(&self.client.export(&graph.path(), self.late.branch())?)?))
+        })?;
+        self.whole = Some(whole);
+        Some(span)
+    }
+
+    fn graph(&self) -> Result<Graph<'a>> {
+        let graph = Graph::unpacked(self.lab, self.client, self.late.fixture())?;
+        self.late.prepare(&graph)?;
+        Ok(graph)
     }
 
     fn persons(&self) -> Result<Persons> {
@@ -210,11 +242,17 @@ impl Trap<'_> {
     }
 
     fn stopped(&mut self, stop: &Stop) -> Result<()> {
-        let graph = Graph::unpacked(self.lab, self.client, self.late.fixture())?;
+        let graph = self.graph()?;
         let persons = self.persons()?;
         let file = tempfile::NamedTempFile::new()?;
         let mut process = Process::start(&mut self.late.command(&graph, &persons, file.path())?)?;
-        std::thread::sleep(stop.after);
+        match stop.after {
+            Some(after) => std::thread::sleep(after),
+            None => {
+                let armed = process.wait_until(|| Ok(!graph.sidecars()?.is_empty()))?;
+                ensure!(armed, "it armed nothing");
+            }
+        }
         if process.ended()? {
             self.count("over before its stop");
         }
@@ -228,24 +266,27 @@ impl Trap<'_> {
         self.keep(&graph, stop.rules)?;
         process.go_on()?;
         let end = process.wait()?;
-        let state = if has_sidecar { "with a sidecar" } else { "without" };
-        let word = if end.status.success() { "done" } else { "refused" };
+        let state = if has_sidecar { "armed" } else { "not armed" };
+        let done = end.status.success();
+        let word = if done { "done".to_owned() } else { reason(&end.said) };
         let beside = if deleted { ", another deletes" } else { "" };
         self.count(&format!("stopped {state}{beside}: {word}"));
-        self.expect_whole_or_nothing(&graph, end.status.success(), deleted, &persons)
-            .with_context(|| format!("{word}: {}", end.said.trim()))?;
+        self.expect_whole_or_nothing(&graph, done, deleted, &persons).context(word)?;
         self.expect_usable(&graph)
     }
 
-    /// Optimizes and cleans up, as far as we are let.
+    /// Optimizes the branch and cleans up, as far as we are let.
     fn keep(&mut self, graph: &Graph<'_>, rules: &[&str]) -> Result<()> {
-        let keeper = &self.lab.keeper;
-        for (verb, what) in [("optimize", &["--all-branches"][..]), ("cleanup", rules)] {
-            let outcome = keeper.start_verb(verb, &graph.path(), what, None)?.wait()?;
-            let code = outcome.status.code().context("killed")?;
-            ensure!(HONEST_EXIT_CODES.contains(&code), "{verb}: {}", outcome.describe());
-            self.count(&format!("our {verb}: {code}"));
-        }
+        let on = if self.late == Late::Branch { "main" } else { self.late.branch() };
+        self.ours(graph, "optimize", &["--branch", on])?;
+        self.ours(graph, "cleanup", rules)
+    }
+
+    fn ours(&mut self, graph: &Graph<'_>, verb: &str, what: &[&str]) -> Result<()> {
+        let outcome = self.lab.keeper.start_verb(verb, &graph.path(), what, None)?.wait()?;
+        let code = outcome.status.code().context("killed")?;
+        ensure!(HONEST_EXIT_CODES.contains(&code), "{verb}: {}", outcome.describe());
+        self.count(&format!("our {verb}: {code}"));
         Ok(())
     }
 
@@ -264,7 +305,7 @@ impl Trap<'_> {
         let branch = self.late.branch();
         let branches = self.client.branches(&graph.path())?;
         // The client opens for writing first, and mends what it finds.
-        for name in branches.iter().filter(|name| *name != branch) {
+        for name in branches.iter().filter(|name| *name != branch && *name != FEATURE) {
             let mut expected = known(&self.before[name])?;
             let found = known(&self.client.export(&graph.path(), name)?)?;
             if deleted && name == "main" {
@@ -322,9 +363,9 @@ impl Trap<'_> {
         } else {
             graph.load("main", "afterwards", &mut expected)?;
         }
-        let rows = rows_of(self.lab, &path)?;
-        self.keep(graph, RULES[0])?;
-        super::world::expect_same_rows(&rows, &rows_of(self.lab, &path)?)?;
+        expected.insert("main".to_owned(), self.client.export(&path, "main")?);
+        self.ours(graph, "cleanup", RULES[0])?;
+        graph.expect_unchanged(&expected)?;
         graph.expect_no_drift()
     }
 }
