@@ -12,6 +12,7 @@ mod client;
 mod crash;
 mod fail_there;
 mod foreign;
+mod histories;
 mod names;
 mod pause;
 mod plain;

@@ -7,8 +7,10 @@
 pub mod fixture;
 pub mod graphs;
 pub mod invariants;
+pub mod manifest_rows;
 pub mod rows;
 pub mod tables;
+pub mod writer;
 
 pub use fixture::{Fixture, FixturePath};
 pub use invariants::check_graph;

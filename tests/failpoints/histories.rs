@@ -1,0 +1,75 @@
+//! Random histories of a small graph on real tables: clients write, branch, merge, tag, drop and
+//! die, we optimize and clean up, whole or cut off. After every cleanup the versions that exist are
+//! those that a model of the history says must, each reads its rows, and every file that went is
+//! accounted for.
+//!
+//! The model (`model`, `verdict`) knows what the steps did and works out from the words of the
+//! design what must stay; the plan's own model, on made-up roots, is `planner::cleanup::laws`.
+
+mod clients;
+mod disk;
+mod history;
+mod keeper;
+mod model;
+mod run;
+mod steps;
+mod verdict;
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use fail::FailScenario;
+use proptest::prelude::*;
+use proptest::test_runner::{FileFailurePersistence, RngSeed, TestRunner};
+
+use history::History;
+use steps::Step;
+
+/// How many histories; without it a few, the same ones every time.
+const CASES: &str = "LANCEKEEPER_HISTORY_CASES";
+const CASES_IN_CI: u32 = 10;
+const STEPS: usize = 14;
+const SHRINKS: u32 = 60;
+const REGRESSIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/failpoints/histories.regressions");
+
+/// Does the steps, and says all of them when something is wrong.
+fn happens(steps: &[Step]) -> Result<BTreeMap<&'static str, u64>, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut history = History::new().await.map_err(|error| format!("{error:?}"))?;
+        match Box::pin(history.run(steps)).await {
+            Ok(()) => Ok(history.counts),
+            Err(error) => Err(format!("{}\n\n{error:?}", history.log.join("\n"))),
+        }
+    })
+}
+
+fn config() -> ProptestConfig {
+    let asked = std::env::var(CASES).ok().map(|cases| cases.parse().unwrap());
+    ProptestConfig {
+        cases: asked.unwrap_or(CASES_IN_CI),
+        rng_seed: if asked.is_some() { RngSeed::Random } else { RngSeed::Fixed(1) },
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(REGRESSIONS))),
+        max_shrink_iters: SHRINKS,
+        ..ProptestConfig::default()
+    }
+}
+
+#[test]
+fn after_every_cleanup_of_a_random_history_what_must_stay_is_there_and_nothing_else() {
+    let _failpoints = FailScenario::setup();
+    let counts = Mutex::new(BTreeMap::<&str, u64>::new());
+    let outcome = TestRunner::new(config()).run(&steps::steps(STEPS), |steps| {
+        let happened = happens(&steps).map_err(TestCaseError::fail)?;
+        for (kind, count) in happened {
+            *counts.lock().unwrap().entry(kind).or_default() += count;
+        }
+        Ok(())
+    });
+    let counts = counts.into_inner().unwrap();
+    if let Err(error) = outcome {
+        panic!("{error}");
+    }
+    assert!(counts["versions removed"] > 0, "{counts:?}");
+    println!("{counts:?}");
+}

@@ -1,0 +1,339 @@
+//! Which versions a cleanup must keep, said once more from the words of the design, of what the
+//! steps of a history did. No code is shared with the plan.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use lancekeeper::CleanupOptions;
+use lancekeeper_testkit::writer::{Entry, MANIFEST};
+
+use super::model::{Chain, CommitModel, Litter, Model, Place};
+
+/// What must be true after a cleanup.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Verdict {
+    /// Versions that stay.
+    pub(super) kept: BTreeSet<Place>,
+    /// Those of them that stay whatever the rules say.
+    pub(super) floors: BTreeSet<Place>,
+    /// Versions that go.
+    pub(super) removed: BTreeSet<Place>,
+    /// Forks, and directories of forks without a branch file, that go as a whole.
+    pub(super) gone: BTreeSet<(String, String)>,
+    /// Those about which nothing is decided: not even litter goes.
+    pub(super) left_alone: BTreeSet<(String, String)>,
+    /// Commits that could be read before, as far as their own files go.
+    pub(super) lost: BTreeSet<String>,
+}
+
+impl Verdict {
+    /// Whether a file that no version refers to stays.
+    pub(super) fn keeps_litter(
+        &self,
+        location: &str,
+        litter: &Litter,
+        options: &CleanupOptions,
+    ) -> bool {
+        let at = (location.to_owned(), litter.branch.clone());
+        let is_young = !litter.is_old && options.min_age > TimeDelta::zero();
+        !self.gone.contains(&at) && (is_young || self.left_alone.contains(&at))
+    }
+}
+
+/// One question: what is there, what was asked, and when.
+pub(super) struct Case<'a> {
+    pub(super) model: &'a Model,
+    pub(super) options: &'a CleanupOptions,
+    pub(super) now: DateTime<Utc>,
+    /// Chains all of whose files an earlier cleanup had listed and did not get to.
+    pub(super) listed: BTreeSet<(String, String)>,
+}
+
+impl Case<'_> {
+    pub(super) fn verdict(&self) -> Verdict {
+        let lasting = self.needed(&self.lasting_commits());
+        let ruled: BTreeSet<&str> = &self.lasting_commits() | &self.ruled_commits();
+        let by_rule = self.needed(&ruled);
+        let surviving = &by_rule | &self.surviving();
+        let retained: BTreeSet<&str> = &ruled | &self.retained_commits(&surviving);
+        let needed = self.needed(&retained);
+        let gone = self.gone(&lasting, &needed);
+        let left_alone = self.left_alone(&lasting, &gone);
+        let mut verdict = Verdict::default();
+        for (location, dataset) in &self.model.datasets {
+            for (branch, chain) in dataset.chains.iter().filter(|(_, chain)| !chain.is_zombie) {
+                let at = (location.clone(), branch.clone());
+                for version in chain.versions.keys() {
+                    let place = (location.clone(), branch.clone(), *version);
+                    let is_floor = lasting.contains(&place)
+                        || self.is_head(chain, *version)
+                        || self.is_tagged(&place)
+                        || self.is_cut_from(&place, &gone);
+                    let is_kept = is_floor
+                        || needed.contains(&place)
+                        || surviving.contains(&place)
+                        || left_alone.contains(&at);
+                    if gone.contains(&at) || !is_kept {
+                        verdict.removed.insert(place);
+                        continue;
+                    }
+                    if is_floor {
+                        verdict.floors.insert(place.clone());
+                    }
+                    verdict.kept.insert(place);
+                }
+            }
+        }
+        verdict.lost = self.lost(&verdict.removed);
+        (verdict.gone, verdict.left_alone) = (gone, left_alone);
+        verdict
+    }
+
+    fn commits(&self) -> impl Iterator<Item = &CommitModel> {
+        let visible = self.model.visible();
+        self.model.commits.values().filter(move |commit| visible.contains(commit.of.id.as_str()))
+    }
+
+    fn commit(&self, id: &str) -> Option<&CommitModel> {
+        self.commits().find(|commit| commit.of.id == id)
+    }
+
+    /// A commit and all before it.
+    fn history(&self, id: &str) -> BTreeSet<&str> {
+        let mut found = BTreeSet::new();
+        let mut open: Vec<&CommitModel> = self.commit(id).into_iter().collect();
+        while let Some(commit) = open.pop() {
+            if found.insert(commit.of.id.as_str()) {
+                open.extend(commit.of.parents.iter().filter_map(|parent| self.commit(parent)));
+            }
+        }
+        found
+    }
+
+    /// The heads of live branches, and what every pair of them was last merged at.
+    fn lasting_commits(&self) -> BTreeSet<&str> {
+        let heads: Vec<&str> = self
+            .model
+            .branches
+            .values()
+            .filter_map(|branch| branch.commits.first().map(String::as_str))
+            .collect();
+        let mut named: BTreeSet<&str> = heads.iter().copied().collect();
+        for one in &heads {
+            for other in &heads {
+                let common = &self.history(one) & &self.history(other);
+                let is_best = |base: &&&str| {
+                    common
+                        .iter()
+                        .all(|other| other == *base || !self.history(other).contains(**base))
+                };
+                named.extend(common.iter().filter(is_best).copied());
+            }
+        }
+        named
+    }
+
+    /// What rules about commits name.
+    fn ruled_commits(&self) -> BTreeSet<&str> {
+        let last = usize::try_from(self.options.keep_last.unwrap_or(0)).unwrap_or(usize::MAX);
+        let branches = self.model.branches.values();
+        let newest = branches.flat_map(|branch| branch.commits.iter().take(last));
+        let mut named: BTreeSet<&str> = newest.map(String::as_str).collect();
+        if let Some(within) = self.options.keep_within {
+            let young = self.commits().filter(|commit| self.now - commit.of.created_at < within);
+            named.extend(young.map(|commit| commit.of.id.as_str()));
+        }
+        named
+    }
+
+    /// Commits all of whose versions stay anyway. Tables that nobody has any more have no say.
+    fn retained_commits(&self, surviving: &BTreeSet<Place>) -> BTreeSet<&str> {
+        let commits = self.commits().filter(|commit| {
+            self.model.is_listed(commit)
+                && commit.pins.values().all(|pin| {
+                    let stays =
+                        || self.model.rows_at(pin).is_some() && surviving.contains(&place_of(pin));
+                    self.is_dropped(&pin.location) || stays()
+                })
+        });
+        commits.map(|commit| commit.of.id.as_str()).collect()
+    }
+
+    /// What live branches read, and what these commits need.
+    fn needed(&self, commits: &BTreeSet<&str>) -> BTreeSet<Place> {
+        let branches = self.model.branches.values();
+        let mut needed: BTreeSet<Place> =
+            branches.flat_map(|branch| branch.pins.values().map(place_of)).collect();
+        for commit in commits.iter().filter_map(|id| self.commit(id)) {
+            let manifest = MANIFEST.to_owned();
+            needed.insert((manifest, commit.of.branch.clone(), commit.of.manifest_version));
+            // What it pinned is not known any more once its version is gone.
+            if self.model.is_listed(commit) {
+                needed.extend(commit.pins.values().map(place_of));
+            }
+        }
+        needed
+    }
+
+    /// Whether no live branch has a table any more.
+    ///
+    /// For now the newest version of such a table stays. Once cleanup empties it, what only that
+    /// keeps goes, and an empty version comes on top.
+    fn is_dropped(&self, location: &str) -> bool {
+        location != MANIFEST
+            && self
+                .model
+                .branches
+                .values()
+                .all(|branch| branch.pins.values().all(|pin| pin.location != location))
+    }
+
+    /// What the rules about versions leave, whatever anybody reads.
+    fn surviving(&self) -> BTreeSet<Place> {
+        let mut surviving = BTreeSet::new();
+        for (location, dataset) in &self.model.datasets {
+            for (branch, chain) in dataset.chains.iter().filter(|(_, chain)| !chain.is_zombie) {
+                for (version, facts) in &chain.versions {
+                    let place = (location.clone(), branch.clone(), *version);
+                    let is_younger = |than: TimeDelta| self.now - facts.committed_at < than;
+                    let newer = chain.versions.range(version + 1..).count() as u64;
+                    let policy = &self.options.policy;
+                    let is_counted = policy.keep_versions.is_some_and(|keep| newer < keep);
+                    if self.is_head(chain, *version)
+                        || self.is_tagged(&place)
+                        || is_younger(self.options.writer_window)
+                        || policy.older_than.is_some_and(is_younger)
+                        || is_counted && !self.is_dropped(location)
+                    {
+                        surviving.insert(place);
+                    }
+                }
+            }
+        }
+        surviving
+    }
+
+    fn is_head(&self, chain: &Chain, version: u64) -> bool {
+        chain.versions.keys().next_back() == Some(&version)
+    }
+
+    fn is_tagged(&self, (location, branch, version): &Place) -> bool {
+        let mut tags = self.model.dataset(location).tags.values();
+        tags.any(|tag| *tag == (branch.clone(), *version))
+    }
+
+    /// Whether a fork that stays was cut from a version.
+    fn is_cut_from(
+        &self,
+        (location, branch, version): &Place,
+        gone: &BTreeSet<(String, String)>,
+    ) -> bool {
+        self.model.dataset(location).chains.iter().any(|(fork, chain)| {
+            !chain.is_zombie
+                && !gone.contains(&(location.clone(), fork.clone()))
+                && chain.cut_from.as_ref().is_some_and(|from| *from == (branch.clone(), *version))
+        })
+    }
+
+    /// How long a fork that nobody reads is left alone: nothing here is older than a history.
+    fn forks_are_young(&self) -> bool {
+        self.options.min_fork_age.max(self.options.writer_window) > TimeDelta::zero()
+    }
+
+    /// Forks that nobody reads, without those that others were cut from.
+    fn gone(
+        &self,
+        lasting: &BTreeSet<Place>,
+        needed: &BTreeSet<Place>,
+    ) -> BTreeSet<(String, String)> {
+        let mut gone = BTreeSet::new();
+        for (location, dataset) in &self.model.datasets {
+            for (branch, chain) in &dataset.chains {
+                let at = (location.clone(), branch.clone());
+                if self.is_unread(&at, chain, needed) && self.may_go(&at, chain) {
+                    gone.insert(at);
+                }
+            }
+        }
+        debug_assert!(lasting.is_subset(needed), "rules only add");
+        // Until nothing that goes has a child that stays.
+        loop {
+            let parents: BTreeSet<(String, String)> = self
+                .model
+                .datasets
+                .iter()
+                .flat_map(|(location, dataset)| {
+                    dataset.chains.iter().map(move |(branch, chain)| (location, branch, chain))
+                })
+                .filter(|(location, branch, chain)| {
+                    !chain.is_zombie && !gone.contains(&((*location).clone(), (*branch).clone()))
+                })
+                .filter_map(|(location, _, chain)| {
+                    Some((location.clone(), chain.cut_from.as_ref()?.0.clone()))
+                })
+                .collect();
+            let before = gone.len();
+            gone.retain(|chain| !parents.contains(chain));
+            if gone.len() == before {
+                return gone;
+            }
+        }
+    }
+
+    fn is_unread(&self, at: &(String, String), chain: &Chain, needed: &BTreeSet<Place>) -> bool {
+        let (location, branch) = at;
+        let is_candidate = branch != "main" && (chain.is_zombie || location != MANIFEST);
+        let tags = &self.model.dataset(location).tags;
+        is_candidate
+            && !needed.iter().any(|(l, b, _)| l == location && b == branch)
+            && tags.values().all(|(of, _)| of != branch)
+    }
+
+    /// Whether a fork that nobody reads is old enough. An earlier cleanup's word is enough for
+    /// what is left of one.
+    fn may_go(&self, at: &(String, String), chain: &Chain) -> bool {
+        if !chain.is_zombie {
+            return !self.forks_are_young();
+        }
+        let is_young = self.forks_are_young() || self.options.min_age > TimeDelta::zero();
+        self.listed.contains(at) || !is_young
+    }
+
+    /// Forks that nothing lasting needs, and that stay only because they are young or others
+    /// were cut from them; and directories that may yet become branches.
+    fn left_alone(
+        &self,
+        lasting: &BTreeSet<Place>,
+        gone: &BTreeSet<(String, String)>,
+    ) -> BTreeSet<(String, String)> {
+        let mut left = BTreeSet::new();
+        for (location, dataset) in &self.model.datasets {
+            for (branch, chain) in &dataset.chains {
+                let at = (location.clone(), branch.clone());
+                let is_young = chain.is_zombie || self.forks_are_young();
+                if is_young && self.is_unread(&at, chain, lasting) && !gone.contains(&at) {
+                    left.insert(at);
+                }
+            }
+        }
+        left
+    }
+
+    /// Commits that could be read, as far as the graph's own history goes, and lose a version.
+    fn lost(&self, removed: &BTreeSet<Place>) -> BTreeSet<String> {
+        let commits = self.commits().filter(|commit| self.model.is_listed(commit));
+        commits
+            .filter(|commit| {
+                let manifest =
+                    (MANIFEST.to_owned(), commit.of.branch.clone(), commit.of.manifest_version);
+                removed.contains(&manifest)
+                    || commit.pins.values().any(|pin| removed.contains(&place_of(pin)))
+            })
+            .map(|commit| commit.of.id.clone())
+            .collect()
+    }
+}
+
+fn place_of(pin: &Entry) -> Place {
+    (pin.location.clone(), pin.branch.clone(), pin.version)
+}
