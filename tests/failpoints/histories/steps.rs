@@ -1,6 +1,8 @@
 //! What may happen in a history: rolls that are read against what there is, so that every list of
 //! them means something and the rest of it means the same when one is left out.
 
+use std::ops::RangeInclusive;
+
 use chrono::TimeDelta;
 use lancekeeper::{CleanupOptions, CleanupPolicyOptions};
 use proptest::collection::vec;
@@ -187,7 +189,7 @@ fn change() -> impl Strategy<Value = Change> {
 fn write() -> impl Strategy<Value = Step> {
     let death = select(vec![Death::Forked, Death::Staged, Death::Committed, Death::MidPublish]);
     let tables = vec((any::<Roll>(), change()), 1..3);
-    (any::<Roll>(), tables, prop::option::weighted(0.25, death))
+    (any::<Roll>(), tables, prop::option::weighted(0.2, death))
         .prop_map(|(branch, tables, dies)| Step::Write { branch, tables, dies })
 }
 
@@ -223,27 +225,29 @@ fn cleanup() -> impl Strategy<Value = Step> {
     (policy(), how).prop_map(|(policy, how)| Step::Cleanup { policy, how })
 }
 
+/// What happens between two cleanups.
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        12 => write(),
+        14 => write(),
         2 => any::<Roll>().prop_map(|which| Step::Finish { which }),
-        5 => roll_pair(|name, from| Step::Branch { name, from }),
+        4 => roll_pair(|name, from| Step::Branch { name, from }),
         2 => any::<Roll>().prop_map(|branch| Step::Unbranch { branch }),
         5 => roll_pair(|from, into| Step::Merge { from, into }),
         2 => any::<Roll>().prop_map(|version| Step::Tag { version }),
         1 => any::<Roll>().prop_map(|tag| Step::Untag { tag }),
         1 => roll_pair(|branch, table| Step::Drop { branch, table }),
-        2 => any::<(Roll, bool)>().prop_map(|(chain, is_old)| Step::Litter { chain, is_old }),
+        1 => any::<(Roll, bool)>().prop_map(|(chain, is_old)| Step::Litter { chain, is_old }),
         1 => roll_pair(|branch, table| Step::HalfFork { branch, table }),
-        2 => Just(Step::Optimize),
-        6 => cleanup(),
+        1 => Just(Step::Optimize),
     ]
 }
 
-/// Histories of at most so many steps, each ended by a cleanup.
-pub(super) fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
-    (vec(step(), most / 2..most), cleanup()).prop_map(|(mut steps, last)| {
-        steps.push(last);
-        steps
+/// Histories of so many parts, each of them steps and a cleanup. The first part is longer: what
+/// one can clean up has to be there.
+pub(super) fn steps(parts: RangeInclusive<usize>) -> impl Strategy<Value = Vec<Step>> {
+    let part = |steps| (vec(step(), steps), cleanup());
+    (part(10..20), vec(part(2..10), parts)).prop_map(|(first, others)| {
+        let parts = [first].into_iter().chain(others);
+        parts.flat_map(|(steps, cleanup)| steps.into_iter().chain([cleanup])).collect()
     })
 }
