@@ -106,7 +106,8 @@ impl History {
     /// Writes down a version that a client made.
     pub(super) fn note_version(&mut self, location: &str, branch: &str, at: &Dataset, rows: Rows) {
         let version = at.version();
-        let facts = VersionModel { committed_at: version.timestamp, rows };
+        let is_empty = at.manifest().fragments.is_empty();
+        let facts = VersionModel { committed_at: version.timestamp, is_empty, rows };
         let chains = &mut self.model.dataset_mut(location).chains;
         let chain = chains.entry(branch.to_owned()).or_default();
         chain.versions.insert(version.version, facts);

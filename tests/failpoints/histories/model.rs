@@ -49,6 +49,8 @@ pub(super) struct Chain {
 #[derive(Debug, Clone)]
 pub(super) struct VersionModel {
     pub(super) committed_at: DateTime<Utc>,
+    /// It has no fragments.
+    pub(super) is_empty: bool,
     /// What it reads; not told for `__manifest`.
     pub(super) rows: Rows,
 }

@@ -22,13 +22,14 @@ use super::disk;
 use super::history::pick;
 use super::steps::{End, Roll};
 
-const FAILPOINTS: [&str; 6] = [
+const FAILPOINTS: [&str; 7] = [
     failpoint::CLEANUP_RESOLVE_BRANCH,
     failpoint::CLEANUP_TABLE_GC,
     failpoint::CLEANUP_LISTED_PRE_DELETE,
     failpoint::CLEANUP_RECONCILE_FORK,
     failpoint::CLEANUP_MANIFESTS_PRE_FILES,
     failpoint::CLEANUP_DELETED_PRE_MARK,
+    failpoint::CLEANUP_EMPTIED_PRE_DELETE,
 ];
 /// A cleanup of a few small tables takes a second or two.
 const PATIENCE: Duration = Duration::from_secs(120);

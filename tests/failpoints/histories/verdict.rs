@@ -1,13 +1,13 @@
 //! Which versions a cleanup must keep, said once more from the words of the design, of what the
 //! steps of a history did. No code is shared with the plan.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use lancekeeper::CleanupOptions;
 use lancekeeper_testkit::writer::{Entry, MANIFEST};
 
-use super::model::{Chain, CommitModel, Litter, Model, Place};
+use super::model::{Chain, CommitModel, Litter, MAIN, Model, Place};
 
 /// What must be true after a cleanup.
 #[derive(Debug, Clone, Default)]
@@ -22,11 +22,22 @@ pub(super) struct Verdict {
     pub(super) gone: BTreeSet<(String, String)>,
     /// Those about which nothing is decided: not even litter goes.
     pub(super) left_alone: BTreeSet<(String, String)>,
+    /// Tables of which nothing goes, because somebody committed to them without publishing.
+    pub(super) refused: BTreeSet<String>,
+    /// Tables that no branch has any more, with the version without rows that comes on top.
+    pub(super) emptied: BTreeMap<String, u64>,
     /// Commits that could be read before, as far as their own files go.
     pub(super) lost: BTreeSet<String>,
 }
 
 impl Verdict {
+    /// The versions that are there afterwards.
+    pub(super) fn existing(&self) -> BTreeSet<Place> {
+        let emptied = self.emptied.iter();
+        let empty = emptied.map(|(at, version)| (at.clone(), MAIN.to_owned(), *version));
+        empty.chain(self.kept.iter().cloned()).collect()
+    }
+
     /// Whether a file that no version refers to stays.
     pub(super) fn keeps_litter(
         &self,
@@ -36,7 +47,8 @@ impl Verdict {
     ) -> bool {
         let at = (location.to_owned(), litter.branch.clone());
         let is_young = !litter.is_old && options.min_age > TimeDelta::zero();
-        !self.gone.contains(&at) && (is_young || self.left_alone.contains(&at))
+        let is_left = self.left_alone.contains(&at) || self.refused.contains(location);
+        !self.gone.contains(&at) && (is_young || is_left)
     }
 }
 
@@ -54,10 +66,13 @@ impl Case<'_> {
         let lasting = self.needed(&self.lasting_commits());
         let ruled: BTreeSet<&str> = &self.lasting_commits() | &self.ruled_commits();
         let by_rule = self.needed(&ruled);
+        let refused = self.refused();
         let surviving = &by_rule | &self.surviving();
-        let retained: BTreeSet<&str> = &ruled | &self.retained_commits(&surviving);
+        let voting = &surviving | &self.newest_of_dropped();
+        let retained: BTreeSet<&str> = &ruled | &self.retained_commits(&voting, &refused);
         let needed = self.needed(&retained);
-        let gone = self.gone(&lasting, &needed);
+        let mut gone = self.gone(&needed);
+        gone.retain(|(location, _)| !refused.contains(location));
         let left_alone = self.left_alone(&lasting, &gone);
         let mut verdict = Verdict::default();
         for (location, dataset) in &self.model.datasets {
@@ -66,14 +81,18 @@ impl Case<'_> {
                 for version in chain.versions.keys() {
                     let place = (location.clone(), branch.clone(), *version);
                     let is_floor = lasting.contains(&place)
-                        || self.is_head(chain, *version)
+                        || self.stays_as_head(&place, chain)
                         || self.is_tagged(&place)
-                        || self.is_cut_from(&place, &gone);
+                        || self.is_cut_from(&place, &gone)
+                        || refused.contains(location);
                     let is_kept = is_floor
                         || needed.contains(&place)
                         || surviving.contains(&place)
                         || left_alone.contains(&at);
                     if gone.contains(&at) || !is_kept {
+                        if branch == MAIN && is_newest(chain, *version) {
+                            verdict.emptied.insert(location.clone(), version + 1);
+                        }
                         verdict.removed.insert(place);
                         continue;
                     }
@@ -85,7 +104,7 @@ impl Case<'_> {
             }
         }
         verdict.lost = self.lost(&verdict.removed);
-        (verdict.gone, verdict.left_alone) = (gone, left_alone);
+        (verdict.gone, verdict.left_alone, verdict.refused) = (gone, left_alone, refused);
         verdict
     }
 
@@ -146,14 +165,18 @@ impl Case<'_> {
         named
     }
 
-    /// Commits all of whose versions stay anyway. Tables that nobody has any more have no say.
-    fn retained_commits(&self, surviving: &BTreeSet<Place>) -> BTreeSet<&str> {
+    /// Commits all of whose versions stay anyway. Tables of which nothing goes have no say.
+    fn retained_commits(
+        &self,
+        surviving: &BTreeSet<Place>,
+        refused: &BTreeSet<String>,
+    ) -> BTreeSet<&str> {
         let commits = self.commits().filter(|commit| {
             self.model.is_listed(commit)
                 && commit.pins.values().all(|pin| {
                     let stays =
                         || self.model.rows_at(pin).is_some() && surviving.contains(&place_of(pin));
-                    self.is_dropped(&pin.location) || stays()
+                    refused.contains(&pin.location) || stays()
                 })
         });
         commits.map(|commit| commit.of.id.as_str()).collect()
@@ -175,10 +198,18 @@ impl Case<'_> {
         needed
     }
 
+    /// Tables that live branches have, and whose newest version on a branch's own chain is not
+    /// what that branch reads.
+    fn refused(&self) -> BTreeSet<String> {
+        let branches = self.model.branches.iter();
+        branches
+            .flat_map(|(name, branch)| branch.pins.values().map(move |pin| (name, pin)))
+            .filter(|(name, pin)| self.model.drifts(name, pin))
+            .map(|(_, pin)| pin.location.clone())
+            .collect()
+    }
+
     /// Whether no live branch has a table any more.
-    ///
-    /// For now the newest version of such a table stays. Once cleanup empties it, what only that
-    /// keeps goes, and an empty version comes on top.
     fn is_dropped(&self, location: &str) -> bool {
         location != MANIFEST
             && self
@@ -199,7 +230,7 @@ impl Case<'_> {
                     let newer = chain.versions.range(version + 1..).count() as u64;
                     let policy = &self.options.policy;
                     let is_counted = policy.keep_versions.is_some_and(|keep| newer < keep);
-                    if self.is_head(chain, *version)
+                    if self.stays_as_head(&place, chain)
                         || self.is_tagged(&place)
                         || is_younger(self.options.writer_window)
                         || policy.older_than.is_some_and(is_younger)
@@ -213,8 +244,32 @@ impl Case<'_> {
         surviving
     }
 
-    fn is_head(&self, chain: &Chain, version: u64) -> bool {
-        chain.versions.keys().next_back() == Some(&version)
+    /// The newest version stays; that of a dropped table's main only once it has no rows.
+    fn stays_as_head(&self, (location, branch, version): &Place, chain: &Chain) -> bool {
+        let is_replaced = branch == MAIN
+            && self.is_dropped(location)
+            && !chain.versions.get(version).is_some_and(|facts| facts.is_empty);
+        is_newest(chain, *version) && !is_replaced
+    }
+
+    /// What the rule about numbers would keep of dropped tables, if the drop were their newest
+    /// version. It keeps nothing there; it says which commits may.
+    fn newest_of_dropped(&self) -> BTreeSet<Place> {
+        let count = self.options.policy.keep_versions.unwrap_or(0);
+        let datasets = self.model.datasets.iter().filter(|(at, _)| self.is_dropped(at));
+        let chains = datasets.flat_map(|(location, dataset)| {
+            let chains = dataset.chains.iter().filter(|(_, chain)| !chain.is_zombie);
+            chains.map(move |(branch, chain)| (location, branch, chain))
+        });
+        chains
+            .flat_map(|(location, branch, chain)| {
+                let head = chain.versions.values().next_back();
+                let is_dropped_by_name = branch == MAIN && head.is_some_and(|head| !head.is_empty);
+                let count = count.saturating_sub(u64::from(is_dropped_by_name));
+                let newest = chain.versions.keys().rev().take(usize::try_from(count).unwrap_or(0));
+                newest.map(|version| (location.clone(), branch.clone(), *version))
+            })
+            .collect()
     }
 
     fn is_tagged(&self, (location, branch, version): &Place) -> bool {
@@ -241,11 +296,7 @@ impl Case<'_> {
     }
 
     /// Forks that nobody reads, without those that others were cut from.
-    fn gone(
-        &self,
-        lasting: &BTreeSet<Place>,
-        needed: &BTreeSet<Place>,
-    ) -> BTreeSet<(String, String)> {
+    fn gone(&self, needed: &BTreeSet<Place>) -> BTreeSet<(String, String)> {
         let mut gone = BTreeSet::new();
         for (location, dataset) in &self.model.datasets {
             for (branch, chain) in &dataset.chains {
@@ -255,7 +306,6 @@ impl Case<'_> {
                 }
             }
         }
-        debug_assert!(lasting.is_subset(needed), "rules only add");
         // Until nothing that goes has a child that stays.
         loop {
             let parents: BTreeSet<(String, String)> = self
@@ -332,6 +382,10 @@ impl Case<'_> {
             .map(|commit| commit.of.id.clone())
             .collect()
     }
+}
+
+fn is_newest(chain: &Chain, version: u64) -> bool {
+    chain.versions.keys().next_back() == Some(&version)
 }
 
 fn place_of(pin: &Entry) -> Place {
