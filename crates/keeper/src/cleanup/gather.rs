@@ -33,6 +33,9 @@ pub(crate) struct Gathered {
     pub(crate) failed: Vec<(DatasetPlace, CleanupError)>,
     /// Lists of cleanups that died, by dataset.
     pub(crate) pending: BTreeMap<String, Vec<PendingList>>,
+    /// Datasets that were listed before the branches were last read, by their place: what a
+    /// branch reads now may be newer than what is known of them.
+    stale: BTreeSet<usize>,
 }
 
 /// Looks at everything.
@@ -54,7 +57,8 @@ pub(super) async fn gather(
             stamp: Stamp::default(),
         },
     };
-    let mut gathered = Gathered { read, datasets: Vec::new(), failed: Vec::new(), pending };
+    let (datasets, failed, stale) = (Vec::new(), Vec::new(), BTreeSet::new());
+    let mut gathered = Gathered { read, datasets, failed, pending, stale };
     let mut places = if graph.is_some() { internal(cleaning) } else { Vec::new() };
     places.extend(gathered.read.tables.iter().cloned());
     if cleaning.read.root.kind != RootKind::Table {
@@ -96,6 +100,7 @@ impl Gathered {
         let mut read = read_authority(graph).await?;
         read.adopt_commits(&self.read);
         self.read = read;
+        self.stale = (0..self.datasets.len()).collect();
         // Commits made since are versions that were not listed.
         let manifest =
             self.datasets.iter().position(|dataset| dataset.facts.role == Role::Manifest);
@@ -103,6 +108,11 @@ impl Gathered {
             self.list_again(cleaning, manifest).await?;
         }
         self.read_commits(Some(graph)).await
+    }
+
+    /// Whether a dataset must be listed again before anything is decided about it.
+    pub(super) fn is_stale(&self, at: usize) -> bool {
+        self.stale.contains(&at)
     }
 
     /// Lists one dataset again, because its branches or tags changed.
@@ -120,6 +130,7 @@ impl Gathered {
         let explained = self.explained(&place.location);
         let (tables, root) = (&cleaning.keeper.tables, &cleaning.read.root);
         self.datasets[at] = list_dataset(tables, root, &place, &explained).await?;
+        self.stale.remove(&at);
         hold_across(&mut self.datasets);
         Ok(())
     }

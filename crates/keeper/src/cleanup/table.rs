@@ -39,7 +39,10 @@ pub(super) async fn clean(
             // Floors are never trusted twice: what the branches need may have changed.
             if stamp(&graph.graph).await.map_err(CleanupError::from)? != gathered.read.stamp {
                 gathered.read_branches_again(cleaning, &graph.graph).await?;
-                // What a branch reads now may be newer than what was listed.
+                *plan = gathered.plan(cleaning);
+            }
+            // Whichever table was under way when they changed.
+            if gathered.is_stale(at) {
                 gathered.list_again(cleaning, at).await?;
                 *plan = gathered.plan(cleaning);
             }
