@@ -11,7 +11,7 @@ use super::super::report::{Report, Scenario};
 use super::world::{CLEANED, UNTOUCHED, World, company, expect_same_answers, expect_same_rows};
 
 /// Names that lie in each other, and names of directories that tables have.
-const NAMES: [&str; 5] = ["a", "a/b", "data", "tree/x", "_versions"];
+const NAMES: [&str; 4] = ["a", "a/b", "data", "tree/x"];
 /// The graph with all of them.
 const ALL: &str = "all";
 /// Tries to kill a deletion in the middle.
@@ -174,18 +174,28 @@ fn comes_back(world: &World<'_>, name: &str, scenario: &mut Scenario<'_>) -> Opt
 fn orphan(world: &World<'_>, name: &str) -> Result<()> {
     for _ in 0..MOST_KILLS {
         world.restore(ALL)?;
-        let mut command = world.client.command("branch");
-        command.args(["delete", "--uri"]).arg(world.path()).arg(name);
         let of_graph = branch_file(&world.path().join("__manifest"), name);
-        let mut process = Process::start(&mut command)?;
-        let gone = process.wait_until(|| Ok(!of_graph.exists()))?;
-        process.kill()?;
-        process.wait()?;
+        let gone = kill_deletion(world.client, &world.path(), name, || !of_graph.exists())?;
         if gone && world.branch_file("node:Person", name)?.exists() {
             return Ok(());
         }
     }
     bail!("{MOST_KILLS} deletions were killed too early or too late")
+}
+
+/// Deletes a branch, and kills the client as soon as something is gone. Returns whether it went.
+pub(super) fn kill_deletion(
+    client: &Omnigraph,
+    graph: &Path,
+    name: &str,
+    gone: impl Fn() -> bool,
+) -> Result<bool> {
+    let mut command = client.command("branch");
+    let mut process = Process::start(command.args(["delete", "--uri"]).arg(graph).arg(name))?;
+    let is_gone = process.wait_until(|| Ok(gone()))?;
+    process.kill()?;
+    process.wait()?;
+    Ok(is_gone)
 }
 
 pub(super) fn branch_file(table: &Path, name: &str) -> PathBuf {
@@ -194,7 +204,7 @@ pub(super) fn branch_file(table: &Path, name: &str) -> PathBuf {
 
 impl World<'_> {
     /// Where Lance notes a branch of a table of main.
-    fn branch_file(&self, key: &str, name: &str) -> Result<PathBuf> {
+    pub(super) fn branch_file(&self, key: &str, name: &str) -> Result<PathBuf> {
         let tables = self.client.tables(&self.path(), "main")?;
         let table = tables.into_iter().find(|table| table.key == key);
         let table = table.map(|table| table.path).unwrap_or_default();

@@ -11,14 +11,14 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::super::Lab;
+use super::super::cleanup::STRICTEST;
 use super::super::graph::{BRANCHES, Exports, Graph, expect_same, new_rows};
 use super::super::keeper::{Action, Failpoint, Outcome, Run};
 use super::super::omnigraph::{Lines, Omnigraph};
-use super::super::process::Process;
 use super::super::random::Random;
 use super::super::report::Report;
-use super::forks::branch_file;
-use super::world::{expect_same_rows, rows_of};
+use super::forks::{branch_file, kill_deletion};
+use super::world::{World, expect_same_rows, rows_of};
 
 /// The branch of the fixtures that has forks, and the one that has none.
 const WORK: &str = "work";
@@ -35,6 +35,8 @@ const PAUSES: [(&str, &[usize]); 3] = [
 ];
 /// At which crossings of the last one we die.
 const DEATHS: [usize; 2] = [1, 3];
+/// A copy of a graph before the deletion.
+const ALL: &str = "all";
 /// Tries to kill a deletion in the middle.
 const MOST_KILLS: usize = 20;
 /// Tables of the fixtures that have forks.
@@ -68,6 +70,8 @@ pub(super) fn run(
             let _: Option<()> = scenario.check(&label, || trap.paused_at(&failpoint));
         }
     }
+    let _: Option<()> =
+        scenario.check("a fork made anew where the orphan was", || trap.same_paths());
     for number in 1..=RACES {
         let branch = if number % 2 == 0 { LAZY } else { WORK };
         let delay = random.duration_below(Duration::from_millis(1500));
@@ -96,20 +100,54 @@ impl<'a> Trap<'a> {
         let graph = Graph::unpacked(self.lab, self.client, BRANCHES)?;
         for _ in 0..MOST_KILLS {
             graph.unpack()?;
-            let mut command = self.client.command("branch");
-            command.args(["delete", "--uri"]).arg(graph.path()).arg(WORK);
-            let manifest = graph.path().join("__manifest");
-            let (file, tree) = (branch_file(&manifest, WORK), manifest.join("tree").join(WORK));
-            let mut process = Process::start(&mut command)?;
-            // Of a branch whose directory is still there the client goes on reading the old rows.
-            let gone = process.wait_until(|| Ok(!file.exists() && !tree.exists()))?;
-            process.kill()?;
-            process.wait()?;
-            if gone && forks(&graph)?.len() >= FORKS {
+            if self.kill_deletion(&graph.path())? && forks(&graph)?.len() >= FORKS {
                 return Ok(graph);
             }
         }
         bail!("{MOST_KILLS} deletions were killed too early or too late")
+    }
+
+    /// Of a branch whose directory is still there the client goes on reading the old rows.
+    fn kill_deletion(&self, graph: &Path) -> Result<bool> {
+        let manifest = graph.join("__manifest");
+        let (file, tree) = (branch_file(&manifest, WORK), manifest.join("tree").join(WORK));
+        kill_deletion(self.client, graph, WORK, || !file.exists() && !tree.exists())
+    }
+
+    /// The new fork is cut where the orphan was, so that its manifests have the paths of those that we are
+    /// about to delete.
+    fn same_paths(&self) -> Result<()> {
+        let world = World::new(self.lab, self.client)?;
+        world.load("main", &["a"])?;
+        world.branch(WORK, "main")?;
+        world.load(WORK, &["old"])?;
+        world.save(ALL)?;
+        let fork = world.branch_file("node:Person", WORK)?;
+        let mut is_orphan = false;
+        for _ in 0..MOST_KILLS {
+            world.restore(ALL)?;
+            is_orphan = self.kill_deletion(&world.path())? && fork.exists();
+            if is_orphan {
+                break;
+            }
+        }
+        ensure!(is_orphan, "{MOST_KILLS} deletions were killed too early or too late");
+        world.branch(WORK, "main")?;
+        let failpoint = Failpoint { name: RECONCILE, action: Action::Pause, crossing: 1 };
+        let mut rules = STRICTEST.to_vec();
+        rules.push("--confirm");
+        let keeper = &self.lab.keeper;
+        let mut run = keeper.start_verb("cleanup", &world.path(), &rules, Some(&failpoint))?;
+        ensure!(run.pauses()?, "our run found no orphan");
+        world.load(WORK, &["new"])?;
+        run.resume()?;
+        expect_honest(&run.wait()?)?;
+        let rows = world.rows()?;
+        ensure!(rows[WORK].len() == 2 && fork.exists(), "{:?}; the fork: {}", rows, fork.exists());
+        world.clean()?;
+        expect_same_rows(&rows, &world.rows()?)?;
+        world.load(WORK, &["newer"])?;
+        world.expect_no_drift()
     }
 
     fn branch_again(&self, graph: &Graph<'_>) -> Result<()> {
