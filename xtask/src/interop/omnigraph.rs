@@ -188,6 +188,12 @@ impl Omnigraph {
         Ok(())
     }
 
+    /// Publishes whatever drift there is.
+    pub(super) fn repair(&self, graph: &Path) -> Result<()> {
+        let mut command = self.command("repair");
+        output(command.args(["--force", "--confirm"]).arg(graph)).map(drop)
+    }
+
     /// The tables whose HEAD is not their pin, and what `repair` calls that.
     pub(super) fn drift(&self, graph: &Path) -> Result<Vec<(String, String)>> {
         let report = self.json(self.command("repair").arg(graph))?;

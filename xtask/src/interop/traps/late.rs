@@ -354,8 +354,7 @@ impl<'a> Trap<'a> {
             for (_, class) in &drift {
                 self.count(&format!("drift left: {class}"));
             }
-            let mut command = self.client.command("repair");
-            output(command.args(["--force", "--confirm"]).arg(&path)).context("repair")?;
+            self.client.repair(&path).context("repair")?;
             graph.expect_no_drift()?;
         }
         let mut expected = Exports::new();

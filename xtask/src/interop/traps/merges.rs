@@ -81,5 +81,7 @@ fn prepare<'a>(lab: &'a Lab, client: &'a Omnigraph) -> Result<World<'a>> {
     load("main", &persons(&["ann"], 35))?;
     let delete = "query q($n: String) { delete Person where name = $n }";
     client.mutate(&path, delete, &json!({ "n": "ben" }))?;
+    // 0.7.0 commits the deletion of no edge and does not publish that: drift, which cleanup refuses.
+    client.repair(&path)?;
     Ok(world)
 }
