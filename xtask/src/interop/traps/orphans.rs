@@ -245,8 +245,8 @@ impl<'a> Trap<'a> {
 
 /// Rows of every table that has forks in the fixture, and how many they are.
 fn rows(export: &Lines) -> Result<(String, usize)> {
-    let companies = export.iter().filter(|line| line.contains(r#""type":"Company""#));
-    let company: Value = serde_json::from_str(companies.last().context("no company")?)?;
+    let mut companies = export.iter().filter(|line| line.contains(r#""type":"Company""#));
+    let company: Value = serde_json::from_str(companies.next_back().context("no company")?)?;
     let (mut rows, count) = new_rows(MARK);
     let to = &company["data"]["name"];
     rows.push_str(&format!(
