@@ -122,11 +122,11 @@ impl Gathered {
         at: usize,
     ) -> Result<(), CleanupRootError> {
         let facts = &self.datasets[at].facts;
-        let place = DatasetPlace {
-            table: facts.table.clone(),
-            location: facts.location.clone(),
-            role: facts.role,
-        };
+        // A table may have come back, or gone, since the branches were first read.
+        let known = self.read.tables.iter().find(|place| place.location == facts.location);
+        let role = known.map_or(facts.role, |place| place.role);
+        let place =
+            DatasetPlace { table: facts.table.clone(), location: facts.location.clone(), role };
         let explained = self.explained(&place.location);
         let (tables, root) = (&cleaning.keeper.tables, &cleaning.read.root);
         self.datasets[at] = list_dataset(tables, root, &place, &explained).await?;
