@@ -11,6 +11,8 @@ use chrono::TimeDelta;
 use lancekeeper::{CleanupOptions, CleanupPolicyOptions, Keeper, NoProgress, OptimizeOptions};
 use lancekeeper_store::failpoint;
 
+use crate::branch;
+
 /// The order a child finds in its environment.
 const ORDER: &str = "LANCEKEEPER_TEST_DEATH";
 /// The test that is the child's entry.
@@ -22,6 +24,10 @@ const SIGABRT: i32 = 6;
 pub(crate) enum Verb {
     Optimize,
     Cleanup,
+    /// Of a new branch of main.
+    CreateBranch,
+    /// Of the fixtures' branch `work`.
+    DeleteBranch,
 }
 
 /// The strictest cleanup there is.
@@ -75,6 +81,8 @@ impl Death {
         let verb = match parts[0] {
             "Optimize" => Verb::Optimize,
             "Cleanup" => Verb::Cleanup,
+            "CreateBranch" => Verb::CreateBranch,
+            "DeleteBranch" => Verb::DeleteBranch,
             other => panic!("no such verb: {other}"),
         };
         let name = failpoint::ALL.iter().find(|name| **name == parts[1]).unwrap();
@@ -125,6 +133,12 @@ async fn a_child_dies_where_it_is_told() {
             format!("{:#?}", keeper.optimize(&roots, &options, Arc::new(NoProgress)).await)
         }
         Verb::Cleanup => format!("{:#?}", keeper.cleanup(&roots, &strictest()).await),
+        Verb::CreateBranch => {
+            format!("{:#?}", keeper.create_branch(&roots[0], branch::NEW, "main").await)
+        }
+        Verb::DeleteBranch => {
+            format!("{:#?}", keeper.delete_branch(&roots[0], branch::WORK).await)
+        }
     };
     panic!("{} was not crossed {} times: {report}", death.name, death.crossing);
 }

@@ -122,6 +122,13 @@ impl Client {
         self.publish_fork(key, branch).await;
     }
 
+    /// The HEAD of a fork.
+    pub(crate) async fn fork_of(&self, key: &str, branch: &str) -> Dataset {
+        let location = self.snapshot().await.pin(&TableKey::new(key)).unwrap().location.clone();
+        let builder = DatasetBuilder::from_uri(format!("{}/{location}", self.uri));
+        builder.with_branch(branch, None).load().await.unwrap()
+    }
+
     /// Makes a branch of the graph on which a fork is read.
     pub(crate) async fn publish_fork(&self, key: &str, branch: &str) {
         let snapshot = self.snapshot().await;

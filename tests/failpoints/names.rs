@@ -3,25 +3,27 @@
 use std::collections::BTreeSet;
 
 use fail::FailGuard;
+use lancekeeper::Keeper;
 use lancekeeper_store::failpoint;
 
 use crate::pause::count;
 use crate::world::{KNOWS, PERSON, World};
-use crate::{cleanup, crash, fail_there, sweep};
+use crate::{branch, cleanup, crash, fail_there, sweep};
 
-fn set(lists: [&[&'static str]; 3]) -> BTreeSet<&'static str> {
+fn set(lists: [&[&'static str]; 4]) -> BTreeSet<&'static str> {
     lists.into_iter().flatten().copied().collect()
 }
 
 #[test]
 fn there_is_a_death_and_a_failure_at_every_failpoint() {
     let all: BTreeSet<_> = failpoint::ALL.iter().copied().collect();
-    assert_eq!(set([crash::DIED_AT, sweep::DIED_AT, cleanup::DIED_AT]), all);
-    assert_eq!(set([fail_there::FAILED_AT, sweep::FAILED_AT, cleanup::FAILED_AT]), all);
+    assert_eq!(set([crash::DIED_AT, sweep::DIED_AT, cleanup::DIED_AT, branch::DIED_AT]), all);
+    let failed = [fail_there::FAILED_AT, sweep::FAILED_AT, cleanup::FAILED_AT, branch::FAILED_AT];
+    assert_eq!(set(failed), all);
 }
 
 #[tokio::test]
-async fn two_runs_and_a_cleanup_of_a_v3_graph_cross_every_failpoint_at_fixture_path() {
+async fn two_runs_a_cleanup_and_a_branch_of_a_v3_graph_cross_every_failpoint_at_fixture_path() {
     let world = World::v3_at_path().await.with_auto_cleanup().await;
     // The first run is stopped, so that the second has something to sweep.
     let guard = FailGuard::new(failpoint::OPTIMIZE_POST_PHASE_B, "return").unwrap();
@@ -38,6 +40,12 @@ async fn two_runs_and_a_cleanup_of_a_v3_graph_cross_every_failpoint_at_fixture_p
     cleanup::orphan(&world).await;
     let cleaned = world.cleanup().await;
     assert_eq!(cleaned.exit_code().number(), 0, "{cleaned:#?}");
+    let (keeper, uri) = (Keeper::new(), world.uri());
+    let created = keeper.create_branch(uri, branch::NEW, "main").await;
+    assert_eq!(created.exit_code().number(), 0, "{created:#?}");
+    world.client.fork(PERSON, branch::NEW).await;
+    let deleted = keeper.delete_branch(uri, branch::NEW).await;
+    assert_eq!(deleted.exit_code().number(), 0, "{deleted:#?}");
     for (name, counter) in counters {
         assert!(counter.crossings() > 0, "{name} was not crossed");
     }

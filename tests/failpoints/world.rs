@@ -115,6 +115,13 @@ impl World {
         assert_eq!(now.len(), self.rows.len());
     }
 
+    /// The same, whatever one branch reads that was not there.
+    pub(crate) async fn reads_as_before_but(&self, branch: &str) {
+        let mut now = graph_rows(&self.uri).await.unwrap();
+        now.retain(|(name, _), _| name != branch);
+        assert!(now == self.rows, "some branch reads otherwise than before");
+    }
+
     /// Takes what is there now for what is to be read from here on.
     pub(crate) async fn accepts_new_rows(&mut self) {
         self.rows = graph_rows(&self.uri).await.unwrap();

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod binary;
+mod branch_verb;
 mod branches;
 mod cleanup;
 mod databases;

@@ -196,3 +196,62 @@ async fn a_tag_is_a_file_that_names_branch_and_version() {
     assert_eq!((&on_b["branch"], &on_b["version"]), (&Value::from("b"), &Value::from(6)));
     assert_eq!(fragment_ids(&head.checkout_version("old").await.unwrap()), [0, 1]);
 }
+
+#[tokio::test]
+async fn a_ref_file_is_named_by_its_branch_percent_encoded_and_the_directory_is_not() {
+    let table = with_everything().await;
+    for name in ["über/ß", "-x", ".hid", "a.b_c", "data"] {
+        lancekeeper_planner::branch::check_name(name).unwrap();
+        table.head().await.create_branch(name, 5, None).await.unwrap();
+        assert!(table.path().join("tree").join(name).is_dir(), "{name}");
+    }
+    let refs = files_in(&table.path().join("_refs/branches"));
+    assert!(refs.contains("%C3%BCber%2F%C3%9F.json"), "{refs:?}");
+    for name in ["x y", "a..b", "/a", "a/", "a//b", "a%2Fb", "a\\b", "x:y", "x.lock", "main", ""] {
+        assert!(table.head().await.create_branch(name, 5, None).await.is_err(), "{name:?}");
+    }
+}
+
+/// Whoever takes a branch away finds what was being cut from it by its first version.
+#[tokio::test]
+async fn a_branch_is_cut_only_while_its_parent_is_there_but_its_first_version_comes_before() {
+    let table = with_everything().await;
+    let mut parent = table.head().await.create_branch("b", 5, None).await.unwrap();
+    table.remove("_refs/branches/b.json");
+    let error = parent.create_branch("c", 5, None).await.unwrap_err();
+    assert!(matches!(error.find_root(), Error::RefNotFound { .. }), "{error:?}");
+    assert!(table.files().contains(&format!("tree/c/{}", Table::manifest(5))));
+}
+
+#[tokio::test]
+async fn a_directory_with_any_version_refuses_a_branch_and_one_with_other_files_does_not() {
+    let table = with_everything().await;
+    let mut old = table.head().await.create_branch("b", 4, None).await.unwrap();
+    old.delete("id = 12").await.unwrap();
+    table.remove("_refs/branches/b.json");
+    table.remove(&format!("tree/b/{}", Table::manifest(4)));
+    // The version it would be cut at is not there, but a newer one is.
+    assert!(table.head().await.create_branch("b", 4, None).await.is_err());
+    assert!(!table.files().contains(&format!("tree/b/{}", Table::manifest(4))));
+    table.remove(&format!("tree/b/{}", Table::manifest(5)));
+    let rows = sorted_ids(&table.head().await.checkout_version(4).await.unwrap()).await;
+    let new = table.head().await.create_branch("b", 4, None).await.unwrap();
+    assert_eq!(sorted_ids(&new).await, rows);
+}
+
+#[tokio::test]
+async fn deleting_a_branch_below_the_data_of_another_takes_that_data_away() {
+    let table = with_everything().await;
+    table.head().await.create_branch("a", 5, None).await.unwrap();
+    let mut branch = on(&table, "a").await;
+    let batch = lancekeeper_testkit::tables::batch(1_000, 5);
+    let schema = batch.schema();
+    let batches = arrow_array::RecordBatchIterator::new([Ok(batch)], schema);
+    branch.append(batches, None).await.unwrap();
+    let data = table.files_under("tree/a/data/");
+    assert_eq!(data.len(), 1);
+    table.head().await.create_branch("a/data", 5, None).await.unwrap();
+    table.head().await.delete_branch("a/data").await.unwrap();
+    assert_eq!(table.files_under("tree/a/data/"), BTreeSet::new());
+    assert!(table_rows(&on(&table, "a").await).await.is_err());
+}

@@ -7,6 +7,7 @@ mod aftermath;
 mod answers;
 mod between;
 mod blobs;
+mod branch;
 mod changes;
 mod cleanup;
 mod clients;
@@ -134,6 +135,7 @@ fn run_suites(report: &mut Report, lab: &Lab, args: &Args) -> Result<()> {
         graphs::run(report, lab)?;
         changes::run(report, lab)?;
         blobs::run(report, lab)?;
+        branch::run(report, lab)?;
         databases::run(report, lab)?;
     }
     if wanted(Suite::Crash) {

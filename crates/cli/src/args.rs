@@ -1,6 +1,7 @@
 //! The command line's grammar: verbs, options and what their values may be. Nothing is
 //! opened or resolved here; a value that makes no sense is a usage error (exit code 2).
 
+mod branch;
 mod cleanup;
 mod prune;
 mod roots;
@@ -14,6 +15,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use lancekeeper_model::{BranchSelection, IndexMode, OptimizeOptions};
 
+pub(crate) use branch::{BranchArgs, BranchVerb};
 pub(crate) use cleanup::CleanupArgs;
 use roots::Place;
 pub(crate) use roots::Roots;
@@ -27,6 +29,8 @@ Examples:
   lancekeeper optimize --recursive /data  every graph, database and table below
   lancekeeper cleanup --keep 10 ./graph   what would be deleted, and why the rest stays
   lancekeeper cleanup --keep 10 --confirm ./graph
+  lancekeeper branch create ./graph feat  a branch of main; no table is copied
+  lancekeeper branch delete ./graph feat  what would be lost; --confirm deletes
   lancekeeper --db-path ./db optimize events --prune-now
 
 A ROOT is a graph (has __manifest/), a LanceDB database (has NAME.lance/) or one Lance table.
@@ -72,16 +76,17 @@ impl Cli {
     }
 
     fn settle(&mut self) -> Result<(), roots::Refusal> {
-        let named = self.verb.roots_mut().settle(&self.place)?;
         match &mut self.verb {
-            Verb::Optimize(args) => args.tables.extend(named),
-            Verb::Cleanup(args) => args.tables.extend(named),
-            Verb::Status(_) if named.is_empty() => {}
-            Verb::Status(_) => {
-                return Err((
-                    ErrorKind::ArgumentConflict,
-                    "status shows every table of the root that --uri or --db-path names",
-                ));
+            Verb::Optimize(args) => args.tables.extend(args.roots.settle(&self.place)?),
+            Verb::Cleanup(args) => args.tables.extend(args.roots.settle(&self.place)?),
+            Verb::Branch(args) => args.settle(&self.place)?,
+            Verb::Status(args) => {
+                if !args.roots.settle(&self.place)?.is_empty() {
+                    return Err((
+                        ErrorKind::ArgumentConflict,
+                        "status shows every table of the root that --uri or --db-path names",
+                    ));
+                }
             }
         }
         Ok(())
@@ -97,6 +102,8 @@ pub(crate) enum Verb {
     Optimize(OptimizeArgs),
     /// Deletes forks, versions and files that nothing needs; a preview unless --confirm.
     Cleanup(CleanupArgs),
+    /// Lists, creates and deletes branches of a graph.
+    Branch(BranchArgs),
 }
 
 impl Verb {
@@ -106,6 +113,7 @@ impl Verb {
             Self::Status(_) => "status",
             Self::Optimize(_) => "optimize",
             Self::Cleanup(_) => "cleanup",
+            Self::Branch(args) => args.name(),
         }
     }
 
@@ -115,14 +123,7 @@ impl Verb {
             Self::Status(args) => &args.roots,
             Self::Optimize(args) => &args.roots,
             Self::Cleanup(args) => &args.roots,
-        }
-    }
-
-    fn roots_mut(&mut self) -> &mut Roots {
-        match self {
-            Self::Status(args) => &mut args.roots,
-            Self::Optimize(args) => &mut args.roots,
-            Self::Cleanup(args) => &mut args.roots,
+            Self::Branch(args) => args.roots(),
         }
     }
 
@@ -132,7 +133,18 @@ impl Verb {
             Self::Status(_) => false,
             Self::Optimize(args) => args.dry_run,
             Self::Cleanup(args) => args.is_preview(),
+            Self::Branch(args) => args.is_dry_run(),
         }
+    }
+
+    /// Whether anything may be written.
+    pub(crate) fn writes(&self) -> bool {
+        let only_reads = match self {
+            Self::Status(_) => true,
+            Self::Branch(args) => matches!(args.what, BranchVerb::List(_)),
+            Self::Optimize(_) | Self::Cleanup(_) => false,
+        };
+        !only_reads && !self.is_dry_run()
     }
 }
 

@@ -15,7 +15,7 @@ mod units;
 
 use std::io;
 
-use lancekeeper_model::{CleanupReport, OptimizeReport, StatusReport};
+use lancekeeper_model::{BranchReport, CleanupReport, OptimizeReport, StatusReport};
 
 pub(crate) use messages::Messages;
 pub(crate) use progress::ProgressView;
@@ -72,5 +72,17 @@ pub(crate) fn show_cleanup(
     match format {
         Format::Human => human::cleanup::show(report, terminal),
         Format::Json => terminal.print(&json::cleanup(report)?),
+    }
+}
+
+/// Writes which branches there are, or what was done with one.
+pub(crate) fn show_branches(
+    report: &BranchReport,
+    format: Format,
+    terminal: &mut Terminal,
+) -> io::Result<()> {
+    match format {
+        Format::Human => human::branch::show(report, terminal),
+        Format::Json => terminal.print(&json::branches(report)?),
     }
 }

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use lancekeeper::{SearchTrouble, find_roots, root_identity};
-use lancekeeper_model::{RootCleanupReport, RootOptimizeReport, RootStatus};
+use lancekeeper_model::{RootBranchReport, RootCleanupReport, RootOptimizeReport, RootStatus};
 
 use crate::args::Roots;
 
@@ -92,6 +92,14 @@ impl RootSet {
             add_origin(root.error.is_some(), &mut root.hint, origin.as_deref());
         }
         roots.extend(self.troubles.iter().map(SearchTrouble::to_cleanup_report));
+    }
+
+    /// The same for `branch`.
+    pub(crate) fn complete_branches(&self, roots: &mut Vec<RootBranchReport>) {
+        for (root, origin) in roots.iter_mut().zip(&self.origins) {
+            add_origin(root.error.is_some(), &mut root.hint, origin.as_deref());
+        }
+        roots.extend(self.troubles.iter().map(SearchTrouble::to_branch_report));
     }
 
     /// The same for `status`.

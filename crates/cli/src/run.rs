@@ -5,13 +5,14 @@ use std::io;
 use std::pin::pin;
 
 use lancekeeper::Keeper;
-use lancekeeper_model::{CleanupReport, ExitCode, OptimizeReport, StatusReport};
+use lancekeeper_model::{BranchReport, CleanupReport, ExitCode, OptimizeReport, StatusReport};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
-use crate::args::{Cli, ProgressMode, Verb};
+use crate::args::{BranchVerb, Cli, ProgressMode, Verb};
 use crate::output::{
-    Format, Messages, ProgressView, Terminal, log, show_cleanup, show_optimize, show_status,
+    Format, Messages, ProgressView, Terminal, log, show_branches, show_cleanup, show_optimize,
+    show_status,
 };
 use crate::roots::RootSet;
 use crate::target;
@@ -51,7 +52,7 @@ pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> u8 {
             messages.warning(&notice);
         }
     }
-    let writes = !matches!(&cli.verb, Verb::Status(_)) && !cli.verb.is_dry_run();
+    let writes = cli.verb.writes();
     let verb = work(cli, &roots, &keeper, &messages);
     let report = runtime.block_on(until_interrupted(verb, keeper.clone(), writes, &messages));
     // Blocking calls may be left over after an interruption: nobody waits for them.
@@ -67,6 +68,7 @@ pub(crate) enum Report {
     Status(StatusReport),
     Optimize(OptimizeReport),
     Cleanup(CleanupReport),
+    Branch(BranchReport),
 }
 
 impl Report {
@@ -75,6 +77,7 @@ impl Report {
             Self::Status(report) => report.exit_code(),
             Self::Optimize(report) => report.exit_code(),
             Self::Cleanup(report) => report.exit_code(),
+            Self::Branch(report) => report.exit_code(),
         }
     }
 }
@@ -85,6 +88,7 @@ async fn work(cli: &Cli, roots: &RootSet, keeper: &Keeper, messages: &Messages) 
         Report::Status(report) => roots.complete_status(&mut report.roots),
         Report::Optimize(report) => roots.complete_optimize(&mut report.roots),
         Report::Cleanup(report) => roots.complete_cleanup(&mut report.roots),
+        Report::Branch(report) => roots.complete_branches(&mut report.roots),
     }
     report
 }
@@ -96,6 +100,7 @@ async fn call(cli: &Cli, roots: &[String], keeper: &Keeper, messages: &Messages)
             Report::Cleanup(keeper.plan_cleanup(roots, &args.options()).await)
         }
         Verb::Cleanup(args) => Report::Cleanup(keeper.cleanup(roots, &args.options()).await),
+        Verb::Branch(args) => Report::Branch(call_branch(&args.what, roots, keeper).await),
         Verb::Optimize(args) if args.dry_run => {
             Report::Optimize(keeper.plan_optimize(roots, &args.options()).await)
         }
@@ -110,12 +115,31 @@ async fn call(cli: &Cli, roots: &[String], keeper: &Keeper, messages: &Messages)
     }
 }
 
+async fn call_branch(what: &BranchVerb, roots: &[String], keeper: &Keeper) -> BranchReport {
+    // Creating and deleting have one root; the grammar sees to that.
+    let root = roots.first().map_or("", String::as_str);
+    match what {
+        BranchVerb::List(args) => keeper.list_branches(roots, args.all).await,
+        BranchVerb::Create(args) if args.dry_run => {
+            keeper.plan_create_branch(root, args.target.name(), &args.from).await
+        }
+        BranchVerb::Create(args) => {
+            keeper.create_branch(root, args.target.name(), &args.from).await
+        }
+        BranchVerb::Delete(args) if args.confirm => {
+            keeper.delete_branch(root, args.target.name()).await
+        }
+        BranchVerb::Delete(args) => keeper.plan_delete_branch(root, args.target.name()).await,
+    }
+}
+
 /// Shows a report. A reader that went away is no error: the code is that of the run.
 pub(crate) fn deliver(report: &Report, format: Format, terminal: &mut Terminal) -> u8 {
     let shown = match report {
         Report::Status(report) => show_status(report, format, terminal),
         Report::Optimize(report) => show_optimize(report, format, terminal),
         Report::Cleanup(report) => show_cleanup(report, format, terminal),
+        Report::Branch(report) => show_branches(report, format, terminal),
     };
     let code = report.exit_code();
     match shown {

@@ -19,14 +19,16 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use lancekeeper_model::{
-    CleanupOptions, CleanupPolicyOptions, ErrorKind, OperationId, RootCleanupReport, RootKind,
-    TableKey,
+    Branch, CleanupOptions, CleanupPolicyOptions, ErrorKind, OperationId, RootCleanupReport,
+    RootKind, TableKey,
 };
-use lancekeeper_planner::cleanup::{CleanupPlan, PinnedVersion, Retention};
+use lancekeeper_planner::branch::{DeletePlan, plan_delete};
+use lancekeeper_planner::cleanup::{
+    CleanupInventory, CleanupPlan, PinnedVersion, Retention, plan_cleanup,
+};
 use lancekeeper_reconciler::cleanup::{CleanupError, Executor, Lists, stamp};
 use thiserror::Error;
 
-use crate::cleanup::gather::Gathered;
 use crate::keeper::{Keeper, millis};
 use crate::open::{
     OpenRootError, ReadRoot, WriteRoot, check_no_foreign_sidecar, check_one_spelling,
@@ -34,13 +36,14 @@ use crate::open::{
 };
 use crate::stop::Interrupted;
 
+pub(crate) use gather::{Gathered, branches_of, gather};
 pub(crate) use report::{root_failure, root_report};
 
 const VERB: &str = "cleanup";
 /// Looks at what others change at the same time, before it is left alone or taken as it is.
 const LOOKS_MAX: usize = 3;
 /// Deletions at the same time where nothing else is asked for.
-const DELETIONS_AT_ONCE: usize = 4;
+pub(crate) const DELETIONS_AT_ONCE: usize = 4;
 
 /// A cleanup could not be started, or not be ended.
 #[derive(Debug, Error)]
@@ -233,7 +236,7 @@ pub(crate) async fn run(
     report: &mut RootCleanupReport,
 ) -> Result<(), CleanupRootError> {
     let lists = Lists::of(&cleaning.read.root).await.map_err(CleanupError::from)?;
-    let mut gathered = gather::gather(cleaning, &lists).await?;
+    let mut gathered = gather(cleaning, &lists).await?;
     let mut plan = gathered.plan(cleaning);
     let wanted = wanted(&gathered, &options.tables, &cleaning.read.root.given)?;
     report::set_failures(report, &gathered);
@@ -361,13 +364,13 @@ async fn gather_settled(
     lists: &Lists,
 ) -> Result<Gathered, CleanupRootError> {
     for _ in 1..LOOKS_MAX {
-        let gathered = gather::gather(cleaning, lists).await?;
+        let gathered = gather(cleaning, lists).await?;
         let Some(graph) = &cleaning.read.graph else { return Ok(gathered) };
         if stamp(&graph.graph).await.map_err(CleanupError::from)? == gathered.read.stamp {
             return Ok(gathered);
         }
     }
-    gather::gather(cleaning, lists).await
+    gather(cleaning, lists).await
 }
 
 /// The datasets asked for, by their place in what was gathered.
@@ -398,15 +401,18 @@ fn wanted(
 /// Plans from what was gathered.
 impl Gathered {
     pub(crate) fn plan(&self, cleaning: &Cleaning<'_>) -> CleanupPlan {
-        let inventory = lancekeeper_planner::cleanup::CleanupInventory {
+        plan_cleanup(&self.inventory(), &cleaning.own, &cleaning.policy, cleaning.now)
+    }
+
+    /// The deletion of a branch, by a policy that keeps everything else.
+    pub(crate) fn plan_delete(&self, cleaning: &Cleaning<'_>, branch: &Branch) -> DeletePlan {
+        plan_delete(&self.inventory(), branch, &cleaning.policy, cleaning.now)
+    }
+
+    fn inventory(&self) -> CleanupInventory<'_> {
+        CleanupInventory {
             authority: &self.read.authority,
             datasets: self.datasets.iter().map(|dataset| &dataset.facts).collect(),
-        };
-        lancekeeper_planner::cleanup::plan_cleanup(
-            &inventory,
-            &cleaning.own,
-            &cleaning.policy,
-            cleaning.now,
-        )
+        }
     }
 }

@@ -6,8 +6,8 @@ use std::time::Instant;
 use chrono::Utc;
 use futures::{FutureExt, StreamExt};
 use lancekeeper_model::{
-    CleanupOptions, CleanupReport, OptimizeOptions, OptimizeReport, Progress, RootOptimizeReport,
-    StatusReport,
+    BranchAction, BranchReport, CleanupOptions, CleanupReport, OptimizeOptions, OptimizeReport,
+    Progress, RootOptimizeReport, StatusReport,
 };
 use lancekeeper_rewrite::Admission;
 use lancekeeper_store::Tables;
@@ -15,7 +15,7 @@ use lancekeeper_store::Tables;
 use crate::budget::Budget;
 use crate::concurrency::in_order;
 use crate::stop::Stop;
-use crate::{cleanup, optimize, status};
+use crate::{branch, cleanup, optimize, status};
 
 /// Roots worked on at the same time. Tables of one root share its lock, so this is the only
 /// parallelism between databases.
@@ -115,6 +115,53 @@ impl Keeper {
             .map(|uri| cleanup::cleanup_root(self, uri, options, Utc::now()).boxed())
             .collect();
         CleanupReport::new(false, in_order(roots, ROOTS_AT_ONCE).collect().await, millis(started))
+    }
+
+    /// Lists the branches of graphs, those of operations only if asked for. Writes nothing.
+    pub async fn list_branches(&self, uris: &[String], internal: bool) -> BranchReport {
+        let started = Instant::now();
+        let roots = uris.iter().map(|uri| branch::list_root(self, uri, internal).boxed()).collect();
+        let roots = in_order(roots, ROOTS_AT_ONCE).collect().await;
+        BranchReport::new(BranchAction::List, false, roots, millis(started))
+    }
+
+    /// What [`Keeper::create_branch`] would do now. Writes nothing.
+    pub async fn plan_create_branch(&self, uri: &str, name: &str, from: &str) -> BranchReport {
+        let started = Instant::now();
+        let root = branch::plan_create_root(self, uri, name, from, Utc::now()).await;
+        BranchReport::new(BranchAction::Create, true, vec![root], millis(started))
+    }
+
+    /// Creates a branch of a graph that reads what another one reads now. No table is copied.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the branch is there or not. What else may be left is no branch; the next
+    /// cleanup takes it away.
+    pub async fn create_branch(&self, uri: &str, name: &str, from: &str) -> BranchReport {
+        let started = Instant::now();
+        let root = branch::create_root(self, uri, name, from, Utc::now()).await;
+        BranchReport::new(BranchAction::Create, false, vec![root], millis(started))
+    }
+
+    /// What [`Keeper::delete_branch`] would delete and lose now. Writes nothing.
+    pub async fn plan_delete_branch(&self, uri: &str, name: &str) -> BranchReport {
+        let started = Instant::now();
+        let root = branch::plan_delete_root(self, uri, name, Utc::now()).await;
+        BranchReport::new(BranchAction::Delete, true, vec![root], millis(started))
+    }
+
+    /// Deletes a branch of a graph that nothing depends on, with all that only it has.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the branch is there as before, or gone; what is left of it then goes with the
+    /// next cleanup. Dropped in the moment between, a branch that somebody cut from it stays
+    /// readable, but this one may be gone.
+    pub async fn delete_branch(&self, uri: &str, name: &str) -> BranchReport {
+        let started = Instant::now();
+        let root = branch::delete_root(self, uri, name, Utc::now()).await;
+        BranchReport::new(BranchAction::Delete, false, vec![root], millis(started))
     }
 }
 

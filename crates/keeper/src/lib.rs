@@ -18,6 +18,7 @@
 //! What is not here: decisions (`planner`), the format of `__manifest` (`manifest`), the
 //! rewriting of data (`rewrite`).
 
+mod branch;
 mod budget;
 mod cleanup;
 mod concurrency;
@@ -36,11 +37,11 @@ pub use established::{
 };
 pub use keeper::Keeper;
 pub use lancekeeper_model::{
-    Branch, BranchReconcileStats, BranchSelection, BudgetLimit, CleanupOptions,
-    CleanupPolicyOptions, CleanupReport, ErrorKind, ExitCode, ForkRefStatus, IndexMode, NoProgress,
-    OptimizeOptions, OptimizeReport, PendingIndex, Progress, ProgressEvent, PruneOptions,
-    RootOptimizeReport, RootStatus, SkipReason, StatusReport, TableCleanupStats, TableKey,
-    TableOptimizeStats, TableRef, TableStatus, Version, WorkLeft,
+    Branch, BranchReconcileStats, BranchReport, BranchRow, BranchSelection, BudgetLimit,
+    CleanupOptions, CleanupPolicyOptions, CleanupReport, ErrorKind, ExitCode, ForkRefStatus,
+    IndexMode, NoProgress, OptimizeOptions, OptimizeReport, PendingIndex, Progress, ProgressEvent,
+    PruneOptions, RootBranchReport, RootOptimizeReport, RootStatus, SkipReason, StatusReport,
+    TableCleanupStats, TableKey, TableOptimizeStats, TableRef, TableStatus, Version, WorkLeft,
 };
 pub use lancekeeper_queue::{ExclusiveLock, Queues, RootIdentity, RootQueue, TableGuards};
 pub use open::OpenRootError;

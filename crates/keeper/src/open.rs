@@ -32,7 +32,7 @@ use thiserror::Error;
 
 /// A foreign sidecar older than this is presumed to belong to a dead writer. A live load of
 /// a real client is done in seconds; the established tools wait for nothing at all.
-const PRESUMED_DEAD_AFTER: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
+pub(crate) const PRESUMED_DEAD_AFTER: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
 
 /// A client that opens resolves all sidecars at once, so one more look is enough; a second is
 /// for a second client.
@@ -336,7 +336,7 @@ fn blocks(sidecar: &FoundSidecar, selected: &[String], now: DateTime<Utc>) -> bo
     is_dead && (selected.is_empty() || selected.iter().any(named))
 }
 
-fn recovery_needed(uri: &str, sidecar: &FoundSidecar) -> OpenRootError {
+pub(crate) fn recovery_needed(uri: &str, sidecar: &FoundSidecar) -> OpenRootError {
     let tables: Vec<String> = sidecar.tables().iter().map(ToString::to_string).collect();
     OpenRootError::RecoveryNeeded {
         uri: uri.to_owned(),

@@ -2,7 +2,8 @@
 //! directory. Blocks on the file system; nothing is opened or written.
 
 use lancekeeper_model::{
-    BranchReconcileStats, ErrorKind, RootCleanupReport, RootOptimizeReport, RootStatus,
+    BranchReconcileStats, ErrorKind, RootBranchReport, RootCleanupReport, RootOptimizeReport,
+    RootStatus,
 };
 use lancekeeper_store::root::{self, RootError, SEARCH_DEPTH_MAX};
 
@@ -87,6 +88,17 @@ impl SearchTrouble {
             warnings: Vec::new(),
             tables: Vec::new(),
             error_kind: Some(self.kind),
+        }
+    }
+
+    /// As an entry of the report of `branch`.
+    #[must_use]
+    pub fn to_branch_report(&self) -> RootBranchReport {
+        RootBranchReport {
+            error: Some(self.message.clone()),
+            hint: Some(self.hint.clone()),
+            error_kind: Some(self.kind),
+            ..RootBranchReport::of(&self.uri)
         }
     }
 

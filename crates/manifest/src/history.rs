@@ -25,6 +25,8 @@ pub struct LiveBranch {
     pub branch: Branch,
     /// The branch it was cut from; `None` for main.
     pub parent: Option<Branch>,
+    /// The version of that one's `__manifest` it was cut at; `None` for main.
+    pub parent_version: Option<Version>,
 }
 
 /// One commit.
@@ -70,11 +72,30 @@ impl Graph {
             .map(|(name, contents)| LiveBranch {
                 branch: Branch::named(name),
                 parent: Some(Branch::from(contents.parent_branch)),
+                parent_version: Some(Version(contents.parent_version)),
             })
             .collect();
         branches.sort_by(|a, b| a.branch.cmp(&b.branch));
-        branches.insert(0, LiveBranch { branch: Branch::main(), parent: None });
+        branches
+            .insert(0, LiveBranch { branch: Branch::main(), parent: None, parent_version: None });
         Ok(branches)
+    }
+
+    /// Whether the commit history that v3 keeps apart has a branch of that name.
+    ///
+    /// # Errors
+    ///
+    /// When its branches cannot be listed.
+    pub async fn has_commit_branch(&self, branch: &Branch) -> Result<bool, GraphError> {
+        if !self.keeps_commits_apart() {
+            return Ok(false);
+        }
+        let uri = self.root.address_of(COMMITS);
+        let main = self.tables.open(&uri, &Branch::main()).await.map_err(GraphError::Open)?;
+        let listed = main.list_branches().await.map_err(|source| {
+            LanceFailure::new("failed to list the branches of the commit history", source)
+        })?;
+        Ok(listed.contains_key(branch.label()))
     }
 
     /// The newest version of a branch's `__manifest`.

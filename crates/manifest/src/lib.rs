@@ -18,6 +18,7 @@
 //! What is not here: which versions to publish (`keeper`, `reconciler`), and the decision
 //! what a sidecar found after a crash means (`planner::sweep`).
 
+mod branch;
 mod catalog;
 mod compact;
 mod fold;
@@ -29,11 +30,12 @@ mod row;
 mod schema_files;
 mod sidecar;
 
+pub use branch::{BranchError, Cut};
 pub use catalog::Catalog;
 pub use compact::{CompactError, Compacted, InternalSize};
 pub use graph::{Graph, GraphError};
 pub use history::{BranchHistory, GraphCommit, LiveBranch};
-pub use lineage::LineageError;
+pub use lineage::{COMMITS, LineageError};
 pub use publish::{PinMove, PublishError, Published, StalePin};
 pub use schema_files::{SchemaFilesError, check_schema_files};
 pub use sidecar::{

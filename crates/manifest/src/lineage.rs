@@ -24,7 +24,8 @@ use crate::fold::Folded;
 use crate::graph::{Graph, GraphError};
 use crate::row::{CommitMetadata, GRAPH_COMMIT, GRAPH_HEAD, HeadMetadata, Row};
 
-pub(crate) const COMMITS: &str = "_graph_commits.lance";
+/// Where v3 keeps the commit history, with a branch per graph branch.
+pub const COMMITS: &str = "_graph_commits.lance";
 /// Other writers append commit rows too; each of them is one conflict, and giving up leaves the
 /// history short of a row.
 const APPEND_ATTEMPTS: u32 = 20;
@@ -110,9 +111,9 @@ pub(crate) fn v4_rows(
 }
 
 /// The newest commit of a v3 branch.
-struct V3Head {
+pub(crate) struct V3Head {
     id: String,
-    manifest_version: u64,
+    pub(crate) manifest_version: u64,
 }
 
 impl Graph {
@@ -187,7 +188,7 @@ impl Graph {
 
 /// The newest version of `__manifest` that a commit row may name: compacting it moves no pin
 /// and is no commit of the graph.
-async fn newest_publish(manifest: &Dataset) -> Version {
+pub(crate) async fn newest_publish(manifest: &Dataset) -> Version {
     let mut newest = version_of(manifest).0;
     while newest > 1 {
         let found = manifest.read_version_transaction(newest).await;
@@ -216,7 +217,10 @@ async fn append_strictly(
 }
 
 /// The newest commit of a version of `__manifest` before `before`.
-async fn v3_head(commits: &Dataset, before: Version) -> Result<Option<V3Head>, LineageError> {
+pub(crate) async fn v3_head(
+    commits: &Dataset,
+    before: Version,
+) -> Result<Option<V3Head>, LineageError> {
     let failed = |source| LanceFailure::new(format!("failed to read {}", commits.uri()), source);
     let mut scan = commits.scan();
     scan.project(&["graph_commit_id", "manifest_version", "created_at"]).map_err(failed)?;

@@ -5,6 +5,7 @@
 //! the crates above it. Lance is not named in this crate, so that everything built on it
 //! compiles and tests in seconds.
 
+mod branch;
 mod cleanup;
 mod facts;
 mod ids;
@@ -17,6 +18,10 @@ mod root;
 mod skip;
 mod snapshot;
 
+pub use branch::{
+    BranchAction, BranchLoss, BranchReport, BranchRow, BranchTableStats, BranchTotals,
+    RootBranchReport,
+};
 pub use cleanup::{
     BranchReconcileStats, CleanupOptions, CleanupPolicyOptions, CleanupReport, CleanupTotals,
     ForkRefStatus, KeptVersionReport, LostCommitReport, RootCleanupReport, TableCleanupStats,

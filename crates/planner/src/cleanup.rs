@@ -20,7 +20,7 @@
 
 mod authority;
 mod floors;
-mod history;
+pub(crate) mod history;
 mod inventory;
 #[cfg(test)]
 mod laws;

@@ -5,6 +5,7 @@
 //! gives the same plan, and a dry run is a plan that is printed. Gathering inventories and
 //! carrying plans out is the business of the crates above.
 
+pub mod branch;
 pub mod cleanup;
 pub mod index;
 pub mod optimize;

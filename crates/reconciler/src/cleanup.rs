@@ -18,6 +18,7 @@
 mod authority;
 mod empty;
 mod execute;
+mod flip;
 mod inventory;
 mod lists;
 mod recheck;
@@ -29,7 +30,8 @@ mod top;
 
 pub use authority::{AuthorityRead, Stamp, read_authority, stamp};
 pub use empty::empty;
-pub use execute::{Done, Executor};
+pub use execute::{Attempt, Done, Executor};
+pub use flip::{BranchFile, written_meanwhile};
 pub use inventory::{DatasetInventory, DatasetPlace, hold_across, list_dataset};
 pub use lists::{Lists, PendingList};
 pub use recheck::{Recheck, recheck};

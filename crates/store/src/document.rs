@@ -6,8 +6,8 @@ use std::sync::Arc;
 use futures::TryStreamExt;
 use lance_io::object_store::ObjectStore;
 use lancekeeper_model::ErrorKind;
-use object_store::ObjectStoreExt;
 use object_store::path::Path;
+use object_store::{ObjectStoreExt, PutMode};
 use thiserror::Error;
 
 use crate::failure::{full_text, kind_of};
@@ -55,6 +55,12 @@ impl Documents {
         Ok(Self { store, directory, uri: uri.to_owned() })
     }
 
+    /// Names as they are on disk: those of branches are encoded already.
+    fn place(&self, name: &str) -> Path {
+        Path::parse(format!("{}/{name}", self.directory))
+            .unwrap_or_else(|_| self.directory.clone().join(name))
+    }
+
     fn failure(
         &self,
         action: &'static str,
@@ -100,7 +106,7 @@ impl Documents {
     ///
     /// When it is there but cannot be read.
     pub async fn read(&self, name: &str) -> Result<Option<Vec<u8>>, DocumentError> {
-        match self.store.inner.get(&self.directory.clone().join(name)).await {
+        match self.store.inner.get(&self.place(name)).await {
             Ok(found) => match found.bytes().await {
                 Ok(bytes) => Ok(Some(bytes.to_vec())),
                 Err(source) => Err(self.failure("read", name, source)),
@@ -122,10 +128,28 @@ impl Documents {
     pub async fn write(&self, name: &str, content: Vec<u8>) -> Result<(), DocumentError> {
         self.store
             .inner
-            .put(&self.directory.clone().join(name), content.into())
+            .put(&self.place(name), content.into())
             .await
             .map(drop)
             .map_err(|source| self.failure("write", name, source))
+    }
+
+    /// Writes a whole file, unless there is one of that name. Returns whether it was written.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written, for another reason than that it is there.
+    ///
+    /// # Cancel safety
+    ///
+    /// The file is there as a whole or not at all; a temporary may stay beside it.
+    pub async fn write_new(&self, name: &str, content: Vec<u8>) -> Result<bool, DocumentError> {
+        let place = self.place(name);
+        match self.store.inner.put_opts(&place, content.into(), PutMode::Create.into()).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
+            Err(source) => Err(self.failure("write", name, source)),
+        }
     }
 
     /// Deletes a file; one that is gone already is no error.
@@ -138,7 +162,7 @@ impl Documents {
     ///
     /// The file is there or not.
     pub async fn delete(&self, name: &str) -> Result<(), DocumentError> {
-        match self.store.inner.delete(&self.directory.clone().join(name)).await {
+        match self.store.inner.delete(&self.place(name)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(source) => Err(self.failure("delete", name, source)),
         }
@@ -150,10 +174,29 @@ impl Documents {
     ///
     /// When the store cannot tell.
     pub async fn size(&self, name: &str) -> Result<Option<u64>, DocumentError> {
-        match self.store.inner.head(&self.directory.clone().join(name)).await {
+        match self.store.inner.head(&self.place(name)).await {
             Ok(meta) => Ok(Some(meta.size)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(source) => Err(self.failure("look at", name, source)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_is_written_once_under_its_name_on_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let documents = Documents::at(&dir.path().to_string_lossy()).await.unwrap();
+        for name in ["a%2Fb.json", "%C3%BC.json", "plain.json"] {
+            assert_eq!(documents.read(name).await.unwrap(), None);
+            assert!(documents.write_new(name, b"one".to_vec()).await.unwrap());
+            assert!(!documents.write_new(name, b"two".to_vec()).await.unwrap());
+            assert_eq!(std::fs::read(dir.path().join(name)).unwrap(), b"one");
+            assert_eq!(documents.read(name).await.unwrap().unwrap(), b"one");
+        }
+        assert_eq!(documents.list(".json").await.unwrap().len(), 3);
     }
 }

@@ -61,6 +61,16 @@ pub const CLEANUP_LISTED_PRE_DELETE: &str = "cleanup.listed_pre_delete";
 pub const CLEANUP_MANIFESTS_PRE_FILES: &str = "cleanup.manifests_deleted_pre_files";
 /// In cleanup, everything on the list deleted, before the list.
 pub const CLEANUP_DELETED_PRE_MARK: &str = "cleanup.deleted_pre_mark";
+/// In the creation of a branch of a v3 graph, its branch of the commit history made, before
+/// the branch itself.
+pub const BRANCH_CREATE_AFTER_COMMIT_BRANCH: &str = "branch_create.after_commit_branch";
+/// In the deletion of a branch, its branch file gone, before the branches are looked at again.
+pub const BRANCH_DELETE_FLIPPED_PRE_LOOK: &str = "branch_delete.flipped_pre_look";
+/// In the deletion of a branch, the branch gone, before what it had of the commit history. The
+/// established name.
+pub const BRANCH_DELETE_BEFORE_COMMITS: &str = "branch_delete.before_commit_graph_reclaim";
+/// In the deletion of a branch, before the next of its forks. The established name.
+pub const BRANCH_DELETE_BEFORE_TABLE: &str = "branch_delete.before_table_cleanup";
 
 /// Every failpoint there is.
 pub const ALL: &[&str] = &[
@@ -89,6 +99,10 @@ pub const ALL: &[&str] = &[
     CLEANUP_LISTED_PRE_DELETE,
     CLEANUP_MANIFESTS_PRE_FILES,
     CLEANUP_DELETED_PRE_MARK,
+    BRANCH_CREATE_AFTER_COMMIT_BRANCH,
+    BRANCH_DELETE_FLIPPED_PRE_LOOK,
+    BRANCH_DELETE_BEFORE_COMMITS,
+    BRANCH_DELETE_BEFORE_TABLE,
 ];
 
 /// A failpoint was told to fail. The text is the established one.

@@ -1,6 +1,6 @@
 //! Opening datasets: one session with bounded caches for the whole process.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::FutureExt;
 use lance::Dataset;
@@ -16,10 +16,10 @@ const INDEX_CACHE_BYTES: usize = 256 << 20;
 /// Bytes of metadata cache: manifests and file footers.
 const METADATA_CACHE_BYTES: usize = 64 << 20;
 
-/// Opens datasets.
+/// Opens datasets. Clones share one session.
 #[derive(Clone, Debug)]
 pub struct Tables {
-    session: Arc<Session>,
+    session: Arc<Mutex<Arc<Session>>>,
 }
 
 /// A dataset could not be opened.
@@ -55,13 +55,17 @@ impl Tables {
     /// With caches of the default sizes.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            session: Arc::new(Session::new(
-                INDEX_CACHE_BYTES,
-                METADATA_CACHE_BYTES,
-                Arc::default(),
-            )),
-        }
+        Self { session: Arc::new(Mutex::new(new_session())) }
+    }
+
+    /// Forgets everything that was read. A branch that is deleted and made again has versions
+    /// of the same numbers at the same places: what is cached under those would answer for it.
+    pub fn forget(&self) {
+        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = new_session();
+    }
+
+    fn session(&self) -> Arc<Session> {
+        Arc::clone(&self.session.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Opens the HEAD of a branch of a table.
@@ -93,7 +97,7 @@ impl Tables {
         branch: &Branch,
         version: Option<Version>,
     ) -> Result<Dataset, OpenError> {
-        let builder = DatasetBuilder::from_uri(uri).with_session(Arc::clone(&self.session));
+        let builder = DatasetBuilder::from_uri(uri).with_session(self.session());
         let builder = match (branch.name(), version) {
             (Some(name), version) => builder.with_branch(name, version.map(|v| v.0)),
             (None, Some(version)) => builder.with_version(version.0),
@@ -107,6 +111,10 @@ impl Tables {
             source,
         })
     }
+}
+
+fn new_session() -> Arc<Session> {
+    Arc::new(Session::new(INDEX_CACHE_BYTES, METADATA_CACHE_BYTES, Arc::default()))
 }
 
 /// The version a handle stands at.

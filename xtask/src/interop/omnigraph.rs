@@ -154,6 +154,11 @@ impl Omnigraph {
         output(command.args(["create", "--from", from, "--uri"]).arg(graph).arg(name)).map(drop)
     }
 
+    pub(super) fn delete_branch(&self, graph: &Path, name: &str) -> Result<()> {
+        let mut command = self.command("branch");
+        output(command.args(["delete", "--uri"]).arg(graph).arg(name)).map(drop)
+    }
+
     /// Merges, and returns what the client calls the outcome.
     pub(super) fn merge_branch(&self, graph: &Path, source: &str, target: &str) -> Result<String> {
         let mut command = self.command("branch");

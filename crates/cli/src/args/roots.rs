@@ -52,6 +52,13 @@ pub(crate) struct Place {
     db_path: Option<String>,
 }
 
+impl Place {
+    /// Whether neither option was given.
+    pub(super) fn is_empty(&self) -> bool {
+        self.uri.is_none() && self.db_path.is_none()
+    }
+}
+
 /// A command line that names its roots in a way that makes no sense.
 pub(super) type Refusal = (ErrorKind, &'static str);
 

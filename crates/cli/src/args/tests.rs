@@ -339,3 +339,47 @@ fn ages_that_make_no_sense_are_refused_with_an_example() {
     refusal("lancekeeper cleanup root --keep 0");
     refusal("lancekeeper cleanup root --max-delete-percent 101");
 }
+
+/// Root, name of the branch and the rest of a line about one.
+fn branch(line: &str) -> (Vec<String>, String, BranchVerb) {
+    match parse(&format!("lancekeeper branch {line}")).unwrap().verb {
+        Verb::Branch(args) => {
+            let name = match &args.what {
+                BranchVerb::Create(args) => args.target.name().to_owned(),
+                BranchVerb::Delete(args) => args.target.name().to_owned(),
+                BranchVerb::List(_) => String::new(),
+            };
+            (args.roots().roots.clone(), name, args.what)
+        }
+        _ => panic!("{line}"),
+    }
+}
+
+#[test]
+fn a_branch_is_named_after_its_root_or_beside_the_option_that_names_it() {
+    for line in
+        ["create g feat", "create --uri g feat", "create feat --uri g", "create feat --db-path g"]
+    {
+        let (roots, name, what) = branch(line);
+        assert_eq!((roots, name.as_str()), (vec!["g".to_owned()], "feat"), "{line}");
+        assert!(matches!(what, BranchVerb::Create(args) if args.from == "main"), "{line}");
+    }
+    let (_, _, what) = branch("create --uri g --from work feat");
+    assert!(matches!(what, BranchVerb::Create(args) if args.from == "work"));
+    for line in ["create", "create feat", "create g a b", "create --uri g", "create --uri g a b"] {
+        refusal(&format!("lancekeeper branch {line}"));
+    }
+    refusal("lancekeeper branch list --uri g feat");
+    assert_eq!(branch("list a b").0, ["a", "b"]);
+}
+
+#[test]
+fn deleting_a_branch_is_a_preview_until_it_is_confirmed() {
+    for (line, preview) in [("", true), ("--dry-run", true), ("--confirm", false)] {
+        let verb = parse(&format!("lancekeeper branch delete g feat {line}")).unwrap().verb;
+        assert_eq!((verb.is_dry_run(), verb.writes()), (preview, !preview), "{line}");
+    }
+    refusal("lancekeeper branch delete g feat --confirm --dry-run");
+    let verb = parse("lancekeeper branch list g").unwrap().verb;
+    assert!(!verb.writes() && !verb.is_dry_run());
+}

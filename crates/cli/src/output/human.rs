@@ -1,6 +1,7 @@
 //! Reports for people: per root a heading, an aligned table, what does not fit a cell below
 //! it, and sums at the end. Errors, hints and warnings go to stderr, next to their root.
 
+pub(super) mod branch;
 pub(super) mod cleanup;
 pub(super) mod optimize;
 pub(super) mod status;

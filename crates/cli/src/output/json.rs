@@ -2,7 +2,7 @@
 //! Field names are those of `lancekeeper_model`; errors and warnings are in the document,
 //! not on stderr.
 
-use lancekeeper_model::{CleanupReport, OptimizeReport, StatusReport};
+use lancekeeper_model::{BranchAction, BranchReport, CleanupReport, OptimizeReport, StatusReport};
 use serde::Serialize;
 
 /// Grows when a field is removed or changes its meaning, not when one is added.
@@ -56,6 +56,17 @@ pub(super) fn cleanup(report: &CleanupReport) -> serde_json::Result<String> {
         schema: SCHEMA,
         command: "cleanup",
         dry_run: Some(report.dry_run),
+        roots: &report.roots,
+        totals: &report.totals,
+    })
+}
+
+/// The document of `branch`.
+pub(super) fn branches(report: &BranchReport) -> serde_json::Result<String> {
+    line(&Document {
+        schema: SCHEMA,
+        command: report.action.verb(),
+        dry_run: (report.action != BranchAction::List).then_some(report.dry_run),
         roots: &report.roots,
         totals: &report.totals,
     })

@@ -39,7 +39,7 @@ pub(crate) struct Gathered {
 }
 
 /// Looks at everything.
-pub(super) async fn gather(
+pub(crate) async fn gather(
     cleaning: &Cleaning<'_>,
     lists: &Lists,
 ) -> Result<Gathered, CleanupRootError> {
@@ -92,7 +92,7 @@ pub(super) async fn gather(
 
 impl Gathered {
     /// Reads the branches again, because they changed.
-    pub(super) async fn read_branches_again(
+    pub(crate) async fn read_branches_again(
         &mut self,
         cleaning: &Cleaning<'_>,
         graph: &Graph,
@@ -111,12 +111,12 @@ impl Gathered {
     }
 
     /// Whether a dataset must be listed again before anything is decided about it.
-    pub(super) fn is_stale(&self, at: usize) -> bool {
+    pub(crate) fn is_stale(&self, at: usize) -> bool {
         self.stale.contains(&at)
     }
 
     /// Lists one dataset again, because its branches or tags changed.
-    pub(super) async fn list_again(
+    pub(crate) async fn list_again(
         &mut self,
         cleaning: &Cleaning<'_>,
         at: usize,
@@ -182,6 +182,6 @@ fn internal(cleaning: &Cleaning<'_>) -> Vec<DatasetPlace> {
 }
 
 /// The branches whose keys are taken for a dataset: all its chains.
-pub(super) fn branches_of(dataset: &DatasetInventory) -> Vec<Branch> {
+pub(crate) fn branches_of(dataset: &DatasetInventory) -> Vec<Branch> {
     dataset.facts.chains.iter().map(|chain| chain.branch.clone()).collect()
 }

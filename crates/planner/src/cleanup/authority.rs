@@ -14,6 +14,9 @@ pub struct Authority {
     pub commits: Vec<CommitFacts>,
     /// Where `__manifest` lies, relative to the root.
     pub manifest: String,
+    /// A branch of the graph that is being deleted, or that was: it is none of `branches`, and
+    /// what is left under its name is all that may go. `None` in a cleanup.
+    pub retired: Option<Branch>,
 }
 
 /// One live branch of a graph.

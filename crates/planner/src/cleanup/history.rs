@@ -6,16 +6,28 @@ use lancekeeper_model::Branch;
 
 use super::authority::Authority;
 
+/// Everything that is in the history of some branch other than `branch`, as its newest commits
+/// tell.
+pub(crate) fn merged_elsewhere<'a>(authority: &'a Authority, branch: &Branch) -> BTreeSet<&'a str> {
+    let parents = parents(authority);
+    let others = authority.branches.iter().filter(|other| other.branch != *branch);
+    others
+        .filter_map(|other| other.head_commit.as_deref())
+        .flat_map(|head| ancestors(&parents, head))
+        .collect()
+}
+
+fn parents(authority: &Authority) -> BTreeMap<&str, &[String]> {
+    let commits = authority.commits.iter();
+    commits.map(|commit| (commit.id.as_str(), commit.parents.as_slice())).collect()
+}
+
 /// Every commit that is a best common ancestor of two live branches, with those branches.
 ///
 /// Best means: no other common ancestor descends from it. There may be several, and a client
 /// may pick any, so all are kept.
 pub(super) fn merge_bases(authority: &Authority) -> Vec<(String, Branch, Branch)> {
-    let parents: BTreeMap<&str, &[String]> = authority
-        .commits
-        .iter()
-        .map(|commit| (commit.id.as_str(), commit.parents.as_slice()))
-        .collect();
+    let parents = parents(authority);
     let heads: Vec<(&Branch, BTreeSet<&str>)> = authority
         .branches
         .iter()

@@ -154,7 +154,28 @@ fn branch_file(rest: &str) -> Option<Place> {
     if name.contains('/') || name.is_empty() {
         return None;
     }
-    Some(Place::BranchFile(Branch::named(name.replace("%2F", "/"))))
+    Some(Place::BranchFile(Branch::named(decoded(name)?)))
+}
+
+/// A name as Lance decodes it: `%XX` is a byte, and the bytes are UTF-8. `None` for what it
+/// would not have written.
+fn decoded(name: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(name.len());
+    let mut rest = name.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        if *first == b'%' {
+            let digits = std::str::from_utf8(after.get(..2)?).ok()?;
+            if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+                return None;
+            }
+            bytes.push(u8::from_str_radix(digits, 16).ok()?);
+            rest = &after[2..];
+        } else {
+            bytes.push(*first);
+            rest = after;
+        }
+    }
+    String::from_utf8(bytes).ok()
 }
 
 /// `.tmpXXXXXX` and `NAME#N` of local object stores, `NAME.tmp.UUID` of Lance.
@@ -211,6 +232,10 @@ mod tests {
         let segment = format!("_indices/{UUID}");
         assert_eq!(classify(&format!("{segment}/page_data.lance")), part(&segment));
         assert_eq!(classify("_refs/branches/a%2Fb.json"), Place::BranchFile(Branch::named("a/b")));
+        assert_eq!(
+            classify("_refs/branches/%C3%BCber.json"),
+            Place::BranchFile(Branch::named("über"))
+        );
     }
 
     #[test]
@@ -258,6 +283,8 @@ mod tests {
             "data/notes.txt",
             "data/a/b/c.blob",
             "_refs/tags/v1.json",
+            "_refs/branches/a%2.json",
+            "_refs/branches/%FF.json",
             "_indices/not-a-segment/x.idx",
             "_indices/0A1B2C3D-0000-4000-8000-0123456789AB/x.idx",
             "_blobs/x.blob",

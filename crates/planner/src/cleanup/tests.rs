@@ -6,6 +6,7 @@ mod dropped;
 mod files;
 mod floors;
 mod forks;
+mod retired;
 mod rules;
 mod unreadable;
 

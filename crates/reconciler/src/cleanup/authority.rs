@@ -23,6 +23,21 @@ const COMMITS_AT_ONCE: usize = 4;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stamp(BTreeMap<Branch, Option<Version>>);
 
+impl Stamp {
+    /// The same without a branch.
+    #[must_use]
+    pub fn without(mut self, branch: &Branch) -> Self {
+        self.0.remove(branch);
+        self
+    }
+
+    /// Whether a branch was there.
+    #[must_use]
+    pub fn has(&self, branch: &Branch) -> bool {
+        self.0.contains_key(branch)
+    }
+}
+
 /// What was read of a graph.
 #[derive(Debug)]
 pub struct AuthorityRead {
@@ -67,7 +82,7 @@ pub async fn read_authority(graph: &Graph) -> Result<AuthorityRead, CleanupError
     // By place: a table that went and came back under its name has the same one.
     let mut tables: BTreeMap<String, (TableKey, bool)> = BTreeMap::new();
     let mut commits = BTreeMap::new();
-    for LiveBranch { branch, parent } in graph.live_branches().await? {
+    for LiveBranch { branch, parent, .. } in graph.live_branches().await? {
         failpoint::cross_async(failpoint::CLEANUP_RESOLVE_BRANCH).await?;
         let mut facts = BranchFacts {
             branch: branch.clone(),

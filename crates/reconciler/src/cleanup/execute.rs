@@ -81,46 +81,31 @@ impl Executor {
         now: DateTime<Utc>,
         done: &mut Done,
     ) -> Result<(), CleanupError> {
+        let attempt = self.begin(dataset, plan, number).await?;
+        attempt.delete_branch_files(done).await?;
+        attempt.delete_rest(now, done).await
+    }
+
+    /// Writes the list of a plan that is not refused, so that its deletions may begin.
+    /// `number` tells the operation's datasets apart. Under what the caller holds, see
+    /// [`Executor::execute`].
+    ///
+    /// # Errors
+    ///
+    /// When the list could not be written: then nothing may be deleted.
+    ///
+    /// # Cancel safety
+    ///
+    /// The list is there or not; nothing is deleted yet.
+    pub async fn begin<'a>(
+        &'a self,
+        dataset: &'a DatasetInventory,
+        plan: &'a DatasetPlan,
+        number: usize,
+    ) -> Result<Attempt<'a>, CleanupError> {
         let list = self.lists.write(&self.operation, number, plan).await?;
         failpoint::cross_async(failpoint::CLEANUP_LISTED_PRE_DELETE).await?;
-        let listed = listed_names(dataset);
-        let of = |step: DeletionStep| {
-            let deletions = plan.deletions.iter().filter(move |deletion| deletion.step == step);
-            deletions.map(|deletion| Doomed::of(deletion, &listed))
-        };
-        if of(DeletionStep::BranchFile).next().is_some() {
-            failpoint::cross_async(failpoint::CLEANUP_RECONCILE_FORK).await?;
-        }
-        hint_at_heads(dataset, plan).await?;
-        for step in [DeletionStep::BranchFile, DeletionStep::Manifest, DeletionStep::Rest] {
-            if step == DeletionStep::Rest {
-                failpoint::cross_async(failpoint::CLEANUP_MANIFESTS_PRE_FILES).await?;
-            }
-            let deletions: Vec<Doomed> = of(step).collect();
-            if step == DeletionStep::BranchFile {
-                // In the order of the list: a branch goes before the one it was cut from.
-                for deletion in &deletions {
-                    self.delete(&dataset.directory, std::slice::from_ref(deletion), done).await?;
-                }
-            } else {
-                self.delete(&dataset.directory, &deletions, done).await?;
-            }
-            // Unlinking is durable in no order unless told: a manifest that came back after a
-            // power cut would name files that did not.
-            if step != DeletionStep::Rest {
-                for directory in parents(deletions.iter().map(|doomed| &doomed.file.path)) {
-                    blocking(&dataset.directory, directory, sync_below).await?;
-                }
-            }
-        }
-        let all = parents(plan.deletions.iter().map(|deletion| &deletion.path));
-        let is_dataset = dataset.facts.role != Role::Root;
-        for directory in all.into_iter().filter(|path| is_dataset && is_own(path)) {
-            blocking(&dataset.directory, directory, delete_empty_below).await?;
-        }
-        failpoint::cross_async(failpoint::CLEANUP_DELETED_PRE_MARK).await?;
-        self.lists.record(&self.operation, number, plan, now).await?;
-        self.lists.end(&list).await
+        Ok(Attempt { executor: self, dataset, plan, number, list, listed: listed_names(dataset) })
     }
 
     async fn delete(
@@ -159,6 +144,101 @@ impl Executor {
             Some(first) => Err(CleanupError::Left { count, of: deletions.len(), first }),
             None => Ok(()),
         }
+    }
+}
+
+/// A list that is being carried out.
+#[derive(Debug)]
+pub struct Attempt<'a> {
+    executor: &'a Executor,
+    dataset: &'a DatasetInventory,
+    plan: &'a DatasetPlan,
+    number: usize,
+    list: String,
+    listed: BTreeMap<&'a str, DateTime<Utc>>,
+}
+
+impl Attempt<'_> {
+    /// Deletes the branch files on the list, those of children before their parents', and
+    /// makes that durable.
+    ///
+    /// # Errors
+    ///
+    /// When one is still there.
+    ///
+    /// # Cancel safety
+    ///
+    /// Some are gone, in the order of the list.
+    pub async fn delete_branch_files(&self, done: &mut Done) -> Result<(), CleanupError> {
+        let deletions = self.of(DeletionStep::BranchFile);
+        if !deletions.is_empty() {
+            failpoint::cross_async(failpoint::CLEANUP_RECONCILE_FORK).await?;
+        }
+        hint_at_heads(self.dataset, self.plan).await?;
+        for deletion in &deletions {
+            let one = std::slice::from_ref(deletion);
+            self.executor.delete(&self.dataset.directory, one, done).await?;
+        }
+        self.sync(&deletions).await
+    }
+
+    /// Deletes the manifests on the list, then everything else on it; writes the record, and
+    /// takes the list away.
+    ///
+    /// # Errors
+    ///
+    /// When a file is still there, or the record could not be written.
+    ///
+    /// # Cancel safety
+    ///
+    /// Some files are gone, in the order of the list; the next cleanup goes on.
+    pub async fn delete_rest(
+        self,
+        now: DateTime<Utc>,
+        done: &mut Done,
+    ) -> Result<(), CleanupError> {
+        let directory = &self.dataset.directory;
+        let manifests = self.of(DeletionStep::Manifest);
+        self.executor.delete(directory, &manifests, done).await?;
+        self.sync(&manifests).await?;
+        failpoint::cross_async(failpoint::CLEANUP_MANIFESTS_PRE_FILES).await?;
+        self.executor.delete(directory, &self.of(DeletionStep::Rest), done).await?;
+        let all = parents(self.plan.deletions.iter().map(|deletion| &deletion.path));
+        let is_dataset = self.dataset.facts.role != Role::Root;
+        for place in all.into_iter().filter(|path| is_dataset && is_own(path)) {
+            blocking(directory, place, delete_empty_below).await?;
+        }
+        failpoint::cross_async(failpoint::CLEANUP_DELETED_PRE_MARK).await?;
+        let lists = &self.executor.lists;
+        lists.record(&self.executor.operation, self.number, self.plan, now).await?;
+        lists.end(&self.list).await
+    }
+
+    /// Gives the list up: nothing on it is gone, or what was is there again.
+    ///
+    /// # Errors
+    ///
+    /// When the list is still there.
+    ///
+    /// # Cancel safety
+    ///
+    /// The list is there or not; found again, it deletes nothing that anything refers to.
+    pub async fn give_up(self) -> Result<(), CleanupError> {
+        self.executor.lists.end(&self.list).await
+    }
+
+    fn of(&self, step: DeletionStep) -> Vec<Doomed> {
+        let deletions = self.plan.deletions.iter().filter(|deletion| deletion.step == step);
+        deletions.map(|deletion| Doomed::of(deletion, &self.listed)).collect()
+    }
+
+    /// Unlinking is durable in no order unless told: a manifest that came back after a power
+    /// cut would name files that did not.
+    async fn sync(&self, deletions: &[Doomed]) -> Result<(), CleanupError> {
+        for directory in parents(deletions.iter().map(|doomed| &doomed.file.path)) {
+            blocking(&self.dataset.directory, directory, sync_below).await?;
+        }
+        Ok(())
     }
 }
 

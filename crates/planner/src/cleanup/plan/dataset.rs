@@ -118,7 +118,7 @@ pub(super) fn plan(
 ) -> DatasetPlan {
     let forks = forks::decide(dataset, authority, floors, policy, now);
     let orphans = orphans(&forks);
-    let fates = fates(dataset, &forks, floors, policy, now);
+    let fates = fates(dataset, authority, &forks, floors, policy, now);
     let mut kept = Vec::new();
     let mut removed = Vec::new();
     let mut stays = Vec::new();
@@ -206,7 +206,7 @@ pub(super) fn is_refused(
     now: DateTime<Utc>,
 ) -> bool {
     let forks = forks::decide(dataset, authority, floors, policy, now);
-    let fates = fates(dataset, &forks, floors, policy, now);
+    let fates = fates(dataset, authority, &forks, floors, policy, now);
     refusal(dataset, authority, &fates).is_some()
 }
 
@@ -264,6 +264,7 @@ pub(super) enum Fate {
 /// What becomes of each chain.
 fn fates(
     dataset: &DatasetFacts,
+    authority: &Authority,
     forks: &[ForkDecision],
     floors: &Floors,
     policy: &Retention,
@@ -274,9 +275,13 @@ fn fates(
     chains
         .map(|(at, (chain, written))| {
             if chain.is_zombie {
+                let age = match &authority.retired {
+                    // Its files are no strangers': whose name they bear was just deleted.
+                    Some(retired) if *retired == chain.branch => policy.fork_age(),
+                    _ => policy.min_age.max(policy.fork_age()),
+                };
                 // What an earlier cleanup was cut off deleting is nobody's new branch.
-                let is_old = now - written >= policy.min_age.max(policy.fork_age())
-                    || is_explained(dataset, at);
+                let is_old = now - written >= age || is_explained(dataset, at);
                 let is_dead = is_old && is_dead_zombie(dataset, chain, &orphans, floors);
                 return if is_dead { Fate::Goes } else { Fate::LeftAlone };
             }

@@ -70,9 +70,14 @@ fn alone(
 ) -> (ForkRefStatus, String) {
     let branch = &chain.branch;
     let legitimate = |why: &str| (ForkRefStatus::Legitimate, why.to_owned());
+    let is_retired = authority.retired.as_ref() == Some(branch);
+    if authority.retired.is_some() && !is_retired {
+        return legitimate("it is another branch's");
+    }
     match dataset.role {
         Role::Plain | Role::Root => return legitimate("the table is its own authority"),
-        Role::Manifest => return legitimate("it is a branch of the graph"),
+        Role::Manifest if !is_retired => return legitimate("it is a branch of the graph"),
+        Role::Manifest => {}
         Role::Table | Role::Dropped => {}
         Role::Commits if authority.branches.iter().any(|live| live.branch == *branch) => {
             return legitimate("it is a branch of the graph");

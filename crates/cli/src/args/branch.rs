@@ -1,0 +1,162 @@
+//! Arguments of `branch`: list, create, delete.
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::error::ErrorKind;
+use clap::{Args, Subcommand, ValueHint};
+
+use super::Roots;
+use super::roots::{Place, Refusal};
+
+/// Arguments of `branch`.
+#[derive(Debug, Args)]
+pub(crate) struct BranchArgs {
+    #[command(subcommand)]
+    pub(crate) what: BranchVerb,
+}
+
+/// What to do with branches.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BranchVerb {
+    /// Shows every branch: what it was cut from, its newest commit, the tables it has itself.
+    List(ListArgs),
+    /// Creates a branch that reads what another one reads now; no table is copied.
+    Create(CreateArgs),
+    /// Deletes a branch that nothing depends on; a preview of what is lost unless --confirm.
+    Delete(DeleteArgs),
+}
+
+/// Arguments of `branch list`.
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    pub(super) roots: Roots,
+
+    /// Also the branches of operations, whose names begin with __.
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+/// Arguments of `branch create`.
+#[derive(Debug, Args)]
+pub(crate) struct CreateArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+
+    /// The branch to cut it from.
+    #[arg(
+        long,
+        value_name = "BRANCH",
+        default_value = "main",
+        value_parser = NonEmptyStringValueParser::new(),
+    )]
+    pub(crate) from: String,
+
+    /// Say where it would be cut, and write nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Arguments of `branch delete`.
+#[derive(Debug, Args)]
+pub(crate) struct DeleteArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+
+    /// Delete. Without it, only a preview is printed.
+    #[arg(long)]
+    pub(crate) confirm: bool,
+
+    /// With --confirm: also where the root is not on this machine.
+    #[arg(long, requires = "confirm")]
+    yes: bool,
+
+    /// A preview; the same as leaving --confirm out.
+    #[arg(long, conflicts_with = "confirm")]
+    dry_run: bool,
+}
+
+/// One branch of one graph.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Target {
+    /// The graph, unless --uri names it, and the name of the branch.
+    #[arg(
+        value_names = ["ROOT", "NAME"],
+        value_hint = ValueHint::DirPath,
+        num_args = 0..=2,
+        required = true,
+    )]
+    words: Vec<String>,
+
+    #[arg(skip)]
+    pub(super) roots: Roots,
+}
+
+impl Target {
+    /// The name of the branch.
+    pub(crate) fn name(&self) -> &str {
+        self.words.last().map_or("", String::as_str)
+    }
+
+    fn settle(&mut self, place: &Place) -> Result<(), Refusal> {
+        let mut words = self.words.clone();
+        words.pop();
+        self.roots.roots = words;
+        let missing = (
+            ErrorKind::MissingRequiredArgument,
+            "a graph and the name of a branch are needed: ROOT NAME, or --uri URI NAME",
+        );
+        if self.words.is_empty() || place.is_empty() && self.words.len() < 2 {
+            return Err(missing);
+        }
+        match self.roots.settle(place)?.is_empty() {
+            true => Ok(()),
+            false => Err((
+                ErrorKind::TooManyValues,
+                "--uri and --db-path name the graph: what else is named is one branch",
+            )),
+        }
+    }
+}
+
+impl BranchArgs {
+    /// The verb as people type it.
+    pub(super) fn name(&self) -> &'static str {
+        match self.what {
+            BranchVerb::List(_) => "branch list",
+            BranchVerb::Create(_) => "branch create",
+            BranchVerb::Delete(_) => "branch delete",
+        }
+    }
+
+    pub(super) fn roots(&self) -> &Roots {
+        match &self.what {
+            BranchVerb::List(args) => &args.roots,
+            BranchVerb::Create(args) => &args.target.roots,
+            BranchVerb::Delete(args) => &args.target.roots,
+        }
+    }
+
+    /// Whether this is a plan that is only printed.
+    pub(super) fn is_dry_run(&self) -> bool {
+        match &self.what {
+            BranchVerb::List(_) => false,
+            BranchVerb::Create(args) => args.dry_run,
+            BranchVerb::Delete(args) => !args.confirm,
+        }
+    }
+
+    /// Makes the root explicit.
+    pub(super) fn settle(&mut self, place: &Place) -> Result<(), Refusal> {
+        match &mut self.what {
+            BranchVerb::List(args) => match args.roots.settle(place)?.is_empty() {
+                true => Ok(()),
+                false => Err((
+                    ErrorKind::ArgumentConflict,
+                    "branch list shows every branch of the root that --uri or --db-path names",
+                )),
+            },
+            BranchVerb::Create(args) => args.target.settle(place),
+            BranchVerb::Delete(args) => args.target.settle(place),
+        }
+    }
+}

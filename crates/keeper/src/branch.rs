@@ -1,0 +1,282 @@
+//! `branch`: list the branches of a graph, create one, delete one.
+//!
+//! # Protocol
+//!
+//! Both that write open as every verb does, hold the root's lock and the keys of the branch,
+//! and look again at everything under them. What makes a branch exist is one file: creating
+//! writes it last, deleting removes it first.
+//!
+//! # Crash consistency
+//!
+//! Whatever dies, a branch that is listed can be read. What is left beside is nobody's: the
+//! next cleanup takes it away, and clients make a branch of that name over it, but for one
+//! whose versions of `__manifest` are still there.
+
+mod create;
+mod delete;
+mod list;
+
+use lancekeeper_manifest::{BranchError, FoundSidecar, LiveBranch};
+use lancekeeper_model::{
+    Branch, BranchTableStats, ErrorKind, OperationId, RootBranchReport, RootKind,
+};
+use lancekeeper_planner::branch::NameError;
+use lancekeeper_planner::cleanup::{DatasetPlan, Retention};
+use lancekeeper_reconciler::cleanup::{CleanupError, Executor, Lists};
+use lancekeeper_store::Root;
+use lancekeeper_store::document::DocumentError;
+use lancekeeper_store::failure::{full_text, hint_of};
+use thiserror::Error;
+
+use crate::cleanup::{Cleaning, CleanupRootError};
+use crate::keeper::Keeper;
+use crate::open::{OpenRootError, ReadGraph, ReadRoot, look, recovery_needed};
+
+pub(crate) use create::{create_root, plan_create_root};
+pub(crate) use delete::{delete_root, plan_delete_root};
+pub(crate) use list::list_root;
+
+/// What begins the names of branches that belong to operations.
+const INTERNAL: &str = "__";
+/// Others may change branches at every look; then nothing is done.
+const LOOKS_MAX: usize = 3;
+
+/// Nothing was done with a branch, or not all.
+#[derive(Debug, Error)]
+pub(crate) enum BranchRootError {
+    /// The root could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenRootError),
+    /// Facts could not be gathered.
+    #[error(transparent)]
+    Gather(#[from] CleanupRootError),
+    /// Facts could not be learned, or files not be deleted.
+    #[error(transparent)]
+    Cleanup(#[from] CleanupError),
+    /// The branch could not be created.
+    #[error(transparent)]
+    Create(#[from] BranchError),
+    /// No branch may have that name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Only graphs have branches as a whole.
+    #[error("{uri} is a {kind}: only graphs have branches as a whole")]
+    NotAGraph {
+        /// The root.
+        uri: String,
+        /// What it is.
+        kind: RootKind,
+    },
+    /// No such branch.
+    #[error("there is no branch {branch} in {uri}; there are {known}")]
+    Unknown {
+        /// The root.
+        uri: String,
+        /// The branch asked for.
+        branch: Branch,
+        /// Those there are.
+        known: String,
+    },
+    /// There is one already.
+    #[error("branch {branch} exists")]
+    Exists {
+        /// The branch.
+        branch: Branch,
+    },
+    /// It is not a user's to delete, or to cut from.
+    #[error("{branch} {why}")]
+    Protected {
+        /// The branch.
+        branch: Branch,
+        /// Why.
+        why: &'static str,
+    },
+    /// Others need it.
+    #[error("branch {branch} cannot be deleted: {dependants}")]
+    Depends {
+        /// The branch.
+        branch: Branch,
+        /// Who.
+        dependants: String,
+    },
+    /// Files of an earlier branch of that name are in the way.
+    #[error("there are files of an earlier branch {branch}: {why}")]
+    Leftover {
+        /// The branch.
+        branch: Branch,
+        /// Why they stay.
+        why: String,
+    },
+    /// Somebody began to use it while it was being deleted. It is there as before.
+    #[error("branch {branch} was not deleted: {why}")]
+    Meanwhile {
+        /// The branch.
+        branch: Branch,
+        /// What happened.
+        why: String,
+    },
+    /// The same, but it is not there as before.
+    #[error(
+        "branch {branch} is in use again ({why}), but its file could not be put back: {source}; it read {text}"
+    )]
+    NotPutBack {
+        /// The branch.
+        branch: Branch,
+        /// What happened.
+        why: String,
+        /// What the file said.
+        text: String,
+        /// Why it is not there.
+        #[source]
+        source: DocumentError,
+    },
+    /// Others changed branches at every look.
+    #[error("branches changed at every look: nothing was done")]
+    Unsettled,
+}
+
+impl BranchRootError {
+    pub(crate) fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Open(error) => error.kind(),
+            Self::Gather(error) => error.kind(),
+            Self::Cleanup(error) => error.kind(),
+            Self::Create(error) => error.kind(),
+            Self::Name(_) | Self::NotAGraph { .. } | Self::Unknown { .. } => ErrorKind::Invalid,
+            Self::Exists { .. }
+            | Self::Protected { .. }
+            | Self::Depends { .. }
+            | Self::Leftover { .. } => ErrorKind::Refused,
+            Self::Meanwhile { .. } | Self::Unsettled => ErrorKind::Conflict,
+            Self::NotPutBack { source, .. } => source.kind(),
+        }
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Open(error) => error.hint(),
+            Self::Gather(CleanupRootError::Open(error)) => error.hint(),
+            Self::Name(_) => Some("as in feat, team/feat or v1.2"),
+            Self::NotAGraph { .. } => Some("branches of tables are made by Lance or LanceDB"),
+            Self::Unknown { .. } => Some("`lancekeeper branch list` shows them"),
+            Self::Exists { .. } => Some("choose another name, or delete it first"),
+            Self::Depends { .. } => {
+                Some("delete or merge those branches first, and remove tags that are not needed")
+            }
+            Self::Leftover { .. } => Some(
+                "somebody may be creating or deleting it; once they are old, or with --min-fork-age 0s, `lancekeeper cleanup` takes them away",
+            ),
+            Self::Meanwhile { .. } | Self::Unsettled => Some("look at it, and run again"),
+            Self::NotPutBack { .. } => {
+                Some("write that text into _refs/branches of __manifest, under the branch's name")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Puts what ended a verb into its report.
+fn ended(mut report: RootBranchReport, outcome: Result<(), BranchRootError>) -> RootBranchReport {
+    if let Err(error) = outcome {
+        report.error = Some(full_text(&error));
+        report.hint = error.hint().or_else(|| hint_of(&error)).map(ToOwned::to_owned);
+        report.error_kind = Some(error.kind());
+    }
+    report
+}
+
+/// Recognises a root that must be a graph.
+async fn look_at_graph(uri: &str, report: &mut RootBranchReport) -> Result<Root, BranchRootError> {
+    let root = look(uri).await?;
+    report.kind = Some(root.kind);
+    if root.kind != RootKind::Graph {
+        return Err(BranchRootError::NotAGraph { uri: uri.to_owned(), kind: root.kind });
+    }
+    Ok(root)
+}
+
+/// The graph of a root that was recognised as one.
+fn graph_of(read: &ReadRoot) -> Result<&ReadGraph, BranchRootError> {
+    let (uri, kind) = (read.root.given.clone(), read.root.kind);
+    read.graph.as_ref().ok_or(BranchRootError::NotAGraph { uri, kind })
+}
+
+async fn live_branches(graph: &ReadGraph) -> Result<Vec<LiveBranch>, BranchRootError> {
+    Ok(graph.graph.live_branches().await.map_err(OpenRootError::from)?)
+}
+
+/// A live branch by name.
+fn find<'l>(
+    live: &'l [LiveBranch],
+    branch: &Branch,
+    uri: &str,
+) -> Result<&'l LiveBranch, BranchRootError> {
+    live.iter().find(|live| live.branch == *branch).ok_or_else(|| {
+        let public = live.iter().map(|live| live.branch.label());
+        let known: Vec<&str> = public.filter(|name| !name.starts_with(INTERNAL)).collect();
+        BranchRootError::Unknown {
+            uri: uri.to_owned(),
+            branch: branch.clone(),
+            known: known.join(", "),
+        }
+    })
+}
+
+fn is_internal(branch: &Branch) -> bool {
+    branch.label().starts_with(INTERNAL)
+}
+
+/// Refuses while another writer's unfinished operation is about the branch.
+fn check_no_sidecar_naming(
+    root: &Root,
+    found: &[FoundSidecar],
+    branch: &Branch,
+) -> Result<(), BranchRootError> {
+    let names_it = |sidecar: &&FoundSidecar| {
+        let of_branch = sidecar
+            .content
+            .as_ref()
+            .is_ok_and(|content| Branch::from(content.branch.clone()) == *branch);
+        let of_table = sidecar.tables().iter().any(|table| table.branch == *branch);
+        sidecar.our_operation().is_none() && (of_branch || of_table || sidecar.content.is_err())
+    };
+    match found.iter().find(names_it) {
+        Some(sidecar) => Err(recovery_needed(&root.given, sidecar).into()),
+        None => Ok(()),
+    }
+}
+
+/// What facts are gathered and plans are made with.
+fn cleaning<'a>(
+    keeper: &'a Keeper,
+    read: &'a ReadRoot,
+    policy: Retention,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Cleaning<'a> {
+    Cleaning { keeper, read, policy, own: Vec::new(), now, concurrency: None }
+}
+
+async fn executor(read: &ReadRoot, operation: OperationId) -> Result<Executor, BranchRootError> {
+    let lists = Lists::of(&read.root).await.map_err(CleanupError::from)?;
+    Ok(Executor { lists, operation, at_once: crate::cleanup::DELETIONS_AT_ONCE, rate: None })
+}
+
+fn new_operation() -> OperationId {
+    OperationId::new(ulid::Ulid::generate().to_string())
+}
+
+/// The row of a dataset of which something goes, or would go.
+fn stats(plan: &DatasetPlan, branch: &Branch) -> BranchTableStats {
+    let kept = plan.forks.iter().find(|fork| {
+        fork.branch == *branch && fork.status != lancekeeper_model::ForkRefStatus::Orphan
+    });
+    BranchTableStats {
+        table_key: plan.table.clone(),
+        versions_removed: plan.removed.len() as u64,
+        files_removed: plan.deletions.len() as u64,
+        bytes_removed: plan.bytes(),
+        kept: plan.refused.clone().or_else(|| kept.map(|fork| fork.why.clone())),
+        error: None,
+        error_kind: None,
+    }
+}

@@ -1,0 +1,257 @@
+//! `branch create`: a name, a place to cut at, and nothing of an earlier branch of that name.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use lancekeeper_manifest::{COMMITS, Cut, LiveBranch};
+use lancekeeper_model::{Branch, RootBranchReport, TableKey, TableRef};
+use lancekeeper_planner::branch::{check_beside, check_name, only_it};
+use lancekeeper_planner::cleanup::{DatasetPlan, FileClass, Role};
+use lancekeeper_reconciler::cleanup::{CleanupError, DatasetInventory, Executor, Recheck, recheck};
+use lancekeeper_store::root::MANIFEST_DIR;
+
+use super::{
+    BranchRootError, cleaning, ended, executor, find, graph_of, is_internal, list, live_branches,
+    look_at_graph, new_operation,
+};
+use crate::cleanup::{Gathered, gather};
+use crate::keeper::Keeper;
+use crate::open::{
+    OpenRootError, PRESUMED_DEAD_AFTER, ReadGraph, ReadRoot, check_no_schema_apply,
+    check_one_spelling, check_writable, read_root, write_root,
+};
+
+const VERB: &str = "branch create";
+
+/// Creates a branch. Never fails: the report says what went wrong.
+///
+/// # Cancel safety
+///
+/// The branch is there or not. What else may be left is no branch, and a cleanup takes it away.
+pub(crate) async fn create_root(
+    keeper: &Keeper,
+    uri: &str,
+    name: &str,
+    from: &str,
+    now: DateTime<Utc>,
+) -> RootBranchReport {
+    let mut report = RootBranchReport::of(uri);
+    let outcome = Box::pin(create(keeper, uri, name, from, now, &mut report)).await;
+    ended(report, outcome)
+}
+
+/// Says what creating a branch would do, without writing anything.
+pub(crate) async fn plan_create_root(
+    keeper: &Keeper,
+    uri: &str,
+    name: &str,
+    from: &str,
+    now: DateTime<Utc>,
+) -> RootBranchReport {
+    let mut report = RootBranchReport::of(uri);
+    let outcome = Box::pin(preview(keeper, uri, name, from, now, &mut report)).await;
+    ended(report, outcome)
+}
+
+async fn preview(
+    keeper: &Keeper,
+    uri: &str,
+    name: &str,
+    from: &str,
+    now: DateTime<Utc>,
+    report: &mut RootBranchReport,
+) -> Result<(), BranchRootError> {
+    let wish = Wish::of(name, from)?;
+    let read = open(keeper, uri, now, report).await?;
+    let graph = graph_of(&read)?;
+    wish.check(&live_branches(graph).await?, uri)?;
+    if has_leftovers(&read, graph, &wish.branch).await? {
+        report.warnings.push(
+            "files of an earlier branch of that name are taken away first, unless they are young"
+                .into(),
+        );
+    }
+    let cut = graph.graph.newest_cut(&wish.from).await?;
+    let live = LiveBranch {
+        branch: wish.from.clone(),
+        parent: Some(wish.from.clone()),
+        parent_version: Some(cut.manifest),
+    };
+    let mut row = list::row(&graph.graph, &live).await;
+    row.name = wish.branch;
+    (row.tables_lazy, row.tables_owned) = (row.tables_lazy + row.tables_owned, 0);
+    report.branches.push(row);
+    Ok(())
+}
+
+/// Everything that can refuse before anything is written.
+async fn open(
+    keeper: &Keeper,
+    uri: &str,
+    now: DateTime<Utc>,
+    report: &mut RootBranchReport,
+) -> Result<ReadRoot, BranchRootError> {
+    let root = look_at_graph(uri, report).await?;
+    let read = read_root(root, &keeper.tables).await?;
+    check_one_spelling(&read)?;
+    check_writable(&read, VERB, &[], now).await?;
+    Ok(read)
+}
+
+async fn create(
+    keeper: &Keeper,
+    uri: &str,
+    name: &str,
+    from: &str,
+    now: DateTime<Utc>,
+    report: &mut RootBranchReport,
+) -> Result<(), BranchRootError> {
+    let wish = Wish::of(name, from)?;
+    let read = open(keeper, uri, now, report).await?;
+    wish.check(&live_branches(graph_of(&read)?).await?, uri)?;
+    let operation = new_operation();
+    let root = read.root.clone();
+    let write = write_root(root, &keeper.tables, VERB, &[], &operation, now).await?;
+    report.warnings.extend(write.warnings.iter().cloned());
+    let graph = graph_of(&write.read)?;
+    let _guards = write.queue.acquire(wish.keys()).await.map_err(OpenRootError::from)?;
+    check_no_schema_apply(&graph.graph, VERB).await?;
+    wish.check(&live_branches(graph).await?, uri)?;
+    if has_leftovers(&write.read, graph, &wish.branch).await? {
+        let executor = executor(&write.read, operation).await?;
+        take_leftovers_away(keeper, &write.read, &executor, &wish.branch, now).await?;
+        report.warnings.push("files of an earlier branch of that name were taken away".into());
+    }
+    // Nothing of an earlier branch of that name may answer for this one.
+    keeper.tables.forget();
+    let cut: Cut = graph.graph.newest_cut(&wish.from).await?;
+    graph.graph.create_branch(&wish.branch, &cut).await?;
+    let live = live_branches(graph).await?;
+    report.branches.push(list::row(&graph.graph, find(&live, &wish.branch, uri)?).await);
+    Ok(())
+}
+
+/// What is asked for.
+struct Wish {
+    branch: Branch,
+    from: Branch,
+}
+
+impl Wish {
+    fn of(name: &str, from: &str) -> Result<Self, BranchRootError> {
+        check_name(name)?;
+        let from = Branch::named(from);
+        if is_internal(&from) {
+            let why = "is a branch of an operation: nothing is cut from it";
+            return Err(BranchRootError::Protected { branch: from, why });
+        }
+        Ok(Self { branch: Branch::named(name), from })
+    }
+
+    fn check(&self, live: &[LiveBranch], uri: &str) -> Result<(), BranchRootError> {
+        find(live, &self.from, uri)?;
+        if live.iter().any(|live| live.branch == self.branch) {
+            return Err(BranchRootError::Exists { branch: self.branch.clone() });
+        }
+        check_beside(self.branch.label(), live.iter().map(|live| &live.branch))?;
+        Ok(())
+    }
+
+    fn keys(&self) -> Vec<TableRef> {
+        let tables = [MANIFEST_DIR, COMMITS].map(TableKey::new);
+        let branches = [&self.branch, &self.from];
+        let of = |key: &TableKey| {
+            branches.map(|branch| TableRef { key: key.clone(), branch: branch.clone() })
+        };
+        tables.iter().flat_map(of).collect()
+    }
+}
+
+/// Whether anything of an earlier branch of that name is in the graph's own tables. What is
+/// left of its forks harms nobody: the branch does not read them.
+async fn has_leftovers(
+    read: &ReadRoot,
+    graph: &ReadGraph,
+    branch: &Branch,
+) -> Result<bool, BranchRootError> {
+    let directories = [MANIFEST_DIR, COMMITS].map(|location| {
+        let tree = lancekeeper_planner::cleanup::chain_dir(branch);
+        read.root.directory.join(location).join(tree)
+    });
+    let found = move || directories.iter().any(|directory| directory.exists());
+    let is_there = tokio::task::spawn_blocking(found).await.map_err(OpenRootError::from)?;
+    Ok(is_there || graph.graph.has_commit_branch(branch).await.map_err(OpenRootError::from)?)
+}
+
+/// Takes away what an earlier branch of that name left in the graph's own tables, or refuses.
+///
+/// # Cancel safety
+///
+/// As the executor's: the next cleanup goes on.
+async fn take_leftovers_away(
+    keeper: &Keeper,
+    read: &ReadRoot,
+    executor: &Executor,
+    branch: &Branch,
+    now: DateTime<Utc>,
+) -> Result<(), BranchRootError> {
+    // Clients make a branch of `__manifest` first: what has none is nobody's who is creating
+    // it. A directory there may be.
+    let of_role = |role| match role {
+        Role::Manifest => PRESUMED_DEAD_AFTER,
+        _ => TimeDelta::zero(),
+    };
+    let gathered =
+        gather(&cleaning(keeper, read, only_it(TimeDelta::zero()), now), &executor.lists).await?;
+    let own = gathered
+        .datasets
+        .iter()
+        .enumerate()
+        .filter(|(_, dataset)| matches!(dataset.facts.role, Role::Manifest | Role::Commits));
+    for ((at, dataset), number) in own.zip(0..) {
+        let cleaning = cleaning(keeper, read, only_it(of_role(dataset.facts.role)), now);
+        let mut plan = plan_of(&gathered, &cleaning, branch, at)?;
+        check_goes(dataset, &plan, branch)?;
+        if recheck(&read.root, dataset, &mut plan).await? == Recheck::Changed {
+            return Err(BranchRootError::Unsettled);
+        }
+        if let Some(error) = executor.execute(dataset, &plan, number, now).await.error {
+            return Err(error.into());
+        }
+    }
+    Ok(())
+}
+
+fn plan_of(
+    gathered: &Gathered,
+    cleaning: &crate::cleanup::Cleaning<'_>,
+    branch: &Branch,
+    at: usize,
+) -> Result<DatasetPlan, BranchRootError> {
+    let mut plan = gathered.plan_delete(cleaning, branch);
+    Ok(plan.datasets.swap_remove(at))
+}
+
+/// All versions of the branch in a dataset go, or the branch cannot be created.
+fn check_goes(
+    dataset: &DatasetInventory,
+    plan: &DatasetPlan,
+    branch: &Branch,
+) -> Result<(), BranchRootError> {
+    if let Some(why) = &plan.refused {
+        return Err(CleanupError::Refused { why: why.clone() }.into());
+    }
+    let facts = &dataset.facts;
+    let mut left = facts.files.iter().filter(|file| {
+        let its = file.chain.is_some_and(|at| facts.chains[at as usize].branch == *branch);
+        its && matches!(file.class, FileClass::Manifest | FileClass::BranchFile)
+            && !plan.deletions.iter().any(|deletion| deletion.path == file.path)
+    });
+    match left.next() {
+        None => Ok(()),
+        Some(file) => {
+            let fork = plan.forks.iter().find(|fork| fork.branch == *branch);
+            let why = fork.map_or("they are young, or something reads them", |fork| &fork.why);
+            let why = format!("{why} ({}/{})", facts.location, file.path);
+            Err(BranchRootError::Leftover { branch: branch.clone(), why })
+        }
+    }
+}

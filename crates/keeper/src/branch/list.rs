@@ -1,0 +1,67 @@
+//! `branch list`: every branch of a graph, with what it was cut from and what it has of its
+//! own. Writes nothing.
+
+use lancekeeper_manifest::{Graph, LiveBranch};
+use lancekeeper_model::{BranchRow, RootBranchReport};
+use lancekeeper_store::failure::text_with_hint;
+
+use super::{BranchRootError, ended, graph_of, is_internal, live_branches, look_at_graph};
+use crate::keeper::Keeper;
+use crate::open::read_root;
+
+/// Lists the branches of one root. Never fails: the report says what went wrong.
+pub(crate) async fn list_root(keeper: &Keeper, uri: &str, internal: bool) -> RootBranchReport {
+    let mut report = RootBranchReport::of(uri);
+    let outcome = Box::pin(list(keeper, uri, internal, &mut report)).await;
+    ended(report, outcome)
+}
+
+async fn list(
+    keeper: &Keeper,
+    uri: &str,
+    internal: bool,
+    report: &mut RootBranchReport,
+) -> Result<(), BranchRootError> {
+    let root = look_at_graph(uri, report).await?;
+    let read = read_root(root, &keeper.tables).await?;
+    let graph = graph_of(&read)?;
+    for live in live_branches(graph).await? {
+        if internal || !is_internal(&live.branch) {
+            report.branches.push(row(&graph.graph, &live).await);
+        }
+    }
+    if let Some(elsewhere) = read.spellings.elsewhere.first() {
+        report.warnings.push(format!("it was moved or copied: its branches read from {elsewhere}"));
+    }
+    Ok(())
+}
+
+/// What is to be said of one branch. One that cannot be read says so.
+pub(super) async fn row(graph: &Graph, live: &LiveBranch) -> BranchRow {
+    let mut row = BranchRow {
+        name: live.branch.clone(),
+        parent: live.parent.clone(),
+        parent_version: live.parent_version,
+        manifest_version: None,
+        head_commit_id: None,
+        head_commit_at: None,
+        tables_owned: 0,
+        tables_lazy: 0,
+        internal: is_internal(&live.branch),
+        error: None,
+    };
+    match graph.history(&live.branch).await {
+        Ok(history) => {
+            let head = history.commits.first();
+            let pins = &history.snapshot.pins;
+            let owned = pins.iter().filter(|pin| pin.table_branch == live.branch).count();
+            row.manifest_version = Some(history.snapshot.manifest_version);
+            row.head_commit_id = head.map(|commit| commit.id.clone());
+            row.head_commit_at = head.map(|commit| commit.created_at);
+            row.tables_owned = owned as u64;
+            row.tables_lazy = (pins.len() - owned) as u64;
+        }
+        Err(error) => row.error = Some(text_with_hint(&error)),
+    }
+    row
+}

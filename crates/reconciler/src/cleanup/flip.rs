@@ -1,0 +1,120 @@
+//! The file that makes a branch of the graph exist: what came in between when it is gone, and
+//! putting it back.
+//!
+//! A client that cuts a branch writes the new branch's first version before it makes sure that
+//! the one it cuts from is still there. So whoever got past that before the file went has left
+//! a version that is found here.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use lancekeeper_model::Branch;
+use lancekeeper_planner::cleanup::{
+    DatasetPlan, DeletionStep, FileClass, Place, UnitId, classify, split_chain,
+};
+use lancekeeper_store::Root;
+use lancekeeper_store::document::{DocumentError, Documents};
+use lancekeeper_store::listing::list_below;
+
+use crate::cleanup::inventory::DatasetInventory;
+use crate::cleanup::references::{Bases, Fragments, read_stored};
+use crate::cleanup::report::CleanupError;
+use crate::cleanup::resolver::Resolver;
+
+const BRANCH_FILES: &str = "_refs/branches";
+
+/// A branch file that is about to go.
+#[derive(Debug)]
+pub struct BranchFile {
+    files: Documents,
+    name: String,
+    content: Vec<u8>,
+}
+
+impl BranchFile {
+    /// Reads the branch file on a plan's list; `None` when there is none.
+    ///
+    /// # Errors
+    ///
+    /// When it is there and cannot be read: then it could not be put back either.
+    pub async fn of(root: &Root, plan: &DatasetPlan) -> Result<Option<Self>, DocumentError> {
+        let mut listed = plan.deletions.iter().filter(|d| d.step == DeletionStep::BranchFile);
+        let Some(name) = listed.find_map(|d| d.path.strip_prefix(BRANCH_FILES)?.strip_prefix('/'))
+        else {
+            return Ok(None);
+        };
+        let place = format!("{}/{BRANCH_FILES}", plan.location);
+        let files = Documents::at(&root.address_of(&place)).await?;
+        let Some(content) = files.read(name).await? else { return Ok(None) };
+        Ok(Some(Self { files, name: name.to_owned(), content }))
+    }
+
+    /// Puts it back, unless there is one of that name again.
+    ///
+    /// # Errors
+    ///
+    /// When it is still not there.
+    ///
+    /// # Cancel safety
+    ///
+    /// The file is there or not.
+    pub async fn put_back(&self) -> Result<(), DocumentError> {
+        self.files.write_new(&self.name, self.content.clone()).await.map(drop)
+    }
+
+    /// What it says, for whoever must put it back by hand.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let text = String::from_utf8_lossy(&self.content);
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// What was written to a dataset since it was listed that stands against taking a branch of it
+/// away; `None` when nothing was.
+///
+/// # Errors
+///
+/// When it cannot be listed, or a new version not be read.
+pub async fn written_meanwhile(
+    root: &Root,
+    dataset: &DatasetInventory,
+    plan: &DatasetPlan,
+    branch: &Branch,
+) -> Result<Option<String>, CleanupError> {
+    let directory = dataset.directory.clone();
+    let listed = tokio::task::spawn_blocking(move || list_below(&directory)).await??;
+    let facts = &dataset.facts;
+    let known: BTreeSet<&str> = facts.files.iter().map(|file| file.path.as_str()).collect();
+    let branches: Vec<Branch> = facts.chains.iter().map(|chain| chain.branch.clone()).collect();
+    let goes: BTreeSet<UnitId> = plan
+        .deletions
+        .iter()
+        .filter_map(|deletion| match facts.files[deletion.file.0 as usize].class {
+            FileClass::Part(unit) => Some(unit),
+            _ => None,
+        })
+        .collect();
+    let mut fragments = Fragments::default();
+    let mut bases = Bases::new(root.directory.clone(), dataset.directory.clone());
+    for file in listed.iter().filter(|file| !known.contains(file.path.as_str())) {
+        let Some((of, rest)) = split_chain(&file.path, &branches) else { continue };
+        if of == *branch {
+            return Ok(Some("somebody wrote to it meanwhile".to_owned()));
+        }
+        if !matches!(classify(rest), Place::Manifest(_) | Place::Detached) {
+            continue;
+        }
+        let path: Arc<Path> = dataset.directory.join(&file.path).into();
+        let stored = read_stored(Arc::clone(&path)).await?;
+        let read = fragments.add(&path, &facts.location, stored)?;
+        let mut resolver = Resolver::new(&of, &read);
+        let resolved =
+            resolver.resolve(&read, &fragments, &facts.location, &mut bases, &dataset.names)?;
+        if resolved.units.iter().any(|unit| goes.contains(unit)) {
+            return Ok(Some(format!("branch {of} was cut from it meanwhile")));
+        }
+    }
+    Ok(None)
+}
