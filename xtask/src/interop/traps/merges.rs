@@ -71,8 +71,10 @@ fn prepare<'a>(lab: &'a Lab, client: &'a Omnigraph) -> Result<World<'a>> {
     world.branch("two", "main")?;
     load("one", &persons(&["eve"], 31))?;
     load("two", &persons(&["ann"], 32))?;
-    world.merge("one", "main")?;
     world.branch("three", "one")?;
+    // What is merged now is the base of the next merge, and nothing else keeps it.
+    load("one", &persons(&["ida"], 36))?;
+    world.merge("one", "main")?;
     load("one", &persons(&["fay"], 33))?;
     load("one", &company("Bolt"))?;
     load("main", &persons(&["gil"], 34))?;
