@@ -67,7 +67,11 @@ impl Scenario<'_> {
     }
 
     fn record<T>(&mut self, check: &str, started: Instant, result: Result<T>) -> Option<T> {
-        let verdict = if result.is_ok() { "ok" } else { "FAILED" };
+        // At once: a run that is stopped prints no table.
+        let verdict = match &result {
+            Ok(_) => "ok".to_owned(),
+            Err(error) => format!("FAILED: {}", one_line(&format!("{error:#}"))),
+        };
         let seconds = started.elapsed().as_secs_f64();
         eprintln!("{} · {} · {check}: {verdict} ({seconds:.1} s)", self.client, self.fixture);
         self.push(
