@@ -82,7 +82,9 @@ fn check(graph: &Graph<'_>, scenario: &mut Scenario<'_>) -> Option<()> {
         let (client, path) = (graph.client, graph.path());
         client.create_branch(&path, "child", WORK)?;
         expected.insert("child".to_owned(), expected[WORK].clone());
-        let refusal = branch(graph, &["delete", WORK, "--confirm"]).err().context("not refused")?;
+        let mut command = Command::new(&graph.lab.keeper.0);
+        command.args(["branch", "delete", "--confirm", "--uri"]).arg(&path).arg(WORK);
+        let refusal = output(&mut command).err().context("it was not refused")?;
         ensure!(format!("{refusal:#}").contains("child was cut from it"), "{refusal:#}");
         graph.expect_unchanged(&expected)?;
         for name in ["child", WORK] {
