@@ -18,6 +18,7 @@ mod verdict;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fail::FailScenario;
 use proptest::prelude::*;
@@ -31,7 +32,8 @@ const CASES: &str = "LANCEKEEPER_HISTORY_CASES";
 const CASES_IN_CI: u32 = 6;
 /// Parts that follow the first one, each ended by a cleanup.
 const PARTS: std::ops::RangeInclusive<usize> = 0..=2;
-const SHRINKS: u32 = 40;
+/// A failing history is said at once; how long a shorter one is looked for, in milliseconds.
+const SHRINKS_FOR: u32 = 60_000;
 const REGRESSIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/failpoints/histories.regressions");
 
 /// Does the steps, and says all of them when something is wrong.
@@ -53,7 +55,7 @@ fn config() -> ProptestConfig {
         cases: asked.unwrap_or(CASES_IN_CI),
         rng_seed: if asked.is_some() { RngSeed::Random } else { RngSeed::Fixed(1) },
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(REGRESSIONS))),
-        max_shrink_iters: default.max_shrink_iters.min(SHRINKS),
+        max_shrink_time: SHRINKS_FOR,
         ..default
     }
 }
@@ -62,8 +64,14 @@ fn config() -> ProptestConfig {
 fn after_every_cleanup_of_a_random_history_what_must_stay_is_there_and_nothing_else() {
     let _failpoints = FailScenario::setup();
     let counts = Mutex::new(BTreeMap::<&str, u64>::new());
+    let failed = AtomicBool::new(false);
     let outcome = TestRunner::new(config()).run(&steps::steps(PARTS), |steps| {
-        let happened = happens(&steps).map_err(TestCaseError::fail)?;
+        let happened = happens(&steps).map_err(|why| {
+            if !failed.swap(true, Ordering::SeqCst) {
+                println!("{why}\n\nlooking for a shorter one\n");
+            }
+            TestCaseError::fail(why)
+        })?;
         for (kind, count) in happened {
             *counts.lock().unwrap().entry(kind).or_default() += count;
         }
