@@ -340,6 +340,11 @@ pub(crate) async fn preview_opened(
     }
     let lists = Lists::of(&read.root).await.map_err(CleanupError::from)?;
     let gathered = gather_settled(cleaning, &lists).await?;
+    if let Some(graph) = &read.graph {
+        // What was listed while somebody was at work is no drift.
+        let found = graph.sidecars.list().await.map_err(OpenRootError::from)?;
+        check_no_foreign_sidecar(&read.root, &found)?;
+    }
     let plan = gathered.plan(cleaning);
     report::set_failures(report, &gathered);
     let wanted = wanted(&gathered, &options.tables, &read.root.given)?;

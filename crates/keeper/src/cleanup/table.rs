@@ -61,6 +61,9 @@ pub(super) async fn clean(
                 }
             }
         }
+        if plan.datasets[at].refused.is_some() && is_under_way(cleaning, gathered).await? {
+            continue;
+        }
         let (dataset, planned) = (&gathered.datasets[at], &plan.datasets[at]);
         failpoint::cross_async(failpoint::CLEANUP_TABLE_GC).await.map_err(CleanupError::from)?;
         if let Some(newest) = planned.empties.filter(|_| planned.refused.is_none()) {
@@ -81,4 +84,17 @@ pub(super) async fn clean(
         return Ok(done);
     }
     Err(CleanupError::Unsettled.into())
+}
+
+/// Whether a branch moved since the branches were read. A writer arms before it commits and
+/// disarms after it has published: only what is asked after a table was listed tells whether a
+/// version above the published one is somebody's who is at work, or drift.
+async fn is_under_way(
+    cleaning: &Cleaning<'_>,
+    gathered: &Gathered,
+) -> Result<bool, CleanupRootError> {
+    let Some(graph) = &cleaning.read.graph else { return Ok(false) };
+    let found = graph.sidecars.list().await.map_err(OpenRootError::from)?;
+    check_no_foreign_sidecar(&cleaning.read.root, &found)?;
+    Ok(stamp(&graph.graph).await.map_err(CleanupError::from)? != gathered.read.stamp)
 }
