@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use fail::FailGuard;
 use lance::dataset::builder::DatasetBuilder;
@@ -15,7 +16,7 @@ use lancekeeper_testkit::tables;
 
 use crate::child::Death;
 use crate::pause::pause_at;
-use crate::world::{PERSON, World};
+use crate::world::{KNOWS, PERSON, WORKS_AT, World};
 
 const BRANCHES: &str = "omnigraph-0.8.0-branches";
 
@@ -241,4 +242,32 @@ async fn a_dropped_table_that_is_written_to_meanwhile_is_looked_at_again_at_fixt
     assert_eq!(report.exit_code().number(), 0, "{report:#?}");
     assert_eq!(table().await.count_rows(None).await.unwrap(), 0);
     world.reads_as_before().await;
+}
+
+#[tokio::test]
+async fn a_writer_that_begins_while_a_table_is_listed_is_not_taken_for_drift_at_fixture_path() {
+    let world = world().await;
+    let client = world.client.clone();
+    let second = Arc::new(Mutex::new(None));
+    let kept = Arc::clone(&second);
+    // Somebody publishes while the first table is under way: the branches are read again, and the
+    // next table is listed again. In between somebody else arms and commits.
+    let first = pause_at(failpoint::CLEANUP_TABLE_GC, || async move {
+        let table = client.append(PERSON).await;
+        client.publish(PERSON, &table).await;
+        let pause = pause_at(failpoint::CLEANUP_RESOLVE_BRANCH, || async move {
+            // Either may be the next.
+            for key in [KNOWS, WORKS_AT] {
+                client.arm(key).await;
+                client.append(key).await;
+            }
+        });
+        *kept.lock().unwrap() = Some(pause);
+    });
+    let report = world.cleanup().await;
+    drop(first);
+    assert!(second.lock().unwrap().as_ref().is_some_and(|pause| pause.crossings() > 0));
+    assert_eq!(report.exit_code().number(), 12, "{report:#?}");
+    let errors = report.roots[0].tables.iter().filter_map(|table| table.error.as_ref());
+    assert_eq!(errors.count(), 0, "{report:#?}");
 }

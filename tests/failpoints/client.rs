@@ -2,12 +2,9 @@
 //! and lock of ours.
 
 use std::path::Path;
-use std::sync::Arc;
 
+use arrow_array::RecordBatchIterator;
 use arrow_array::cast::AsArray;
-use arrow_array::{
-    ArrayRef, RecordBatch, RecordBatchIterator, StringArray, UInt64Array, new_null_array,
-};
 use chrono::Utc;
 use lance::Dataset;
 use lance::dataset::builder::DatasetBuilder;
@@ -18,6 +15,7 @@ use lancekeeper_model::{OperationId, Snapshot};
 use lancekeeper_store::Tables;
 use lancekeeper_store::root::recognise;
 use lancekeeper_store::tables::version_of;
+use lancekeeper_testkit::graphs;
 use lancekeeper_testkit::invariants::names;
 
 /// Rows that [`Client::append`] adds.
@@ -72,6 +70,30 @@ impl Client {
     pub(crate) fn documents(&self, directory: &str) -> Vec<String> {
         let all = names(&Path::new(&self.uri).join(directory)).unwrap();
         all.into_iter().filter(|name| name.ends_with(".json")).collect()
+    }
+
+    /// Writes the sidecar of a load of one table that is about to commit.
+    pub(crate) async fn arm(&self, key: &str) {
+        let table = self.table(key).await;
+        let version = table.manifest().version;
+        let operation = format!("01ARZ3NDEKTSV4RRFFQ69G5F{:02}", self.sidecars().len());
+        let sidecar = serde_json::json!({
+            "schema_version": 1,
+            "operation_id": operation,
+            "started_at": Utc::now().timestamp_micros().to_string(),
+            "branch": null,
+            "actor_id": null,
+            "writer_kind": "Load",
+            "tables": [{
+                "table_key": key,
+                "table_path": table.uri(),
+                "expected_version": version,
+                "post_commit_pin": version + 1,
+            }],
+        });
+        let directory = Path::new(&self.uri).join("__recovery");
+        std::fs::create_dir_all(&directory).unwrap();
+        std::fs::write(directory.join(format!("{operation}.json")), sidecar.to_string()).unwrap();
     }
 
     /// Appends copies of a few rows, without publishing them.
@@ -179,20 +201,7 @@ impl Client {
 
     /// Drops a table from the graph: a tombstone above its pin.
     pub(crate) async fn drop_table(&self, key: &str) {
-        let tombstone = self.pin(key).await.next();
-        let uri = format!("{}/__manifest", self.uri);
-        let mut manifest = DatasetBuilder::from_uri(uri).load().await.unwrap();
-        let schema = Arc::new(arrow_schema::Schema::from(manifest.schema()));
-        let text = |text: String| -> ArrayRef { Arc::new(StringArray::from(vec![text])) };
-        let columns = schema.fields().iter().map(|field| match field.name().as_str() {
-            "object_id" => text(format!("{key}$tombstone${:020}", tombstone.0)),
-            "object_type" => text("table_tombstone".to_owned()),
-            "table_key" => text(key.to_owned()),
-            "table_version" => Arc::new(UInt64Array::from(vec![tombstone.0])) as ArrayRef,
-            _ => new_null_array(field.data_type(), 1),
-        });
-        let batch = RecordBatch::try_new(Arc::clone(&schema), columns.collect()).unwrap();
-        manifest.append(RecordBatchIterator::new([Ok(batch)], schema), None).await.unwrap();
+        graphs::drop_table(&self.uri, key, self.pin(key).await.0).await.unwrap();
     }
 
     /// The versions of `__manifest` that are publishes: compacting it is no commit of the

@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 /// What tests and clippy are run on. Only `fail` and the crates that use it differ from a plain build.
 pub(crate) const WITH_FAILPOINTS: [&str; 3] =
@@ -72,6 +72,16 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
         bail!("{line}: {status}");
     }
     Ok(())
+}
+
+/// What a command printed, or what it said when it failed.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let line = command_line(command);
+    let output =
+        command.stdin(Stdio::null()).output().with_context(|| format!("failed to start {line}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{line}: {}: {}", output.status, said.trim());
+    String::from_utf8(output.stdout).with_context(|| format!("{line}: the output is not UTF-8"))
 }
 
 pub(crate) fn command_line(command: &Command) -> String {

@@ -30,10 +30,10 @@ mod staged;
 mod traps;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 
+use crate::cargo::output;
 use crate::{archive, cargo};
 use clients::Clients;
 use keeper::Keeper;
@@ -179,14 +179,4 @@ fn cache(root: &Path, given: Option<&Path>) -> Result<PathBuf> {
         Some(dir) => Ok(std::path::absolute(dir)?),
         None => Ok(cargo::target_directory(root)?.join("interop-clients")),
     }
-}
-
-/// What a command printed, or what it said when it failed.
-pub(crate) fn output(command: &mut Command) -> Result<String> {
-    let line = cargo::command_line(command);
-    let output =
-        command.stdin(Stdio::null()).output().with_context(|| format!("failed to start {line}"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{line}: {}: {}", output.status, said.trim());
-    String::from_utf8(output.stdout).with_context(|| format!("{line}: the output is not UTF-8"))
 }

@@ -36,11 +36,6 @@ pub(crate) use create::{create_root, plan_create_root};
 pub(crate) use delete::{delete_root, plan_delete_root};
 pub(crate) use list::list_root;
 
-/// What begins the names of branches that belong to operations.
-const INTERNAL: &str = "__";
-/// Others may change branches at every look; then nothing is done.
-const LOOKS_MAX: usize = 3;
-
 /// Nothing was done with a branch, or not all.
 #[derive(Debug, Error)]
 pub(crate) enum BranchRootError {
@@ -212,18 +207,14 @@ fn find<'l>(
     uri: &str,
 ) -> Result<&'l LiveBranch, BranchRootError> {
     live.iter().find(|live| live.branch == *branch).ok_or_else(|| {
-        let public = live.iter().map(|live| live.branch.label());
-        let known: Vec<&str> = public.filter(|name| !name.starts_with(INTERNAL)).collect();
+        let public = live.iter().filter(|live| !live.branch.is_internal());
+        let known: Vec<&str> = public.map(|live| live.branch.label()).collect();
         BranchRootError::Unknown {
             uri: uri.to_owned(),
             branch: branch.clone(),
             known: known.join(", "),
         }
     })
-}
-
-fn is_internal(branch: &Branch) -> bool {
-    branch.label().starts_with(INTERNAL)
 }
 
 /// Refuses while another writer's unfinished operation is about the branch.
@@ -259,10 +250,6 @@ fn cleaning<'a>(
 async fn executor(read: &ReadRoot, operation: OperationId) -> Result<Executor, BranchRootError> {
     let lists = Lists::of(&read.root).await.map_err(CleanupError::from)?;
     Ok(Executor { lists, operation, at_once: crate::cleanup::DELETIONS_AT_ONCE, rate: None })
-}
-
-fn new_operation() -> OperationId {
-    OperationId::new(ulid::Ulid::generate().to_string())
 }
 
 /// The row of a dataset of which something goes, or would go.

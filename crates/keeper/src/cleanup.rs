@@ -26,10 +26,10 @@ use lancekeeper_planner::branch::{DeletePlan, plan_delete};
 use lancekeeper_planner::cleanup::{
     CleanupInventory, CleanupPlan, PinnedVersion, Retention, plan_cleanup,
 };
-use lancekeeper_reconciler::cleanup::{CleanupError, Executor, Lists, stamp};
+use lancekeeper_reconciler::cleanup::{CleanupError, Done, Executor, Lists};
 use thiserror::Error;
 
-use crate::keeper::{Keeper, millis};
+use crate::keeper::{Keeper, millis, new_operation};
 use crate::open::{
     OpenRootError, ReadRoot, WriteRoot, check_no_foreign_sidecar, check_one_spelling,
     check_writable, look, read_root, write_root,
@@ -41,7 +41,7 @@ pub(crate) use report::{root_failure, root_report};
 
 const VERB: &str = "cleanup";
 /// Looks at what others change at the same time, before it is left alone or taken as it is.
-const LOOKS_MAX: usize = 3;
+pub(crate) const LOOKS_MAX: usize = 3;
 /// Deletions at the same time where nothing else is asked for.
 pub(crate) const DELETIONS_AT_ONCE: usize = 4;
 
@@ -204,7 +204,7 @@ async fn clean(
 ) -> Result<(), CleanupRootError> {
     let root = look(uri).await?;
     let policy = retention(root.kind, options)?;
-    let operation = OperationId::new(ulid::Ulid::generate().to_string());
+    let operation = new_operation();
     let read = read_root(root, &keeper.tables).await?;
     check_one_spelling(&read)?;
     if let Some(graph) = &read.graph {
@@ -239,48 +239,58 @@ pub(crate) async fn run(
     let mut gathered = gather(cleaning, &lists).await?;
     let mut plan = gathered.plan(cleaning);
     let wanted = wanted(&gathered, &options.tables, &cleaning.read.root.given)?;
-    report::set_failures(report, &gathered);
     let executor = Executor {
         lists,
         operation,
         at_once: options.concurrency.filter(|n| *n > 0).unwrap_or(DELETIONS_AT_ONCE),
         rate: options.delete_rate.filter(|rate| *rate > 0),
     };
+    let outcome =
+        clean_tables(cleaning, write, &executor, &mut gathered, &mut plan, &wanted, report).await;
+    // Whatever ended the run: what was found and done until then is said.
+    let done = report::touched(report, &gathered, &wanted);
+    report::set_failures(report, &gathered, &options.tables);
+    report.lost_commits = report::lost(&gathered, &plan, &done);
+    report::order(report);
+    outcome
+}
+
+/// Cleans up the tables asked for, one after the other, and adds their rows.
+///
+/// # Cancel safety
+///
+/// As the verb's.
+async fn clean_tables(
+    cleaning: &Cleaning<'_>,
+    write: &WriteRoot,
+    executor: &Executor,
+    gathered: &mut Gathered,
+    plan: &mut CleanupPlan,
+    wanted: &[usize],
+    report: &mut RootCleanupReport,
+) -> Result<(), CleanupRootError> {
     // `__manifest` comes first: a name goes before what it names.
     for (at, number) in wanted.iter().copied().zip(0..) {
         if cleaning.keeper.stop.is_requested() {
             return Err(Interrupted.into());
         }
         let started = Instant::now();
-        let done = Box::pin(table::clean(
-            cleaning,
-            write,
-            &executor,
-            &mut gathered,
-            &mut plan,
-            at,
-            number,
-        ))
-        .await;
-        let mut stats = report::table_stats(&plan.datasets[at], done.as_ref().ok());
-        match done {
-            Ok(done) => {
-                if let Some(error) = &done.error {
-                    report::set_error(&mut stats, error);
-                } else {
-                    report::add_reclaimed(report, &plan.datasets[at]);
-                }
+        let cleaned =
+            Box::pin(table::clean(cleaning, write, executor, gathered, plan, at, number)).await;
+        let planned = &plan.datasets[at];
+        let mut stats = report::table_stats(planned, cleaned.as_ref().ok());
+        match cleaned {
+            Ok(Done { error: None, .. }) => report::add_reclaimed(report, planned),
+            Ok(Done { error: Some(error), .. }) | Err(CleanupRootError::Cleanup(error)) => {
+                report::set_error(&mut stats, &error);
+                report::add_fork_failure(report, planned, &error);
             }
             // Nobody else's table may be touched either.
-            Err(error @ CleanupRootError::Open(_)) => return Err(error),
-            Err(CleanupRootError::Cleanup(error)) => report::set_error(&mut stats, &error),
             Err(error) => return Err(error),
         }
         stats.duration_ms = millis(started);
         report.tables.push(stats);
     }
-    report.lost_commits = report::lost(&gathered, &plan, &wanted);
-    report::order(report);
     Ok(())
 }
 
@@ -339,15 +349,15 @@ pub(crate) async fn preview_opened(
         }
     }
     let lists = Lists::of(&read.root).await.map_err(CleanupError::from)?;
-    let gathered = gather_settled(cleaning, &lists).await?;
+    let gathered = gather::gather_settled(cleaning, &lists).await?;
     if let Some(graph) = &read.graph {
         // What was listed while somebody was at work is no drift.
         let found = graph.sidecars.list().await.map_err(OpenRootError::from)?;
         check_no_foreign_sidecar(&read.root, &found)?;
     }
     let plan = gathered.plan(cleaning);
-    report::set_failures(report, &gathered);
     let wanted = wanted(&gathered, &options.tables, &read.root.given)?;
+    report::set_failures(report, &gathered, &options.tables);
     for at in wanted.iter().copied() {
         report::add_reclaimed(report, &plan.datasets[at]);
         let mut stats = report::table_stats(&plan.datasets[at], None);
@@ -359,23 +369,6 @@ pub(crate) async fn preview_opened(
     report.lost_commits = report::lost(&gathered, &plan, &wanted);
     report::order(report);
     Ok(())
-}
-
-/// Looks at everything, and again if a branch moved meanwhile: what was read of branches and what
-/// was listed of tables would contradict each other. Writers may never rest, so the last look
-/// counts as it is.
-async fn gather_settled(
-    cleaning: &Cleaning<'_>,
-    lists: &Lists,
-) -> Result<Gathered, CleanupRootError> {
-    for _ in 1..LOOKS_MAX {
-        let gathered = gather(cleaning, lists).await?;
-        let Some(graph) = &cleaning.read.graph else { return Ok(gathered) };
-        if stamp(&graph.graph).await.map_err(CleanupError::from)? == gathered.read.stamp {
-            return Ok(gathered);
-        }
-    }
-    gather(cleaning, lists).await
 }
 
 /// The datasets asked for, by their place in what was gathered.

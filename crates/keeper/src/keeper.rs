@@ -6,8 +6,8 @@ use std::time::Instant;
 use chrono::Utc;
 use futures::{FutureExt, StreamExt};
 use lancekeeper_model::{
-    BranchAction, BranchReport, CleanupOptions, CleanupReport, OptimizeOptions, OptimizeReport,
-    Progress, RootOptimizeReport, StatusReport,
+    BranchAction, BranchReport, CleanupOptions, CleanupReport, OperationId, OptimizeOptions,
+    OptimizeReport, Progress, RootOptimizeReport, StatusReport,
 };
 use lancekeeper_rewrite::Admission;
 use lancekeeper_store::Tables;
@@ -169,6 +169,11 @@ impl Keeper {
 /// which is faster.
 fn roots_at_once(budget: &Budget) -> usize {
     if budget.limits_bytes() { 1 } else { ROOTS_AT_ONCE }
+}
+
+/// The id of a run that begins now.
+pub(crate) fn new_operation() -> OperationId {
+    OperationId::new(ulid::Ulid::generate().to_string())
 }
 
 pub(crate) fn millis(since: Instant) -> u64 {

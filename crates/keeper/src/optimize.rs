@@ -34,7 +34,7 @@ use lancekeeper_model::{
 };
 
 use crate::budget::Budget;
-use crate::keeper::{Keeper, millis};
+use crate::keeper::{Keeper, millis, new_operation};
 use crate::open::{
     OpenRootError, ReadGraph, WriteRoot, check_writable, look, read_root, write_root,
 };
@@ -89,7 +89,7 @@ pub(crate) async fn optimize_root(
         return root_failure(uri, Some(kind), error.kind(), &error, error.hint());
     }
     progress.on_event(ProgressEvent::RootOpened { uri: uri.to_owned(), kind });
-    let operation = OperationId::new(ulid::Ulid::generate().to_string());
+    let operation = new_operation();
     let selected = options.selected();
     let write = match write_root(root, &keeper.tables, "optimize", selected, &operation, now).await
     {

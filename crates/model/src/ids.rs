@@ -86,6 +86,12 @@ impl Branch {
         self.0.is_none()
     }
 
+    /// Whether it is none of the users', but of an operation: those have names that begin so.
+    #[must_use]
+    pub fn is_internal(&self) -> bool {
+        self.label().starts_with("__")
+    }
+
     /// The name people see: `main` for the main branch.
     #[must_use]
     pub fn label(&self) -> &str {

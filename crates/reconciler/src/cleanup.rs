@@ -16,6 +16,7 @@
 //! on it were explained, so that they need not wait for the age at which unexplained ones go.
 
 mod authority;
+mod beside;
 mod empty;
 mod execute;
 mod flip;
@@ -29,6 +30,7 @@ mod stored;
 mod top;
 
 pub use authority::{AuthorityRead, Stamp, read_authority, stamp};
+pub use beside::{ReadsBeside, reads_beside};
 pub use empty::empty;
 pub use execute::{Attempt, Done, Executor};
 pub use flip::{BranchFile, written_meanwhile};

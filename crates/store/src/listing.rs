@@ -148,18 +148,18 @@ fn read_directory(
     Ok(directories)
 }
 
-/// Deletes one file below a directory. One that is gone already is no error. Blocks.
+/// Deletes one file below a directory. Returns whether it was there: one that is gone already is
+/// no error. Blocks.
 ///
 /// # Errors
 ///
 /// When it is still there afterwards, or the path leads out of the directory.
-pub fn delete_below(directory: &Path, path: &str) -> Result<(), ListingError> {
+pub fn delete_below(directory: &Path, path: &str) -> Result<bool, ListingError> {
     let place = below(directory, path)?;
     match fs::remove_file(&place) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(ListingError::io("delete", &place)(error))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(ListingError::io("delete", &place)(error)),
     }
 }
 
@@ -179,7 +179,7 @@ pub fn delete_listed_below(directory: &Path, listed: &Listed) -> Result<bool, Li
     if metadata.len() != listed.bytes || DateTime::<Utc>::from(modified) != listed.modified {
         return Err(ListingError::Changed { path: place });
     }
-    delete_below(directory, &listed.path).map(|()| true)
+    delete_below(directory, &listed.path)
 }
 
 /// Deletes directories that hold nothing any more, with those above them up to `directory`.
@@ -288,8 +288,8 @@ mod tests {
             assert!(matches!(deleted, Err(ListingError::Outside { .. })), "{path}: {deleted:?}");
         }
         assert!(dir.path().join("sibling").exists());
-        delete_below(&table, "data/x").unwrap();
-        delete_below(&table, "data/x").unwrap();
+        assert!(delete_below(&table, "data/x").unwrap());
+        assert!(!delete_below(&table, "data/x").unwrap(), "it was gone");
         assert!(!table.join("data/x").exists());
     }
 

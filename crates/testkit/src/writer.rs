@@ -22,7 +22,7 @@ use lance::dataset::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::manifest_rows::{self, ManifestRow, encode, table_row, version_row};
+use crate::manifest_rows::{self, ManifestRow, encode, table_row, tombstone_row, version_row};
 
 /// Where `__manifest` lies.
 pub const MANIFEST: &str = "__manifest";
@@ -225,14 +225,7 @@ impl GraphWriter {
         pinned: u64,
         now: DateTime<Utc>,
     ) -> Result<Publish> {
-        let version = pinned + 1;
-        let row = ManifestRow {
-            object_id: format!("{key}$tombstone${version:020}"),
-            object_type: "table_tombstone".to_owned(),
-            table_key: key.to_owned(),
-            table_version: Some(version),
-            ..ManifestRow::default()
-        };
+        let row = tombstone_row(key, pinned + 1);
         self.publish_of(branch, vec![row], None, now).await
     }
 

@@ -214,3 +214,16 @@ async fn a_fork_that_is_written_between_the_look_and_the_deletions_is_looked_at_
     side.delete("id = 1").await.unwrap();
     assert_eq!(recheck(&root, &dataset, &mut plan).await.unwrap(), Recheck::Changed);
 }
+
+#[tokio::test]
+async fn a_dropped_table_that_is_written_between_the_look_and_the_deletions_is_looked_at_again() {
+    let table = Table::new().await;
+    // Something of main stays, so that it is not the chain as a whole that goes.
+    table.open().await.tags().create("v2", 2).await.unwrap();
+    let (dataset, mut plan) = looked_at(&table, Role::Dropped).await;
+    assert_eq!(plan.empties, Some(Version(8)), "{plan:#?}");
+    let root = recognise(&table.uri()).unwrap();
+    assert_eq!(recheck(&root, &dataset, &mut plan).await.unwrap(), Recheck::Stands);
+    tables::append(&table.uri(), 5_000, 5).await.unwrap();
+    assert_eq!(recheck(&root, &dataset, &mut plan).await.unwrap(), Recheck::Changed);
+}

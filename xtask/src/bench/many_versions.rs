@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use super::{Sides, copy};
-use crate::interop::output;
+use crate::cargo::output;
 
 const VERSIONS: usize = 2_000;
 const MAKE: &str = include_str!("versions.py");

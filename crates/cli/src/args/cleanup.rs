@@ -110,11 +110,6 @@ impl CleanupArgs {
         if without_rule {
             notices.push(format!("no rule given: using --keep {KEEP_UNLESS_TOLD}"));
         }
-        if let Some(keep) = self.keep.filter(|keep| *keep < 3) {
-            notices.push(format!(
-                "--keep {keep} keeps fewer than 3 versions: the one a later crash recovery would roll back to may be gone"
-            ));
-        }
         notices
     }
 }

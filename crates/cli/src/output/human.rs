@@ -14,6 +14,9 @@ use super::Messages;
 use super::style::indented;
 use crate::target::without_secrets;
 
+/// Commits named one by one before the rest are only counted.
+const COMMITS_SHOWN: usize = 5;
+
 /// What a root is and where, for its heading.
 fn root_label(kind: Option<RootKind>, uri: &str) -> String {
     let uri = without_secrets(uri);
@@ -39,6 +42,15 @@ fn say_troubles(
     if let Some(hint) = hint {
         messages.hint(hint);
     }
+}
+
+/// Commits by name, as many as help.
+fn named_commits<'a>(ids: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let more = match ids.len().saturating_sub(COMMITS_SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    ids.take(COMMITS_SHOWN).collect::<Vec<_>>().join(", ") + &more
 }
 
 /// Remarks below a table, each about a table; equal ones are told once.

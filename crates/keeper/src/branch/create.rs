@@ -9,11 +9,10 @@ use lancekeeper_reconciler::cleanup::{CleanupError, DatasetInventory, Executor, 
 use lancekeeper_store::root::MANIFEST_DIR;
 
 use super::{
-    BranchRootError, cleaning, ended, executor, find, graph_of, is_internal, list, live_branches,
-    look_at_graph, new_operation,
+    BranchRootError, cleaning, ended, executor, find, graph_of, list, live_branches, look_at_graph,
 };
 use crate::cleanup::{Gathered, gather};
-use crate::keeper::Keeper;
+use crate::keeper::{Keeper, new_operation};
 use crate::open::{
     OpenRootError, PRESUMED_DEAD_AFTER, ReadGraph, ReadRoot, check_no_schema_apply,
     check_one_spelling, check_writable, read_root, write_root,
@@ -139,7 +138,7 @@ impl Wish {
     fn of(name: &str, from: &str) -> Result<Self, BranchRootError> {
         check_name(name)?;
         let from = Branch::named(from);
-        if is_internal(&from) {
+        if from.is_internal() {
             let why = "is a branch of an operation: nothing is cut from it";
             return Err(BranchRootError::Protected { branch: from, why });
         }

@@ -16,11 +16,11 @@ use lancekeeper_store::failpoint;
 use lancekeeper_store::failure::{full_text, text_with_hint};
 
 use super::{
-    BranchRootError, LOOKS_MAX, check_no_sidecar_naming, cleaning, ended, executor, find, graph_of,
-    is_internal, list, live_branches, look_at_graph, new_operation, stats,
+    BranchRootError, check_no_sidecar_naming, cleaning, ended, executor, find, graph_of, list,
+    live_branches, look_at_graph, stats,
 };
-use crate::cleanup::{Cleaning, Gathered, branches_of, gather};
-use crate::keeper::Keeper;
+use crate::cleanup::{Cleaning, Gathered, LOOKS_MAX, branches_of, gather};
+use crate::keeper::{Keeper, new_operation};
 use crate::open::{
     OpenRootError, ReadGraph, ReadRoot, WriteRoot, check_no_schema_apply, check_one_spelling,
     check_writable, read_root, write_root,
@@ -82,7 +82,7 @@ fn deletable(name: &str) -> Result<Branch, BranchRootError> {
     let branch = Branch::named(name);
     let why = if branch.is_main() {
         "is what the graph is: it cannot be deleted"
-    } else if is_internal(&branch) {
+    } else if branch.is_internal() {
         "is a branch of an operation: whoever made it deletes it"
     } else {
         return Ok(branch);

@@ -5,7 +5,7 @@ use lancekeeper_manifest::{Graph, LiveBranch};
 use lancekeeper_model::{BranchRow, RootBranchReport};
 use lancekeeper_store::failure::text_with_hint;
 
-use super::{BranchRootError, ended, graph_of, is_internal, live_branches, look_at_graph};
+use super::{BranchRootError, ended, graph_of, live_branches, look_at_graph};
 use crate::keeper::Keeper;
 use crate::open::read_root;
 
@@ -26,7 +26,7 @@ async fn list(
     let read = read_root(root, &keeper.tables).await?;
     let graph = graph_of(&read)?;
     for live in live_branches(graph).await? {
-        if internal || !is_internal(&live.branch) {
+        if internal || !live.branch.is_internal() {
             report.branches.push(row(&graph.graph, &live).await);
         }
     }
@@ -47,7 +47,7 @@ pub(super) async fn row(graph: &Graph, live: &LiveBranch) -> BranchRow {
         head_commit_at: None,
         tables_owned: 0,
         tables_lazy: 0,
-        internal: is_internal(&live.branch),
+        internal: live.branch.is_internal(),
         error: None,
     };
     match graph.history(&live.branch).await {

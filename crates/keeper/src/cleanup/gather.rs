@@ -7,12 +7,12 @@ use lancekeeper_manifest::Graph;
 use lancekeeper_model::{Branch, RootKind, TableKey};
 use lancekeeper_planner::cleanup::{Authority, FileClass, Role};
 use lancekeeper_reconciler::cleanup::{
-    AuthorityRead, CleanupError, DatasetInventory, DatasetPlace, Lists, PendingList, Stamp,
-    hold_across, list_dataset, read_authority,
+    AuthorityRead, CleanupError, DatasetInventory, DatasetPlace, Lists, PendingList, ReadsBeside,
+    Stamp, hold_across, list_dataset, read_authority, reads_beside, stamp,
 };
 use lancekeeper_store::root::MANIFEST_DIR;
 
-use crate::cleanup::{Cleaning, CleanupRootError};
+use crate::cleanup::{Cleaning, CleanupRootError, LOOKS_MAX};
 use crate::concurrency::{in_order, tables_at_once};
 use crate::open::OpenRootError;
 
@@ -31,6 +31,8 @@ pub(crate) struct Gathered {
     pub(crate) datasets: Vec<DatasetInventory>,
     /// Those that could not.
     pub(crate) failed: Vec<(DatasetPlace, CleanupError)>,
+    /// Of tables of a database that could not: what they may read of the others.
+    doubts: Vec<(DatasetPlace, ReadsBeside)>,
     /// Lists of cleanups that died, by dataset.
     pub(crate) pending: BTreeMap<String, Vec<PendingList>>,
     /// Datasets that were listed before the branches were last read, by their place: what a
@@ -57,8 +59,14 @@ pub(crate) async fn gather(
             stamp: Stamp::default(),
         },
     };
-    let (datasets, failed, stale) = (Vec::new(), Vec::new(), BTreeSet::new());
-    let mut gathered = Gathered { read, datasets, failed, pending, stale };
+    let mut gathered = Gathered {
+        read,
+        datasets: Vec::new(),
+        failed: Vec::new(),
+        doubts: Vec::new(),
+        pending,
+        stale: BTreeSet::new(),
+    };
     let mut places = if graph.is_some() { internal(cleaning) } else { Vec::new() };
     places.extend(gathered.read.tables.iter().cloned());
     if cleaning.read.root.kind != RootKind::Table {
@@ -82,12 +90,29 @@ pub(crate) async fn gather(
             Ok(dataset) if place.role == Role::Root && !has_litter(&dataset) => {}
             Ok(dataset) => gathered.datasets.push(dataset),
             Err(error) if place.role == Role::Manifest => return Err(error.into()),
-            Err(error) => gathered.failed.push((place.clone(), error)),
+            Err(error) => gathered.add_failed(cleaning, place, error).await,
         }
     }
-    hold_across(&mut gathered.datasets);
+    gathered.settle_readers();
     gathered.read_commits(graph).await?;
     Ok(gathered)
+}
+
+/// Looks at everything, and again if a branch moved meanwhile: what was read of branches and what
+/// was listed of tables would contradict each other. Writers may never rest, so the last look
+/// counts as it is.
+pub(super) async fn gather_settled(
+    cleaning: &Cleaning<'_>,
+    lists: &Lists,
+) -> Result<Gathered, CleanupRootError> {
+    for _ in 1..LOOKS_MAX {
+        let gathered = gather(cleaning, lists).await?;
+        let Some(graph) = &cleaning.read.graph else { return Ok(gathered) };
+        if stamp(&graph.graph).await.map_err(CleanupError::from)? == gathered.read.stamp {
+            return Ok(gathered);
+        }
+    }
+    gather(cleaning, lists).await
 }
 
 impl Gathered {
@@ -131,8 +156,72 @@ impl Gathered {
         let (tables, root) = (&cleaning.keeper.tables, &cleaning.read.root);
         self.datasets[at] = list_dataset(tables, root, &place, &explained).await?;
         self.stale.remove(&at);
-        hold_across(&mut self.datasets);
+        self.settle_readers();
         Ok(())
+    }
+
+    /// Looks at tables of a database that were not there before: one may be a clone of a version that is about
+    /// to go. Returns whether there were any.
+    pub(crate) async fn look_for_new_tables(
+        &mut self,
+        cleaning: &Cleaning<'_>,
+    ) -> Result<bool, CleanupRootError> {
+        if cleaning.read.root.kind != RootKind::Database {
+            return Ok(false);
+        }
+        let mut places = plain(cleaning)?;
+        places.retain(|place| !self.is_known(place));
+        for place in &places {
+            let (tables, root) = (&cleaning.keeper.tables, &cleaning.read.root);
+            match list_dataset(tables, root, place, &BTreeSet::new()).await {
+                Ok(dataset) => self.datasets.push(dataset),
+                Err(error) => self.add_failed(cleaning, place, error).await,
+            }
+        }
+        if !places.is_empty() {
+            self.settle_readers();
+        }
+        Ok(!places.is_empty())
+    }
+
+    /// Whether what a table reads of others was learned, as far as it can be.
+    fn is_known(&self, place: &DatasetPlace) -> bool {
+        self.datasets.iter().any(|dataset| dataset.facts.location == place.location)
+            || self
+                .doubts
+                .iter()
+                .any(|(doubted, reads)| doubted == place && *reads != ReadsBeside::Nothing)
+    }
+
+    async fn add_failed(
+        &mut self,
+        cleaning: &Cleaning<'_>,
+        place: &DatasetPlace,
+        error: CleanupError,
+    ) {
+        self.failed.retain(|(failed, _)| failed != place);
+        self.doubts.retain(|(doubted, _)| doubted != place);
+        // Clients of graphs clone no tables.
+        if place.role == Role::Plain {
+            let reads = reads_beside(&cleaning.read.root, place).await;
+            self.doubts.push((place.clone(), reads));
+        }
+        self.failed.push((place.clone(), error));
+    }
+
+    /// Marks what datasets read of each other, or may read.
+    fn settle_readers(&mut self) {
+        hold_across(&mut self.datasets);
+        for dataset in self.datasets.iter_mut().filter(|dataset| dataset.facts.role == Role::Plain)
+        {
+            let mut doubts = self.doubts.iter().filter(|(_, reads)| reads.may_read(&dataset.facts));
+            dataset.facts.unsure = doubts.next().map(|(place, _)| {
+                format!(
+                    "table {} beside it cannot be looked at, and may be a clone that reads it",
+                    place.table
+                )
+            });
+        }
     }
 
     async fn read_commits(&mut self, graph: Option<&Graph>) -> Result<(), CleanupRootError> {

@@ -59,13 +59,14 @@ pub(crate) fn set_root_error(
     report.error_kind = Some(kind);
 }
 
-/// What could not be looked at.
-pub(super) fn set_failures(report: &mut RootCleanupReport, gathered: &Gathered) {
+/// What could not be looked at: branches, and of the tables that were asked for those.
+pub(super) fn set_failures(report: &mut RootCleanupReport, gathered: &Gathered, tables: &[String]) {
     for (branch, why) in &gathered.read.failures {
         let failure = (TableKey::new(MANIFEST_DIR), format!("branch {branch}: {why}"));
         report.reconciled.failures.push(failure);
     }
-    for (place, error) in &gathered.failed {
+    let wanted = |table: &TableKey| tables.is_empty() || tables.iter().any(|t| t == table.as_str());
+    for (place, error) in gathered.failed.iter().filter(|(place, _)| wanted(&place.table)) {
         let mut stats = empty_stats(&place.table);
         set_error(&mut stats, error);
         report.tables.push(stats);
@@ -77,11 +78,33 @@ pub(super) fn add_reclaimed(report: &mut RootCleanupReport, plan: &DatasetPlan) 
     if plan.refused.is_some() {
         return;
     }
+    let table = established_key(&plan.table);
+    let orphans = orphans(plan).map(|branch| (table.clone(), branch.to_owned()));
+    report.reconciled.reclaimed.extend(orphans);
+}
+
+/// Forks that were to go and did not, or not with all there is of them.
+pub(super) fn add_fork_failure(
+    report: &mut RootCleanupReport,
+    plan: &DatasetPlan,
+    error: &CleanupError,
+) {
+    let orphans: Vec<&str> = orphans(plan).collect();
+    if !orphans.is_empty() {
+        let why = format!("fork {}: {}", orphans.join(", "), full_text(error));
+        report.reconciled.failures.push((established_key(&plan.table), why));
+    }
+}
+
+fn orphans(plan: &DatasetPlan) -> impl Iterator<Item = &str> {
     let orphans = plan.forks.iter().filter(|fork| fork.status == ForkRefStatus::Orphan);
-    report
-        .reconciled
-        .reclaimed
-        .extend(orphans.map(|fork| (plan.table.clone(), fork.branch.label().to_owned())));
+    orphans.map(|fork| fork.branch.label())
+}
+
+/// In this part of the report a v3 graph's commit datasets have the names that scripts know.
+fn established_key(table: &TableKey) -> TableKey {
+    let known = table.as_str().strip_suffix(".lance").filter(|name| name.starts_with("_graph_"));
+    known.map_or_else(|| table.clone(), TableKey::new)
 }
 
 /// The row of one table: what was planned, or what was done.
@@ -138,6 +161,19 @@ fn empty_stats(table: &TableKey) -> TableCleanupStats {
 pub(super) fn set_error(stats: &mut TableCleanupStats, error: &CleanupError) {
     stats.error = Some(text_with_hint(error));
     stats.error_kind = Some(error.kind());
+}
+
+/// Of the datasets asked for those of which something went.
+pub(super) fn touched(
+    report: &RootCleanupReport,
+    gathered: &Gathered,
+    wanted: &[usize],
+) -> Vec<usize> {
+    let is_touched = |at: &usize| {
+        let table = &gathered.datasets[*at].facts.table;
+        report.tables.iter().any(|row| row.table_key == *table && row.files_removed > 0)
+    };
+    wanted.iter().copied().filter(is_touched).collect()
 }
 
 /// Commits that stop being readable by what is done to these datasets.

@@ -47,6 +47,9 @@ pub(super) async fn clean(
                 *plan = gathered.plan(cleaning);
             }
         }
+        if gathered.look_for_new_tables(cleaning).await? {
+            *plan = gathered.plan(cleaning);
+        }
         if gathered.datasets[at].facts.role == Role::Root {
             gathered.list_again(cleaning, at).await?;
             *plan = gathered.plan(cleaning);
@@ -76,9 +79,11 @@ pub(super) async fn clean(
         let done = executor.execute(dataset, planned, number, cleaning.now).await;
         if done.error.is_none() {
             // Whatever they listed is gone now, or is referred to again.
-            let location = &gathered.datasets[at].facts.location;
-            for list in gathered.pending.remove(location).unwrap_or_default() {
-                executor.lists.end(&list.file).await?;
+            let facts = &gathered.datasets[at].facts;
+            let present = facts.files.iter().map(|file| file.path.as_str()).collect();
+            for list in gathered.pending.remove(&facts.location).unwrap_or_default() {
+                executor.lists.record_interrupted(&list, &present, cleaning.now).await?;
+                executor.lists.end(&list).await?;
             }
         }
         return Ok(done);

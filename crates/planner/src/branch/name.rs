@@ -78,7 +78,7 @@ pub fn check_name(name: &str) -> Result<(), NameError> {
     if name == "main" {
         return Err(NameError::Main);
     }
-    if name.starts_with("__") {
+    if Branch::named(name).is_internal() {
         return Err(NameError::Internal(owned()));
     }
     let is_allowed = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '/');

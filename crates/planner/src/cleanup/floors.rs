@@ -125,6 +125,34 @@ impl Floors {
     }
 }
 
+/// The commits that a writer may have opened within the writer window: those made in it, and of each branch
+/// the one that was the newest when it began. Whoever opened one may publish what it pins again, as by
+/// cutting a branch from it or by merging it, and looks at no table before that.
+pub(super) fn opened_commits<'a>(
+    authority: &'a Authority,
+    policy: &Retention,
+    now: DateTime<Utc>,
+) -> Vec<&'a CommitFacts> {
+    let by_id: BTreeMap<&str, &CommitFacts> =
+        authority.commits.iter().map(|commit| (commit.id.as_str(), commit)).collect();
+    let mut opened = BTreeMap::new();
+    if policy.writer_window.is_zero() {
+        return Vec::new();
+    }
+    for branch in &authority.branches {
+        for commit in branch.commits.iter().filter_map(|id| by_id.get(id.as_str())) {
+            // Heads are needed whatever the window.
+            if branch.head_commit.as_ref() != Some(&commit.id) {
+                opened.insert(commit.id.as_str(), *commit);
+            }
+            if now - commit.created_at >= policy.writer_window {
+                break;
+            }
+        }
+    }
+    opened.into_values().collect()
+}
+
 /// The commits that a graph-wide rule names.
 pub(super) fn ruled_commits<'a>(
     authority: &'a Authority,

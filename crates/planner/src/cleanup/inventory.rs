@@ -65,6 +65,8 @@ pub struct DatasetFacts {
     pub chains: Vec<ChainFacts>,
     /// Units that other datasets of the root refer to, or versions that are on no chain.
     pub held: Vec<UnitId>,
+    /// Why nothing of it may go, whatever the plan says: somebody may read it who could not be asked.
+    pub unsure: Option<String>,
     /// Files that an earlier cleanup had decided to delete and did not get to. Units among them
     /// were explained then, and are deleted now if nothing refers to them. Manifests and branch
     /// files are judged anew: their names come back when a branch is made again.

@@ -1,6 +1,7 @@
 //! What holds of every plan, for roots made up at random.
 
 mod model;
+mod story;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -142,6 +143,18 @@ proptest! {
         for kept in plan.0.datasets.iter().flat_map(|dataset| &dataset.kept) {
             prop_assert!(!kept.reasons.is_empty(), "{:?}", kept);
         }
+    }
+
+    #[test]
+    fn what_merges_start_from_and_writers_may_have_opened_stays(
+        steps in story::steps(),
+        minutes in 0..8_i64,
+        policy in policy(),
+    ) {
+        let world = story::world(&steps, minutes);
+        let (plan, verdict) = judged(&world, &policy);
+        prop_assert_eq!(kept(&plan), verdict.kept);
+        prop_assert_eq!(removed(&plan), verdict.removed);
     }
 
     #[test]

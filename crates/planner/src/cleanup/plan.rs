@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use lancekeeper_model::{Branch, ForkRefStatus, TableKey, Version};
 
 use super::authority::{Authority, PinnedVersion};
-use super::floors::{Floors, ruled_commits};
+use super::floors::{Floors, opened_commits, ruled_commits};
 use super::inventory::{
     ChainFacts, ChainKey, CleanupInventory, DatasetFacts, FileClass, FileId, UnitId,
 };
@@ -185,6 +185,9 @@ pub fn plan_cleanup(
     let mut floors = Floors::of(authority, own);
     for commit in ruled_commits(authority, policy, now) {
         floors.need_commit(authority, commit, &KeepReason::Commit(commit.id.clone()));
+    }
+    for commit in opened_commits(authority, policy, now) {
+        floors.need_commit(authority, commit, &KeepReason::OpenedCommit(commit.id.clone()));
     }
     let surviving = Surviving::of(inventory, &floors, policy, now);
     for commit in &authority.commits {

@@ -28,6 +28,10 @@ pub enum KeepReason {
     UndecidedFork,
     /// Committed within the writer window.
     WriterWindow(TimeDelta),
+    /// The newest when the writer window began: whoever opened it then may still be reading.
+    Replaced(TimeDelta),
+    /// A commit that somebody may have opened within the writer window needs it.
+    OpenedCommit(String),
     /// Dated later than now: clocks disagree, so nothing is known about its age.
     FutureDated,
     /// Among the newest of its chain.
@@ -52,6 +56,12 @@ impl fmt::Display for KeepReason {
             Self::UndecidedFork => f.write_str("its branch may be needed"),
             Self::WriterWindow(window) => {
                 write!(f, "committed within the writer window of {}", duration(*window))
+            }
+            Self::Replaced(window) => {
+                write!(f, "the newest until within the writer window of {}", duration(*window))
+            }
+            Self::OpenedCommit(id) => {
+                write!(f, "commit {id}, which a writer may have opened, needs it")
             }
             Self::FutureDated => f.write_str("dated in the future"),
             Self::Newest(1) => f.write_str("the newest one"),

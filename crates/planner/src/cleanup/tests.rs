@@ -67,6 +67,7 @@ impl Table {
             units: 0,
             chains: vec![main],
             held: Vec::new(),
+            unsure: None,
             explained: Vec::new(),
         })
     }
@@ -363,6 +364,12 @@ impl Outcome {
             ForkRefStatus::Indeterminate => "indeterminate",
         };
         format!("{status}: {}", decision.why)
+    }
+
+    /// Without the one that every strict policy draws.
+    fn warnings(&self, table: &str) -> Vec<&str> {
+        let all = self.of(table).warnings.iter().map(String::as_str);
+        all.filter(|warning| !warning.starts_with("fewer than")).collect()
     }
 
     fn lost(&self) -> Vec<&str> {

@@ -18,7 +18,7 @@ use lancekeeper_store::listing::{
 };
 
 use crate::cleanup::inventory::DatasetInventory;
-use crate::cleanup::lists::Lists;
+use crate::cleanup::lists::{Lists, PendingList};
 use crate::cleanup::report::CleanupError;
 
 /// Files handed to one blocking call: small enough that a limit on the rate is kept evenly.
@@ -40,7 +40,7 @@ pub struct Executor {
 /// What was done to one dataset.
 #[derive(Debug, Default)]
 pub struct Done {
-    /// Files that are gone.
+    /// Files that this run deleted; what somebody else deleted first does not count.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
@@ -105,7 +105,7 @@ impl Executor {
     ) -> Result<Attempt<'a>, CleanupError> {
         let list = self.lists.write(&self.operation, number, plan).await?;
         failpoint::cross_async(failpoint::CLEANUP_LISTED_PRE_DELETE).await?;
-        Ok(Attempt { executor: self, dataset, plan, number, list, listed: listed_names(dataset) })
+        Ok(Attempt { executor: self, dataset, plan, list, listed: listed_names(dataset) })
     }
 
     async fn delete(
@@ -153,8 +153,7 @@ pub struct Attempt<'a> {
     executor: &'a Executor,
     dataset: &'a DatasetInventory,
     plan: &'a DatasetPlan,
-    number: usize,
-    list: String,
+    list: PendingList,
     listed: BTreeMap<&'a str, DateTime<Utc>>,
 }
 
@@ -210,7 +209,7 @@ impl Attempt<'_> {
         }
         failpoint::cross_async(failpoint::CLEANUP_DELETED_PRE_MARK).await?;
         let lists = &self.executor.lists;
-        lists.record(&self.executor.operation, self.number, self.plan, now).await?;
+        lists.record(&self.list, self.plan, now).await?;
         lists.end(&self.list).await
     }
 
@@ -302,13 +301,14 @@ impl Doomed {
         Self { file: Listed { path, bytes, modified: modified.unwrap_or_default() }, check }
     }
 
-    fn delete(&self, directory: &Path) -> Result<(), ListingError> {
+    /// Whether it went: somebody else may have deleted it.
+    fn delete(&self, directory: &Path) -> Result<bool, ListingError> {
         match self.check {
             Check::Unneeded => delete_below(directory, &self.file.path),
-            Check::Same => delete_listed_below(directory, &self.file).map(drop),
+            Check::Same => delete_listed_below(directory, &self.file),
             Check::Present => {
                 if delete_listed_below(directory, &self.file)? {
-                    return Ok(());
+                    return Ok(true);
                 }
                 // Somebody is about to make the fork anew.
                 Err(ListingError::Changed { path: directory.join(&self.file.path) })
@@ -326,10 +326,11 @@ fn delete_batch(directory: &Path, batch: &[Doomed]) -> (u64, u64, Vec<ListingErr
     let (mut files, mut bytes, mut failed) = (0, 0, Vec::new());
     for doomed in batch {
         match doomed.delete(directory) {
-            Ok(()) => {
+            Ok(true) => {
                 files += 1;
                 bytes += doomed.file.bytes;
             }
+            Ok(false) => {}
             Err(error) => failed.push(error),
         }
     }

@@ -179,6 +179,7 @@ impl Building {
                 units: 0,
                 chains,
                 held: Vec::new(),
+                unsure: None,
                 explained: Vec::new(),
             },
             refs,

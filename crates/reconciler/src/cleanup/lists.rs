@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use lancekeeper_model::OperationId;
-use lancekeeper_planner::cleanup::{DatasetPlan, DeletionReason};
+use lancekeeper_planner::cleanup::{DatasetPlan, Deletion, DeletionReason};
 use lancekeeper_store::Root;
 use lancekeeper_store::document::{DocumentError, Documents};
 use serde::{Deserialize, Serialize};
@@ -37,17 +37,24 @@ pub struct PendingList {
     pub location: String,
     /// The paths on it, relative to the dataset.
     pub paths: BTreeSet<String>,
+    list: List,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct List {
     schema: u32,
     operation: String,
+    /// What the dataset is called in reports; earlier lists lack it.
+    #[serde(default)]
+    table: String,
     location: String,
+    /// Who wrote it; earlier lists do not say.
+    #[serde(default)]
+    by: String,
     deletions: Vec<Entry>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Entry {
     path: String,
     bytes: u64,
@@ -62,8 +69,11 @@ struct Record<'a> {
     table: &'a str,
     location: &'a str,
     ended_at: String,
-    /// Process and host.
-    by: String,
+    /// User, host, program and process.
+    by: &'a str,
+    /// Whether the run died: what it had deleted was found and written down by the next one, and is all
+    /// that is gone of its list. Then versions are among the files alone.
+    interrupted: bool,
     files: usize,
     bytes: u64,
     /// Whether a version without rows took the place of the newest.
@@ -71,9 +81,51 @@ struct Record<'a> {
     /// Removed versions, by branch.
     versions: BTreeMap<&'a str, Vec<u64>>,
     /// Files by reason.
-    reasons: BTreeMap<&'static str, usize>,
+    reasons: BTreeMap<&'a str, usize>,
     /// Those that no removed version explains, by name.
     unreferenced: Vec<&'a str>,
+}
+
+impl<'a> Record<'a> {
+    /// Of files on a list.
+    fn of(list: &'a List, gone: impl Fn(&Entry) -> bool, now: DateTime<Utc>) -> Self {
+        let mut record = Self {
+            schema: SCHEMA,
+            operation: &list.operation,
+            table: &list.table,
+            location: &list.location,
+            ended_at: now.to_rfc3339_opts(SecondsFormat::Secs, true),
+            by: &list.by,
+            interrupted: false,
+            files: 0,
+            bytes: 0,
+            emptied: false,
+            versions: BTreeMap::new(),
+            reasons: BTreeMap::new(),
+            unreferenced: Vec::new(),
+        };
+        for entry in list.deletions.iter().filter(|entry| gone(entry)) {
+            record.files += 1;
+            record.bytes += entry.bytes;
+            *record.reasons.entry(&entry.reason).or_default() += 1;
+            if entry.reason == DeletionReason::Unreferenced.as_str() {
+                record.unreferenced.push(&entry.path);
+            }
+        }
+        record
+    }
+}
+
+/// Who deletes here.
+fn this_process() -> String {
+    let known = |name: Result<String, whoami::Error>| name.unwrap_or_else(|_| "unknown".to_owned());
+    format!(
+        "{}@{} lancekeeper {} pid {}",
+        known(whoami::username()),
+        known(whoami::hostname()),
+        env!("CARGO_PKG_VERSION"),
+        std::process::id()
+    )
 }
 
 impl Lists {
@@ -109,13 +161,13 @@ impl Lists {
                     list.schema
                 )));
             }
-            let paths = list.deletions.into_iter().map(|entry| entry.path).collect();
-            pending.push(PendingList { file, location: list.location, paths });
+            let paths = list.deletions.iter().map(|entry| entry.path.clone()).collect();
+            pending.push(PendingList { file, location: list.location.clone(), paths, list });
         }
         Ok(pending)
     }
 
-    /// Writes a list, and returns its file.
+    /// Writes the list of a plan. `number` tells the operation's datasets apart.
     ///
     /// # Errors
     ///
@@ -129,24 +181,25 @@ impl Lists {
         operation: &OperationId,
         number: usize,
         plan: &DatasetPlan,
-    ) -> Result<String, CleanupError> {
+    ) -> Result<PendingList, CleanupError> {
         let file = format!("{operation}-{number:04}.json");
+        let entry = |deletion: &Deletion| Entry {
+            path: deletion.path.clone(),
+            bytes: deletion.bytes,
+            reason: deletion.reason.as_str().to_owned(),
+        };
         let list = List {
             schema: SCHEMA,
             operation: operation.to_string(),
+            table: plan.table.to_string(),
             location: plan.location.clone(),
-            deletions: plan
-                .deletions
-                .iter()
-                .map(|deletion| Entry {
-                    path: deletion.path.clone(),
-                    bytes: deletion.bytes,
-                    reason: deletion.reason.as_str().to_owned(),
-                })
-                .collect(),
+            by: this_process(),
+            deletions: plan.deletions.iter().map(entry).collect(),
         };
         self.lists.write(&file, serde_json::to_vec(&list)?).await?;
-        Ok(file)
+        // Its paths are in the plan.
+        let (location, paths) = (list.location.clone(), BTreeSet::new());
+        Ok(PendingList { file, location, paths, list })
     }
 
     /// Deletes a list whose deletions are done.
@@ -158,11 +211,11 @@ impl Lists {
     /// # Cancel safety
     ///
     /// The list is there or not; found again, it explains files that are gone.
-    pub async fn end(&self, file: &str) -> Result<(), CleanupError> {
-        Ok(self.lists.delete(file).await?)
+    pub async fn end(&self, list: &PendingList) -> Result<(), CleanupError> {
+        Ok(self.lists.delete(&list.file).await?)
     }
 
-    /// Writes down what was deleted, and lets the oldest records go.
+    /// Writes down that all of a list was deleted, as planned, and lets the oldest records go.
     ///
     /// # Errors
     ///
@@ -173,40 +226,48 @@ impl Lists {
     /// The record is there or not.
     pub async fn record(
         &self,
-        operation: &OperationId,
-        number: usize,
+        list: &PendingList,
         plan: &DatasetPlan,
         now: DateTime<Utc>,
     ) -> Result<(), CleanupError> {
-        let mut versions: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+        let mut record = Record::of(&list.list, |_| true, now);
+        record.emptied = plan.empties.is_some();
         for (branch, version) in &plan.removed {
-            versions.entry(branch.label()).or_default().push(version.0);
+            record.versions.entry(branch.label()).or_default().push(version.0);
         }
-        let mut reasons: BTreeMap<&'static str, usize> = BTreeMap::new();
-        for deletion in &plan.deletions {
-            *reasons.entry(deletion.reason.as_str()).or_default() += 1;
+        self.write_record(&list.file, &record).await
+    }
+
+    /// Writes down what a cleanup that died had deleted of its list: what is not among the files that were
+    /// there when its dataset was next listed. Nothing when it had written that down itself.
+    ///
+    /// # Errors
+    ///
+    /// When it could not be written.
+    ///
+    /// # Cancel safety
+    ///
+    /// The record is there or not.
+    pub async fn record_interrupted(
+        &self,
+        list: &PendingList,
+        present: &BTreeSet<&str>,
+        now: DateTime<Utc>,
+    ) -> Result<(), CleanupError> {
+        if self.records.read(&list.file).await?.is_some() {
+            return Ok(());
         }
-        let record = Record {
-            schema: SCHEMA,
-            operation: operation.as_str(),
-            table: plan.table.as_str(),
-            location: &plan.location,
-            ended_at: now.to_rfc3339_opts(SecondsFormat::Secs, true),
-            by: format!("lancekeeper {} pid {}", env!("CARGO_PKG_VERSION"), std::process::id()),
-            files: plan.deletions.len(),
-            bytes: plan.bytes(),
-            emptied: plan.empties.is_some(),
-            versions,
-            reasons,
-            unreferenced: plan
-                .deletions
-                .iter()
-                .filter(|deletion| deletion.reason == DeletionReason::Unreferenced)
-                .map(|deletion| deletion.path.as_str())
-                .collect(),
-        };
-        let file = format!("{operation}-{number:04}.json");
-        self.records.write(&file, serde_json::to_vec_pretty(&record)?).await?;
+        let gone = |entry: &Entry| !present.contains(entry.path.as_str());
+        let mut record = Record::of(&list.list, gone, now);
+        record.interrupted = true;
+        if record.files == 0 {
+            return Ok(());
+        }
+        self.write_record(&list.file, &record).await
+    }
+
+    async fn write_record(&self, file: &str, record: &Record<'_>) -> Result<(), CleanupError> {
+        self.records.write(file, serde_json::to_vec_pretty(record)?).await?;
         // Names begin with a ULID: the oldest come first.
         let known = self.records.list(".json").await?;
         for old in known.iter().take(known.len().saturating_sub(RECORDS_MAX)) {

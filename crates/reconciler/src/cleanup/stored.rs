@@ -155,8 +155,9 @@ pub(super) fn decoded<M: Message + Default>(
 mod tests {
     use super::*;
 
+    /// A file that begins with an empty list of indexes.
     fn file(manifest: &[u8]) -> Bytes {
-        let mut content = b"before".to_vec();
+        let mut content = vec![0; PREFIX];
         let position = content.len() as u64;
         content.extend(u32::try_from(manifest.len()).unwrap().to_le_bytes());
         content.extend(manifest);
@@ -182,6 +183,7 @@ mod tests {
         let whole = file(
             &Stored { version: 7, index_section: Some(0), ..Stored::default() }.encode_to_vec(),
         );
+        assert_eq!(decode(&whole).unwrap().0.version, 7);
         for length in 0..whole.len() {
             assert!(decode(&whole.slice(..length)).is_err(), "{length}");
             assert!(decode(&whole.slice(length + 1..)).is_err(), "{length}");

@@ -57,6 +57,7 @@ pub(super) async fn list(
             units: 0,
             chains: Vec::new(),
             held: Vec::new(),
+            unsure: None,
             explained,
         },
         directory: root.directory.clone(),

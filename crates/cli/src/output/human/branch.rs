@@ -7,15 +7,12 @@ use lancekeeper_model::{
     BranchAction, BranchLoss, BranchReport, BranchRow, BranchTableStats, RootBranchReport,
 };
 
-use super::{Notes, root_label, say_troubles};
+use super::{Notes, named_commits, root_label, say_troubles};
 use crate::output::Terminal;
 use crate::output::grid::{Column, Rank, Remark, render};
 use crate::output::style::{Tone, dotted, indented, paint};
 use crate::output::terminal::Screen;
 use crate::output::units::{count, counted, size};
-
-/// Commits named one by one before the rest are only counted.
-const COMMITS_SHOWN: usize = 5;
 
 /// Writes the report.
 pub(in crate::output) fn show(report: &BranchReport, terminal: &mut Terminal) -> io::Result<()> {
@@ -163,12 +160,8 @@ fn loss_text(lost: &BranchLoss, dry_run: bool, screen: Screen) -> String {
     parts.push(size(lost.bytes));
     let mut text = dotted(&parts, screen.width) + "\n";
     if !lost.unmerged_commits.is_empty() {
-        let shown = &lost.unmerged_commits[..lost.unmerged_commits.len().min(COMMITS_SHOWN)];
-        let more = match lost.unmerged_commits.len() - shown.len() {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        text += &indented(&format!("{}{more}", shown.join(", ")), screen.width);
+        let ids = named_commits(lost.unmerged_commits.iter().map(String::as_str));
+        text += &indented(&ids, screen.width);
     }
     text
 }

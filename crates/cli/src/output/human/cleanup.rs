@@ -5,15 +5,12 @@ use std::io;
 
 use lancekeeper_model::{CleanupReport, RootCleanupReport, TableCleanupStats};
 
-use super::{Notes, root_label, say_troubles};
+use super::{Notes, named_commits, root_label, say_troubles};
 use crate::output::Terminal;
 use crate::output::grid::{Column, Rank, Remark, render};
 use crate::output::style::{Tone, dotted, indented, paint};
 use crate::output::terminal::Screen;
 use crate::output::units::{count, counted, duration, size};
-
-/// Lost commits named one by one before the rest are only counted.
-const COMMITS_SHOWN: usize = 5;
 
 /// Writes the report.
 pub(in crate::output) fn show(report: &CleanupReport, terminal: &mut Terminal) -> io::Result<()> {
@@ -105,15 +102,10 @@ fn graph_notes(root: &RootCleanupReport, dry_run: bool, width: Option<usize>) ->
     }
     let lost = &root.lost_commits;
     if !lost.is_empty() {
-        let ids: Vec<&str> =
-            lost.iter().take(COMMITS_SHOWN).map(|commit| commit.graph_commit_id.as_str()).collect();
-        let more = match lost.len().saturating_sub(COMMITS_SHOWN) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
+        let ids = named_commits(lost.iter().map(|commit| commit.graph_commit_id.as_str()));
         let stop = if dry_run { "would stop being readable" } else { "cannot be read any more" };
         let number = counted(lost.len() as u64, "commit");
-        text += &indented(&format!("{number} {stop}: {}{more}", ids.join(", ")), width);
+        text += &indented(&format!("{number} {stop}: {ids}"), width);
     }
     text
 }

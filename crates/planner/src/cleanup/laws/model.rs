@@ -121,11 +121,63 @@ impl<'a> Model<'a> {
                 }));
             }
         }
+        for one in &authority.branches {
+            for other in &authority.branches {
+                named.extend(self.nearest(one, other));
+            }
+            named.extend(self.opened(one));
+        }
         let young = authority.commits.iter().filter(|commit| {
             self.policy.keep_within.is_some_and(|within| now() - commit.created_at < within)
         });
         named.extend(young.map(|commit| commit.id.as_str()));
         named
+    }
+
+    /// What a client merges two branches from: of the commits in the history of either those that it reaches
+    /// from both heads in the fewest steps.
+    fn nearest(&self, one: &'a BranchFacts, other: &'a BranchFacts) -> Vec<&'a str> {
+        let commits = &self.world.authority.commits;
+        let rows: BTreeSet<&str> =
+            one.commits.iter().chain(&other.commits).map(String::as_str).collect();
+        // Per number of steps, what is reached in exactly so many.
+        let layers = |branch: &'a BranchFacts| {
+            let mut layers: Vec<BTreeSet<&str>> =
+                vec![branch.head_commit.iter().map(String::as_str).collect()];
+            for step in 0..commits.len() {
+                let parents = commits
+                    .iter()
+                    .filter(|commit| layers[step].contains(commit.id.as_str()))
+                    .flat_map(|commit| commit.parents.iter().map(String::as_str));
+                layers.push(parents.filter(|parent| rows.contains(parent)).collect());
+            }
+            layers
+        };
+        let (of_one, of_other) = (layers(one), layers(other));
+        let steps = |layers: &[BTreeSet<&str>], id: &str| {
+            layers.iter().position(|layer| layer.contains(id))
+        };
+        let sum = |id: &str| Some(steps(&of_one, id)? + steps(&of_other, id)?);
+        let fewest = rows.iter().filter_map(|id| sum(id)).min();
+        let is_pair = one.branch != other.branch && fewest.is_some();
+        rows.into_iter().filter(|id| is_pair && sum(id) == fewest).collect()
+    }
+
+    /// The commits of a branch that were its newest at some time within the writer window.
+    fn opened(&self, branch: &'a BranchFacts) -> Vec<&'a str> {
+        let commits = &self.world.authority.commits;
+        let is_young = |id: &String| {
+            commits.iter().any(|commit| {
+                commit.id == *id && now() - commit.created_at < self.policy.writer_window
+            })
+        };
+        let known = |id: &&String| commits.iter().any(|commit| commit.id == **id);
+        let all: Vec<&String> = branch.commits.iter().filter(known).collect();
+        if self.policy.writer_window.is_zero() {
+            return Vec::new();
+        }
+        let first_old = all.iter().position(|id| !is_young(id)).unwrap_or(all.len());
+        all.into_iter().take(first_old + 1).map(String::as_str).collect()
     }
 
     /// The versions of `__manifest` and of tables that commits need.
@@ -177,14 +229,20 @@ impl<'a> Model<'a> {
             return false;
         }
         let newer = chain.versions.iter().filter(|other| other.version > version.version).count();
-        let written = dataset.files[version.manifest.0 as usize].modified;
+        let written = |of: &VersionFacts| now() - dataset.files[of.manifest.0 as usize].modified;
+        let is_in_window = |of: &VersionFacts| {
+            let window = self.policy.writer_window;
+            !window.is_zero() && (now() - of.committed_at < window || written(of) < window)
+        };
+        let next = chain.versions.iter().filter(|other| other.version > version.version);
+        let next = next.min_by_key(|other| other.version);
         let is_younger = |than: TimeDelta| now() - version.committed_at < than;
         let is_replaced =
             dataset.role == Role::Dropped && chain.branch.is_main() && version.fragments > 0;
         newer == 0 && !is_replaced
             || is_younger(TimeDelta::zero())
-            || is_younger(self.policy.writer_window)
-            || now() - written < self.policy.writer_window
+            || is_in_window(version)
+            || next.is_some_and(is_in_window)
             || self.policy.older_than.is_some_and(is_younger)
             || dataset.role != Role::Dropped
                 && self.policy.keep_versions.is_some_and(|keep| (newer as u64) < keep)

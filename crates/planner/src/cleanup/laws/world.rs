@@ -79,7 +79,7 @@ pub(super) fn rolls() -> impl Strategy<Value = Rolls> {
         .prop_map(|((table, branch), age, other)| (table, branch, age, other));
     let other = (place(), 0..4_usize, age())
         .prop_map(|((table, branch), kind, age)| (table, branch, kind, age));
-    let commit = (0..BRANCHES.len(), 1..=HEAD, vec(0..8_usize, 0..3), age(), vec(at(), 0..3));
+    let commit = (0..BRANCHES.len(), 1..=HEAD, vec(0..8_usize, 0..3), age(), vec(at(), 0..4));
     let files = (
         vec(fork, 0..8),
         vec((at(), age(), age()), 0..20),
@@ -98,8 +98,8 @@ pub(super) fn rolls() -> impl Strategy<Value = Rolls> {
     let authority = (
         live,
         vec((0..BRANCHES.len(), at(), prop::bool::weighted(0.3)), 0..8),
-        vec(commit, 0..7),
-        vec((0..BRANCHES.len(), 0..7_usize), 0..5),
+        vec(commit, 0..10),
+        vec((0..BRANCHES.len(), 0..10_usize), 0..6),
         prop::bool::weighted(0.3),
     );
     (files, marks, authority).prop_map(
@@ -306,18 +306,14 @@ impl Rolls {
     }
 }
 
-/// A commit and some before it, newest first.
+/// What a branch has in its history, newest first: first parents. Of a branch that was merged into it there
+/// is only the commit that was merged, as a parent.
 fn history(commits: &[CommitFacts], head: &str) -> Vec<String> {
     let mut found = vec![head.to_owned()];
-    for commit in commits.iter().rev() {
-        if found.contains(&commit.id) {
-            let parents: Vec<String> =
-                commit.parents.iter().filter(|parent| !found.contains(parent)).cloned().collect();
-            found.extend(parents);
-        }
+    while let Some(commit) = commits.iter().find(|commit| Some(&commit.id) == found.last()) {
+        let Some(parent) = commit.parents.first() else { break };
+        found.push(parent.clone());
     }
-    found.sort_by(|one, other| other.cmp(one));
-    found.dedup();
     found
 }
 

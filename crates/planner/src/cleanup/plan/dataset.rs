@@ -15,6 +15,10 @@ use super::{
     DatasetPlan, ForkDecision, Kept, KeptVersion, Leftover, files, forks, key_of, last_writes,
 };
 
+/// Versions of a branch below which a recovery may lack the one it would go back to: what a writer has
+/// just committed, what it committed on top of, and one more for a crash in the recovery itself.
+const FEW: usize = 3;
+
 /// What the rules and floors keep of one chain, whether or not the chain itself stays.
 pub(super) fn rules(
     dataset: &DatasetFacts,
@@ -40,6 +44,10 @@ pub(super) fn rules(
         reasons.extend(blocked.cloned().map(KeepReason::Unreadable));
         if !chain.is_zombie {
             reasons.extend(by_age(dataset, version, policy, now));
+            let next = chain.versions.get(at + 1);
+            if next.is_some_and(|next| is_in_window(dataset, next, policy, now)) {
+                reasons.insert(KeepReason::Replaced(policy.writer_window));
+            }
             if let Some(count) = policy.keep_versions
                 && dataset.role != Role::Dropped
                 && u64::try_from(newest - at).is_ok_and(|rank| rank <= count)
@@ -92,9 +100,7 @@ fn by_age(
 ) -> BTreeSet<KeepReason> {
     let mut reasons = BTreeSet::new();
     let age = now - version.committed_at;
-    // The store's clock has a say too: a writer's may be slow.
-    let written = now - dataset.files[version.manifest.0 as usize].modified;
-    if age.min(written) < policy.writer_window {
+    if is_in_window(dataset, version, policy, now) {
         reasons.insert(KeepReason::WriterWindow(policy.writer_window));
     }
     if age < chrono::TimeDelta::zero() {
@@ -106,6 +112,19 @@ fn by_age(
         reasons.insert(KeepReason::YoungerThan(limit));
     }
     reasons
+}
+
+/// Whether a version was committed within the writer window. The store's clock has a say too: a writer's
+/// may be slow.
+fn is_in_window(
+    dataset: &DatasetFacts,
+    version: &VersionFacts,
+    policy: &Retention,
+    now: DateTime<Utc>,
+) -> bool {
+    let written = dataset.files[version.manifest.0 as usize].modified;
+    !policy.writer_window.is_zero()
+        && now - version.committed_at.max(written) < policy.writer_window
 }
 
 /// Plans one dataset.
@@ -165,8 +184,26 @@ pub(super) fn plan(
     };
     if plan.refused.is_none() {
         files::decide(dataset, &fates, &stays, policy, now, &mut plan);
+        plan.warnings.extend(few_left(dataset, &plan));
     }
     plan
+}
+
+/// Says of which branches fewer than [`FEW`] versions stay because others go.
+fn few_left(dataset: &DatasetFacts, plan: &DatasetPlan) -> Option<String> {
+    if !matches!(dataset.role, Role::Table | Role::Plain) {
+        return None;
+    }
+    let shrinks: BTreeSet<&Branch> = plan.removed.iter().map(|(branch, _)| branch).collect();
+    let stays = |branch: &Branch| plan.kept.iter().filter(|kept| kept.branch == *branch).count();
+    let few = shrinks.into_iter().filter(|branch| (1..FEW).contains(&stays(branch)));
+    let few: Vec<&str> = few.map(Branch::label).collect();
+    (!few.is_empty()).then(|| {
+        format!(
+            "fewer than {FEW} versions of {} stay: the one that a later crash recovery would roll back to may be gone",
+            few.join(", ")
+        )
+    })
 }
 
 /// What stays of a chain that stays itself.
@@ -197,7 +234,7 @@ fn orphans(forks: &[ForkDecision]) -> BTreeSet<&Branch> {
     orphans.map(|fork| &fork.branch).collect()
 }
 
-/// Whether nothing of a dataset would be deleted because its newest versions lack files.
+/// Whether nothing of a dataset would be deleted.
 pub(super) fn is_refused(
     dataset: &DatasetFacts,
     authority: &Authority,
@@ -219,7 +256,8 @@ fn emptied(dataset: &DatasetFacts, removed: &[(Branch, Version)]) -> Option<Vers
 
 /// Why nothing of a dataset is deleted, if so.
 fn refusal(dataset: &DatasetFacts, authority: &Authority, fates: &[Fate]) -> Option<String> {
-    self_check(dataset, fates).or_else(|| drift(dataset, authority))
+    let unsure = dataset.unsure.clone();
+    unsure.or_else(|| self_check(dataset, fates)).or_else(|| drift(dataset, authority))
 }
 
 /// What a branch of the graph says of its own chain of a table must be what was found there. A

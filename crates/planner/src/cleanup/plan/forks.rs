@@ -84,7 +84,7 @@ fn alone(
         }
         Role::Commits => {}
     }
-    if branch.label().starts_with("__") {
+    if branch.is_internal() {
         return legitimate("it is an internal branch");
     }
     let (key, read) = (key_of(dataset, chain), "a branch or a commit reads it");

@@ -144,7 +144,7 @@ fn an_older_version_that_lacks_files_is_a_warning_if_it_stays_and_nothing_if_it_
     let plan = world.plan(&keep_one());
     assert_eq!(plan.of("T").refused, None);
     assert_eq!(
-        plan.of("T").warnings,
+        plan.warnings("T"),
         ["version 2 of branch main cannot be read: 1 of its files are gone, as data/x.lance"]
     );
 }
@@ -162,7 +162,7 @@ fn so_much_litter_that_it_must_be_a_mistake_stays_and_old_versions_go_all_the_sa
     assert_eq!(plan.deleted("T"), OF_OLD_VERSIONS);
     assert_eq!(plan.of("T").unverified_left, Leftover { files: 3, bytes: 30 });
     assert_eq!(
-        plan.of("T").warnings,
+        plan.warnings("T"),
         [
             "3 of 9 files are referred to by nothing, more than 33 %: they stay; look at them, then allow it with --max-delete-percent"
         ]
@@ -173,7 +173,7 @@ fn so_much_litter_that_it_must_be_a_mistake_stays_and_old_versions_go_all_the_sa
 fn litter_within_the_limit_goes() {
     let plan = a_third_is_litter(34);
     assert_eq!(plan.deleted("T").len(), OF_OLD_VERSIONS.len() + 3);
-    assert_eq!(plan.of("T").warnings, [""; 0]);
+    assert_eq!(plan.warnings("T"), [""; 0]);
 }
 
 #[test]

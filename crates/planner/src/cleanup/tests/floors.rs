@@ -90,25 +90,29 @@ fn no_version_committed_within_the_writer_window_goes_by_the_writers_clock() {
         file.modified = ago(OLD);
     }
     let plan = table.plan(&keep_one());
-    assert_eq!(plan.kept("T", "main"), [2, 3, 4]);
-    assert_eq!(plan.why("T", "main", 2), "committed within the writer window of 10m");
+    assert_eq!(plan.kept("T", "main"), [1, 2, 3, 4]);
+    assert_eq!(
+        plan.why("T", "main", 2).split(", ").next(),
+        Some("committed within the writer window of 10m")
+    );
+    assert_eq!(plan.why("T", "main", 1), "the newest until within the writer window of 10m");
 }
 
 #[test]
 fn no_version_committed_within_the_writer_window_goes_by_the_stores_clock() {
-    let mut table = Table::plain("T").with(1..=3);
-    for (file, age) in [("_versions/1.manifest", 10), ("_versions/2.manifest", 9)] {
+    let mut table = Table::plain("T").with(1..=4);
+    for (file, age) in [("_versions/2.manifest", 10), ("_versions/3.manifest", 9)] {
         let id = table.id(file);
         table.0.files[id.0 as usize].modified = ago(age);
     }
-    assert_eq!(World::database([table]).plan(&keep_one()).kept("T", "main"), [2, 3]);
+    assert_eq!(World::database([table]).plan(&keep_one()).kept("T", "main"), [2, 3, 4]);
 }
 
 #[test]
 fn the_writer_window_holds_on_the_graphs_own_tables_too() {
     let world =
         pinned_on_main(5).manifest(|table| table.version("main", 10, 3).version("main", 11, 2));
-    assert_eq!(world.plan(&keep_one()).kept(MANIFEST, "main"), [10, 11]);
+    assert_eq!(world.plan(&keep_one()).kept(MANIFEST, "main"), [9, 10, 11]);
 }
 
 #[test]
@@ -118,6 +122,55 @@ fn a_version_dated_in_the_future_stays_without_any_window() {
     let plan = World::database([table]).plan(&policy);
     assert_eq!(plan.kept("T", "main"), [2, 3]);
     assert!(plan.why("T", "main", 2).contains("dated in the future"));
+}
+
+#[test]
+fn what_a_writer_may_have_opened_within_the_writer_window_stays_readable_as_a_whole() {
+    // The newest commit moved T to version 5; the one before, which was the newest until five minutes ago,
+    // reads version 2, and whoever has it open can cut a branch from it.
+    let table = Table::of_graph("T").with([1, 2, 3, 4]).version("main", 5, 5);
+    let world = World::graph([table])
+        .live("main", "", &[("T", "main", 5)], &["new", "opened", "old"])
+        .commit("old", 2, &[], &[("T", "main", 1)])
+        .commit("opened", 3, &["old"], &[("T", "main", 2)])
+        .commit("new", 4, &["opened"], &[("T", "main", 5)]);
+    let made = |age| {
+        let mut world = world.clone();
+        world.authority.commits[2].created_at = ago(age);
+        world
+    };
+    let plan = made(5).plan(&keep_one());
+    assert_eq!(plan.kept("T", "main"), [2, 4, 5]);
+    let why = plan.why("T", "main", 2);
+    assert!(why.ends_with("commit opened, which a writer may have opened, needs it"), "{why}");
+    assert_eq!(plan.why("T", "main", 4), "the newest until within the writer window of 10m");
+    assert!(plan.kept(MANIFEST, "main").contains(&3));
+    assert_eq!(plan.lost(), ["old"]);
+    assert_eq!(made(10).plan(&keep_one()).kept("T", "main"), [4, 5]);
+    let alone = Retention { writer_window: TimeDelta::zero(), ..keep_one() };
+    assert_eq!(made(5).plan(&alone).kept("T", "main"), [5]);
+}
+
+#[test]
+fn a_base_that_only_the_rows_of_both_branches_lead_to_stays() {
+    // Main was merged into a and b, which then both went on. The clients look for the base of a and b among
+    // the commits of those two alone, and main's is none of them.
+    let pins: &[Pin<'_>] = &[("T", "main", 9)];
+    let world = World::graph([Table::of_graph("T").with(1..=9)])
+        .live("main", "", pins, &["m2", "m1", "root"])
+        .live("a", "main", pins, &["a2", "a1", "root"])
+        .live("b", "main", pins, &["b2", "b1", "root"])
+        .commit("root", 2, &[], &[("T", "main", 1)])
+        .commit("m1", 3, &["root"], &[("T", "main", 2)])
+        .commit("a1", 4, &["root", "m1"], &[("T", "main", 3)])
+        .commit("b1", 5, &["root", "m1"], &[("T", "main", 4)])
+        .commit("m2", 6, &["m1"], pins)
+        .commit("a2", 7, &["a1"], pins)
+        .commit("b2", 8, &["b1"], pins);
+    let plan = world.plan(&keep_one());
+    assert!(plan.why("T", "main", 1).starts_with("merge base of a and b"));
+    assert!(plan.why("T", "main", 2).contains("merge base of a and b"));
+    assert!(plan.kept(MANIFEST, "main").contains(&2));
 }
 
 /// Branch `work` was merged into main; then both were written again.
@@ -221,7 +274,7 @@ fn a_branch_cut_a_moment_ago_has_the_newest_commit_of_its_parent_as_merge_base()
 fn a_reader_of_a_version_that_is_gone_is_warned_about() {
     let plan = pinned_on_main(77).plan(&keep_one());
     assert_eq!(
-        plan.of("T").warnings,
+        plan.warnings("T"),
         ["version 77 of branch main is gone already, but branch main reads it"]
     );
 }
@@ -230,7 +283,7 @@ fn a_reader_of_a_version_that_is_gone_is_warned_about() {
 fn a_reader_of_a_fork_that_is_gone_is_warned_about() {
     let world = pinned_on_main(5).live("B", "main", &[("T", "gone", 3)], &[]);
     assert_eq!(
-        world.plan(&keep_one()).of("T").warnings,
+        world.plan(&keep_one()).warnings("T"),
         ["version 3 of branch gone is gone already, but branch B reads it"]
     );
 }

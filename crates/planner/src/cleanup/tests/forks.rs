@@ -80,9 +80,14 @@ fn a_branch_cut_from_another_keeps_that_ones_fork_alive_after_it_is_gone() {
 
 #[test]
 fn a_retained_commit_keeps_the_fork_it_reads() {
-    let mut world = moved_off().commit("c", 4, &[], &[("T", "B", 2), ("T", "main", 2)]);
-    world.authority.branches[1].commits.push("c".into());
-    let policy = Retention { keep_last: Some(1), ..keep_one() };
+    let mut world = moved_off().commit("c", 4, &[], &[("T", "B", 2), ("T", "main", 2)]).commit(
+        "d",
+        5,
+        &["c"],
+        &[("T", "main", 3)],
+    );
+    world.authority.branches[1].commits = vec!["d".into(), "c".into()];
+    let policy = Retention { keep_last: Some(2), ..keep_one() };
     let plan = world.plan(&policy);
     assert_eq!(plan.fork("T", "B"), "legitimate: a branch or a commit reads it");
     assert_eq!(plan.kept("T", "main"), [1, 2, 3]);

@@ -1,0 +1,78 @@
+//! What a dataset that cannot be looked at as a whole may read of those beside it. Writes nothing.
+//!
+//! A shallow clone has files of its origin among its own, and its origin keeps no account of that. What a
+//! clone reads is known from its manifests; of one that is damaged those that can be read must do.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use lancekeeper_planner::cleanup::DatasetFacts;
+use lancekeeper_store::Root;
+use lancekeeper_store::listing::list_below;
+
+use crate::cleanup::inventory::DatasetPlace;
+use crate::cleanup::references::{Base, Bases, read_stored};
+
+/// What is known about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReadsBeside {
+    /// It reads files below these directories, relative to the root, each with a slash at its end.
+    These(BTreeSet<String>),
+    /// It has no version yet.
+    Nothing,
+    /// It has versions, and what they refer to could not be learned.
+    Unknown,
+}
+
+impl ReadsBeside {
+    /// Whether it may read files of a dataset.
+    #[must_use]
+    pub fn may_read(&self, dataset: &DatasetFacts) -> bool {
+        let own = format!("{}/", dataset.location);
+        match self {
+            Self::These(places) => {
+                places.iter().any(|place| place.starts_with(&own) || own.starts_with(place))
+            }
+            Self::Nothing => false,
+            Self::Unknown => true,
+        }
+    }
+}
+
+/// Learns what a dataset reads of others from the manifests that can be read. All versions of a clone have
+/// the base of its origin, so one of them is enough to tell that it is none.
+pub async fn reads_beside(root: &Root, place: &DatasetPlace) -> ReadsBeside {
+    let directory = root.directory.join(&place.location);
+    let listing = directory.clone();
+    let Ok(Ok(listed)) = tokio::task::spawn_blocking(move || list_below(&listing)).await else {
+        return ReadsBeside::Unknown;
+    };
+    let mut bases = Bases::new(root.directory.clone(), directory.clone());
+    let mut places = BTreeSet::new();
+    let (mut manifests, mut read) = (0, 0);
+    for file in listed.iter().filter(|file| is_manifest(&file.path)) {
+        manifests += 1;
+        let path: Arc<Path> = directory.join(&file.path).into();
+        if let Ok((stored, _)) = read_stored(path).await {
+            read += 1;
+            for base in stored.base_paths {
+                if let Base::Beside(prefix) = bases.resolve(&base.path) {
+                    places.insert(prefix);
+                }
+            }
+        }
+    }
+    match (manifests, read) {
+        (0, _) => ReadsBeside::Nothing,
+        (_, 0) => ReadsBeside::Unknown,
+        _ => ReadsBeside::These(places),
+    }
+}
+
+/// Of whatever version, detached ones and those of branches included.
+fn is_manifest(path: &str) -> bool {
+    let mut parts = path.rsplit('/');
+    parts.next().is_some_and(|name| name.ends_with(".manifest"))
+        && parts.next() == Some("_versions")
+}
