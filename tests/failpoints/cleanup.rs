@@ -15,7 +15,7 @@ use lancekeeper_testkit::invariants::names;
 use lancekeeper_testkit::tables;
 
 use crate::child::Death;
-use crate::pause::pause_at;
+use crate::pause::{count, pause_at};
 use crate::world::{KNOWS, PERSON, WORKS_AT, World};
 
 const BRANCHES: &str = "omnigraph-0.8.0-branches";
@@ -201,7 +201,11 @@ async fn a_fork_that_is_made_anew_just_before_its_deletion_stays_at_fixture_path
     assert_eq!(report.exit_code().number(), 3, "{report:#?}");
     let row = report.roots[0].tables.iter().find(|row| row.table_key.as_str() == PERSON).unwrap();
     assert!(row.error.as_ref().unwrap().contains("somebody wrote meanwhile"), "{row:#?}");
-    assert!(report.roots[0].reconciled.reclaimed.is_empty(), "{report:#?}");
+    let reconciled = &report.roots[0].reconciled;
+    assert!(reconciled.reclaimed.is_empty(), "{report:#?}");
+    let [(table, why)] = reconciled.failures.as_slice() else { panic!("{reconciled:#?}") };
+    assert_eq!(table.as_str(), PERSON);
+    assert!(why.starts_with("fork gone: "), "{why}");
 
     let report = world.cleanup().await;
     assert_eq!(report.exit_code().number(), 0, "{report:#?}");
@@ -270,4 +274,42 @@ async fn a_writer_that_begins_while_a_table_is_listed_is_not_taken_for_drift_at_
     assert_eq!(report.exit_code().number(), 12, "{report:#?}");
     let errors = report.roots[0].tables.iter().filter_map(|table| table.error.as_ref());
     assert_eq!(errors.count(), 0, "{report:#?}");
+}
+
+#[tokio::test]
+async fn a_quiet_graph_has_each_branch_read_once_whatever_it_has_of_tables_at_fixture_path() {
+    let world = world().await;
+    let counter = count(failpoint::CLEANUP_RESOLVE_BRANCH);
+    let report = world.cleanup().await;
+    assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+    // Main, `work` and `lazy`.
+    assert_eq!(counter.crossings(), 3);
+}
+
+#[tokio::test]
+async fn a_branch_that_becomes_unreadable_on_the_way_is_a_failure_and_loses_nothing_at_fixture_path()
+ {
+    let world = world().await;
+    let (client, uri) = (world.client.clone(), world.uri().to_owned());
+    let versions = Path::new(&uri).join("__manifest/tree/lazy/_versions");
+    let aside = Path::new(&uri).join("__manifest/tree/lazy/aside");
+    let (from, to) = (versions.clone(), aside.clone());
+    let pause = pause_at(failpoint::CLEANUP_TABLE_GC, || async move {
+        std::fs::rename(from, to).unwrap();
+        // So that the branches are read again.
+        let table = client.append(PERSON).await;
+        client.publish(PERSON, &table).await;
+    });
+    let report = world.cleanup().await;
+    drop(pause);
+    assert_eq!(report.exit_code().number(), 3, "{report:#?}");
+    let failures = &report.roots[0].reconciled.failures;
+    assert!(failures.iter().any(|(_, why)| why.contains("branch lazy")), "{failures:#?}");
+    std::fs::rename(aside, versions).unwrap();
+    let rows = graph_rows(world.uri()).await.unwrap();
+    let of_lazy = |rows: &lancekeeper_testkit::GraphRows| {
+        let its = rows.iter().filter(|((branch, _), _)| branch == "lazy");
+        its.map(|(at, rows)| (at.clone(), rows.clone())).collect::<BTreeMap<_, _>>()
+    };
+    assert_eq!(of_lazy(&rows), of_lazy(world.rows()));
 }

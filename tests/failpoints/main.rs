@@ -14,6 +14,7 @@ mod crash;
 mod fail_there;
 mod foreign;
 mod histories;
+mod meanwhile;
 mod names;
 mod pause;
 mod plain;

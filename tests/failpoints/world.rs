@@ -105,6 +105,11 @@ impl World {
         Keeper::new().cleanup(std::slice::from_ref(&self.uri), &strictest()).await
     }
 
+    /// What every branch read at first.
+    pub(crate) fn rows(&self) -> &GraphRows {
+        &self.rows
+    }
+
     /// Every branch reads the rows it read at first.
     pub(crate) async fn reads_as_before(&self) {
         // Not `assert_eq`: thousands of rows say less than the tables they are in.

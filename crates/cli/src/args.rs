@@ -137,6 +137,17 @@ impl Verb {
         }
     }
 
+    /// Whether it deletes what cannot be made again, without a second word about roots elsewhere.
+    pub(crate) fn lacks_yes(&self) -> bool {
+        match self {
+            Self::Cleanup(args) => args.confirm && !args.yes,
+            Self::Branch(BranchArgs { what: BranchVerb::Delete(args) }) => {
+                args.confirm && !args.yes
+            }
+            Self::Status(_) | Self::Optimize(_) | Self::Branch(_) => false,
+        }
+    }
+
     /// Whether anything may be written.
     pub(crate) fn writes(&self) -> bool {
         let only_reads = match self {

@@ -31,6 +31,13 @@ pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> u8 {
             return ExitCode::Usage.number();
         }
     };
+    if let Some(uri) = unconfirmed(&cli.verb, &roots.uris) {
+        let place = target::without_secrets(uri);
+        messages.error(&format!(
+            "{place} is not on this machine: deleting there takes --yes besides --confirm"
+        ));
+        return ExitCode::Usage.number();
+    }
     if !cli.speech.quiet {
         for uri in &roots.uris {
             messages.line(&target_line(&cli.verb, uri));
@@ -61,6 +68,11 @@ pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> u8 {
         Some(report) => deliver(&report, Format::of(cli.speech.json), terminal),
         None => ExitCode::Interrupted.number(),
     }
+}
+
+/// A root that is elsewhere, where deleting takes one more word than was given.
+fn unconfirmed<'r>(verb: &Verb, roots: &'r [String]) -> Option<&'r String> {
+    roots.iter().find(|uri| verb.lacks_yes() && !target::is_local(uri))
 }
 
 /// What a verb reported.

@@ -13,6 +13,12 @@ pub(crate) fn resolved(uri: &str) -> String {
     resolved.map_or_else(|_| uri.to_owned(), |path| path.display().to_string())
 }
 
+/// Whether a root lies on this machine. What looks like no URI is a path.
+pub(crate) fn is_local(uri: &str) -> bool {
+    const HERE: [&str; 4] = ["file", "file-object-store", "memory", "shared-memory"];
+    uri.split_once("://").is_none_or(|(scheme, _)| HERE.contains(&scheme.to_lowercase().as_str()))
+}
+
 /// A URI without what may be a password: the user part and the query.
 pub(crate) fn without_secrets(uri: &str) -> String {
     let Some((scheme, rest)) = uri.split_once("://") else {

@@ -247,9 +247,19 @@ fn cleaning<'a>(
     Cleaning { keeper, read, policy, own: Vec::new(), now, concurrency: None }
 }
 
-async fn executor(read: &ReadRoot, operation: OperationId) -> Result<Executor, BranchRootError> {
-    let lists = Lists::of(&read.root).await.map_err(CleanupError::from)?;
-    Ok(Executor { lists, operation, at_once: crate::cleanup::DELETIONS_AT_ONCE, rate: None })
+async fn executor(
+    keeper: &Keeper,
+    read: &ReadRoot,
+    operation: OperationId,
+) -> Result<Executor, BranchRootError> {
+    Ok(Executor {
+        root: read.root.clone(),
+        stop: keeper.stop.receiver(),
+        lists: Lists::of(&read.root).await.map_err(CleanupError::from)?,
+        operation,
+        at_once: crate::cleanup::DELETIONS_AT_ONCE,
+        rate: None,
+    })
 }
 
 /// The row of a dataset of which something goes, or would go.

@@ -11,6 +11,7 @@
 //! See `reconciler::cleanup`: readers never find a version without its files, and the next
 //! cleanup goes on where this one died.
 
+mod ask;
 mod gather;
 mod report;
 mod table;
@@ -19,15 +20,13 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use lancekeeper_model::{
-    Branch, CleanupOptions, CleanupPolicyOptions, ErrorKind, OperationId, RootCleanupReport,
-    RootKind, TableKey,
+    Branch, CleanupOptions, OperationId, RootCleanupReport, RootKind, TableKey,
 };
 use lancekeeper_planner::branch::{DeletePlan, plan_delete};
 use lancekeeper_planner::cleanup::{
     CleanupInventory, CleanupPlan, PinnedVersion, Retention, plan_cleanup,
 };
 use lancekeeper_reconciler::cleanup::{CleanupError, Done, Executor, Lists};
-use thiserror::Error;
 
 use crate::keeper::{Keeper, millis, new_operation};
 use crate::open::{
@@ -36,7 +35,10 @@ use crate::open::{
 };
 use crate::stop::Interrupted;
 
+pub(crate) use ask::CleanupRootError;
+use ask::retention;
 pub(crate) use gather::{Gathered, branches_of, gather};
+use report::Carried;
 pub(crate) use report::{root_failure, root_report};
 
 const VERB: &str = "cleanup";
@@ -44,101 +46,6 @@ const VERB: &str = "cleanup";
 pub(crate) const LOOKS_MAX: usize = 3;
 /// Deletions at the same time where nothing else is asked for.
 pub(crate) const DELETIONS_AT_ONCE: usize = 4;
-
-/// A cleanup could not be started, or not be ended.
-#[derive(Debug, Error)]
-pub(crate) enum CleanupRootError {
-    /// The root could not be opened.
-    #[error(transparent)]
-    Open(#[from] OpenRootError),
-    /// What is needed could not be learned.
-    #[error(transparent)]
-    Cleanup(#[from] CleanupError),
-    /// Without a rule everything would go that no floor holds.
-    #[error(
-        "no rule says what may go: give keep_versions or older_than, on graphs also keep_last or keep_within"
-    )]
-    NoRule,
-    /// An option's value makes no sense.
-    #[error("{option} must not be {value}")]
-    Option {
-        /// The option.
-        option: &'static str,
-        /// Its value.
-        value: String,
-    },
-    /// No such table.
-    #[error("there is no table {table} in {uri}")]
-    UnknownTable {
-        /// The root.
-        uri: String,
-        /// The name asked for.
-        table: String,
-    },
-    /// The run was asked to stop.
-    #[error(transparent)]
-    Interrupted(#[from] Interrupted),
-}
-
-impl CleanupRootError {
-    pub(crate) fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Open(error) => error.kind(),
-            Self::Cleanup(error) => error.kind(),
-            Self::NoRule | Self::Option { .. } | Self::UnknownTable { .. } => ErrorKind::Invalid,
-            Self::Interrupted(_) => ErrorKind::Interrupted,
-        }
-    }
-
-    fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Open(error) => error.hint(),
-            Self::NoRule => Some("`--keep 10` keeps the newest 10 versions of each table"),
-            _ => None,
-        }
-    }
-}
-
-/// The policy that options mean.
-fn retention(kind: RootKind, options: &CleanupOptions) -> Result<Retention, CleanupRootError> {
-    // Databases and tables have no commits: rules about those let everything go there.
-    let has_table_rule = options.policy != CleanupPolicyOptions::default();
-    if options.is_without_rule() || kind != RootKind::Graph && !has_table_rule {
-        return Err(CleanupRootError::NoRule);
-    }
-    let refuse = |option, value: &dyn ToString| CleanupRootError::Option {
-        option,
-        value: value.to_string(),
-    };
-    if options.policy.keep_versions == Some(0) {
-        return Err(refuse("keep_versions", &0));
-    }
-    let ages = [
-        ("older_than", options.policy.older_than),
-        ("keep_within", options.keep_within),
-        ("writer_window", Some(options.writer_window)),
-        ("min_age", Some(options.min_age)),
-        ("min_fork_age", Some(options.min_fork_age)),
-    ];
-    for (option, age) in ages {
-        if let Some(age) = age.filter(|age| *age < chrono::TimeDelta::zero()) {
-            return Err(refuse(option, &format!("{} seconds", age.num_seconds())));
-        }
-    }
-    if options.max_delete_percent > 100 {
-        return Err(refuse("max_delete_percent", &options.max_delete_percent));
-    }
-    Ok(Retention {
-        keep_versions: options.policy.keep_versions,
-        older_than: options.policy.older_than,
-        keep_last: options.keep_last,
-        keep_within: options.keep_within,
-        writer_window: options.writer_window,
-        min_age: options.min_age,
-        min_fork_age: options.min_fork_age,
-        max_delete_percent: options.max_delete_percent,
-    })
-}
 
 /// What a run over one root works with.
 pub(crate) struct Cleaning<'a> {
@@ -240,6 +147,8 @@ pub(crate) async fn run(
     let mut plan = gathered.plan(cleaning);
     let wanted = wanted(&gathered, &options.tables, &cleaning.read.root.given)?;
     let executor = Executor {
+        root: cleaning.read.root.clone(),
+        stop: cleaning.keeper.stop.receiver(),
         lists,
         operation,
         at_once: options.concurrency.filter(|n| *n > 0).unwrap_or(DELETIONS_AT_ONCE),
@@ -252,7 +161,12 @@ pub(crate) async fn run(
     report::set_failures(report, &gathered, &options.tables);
     report.lost_commits = report::lost(&gathered, &plan, &done);
     report::order(report);
-    outcome
+    outcome?;
+    report::warn_of_torn(report, &gathered, "is removed");
+    for (file, _) in &gathered.torn {
+        executor.lists.end_torn(file).await?;
+    }
+    Ok(())
 }
 
 /// Cleans up the tables asked for, one after the other, and adds their rows.
@@ -278,7 +192,8 @@ async fn clean_tables(
         let cleaned =
             Box::pin(table::clean(cleaning, write, executor, gathered, plan, at, number)).await;
         let planned = &plan.datasets[at];
-        let mut stats = report::table_stats(planned, cleaned.as_ref().ok());
+        let carried = cleaned.as_ref().map_or(Carried::Failed, Carried::Out);
+        let mut stats = report::table_stats(planned, carried);
         match cleaned {
             Ok(Done { error: None, .. }) => report::add_reclaimed(report, planned),
             Ok(Done { error: Some(error), .. }) | Err(CleanupRootError::Cleanup(error)) => {
@@ -358,9 +273,10 @@ pub(crate) async fn preview_opened(
     let plan = gathered.plan(cleaning);
     let wanted = wanted(&gathered, &options.tables, &read.root.given)?;
     report::set_failures(report, &gathered, &options.tables);
+    report::warn_of_torn(report, &gathered, "counts for nothing");
     for at in wanted.iter().copied() {
         report::add_reclaimed(report, &plan.datasets[at]);
-        let mut stats = report::table_stats(&plan.datasets[at], None);
+        let mut stats = report::table_stats(&plan.datasets[at], Carried::Not);
         if let Some(why) = &plan.datasets[at].refused {
             report::set_error(&mut stats, &CleanupError::Refused { why: why.clone() });
         }

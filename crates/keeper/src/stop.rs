@@ -32,6 +32,11 @@ impl Stop {
         *self.sender.borrow()
     }
 
+    /// For whoever looks by itself.
+    pub(crate) fn receiver(&self) -> watch::Receiver<bool> {
+        self.sender.subscribe()
+    }
+
     /// Runs work that may be abandoned at any point; `None` when it was.
     ///
     /// # Cancel safety

@@ -17,6 +17,7 @@
 
 mod authority;
 mod beside;
+mod doomed;
 mod empty;
 mod execute;
 mod flip;
@@ -26,6 +27,7 @@ mod recheck;
 mod references;
 mod report;
 mod resolver;
+mod since;
 mod stored;
 mod top;
 
@@ -35,7 +37,7 @@ pub use empty::empty;
 pub use execute::{Attempt, Done, Executor};
 pub use flip::{BranchFile, written_meanwhile};
 pub use inventory::{DatasetInventory, DatasetPlace, hold_across, list_dataset};
-pub use lists::{Lists, PendingList};
+pub use lists::{Lists, Pending, PendingList};
 pub use recheck::{Recheck, recheck};
 pub use report::CleanupError;
 pub use stored::StoredError;

@@ -149,7 +149,39 @@ impl Case<'_> {
                 named.extend(common.iter().filter(is_best).copied());
             }
         }
+        let branches = || self.model.branches.iter();
+        for (one, of_one) in branches() {
+            for (_, of_other) in branches().filter(|(other, _)| *other != one) {
+                named.extend(self.nearest(&of_one.commits, &of_other.commits));
+            }
+        }
         named
+    }
+
+    /// What a client merges two branches from: a commit that it reaches from both heads in the fewest steps,
+    /// by rows of either.
+    fn nearest(&self, one: &[String], other: &[String]) -> Vec<&str> {
+        let is_row = |id: &&str| one.iter().chain(other).any(|row| row == id);
+        let steps_from = |head: Option<&String>| {
+            let mut steps: BTreeMap<&str, usize> = BTreeMap::new();
+            let mut layer: BTreeSet<&str> =
+                head.and_then(|head| self.commit(head)).iter().map(|c| c.of.id.as_str()).collect();
+            for number in 0.. {
+                layer.retain(|id| !steps.contains_key(id));
+                if layer.is_empty() {
+                    break;
+                }
+                steps.extend(layer.iter().map(|id| (*id, number)));
+                let commits = layer.iter().filter_map(|id| self.commit(id));
+                let parents = commits.flat_map(|commit| &commit.of.parents).map(String::as_str);
+                layer = parents.filter(is_row).collect();
+            }
+            steps
+        };
+        let (of_one, of_other) = (steps_from(one.first()), steps_from(other.first()));
+        let sum = |id: &str| Some(of_one.get(id)? + of_other.get(id)?);
+        let fewest = of_one.keys().filter_map(|id| sum(id)).min();
+        of_one.keys().copied().filter(|id| fewest.is_some() && sum(id) == fewest).collect()
     }
 
     /// What rules about commits name.
@@ -161,6 +193,18 @@ impl Case<'_> {
         if let Some(within) = self.options.keep_within {
             let young = self.commits().filter(|commit| self.now - commit.of.created_at < within);
             named.extend(young.map(|commit| commit.of.id.as_str()));
+        }
+        if self.options.writer_window > TimeDelta::zero() {
+            // Whatever was a branch's newest since the window began.
+            let window = self.options.writer_window;
+            for branch in self.model.branches.values() {
+                let commits = branch.commits.iter().filter_map(|id| self.commit(id));
+                let ids: Vec<(&str, bool)> = commits
+                    .map(|c| (c.of.id.as_str(), self.now - c.of.created_at < window))
+                    .collect();
+                let old = ids.iter().position(|(_, young)| !young).unwrap_or(ids.len());
+                named.extend(ids.into_iter().take(old + 1).map(|(id, _)| id));
+            }
         }
         named
     }

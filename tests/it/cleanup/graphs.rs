@@ -72,6 +72,11 @@ async fn keep_n_leaves_the_newest_n_or_what_the_floors_hold() {
     let fixture = Fixture::unpack("omnigraph-0.8.0-main-only").unwrap();
     let uri = fixture.uri("graph");
     let before = graph_rows(&uri).await.unwrap();
+    // More than there are: nothing goes.
+    let untouched = files(&uri);
+    let none = clean(&uri, &keep(100)).await;
+    assert_eq!((none.totals.files_removed, none.totals.old_versions_removed), (0, 0), "{none:#?}");
+    assert_eq!(files(&uri), untouched);
     let report = clean(&uri, &keep(4)).await;
     for table in report.roots[0].tables.iter().filter(|t| t.table_key.as_str() != "__manifest") {
         assert_eq!(table.versions_kept, 4, "{table:#?}");
@@ -97,22 +102,31 @@ async fn keep_n_leaves_the_newest_n_or_what_the_floors_hold() {
 }
 
 #[tokio::test]
-async fn the_newest_commits_stay_readable_when_asked_for() {
-    let fixture = Fixture::unpack("omnigraph-0.8.0-main-only").unwrap();
-    let uri = fixture.uri("graph");
-    let commits = graph(&uri).await.history(&Branch::main()).await.unwrap().commits;
-    let mut rows = Vec::new();
-    for commit in &commits[..5] {
-        let read = rows_at(&uri, commit.manifest_version).await;
-        rows.push(read);
-    }
-    let options =
-        CleanupOptions { policy: CleanupPolicyOptions::default(), keep_last: Some(5), ..keep(1) };
-    let report = clean(&uri, &options).await;
-    assert_eq!(report.roots[0].lost_commits.len(), commits.len() - 5, "{report:#?}");
-    for (commit, rows) in commits.iter().zip(rows) {
-        let read = rows_at(&uri, commit.manifest_version).await;
-        assert_eq!(read, rows, "{commit:?}");
+async fn the_newest_commits_stay_readable_when_asked_for_at_fixture_path() {
+    let fixture = FixturePath::unpack("omnigraph-0.8.0-main-only").unwrap();
+    for name in ["omnigraph-0.8.0-main-only", "omnigraph-0.7.0-main-only"] {
+        fixture.reset(name).unwrap();
+        let uri = fixture.uri();
+        let commits = graph(&uri).await.history(&Branch::main()).await.unwrap().commits;
+        let mut rows = Vec::new();
+        for commit in &commits[..5] {
+            let read = rows_at(&uri, commit.manifest_version).await;
+            rows.push(read);
+        }
+        let policy = CleanupPolicyOptions::default();
+        let options = CleanupOptions { policy, keep_last: Some(5), ..keep(1) };
+        let report = clean(&uri, &options).await;
+        assert_eq!(report.roots[0].lost_commits.len(), commits.len() - 5, "{name}: {report:#?}");
+        for (commit, rows) in commits.iter().zip(rows) {
+            let read = rows_at(&uri, commit.manifest_version).await;
+            assert_eq!(read, rows, "{name}: {commit:?}");
+        }
+        // The history has a row for every commit all the same, and its own old versions are gone.
+        assert_eq!(graph(&uri).await.history(&Branch::main()).await.unwrap().commits, commits);
+        if name.contains("0.7.0") {
+            let row = row_of(&report, "_graph_commits.lance");
+            assert!(row.old_versions_removed > 5 && row.versions_kept == 1, "{row:#?}");
+        }
     }
 }
 
@@ -156,23 +170,91 @@ async fn forks_of_a_deleted_branch_go_and_others_stay_at_fixture_path() {
 }
 
 #[tokio::test]
+async fn a_fork_that_another_branch_reads_stays_when_its_own_branch_is_gone_at_fixture_path() {
+    let fixture = FixturePath::unpack("omnigraph-0.8.0-branches").unwrap();
+    let uri = fixture.uri();
+    let report = Keeper::new().create_branch(&uri, "child", "work").await;
+    assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+    // As a client that is killed on the way does, or one that does not look at what depends on it.
+    fs::remove_file(Path::new(&uri).join("__manifest/_refs/branches/work.json")).unwrap();
+    let before = graph_rows(&uri).await.unwrap();
+    assert!(before.keys().any(|(branch, _)| branch == "child"));
+    assert!(before.keys().all(|(branch, _)| branch != "work"));
+    let ages = CleanupOptions {
+        min_fork_age: TimeDelta::zero(),
+        min_age: TimeDelta::zero(),
+        max_delete_percent: 100,
+        ..keep(1)
+    };
+    let report = clean(&uri, &ages).await;
+    assert!(report.roots[0].reconciled.reclaimed.is_empty(), "{report:#?}");
+    assert_eq!(graph_rows(&uri).await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_list_of_branches_that_cannot_be_read_stops_everything_at_fixture_path() {
+    let fixture = FixturePath::unpack("omnigraph-0.8.0-branches").unwrap();
+    let uri = fixture.uri();
+    fs::write(Path::new(&uri).join("__manifest/_refs/branches/lazy.json"), "{").unwrap();
+    let before = files(&uri);
+    for report in [preview(&uri, &keep(1)).await, cleanup(&uri, &keep(1)).await] {
+        assert_eq!(report.exit_code().number(), 1, "{report:#?}");
+        assert!(report.roots[0].error.is_some() && report.roots[0].tables.is_empty());
+    }
+    assert_eq!(files(&uri), before);
+}
+
+#[tokio::test]
+async fn the_binary_names_forks_that_went_and_what_failed_as_scripts_expect_it_at_fixture_path() {
+    let fixture = FixturePath::unpack("omnigraph-0.7.0-branches").unwrap();
+    let uri = fixture.uri();
+    delete_branch_only(&uri, "work").await;
+    let versions = Path::new(&uri).join("__manifest/tree/lazy/_versions");
+    fs::rename(&versions, versions.with_file_name("aside")).unwrap();
+    let line = ["cleanup", "--older-than", "1d", "--writer-window", "0s", "--min-fork-age", "0s"];
+    let said = run(lancekeeper(line.into_iter().chain(["--json", "--confirm", &uri])));
+    assert_eq!(said.code, Some(3), "{said:#?}");
+    let root = &said.document()["roots"][0];
+    assert_eq!(root["older_than_secs"], 86_400);
+    assert_eq!(root["keep_versions"], serde_json::Value::Null);
+    let reconciled = &root["reconciled"];
+    let expected = serde_json::json!([
+        ["_graph_commits", "work"],
+        ["edge:Knows", "work"],
+        ["edge:WorksAt", "work"],
+        ["node:Person", "work"],
+    ]);
+    assert_eq!(reconciled["reclaimed"], expected);
+    let failures = reconciled["failures"].as_array().unwrap();
+    assert_eq!(failures.len(), 1, "{reconciled}");
+    assert_eq!(failures[0][0], "__manifest");
+    assert!(failures[0][1].as_str().unwrap().starts_with("branch lazy: "), "{reconciled}");
+}
+
+#[tokio::test]
 async fn an_unreadable_branch_is_one_failure_and_loses_nothing_at_fixture_path() {
     let fixture = FixturePath::unpack("omnigraph-0.8.0-branches").unwrap();
     let uri = fixture.uri();
+    delete_branch_only(&uri, "work").await;
     let versions = Path::new(&uri).join("__manifest/tree/lazy/_versions");
     let aside = Path::new(&uri).parent().unwrap().join("aside");
     let _ = fs::remove_dir_all(&aside);
     fs::rename(&versions, &aside).unwrap();
-    let report = cleanup(&uri, &keep(1)).await;
+    let ages = CleanupOptions { min_fork_age: TimeDelta::zero(), ..keep(1) };
+    let report = cleanup(&uri, &ages).await;
     assert_eq!(report.exit_code().number(), 3, "{report:#?}");
-    let failures = &report.roots[0].reconciled.failures;
-    assert_eq!(failures.len(), 1, "{failures:#?}");
-    assert!(failures[0].1.contains("lazy"), "{failures:#?}");
+    let reconciled = &report.roots[0].reconciled;
+    assert_eq!(reconciled.failures.len(), 1, "{reconciled:#?}");
+    assert!(reconciled.failures[0].1.contains("lazy"), "{reconciled:#?}");
+    // The rest is done: what is certainly none of its own.
+    assert_eq!(reconciled.reclaimed.len(), 3, "{reconciled:#?}");
     fs::rename(&aside, &versions).unwrap();
     // What lazy reads of main was kept, although nobody could say what that is.
     let rows = graph_rows(&uri).await.unwrap();
     fixture.reset("omnigraph-0.8.0-branches").unwrap();
-    assert_eq!(rows, graph_rows(&uri).await.unwrap());
+    let mut before = graph_rows(&uri).await.unwrap();
+    before.retain(|(branch, _), _| branch != "work");
+    assert_eq!(rows, before);
 }
 
 #[tokio::test]

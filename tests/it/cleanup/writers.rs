@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow_array::RecordBatch;
 use lance::dataset::transaction::Transaction;
 use lance::dataset::{
     CommitBuilder, DeleteBuilder, MergeInsertBuilder, WhenMatched, WhenNotMatched,
@@ -21,6 +22,7 @@ use lancekeeper_store::Tables;
 use lancekeeper_store::owner::{Owner, owners_between};
 use lancekeeper_store::root::recognise;
 use lancekeeper_store::tables::version_of;
+use lancekeeper_testkit::Fixture;
 
 use super::*;
 
@@ -40,15 +42,17 @@ impl Staged {
     }
 
     async fn upsert(on: Dataset, first: i64, rows: usize) -> Self {
-        let on = Arc::new(on);
+        Self::merge(Arc::new(on), "id", tables::batch(first, rows)).await
+    }
+
+    async fn merge(on: Arc<Dataset>, key: &str, batch: RecordBatch) -> Self {
         let mut builder =
-            MergeInsertBuilder::try_new(Arc::clone(&on), vec!["id".to_owned()]).unwrap();
+            MergeInsertBuilder::try_new(Arc::clone(&on), vec![key.to_owned()]).unwrap();
         let job = builder
             .when_matched(WhenMatched::UpdateAll)
             .when_not_matched(WhenNotMatched::InsertAll)
             .try_build()
             .unwrap();
-        let batch = tables::batch(first, rows);
         let staged = job.execute_uncommitted_batches(vec![batch]).await.unwrap();
         Self { on, transaction: staged.transaction, affected_rows: staged.affected_rows }
     }
@@ -102,6 +106,51 @@ async fn writers_that_staged_within_the_window_are_refused_not_committed_over() 
 #[tokio::test]
 async fn even_without_a_window_this_runs_own_versions_stay_for_late_writers() {
     late_writers_conflict(PruneOptions { no_other_writers: true, ..PruneOptions::default() }).await;
+}
+
+#[tokio::test]
+async fn writers_that_staged_before_a_cleanup_are_refused_not_committed_over() {
+    let table = Table::new().await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let delete = Staged::delete(table.open().await, "id = 5").await;
+    let upsert = Staged::upsert(table.open().await, 8, 2).await;
+    // Somebody else has both rows before them.
+    let mut other = table.open().await;
+    other.delete("id = 5 OR id = 8").await.unwrap();
+    let rows = table_rows(&other).await.unwrap();
+    let options = CleanupOptions { writer_window: TimeDelta::seconds(1), ..keep(1) };
+    let report = clean(&table.uri(), &options).await;
+    assert!(row_of(&report, "events").old_versions_removed > 0, "{report:#?}");
+    for staged in [delete, upsert] {
+        let error = staged.commit().await.unwrap_err();
+        assert!(error.to_string().contains("onflict"), "{error}");
+    }
+    assert_eq!(table_rows(&table.open().await).await.unwrap(), rows);
+}
+
+#[tokio::test]
+async fn a_publish_that_was_staged_before_a_cleanup_of_manifest_is_refused() {
+    let fixture = Fixture::unpack("omnigraph-0.8.0-main-only").unwrap();
+    let uri = fixture.uri("graph");
+    let open =
+        || async { DatasetBuilder::from_uri(format!("{uri}/__manifest")).load().await.unwrap() };
+    let staged_on = Arc::new(open().await);
+    let mut scan = staged_on.scan();
+    scan.filter("object_id = 'graph_head:main'").unwrap();
+    let head_row = scan.try_into_batch().await.unwrap();
+    assert_eq!(head_row.num_rows(), 1);
+    let publish = Staged::merge(staged_on, "object_id", head_row).await;
+    // Others publish, and the old versions go: all of them but what the window holds.
+    let options = OptimizeOptions::default();
+    let report = Keeper::new().optimize(&[uri.clone()], &options, Arc::new(NoProgress)).await;
+    assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+    let window = CleanupOptions { writer_window: TimeDelta::minutes(10), ..keep(1) };
+    let report = clean(&uri, &window).await;
+    assert!(row_of(&report, "__manifest").old_versions_removed > 5, "{report:#?}");
+    let before = open().await.manifest().version;
+    let error = publish.commit().await.unwrap_err();
+    assert!(error.to_string().contains("onflict"), "{error}");
+    assert_eq!(open().await.manifest().version, before);
 }
 
 #[tokio::test]

@@ -108,7 +108,7 @@ fn history(graph: &Graph<'_>) -> Result<History> {
     Ok(history)
 }
 
-fn rows_at(client: &Omnigraph, graph: &Graph<'_>, commit: &str) -> Result<Vec<Lines>> {
+pub(super) fn rows_at(client: &Omnigraph, graph: &Graph<'_>, commit: &str) -> Result<Vec<Lines>> {
     QUERIES.iter().map(|query| client.query_at(&graph.path(), commit, query)).collect()
 }
 

@@ -1,12 +1,14 @@
 //! Our strictest cleanup: clients read, write, branch and merge afterwards as if it had not been; and
 //! also when it died, at every failpoint and at random moments, and a client opens first.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use super::changes::rows_at;
 use super::graph::{Exports, FIXTURES, Fixture, Graph};
 use super::keeper::{Action, Failpoint};
 use super::omnigraph::Omnigraph;
@@ -17,6 +19,8 @@ use super::{Args, Lab, graphs, output};
 /// Whatever is not needed goes, however young.
 pub(super) const STRICTEST: [&str; 8] =
     ["--keep", "1", "--writer-window", "0s", "--min-fork-age", "0s", "--max-delete-percent", "100"];
+/// Commits of each branch that are to stay readable.
+const RETAINED: usize = 3;
 /// What every name of a failpoint of cleanup begins with.
 const PREFIX: &str = "cleanup.";
 /// Tables of a fixture, with room: each crosses a failpoint once at most.
@@ -32,6 +36,8 @@ pub(super) fn run(report: &mut Report, lab: &Lab, args: &Args) -> Result<()> {
             let _: Option<()> = graphs::check(&graph, &mut scenario, |scenario, expected| {
                 clean_and_compare(&graph, scenario, expected)
             });
+            let mut scenario = report.scenario(&client.title(), &format!("cleanup past {name}"));
+            let _: Option<()> = goes_back_in_time(&graph, &mut scenario);
             graph.unpack()?;
             let before = graph.read_fixture()?;
             drop(graph);
@@ -75,6 +81,46 @@ fn clean_and_compare(
         let report = clean(graph, &["--confirm"])?;
         let removed = &report["totals"]["old_versions_removed"];
         ensure!(removed == 0, "{report}");
+        Ok(())
+    })
+}
+
+/// The client reads at every commit that was to stay readable, and only at those.
+fn goes_back_in_time(graph: &Graph<'_>, scenario: &mut Scenario<'_>) -> Option<()> {
+    let (client, path) = (graph.client, graph.path());
+    let (retained, before) = scenario.check("the client reads at its newest commits", || {
+        graph.unpack()?;
+        graph.lab.keeper.optimize_all(&path)?;
+        let mut retained = BTreeMap::new();
+        for (branch, _) in graph.fixture.branches {
+            for commit in client.commits(&path, branch)?.into_iter().rev().take(RETAINED) {
+                retained.insert(commit.clone(), rows_at(client, graph, &commit)?);
+            }
+        }
+        Ok((retained, bytes_below(&path)?))
+    })?;
+    let lost = scenario.check("cleanup keeps these and says which others it lets go", || {
+        let mut command = Command::new(&graph.lab.keeper.0);
+        command.args(["cleanup", "--quiet", "--json", "--writer-window", "0s", "--confirm"]);
+        command.args(["--keep-last", &RETAINED.to_string()]).arg(&path);
+        let report: Value = serde_json::from_str(&output(&mut command)?)?;
+        let lost = report["roots"][0]["lost_commits"].as_array().context("no lost commits")?;
+        let id = |commit: &Value| commit["graph_commit_id"].as_str().map(str::to_owned);
+        let lost: Option<Vec<String>> = lost.iter().map(id).collect();
+        ensure!(bytes_below(&path)? < before, "nothing went: {report}");
+        let lost = lost.context("a lost commit without an id")?;
+        ensure!(!lost.is_empty() && lost.iter().all(|id| !retained.contains_key(id)), "{lost:?}");
+        Ok(lost)
+    })?;
+    scenario.check("the client reads at each of them as before", || {
+        for (commit, rows) in &retained {
+            let now = rows_at(client, graph, commit).with_context(|| format!("at {commit}"))?;
+            ensure!(now == *rows, "other rows at {commit}");
+        }
+        Ok(())
+    })?;
+    scenario.check("and not at one that is lost", || {
+        ensure!(rows_at(client, graph, &lost[0]).is_err(), "{} can be read", lost[0]);
         Ok(())
     })
 }

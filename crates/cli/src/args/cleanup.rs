@@ -38,7 +38,7 @@ pub(crate) struct CleanupArgs {
 
     /// With --confirm: also where the root is not on this machine.
     #[arg(long, requires = "confirm")]
-    yes: bool,
+    pub(super) yes: bool,
 
     /// A preview; the same as leaving --confirm out.
     #[arg(long, conflicts_with = "confirm")]

@@ -9,8 +9,8 @@ use super::values;
 /// What to delete after the work.
 #[derive(Debug, Args)]
 pub(super) struct PruneArgs {
-    /// Afterwards, delete every version older than the writer window but tagged ones and those
-    /// that branches were cut from. Databases and tables; on graphs, `cleanup` does it.
+    /// Afterwards, delete every version older than the writer window but the newest of that time,
+    /// tagged ones, and those that branches were cut from. Databases and tables; on graphs, `cleanup` does it.
     #[arg(long)]
     prune_now: bool,
 

@@ -1,9 +1,10 @@
 //! Reports that tests render: each kind of root and each outcome once.
 
 use lancekeeper_model::{
-    Branch, BudgetLimit, ErrorKind, OptimizeReport, PendingIndex, PendingSidecar, RootKind,
-    RootOptimizeReport, RootStatus, SkipReason, StatusReport, TableKey, TableOptimizeStats,
-    TableStatus, Version, WorkLeft,
+    Branch, BranchReconcileStats, BudgetLimit, CleanupReport, ErrorKind, KeptVersionReport,
+    LostCommitReport, OptimizeReport, PendingIndex, PendingSidecar, RootCleanupReport, RootKind,
+    RootOptimizeReport, RootStatus, SkipReason, StatusReport, TableCleanupStats, TableKey,
+    TableOptimizeStats, TableStatus, Version, WorkLeft,
 };
 
 const MIB: u64 = 1 << 20;
@@ -274,4 +275,66 @@ pub(crate) fn missing_status() -> StatusReport {
         ..root_state(RootKind::Table, Vec::new())
     };
     StatusReport { roots: vec![root] }
+}
+
+fn cleaned_table(name: &str, removed: u64, files: u64, bytes: u64) -> TableCleanupStats {
+    let kept = |version, because: &str| KeptVersionReport {
+        branch: Branch::main(),
+        version: Version(version),
+        because: vec![because.to_owned()],
+    };
+    TableCleanupStats {
+        table_key: TableKey::new(name),
+        bytes_removed: bytes,
+        old_versions_removed: removed,
+        error: None,
+        files_removed: files,
+        versions_kept: 3,
+        kept: vec![
+            kept(4, "branch lazy reads it"),
+            kept(11, "among the newest 2"),
+            kept(12, "among the newest 2"),
+        ],
+        emptied: false,
+        unverified_left: 0,
+        unverified_left_bytes: 0,
+        warnings: Vec::new(),
+        duration_ms: 41,
+        error_kind: None,
+    }
+}
+
+/// What a cleanup of a graph did, or would do, with everything that can be said of one.
+pub(crate) fn cleaned(dry_run: bool) -> CleanupReport {
+    let mut person = cleaned_table("node:Person", 9, 27, 321 * MIB);
+    let few = "fewer than 3 versions of main stay: the one that a later crash recovery would roll back to may be gone";
+    person.warnings.push(few.to_owned());
+    let mut company = cleaned_table("node:Company", 12, 14, 80 << 10);
+    (company.emptied, company.versions_kept, company.kept) = (true, 0, Vec::new());
+    let mut knows = cleaned_table("edge:Knows", 0, 0, 0);
+    knows.error = Some("fork work: somebody wrote meanwhile; run again".to_owned());
+    let mut manifest = cleaned_table("__manifest", 0, 0, 0);
+    manifest.unverified_left = 2;
+    let commit = |id: &str| LostCommitReport {
+        graph_commit_id: id.to_owned(),
+        branch: Branch::main(),
+        manifest_version: Version(4),
+    };
+    let root = RootCleanupReport {
+        uri: "/data/people".to_owned(),
+        kind: Some(RootKind::Graph),
+        error: None,
+        hint: None,
+        keep_versions: Some(2),
+        older_than_secs: None,
+        reconciled: BranchReconcileStats {
+            reclaimed: vec![(TableKey::new("node:Person"), "feature".to_owned())],
+            failures: vec![(TableKey::new("__manifest"), "branch lazy: not readable".to_owned())],
+        },
+        lost_commits: vec![commit("01JA"), commit("01JB")],
+        warnings: Vec::new(),
+        tables: vec![person, company, knows, manifest],
+        error_kind: None,
+    };
+    CleanupReport::new(dry_run, vec![root], 1_234)
 }

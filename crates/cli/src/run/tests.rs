@@ -57,3 +57,24 @@ fn the_target_line_names_the_verb_and_hides_secrets() {
     let shown = target_line(&cli.verb, &cli.verb.roots().roots[0]);
     assert_eq!(shown, "lancekeeper optimize → s3://***@bucket/graph (dry run)");
 }
+
+#[test]
+fn deleting_on_other_machines_takes_a_second_word() {
+    let unconfirmed_in = |line: &str| {
+        let cli = Cli::read(line.split(' ')).unwrap();
+        unconfirmed(&cli.verb, &cli.verb.roots().roots).cloned()
+    };
+    let remote = Some("s3://bucket/graph".to_owned());
+    for (line, refused) in [
+        ("lancekeeper cleanup /here s3://bucket/graph --confirm", &remote),
+        ("lancekeeper cleanup /here s3://bucket/graph --confirm --yes", &None),
+        ("lancekeeper cleanup s3://bucket/graph", &None),
+        ("lancekeeper cleanup /here file:///here FILE:///here --confirm", &None),
+        ("lancekeeper branch delete s3://bucket/graph b --confirm", &remote),
+        ("lancekeeper branch delete s3://bucket/graph b --confirm --yes", &None),
+        ("lancekeeper branch delete s3://bucket/graph b", &None),
+        ("lancekeeper optimize s3://bucket/graph", &None),
+    ] {
+        assert_eq!(unconfirmed_in(line), *refused, "{line}");
+    }
+}

@@ -115,7 +115,7 @@ async fn create(
     check_no_schema_apply(&graph.graph, VERB).await?;
     wish.check(&live_branches(graph).await?, uri)?;
     if has_leftovers(&write.read, graph, &wish.branch).await? {
-        let executor = executor(&write.read, operation).await?;
+        let executor = executor(keeper, &write.read, operation).await?;
         take_leftovers_away(keeper, &write.read, &executor, &wish.branch, now).await?;
         report.warnings.push("files of an earlier branch of that name were taken away".into());
     }
@@ -200,6 +200,10 @@ async fn take_leftovers_away(
     };
     let gathered =
         gather(&cleaning(keeper, read, only_it(TimeDelta::zero()), now), &executor.lists).await?;
+    if gathered.read.stamp.has(branch) {
+        // Somebody made it since it was asked for.
+        return Err(BranchRootError::Exists { branch: branch.clone() });
+    }
     let own = gathered
         .datasets
         .iter()

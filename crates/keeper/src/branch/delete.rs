@@ -65,7 +65,7 @@ async fn preview(
 ) -> Result<(), BranchRootError> {
     let branch = deletable(name)?;
     let read = open(keeper, uri, &branch, now, report).await?;
-    let lists = executor(&read, new_operation()).await?.lists;
+    let lists = executor(keeper, &read, new_operation()).await?.lists;
     let cleaning = cleaning(keeper, &read, only_it(TimeDelta::zero()), now);
     let gathered = gather(&cleaning, &lists).await?;
     let plan = gathered.plan_delete(&cleaning, &branch);
@@ -163,7 +163,7 @@ async fn delete(
     let root = read.root.clone();
     let write = write_root(root, &keeper.tables, VERB, &[], &operation, now).await?;
     report.warnings.extend(write.warnings.iter().cloned());
-    let executor = executor(&write.read, operation).await?;
+    let executor = executor(keeper, &write.read, operation).await?;
     let cleaning = cleaning(keeper, &write.read, only_it(TimeDelta::zero()), now);
     let gathered = gather(&cleaning, &executor.lists).await?;
     let graph = graph_of(&write.read)?;

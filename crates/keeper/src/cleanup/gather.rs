@@ -10,6 +10,7 @@ use lancekeeper_reconciler::cleanup::{
     AuthorityRead, CleanupError, DatasetInventory, DatasetPlace, Lists, PendingList, ReadsBeside,
     Stamp, hold_across, list_dataset, read_authority, reads_beside, stamp,
 };
+use lancekeeper_store::Root;
 use lancekeeper_store::root::MANIFEST_DIR;
 
 use crate::cleanup::{Cleaning, CleanupRootError, LOOKS_MAX};
@@ -35,6 +36,8 @@ pub(crate) struct Gathered {
     doubts: Vec<(DatasetPlace, ReadsBeside)>,
     /// Lists of cleanups that died, by dataset.
     pub(crate) pending: BTreeMap<String, Vec<PendingList>>,
+    /// What should be such a list and cannot be understood: file and reason.
+    pub(crate) torn: Vec<(String, String)>,
     /// Datasets that were listed before the branches were last read, by their place: what a
     /// branch reads now may be newer than what is known of them.
     stale: BTreeSet<usize>,
@@ -46,7 +49,8 @@ pub(crate) async fn gather(
     lists: &Lists,
 ) -> Result<Gathered, CleanupRootError> {
     let mut pending: BTreeMap<String, Vec<PendingList>> = BTreeMap::new();
-    for list in lists.pending().await? {
+    let found = lists.pending().await?;
+    for list in found.lists {
         pending.entry(list.location.clone()).or_default().push(list);
     }
     let graph = cleaning.read.graph.as_ref().map(|graph| &graph.graph);
@@ -65,6 +69,7 @@ pub(crate) async fn gather(
         failed: Vec::new(),
         doubts: Vec::new(),
         pending,
+        torn: found.torn,
         stale: BTreeSet::new(),
     };
     let mut places = if graph.is_some() { internal(cleaning) } else { Vec::new() };
@@ -88,12 +93,12 @@ pub(crate) async fn gather(
         match looked {
             // Beside datasets there is hardly ever anything to do.
             Ok(dataset) if place.role == Role::Root && !has_litter(&dataset) => {}
-            Ok(dataset) => gathered.datasets.push(dataset),
+            Ok(dataset) => gathered.add(place, dataset),
             Err(error) if place.role == Role::Manifest => return Err(error.into()),
             Err(error) => gathered.add_failed(cleaning, place, error).await,
         }
     }
-    gathered.settle_readers();
+    gathered.settle_readers(&cleaning.read.root);
     gathered.read_commits(graph).await?;
     Ok(gathered)
 }
@@ -156,7 +161,7 @@ impl Gathered {
         let (tables, root) = (&cleaning.keeper.tables, &cleaning.read.root);
         self.datasets[at] = list_dataset(tables, root, &place, &explained).await?;
         self.stale.remove(&at);
-        self.settle_readers();
+        self.settle_readers(&cleaning.read.root);
         Ok(())
     }
 
@@ -174,23 +179,43 @@ impl Gathered {
         for place in &places {
             let (tables, root) = (&cleaning.keeper.tables, &cleaning.read.root);
             match list_dataset(tables, root, place, &BTreeSet::new()).await {
-                Ok(dataset) => self.datasets.push(dataset),
+                Ok(dataset) => self.add(place, dataset),
                 Err(error) => self.add_failed(cleaning, place, error).await,
             }
         }
         if !places.is_empty() {
-            self.settle_readers();
+            self.settle_readers(&cleaning.read.root);
         }
         Ok(!places.is_empty())
     }
 
     /// Whether what a table reads of others was learned, as far as it can be.
     fn is_known(&self, place: &DatasetPlace) -> bool {
+        let is_same = |(failed, error): &(DatasetPlace, CleanupError)| {
+            failed == place && matches!(error, CleanupError::SamePlace { .. })
+        };
         self.datasets.iter().any(|dataset| dataset.facts.location == place.location)
+            || self.failed.iter().any(is_same)
             || self
                 .doubts
                 .iter()
                 .any(|(doubted, reads)| doubted == place && *reads != ReadsBeside::Nothing)
+    }
+
+    /// Adds a dataset, unless it is there under another name: what one of the two let go, the other would
+    /// have kept.
+    fn add(&mut self, place: &DatasetPlace, dataset: DatasetInventory) {
+        let same = |other: &&DatasetInventory| {
+            other.directory == dataset.directory && dataset.facts.role != Role::Root
+        };
+        match self.datasets.iter().find(same) {
+            None => self.datasets.push(dataset),
+            Some(other) => {
+                let (location, other) = (place.location.clone(), other.facts.table.clone());
+                self.failed.retain(|(failed, _)| failed != place);
+                self.failed.push((place.clone(), CleanupError::SamePlace { location, other }));
+            }
+        }
     }
 
     async fn add_failed(
@@ -210,11 +235,11 @@ impl Gathered {
     }
 
     /// Marks what datasets read of each other, or may read.
-    fn settle_readers(&mut self) {
-        hold_across(&mut self.datasets);
+    fn settle_readers(&mut self, root: &Root) {
+        hold_across(root, &mut self.datasets);
         for dataset in self.datasets.iter_mut().filter(|dataset| dataset.facts.role == Role::Plain)
         {
-            let mut doubts = self.doubts.iter().filter(|(_, reads)| reads.may_read(&dataset.facts));
+            let mut doubts = self.doubts.iter().filter(|(_, reads)| reads.may_read(root, dataset));
             dataset.facts.unsure = doubts.next().map(|(place, _)| {
                 format!(
                     "table {} beside it cannot be looked at, and may be a clone that reads it",

@@ -59,6 +59,15 @@ pub(crate) fn set_root_error(
     report.error_kind = Some(kind);
 }
 
+/// Lists that cannot be understood.
+pub(super) fn warn_of_torn(report: &mut RootCleanupReport, gathered: &Gathered, what: &str) {
+    for (file, why) in &gathered.torn {
+        report.warnings.push(format!(
+            "__maintenance/cleanup/{file} of an earlier cleanup cannot be read ({why}) and {what}: files that it alone explained go when they are old"
+        ));
+    }
+}
+
 /// What could not be looked at: branches, and of the tables that were asked for those.
 pub(super) fn set_failures(report: &mut RootCleanupReport, gathered: &Gathered, tables: &[String]) {
     for (branch, why) in &gathered.read.failures {
@@ -107,17 +116,30 @@ fn established_key(table: &TableKey) -> TableKey {
     known.map_or_else(|| table.clone(), TableKey::new)
 }
 
+/// What became of the plan for a table.
+pub(super) enum Carried<'a> {
+    /// Nothing: this is a preview.
+    Not,
+    /// It was carried out, as far as this says.
+    Out(&'a Done),
+    /// Nothing: something went wrong before the first deletion.
+    Failed,
+}
+
 /// The row of one table: what was planned, or what was done.
-pub(super) fn table_stats(plan: &DatasetPlan, done: Option<&Done>) -> TableCleanupStats {
+pub(super) fn table_stats(plan: &DatasetPlan, carried: Carried<'_>) -> TableCleanupStats {
     let mut stats = empty_stats(&plan.table);
-    let is_done = done.is_none_or(|done| done.error.is_none());
-    stats.bytes_removed = done.map_or_else(|| plan.bytes(), |done| done.bytes);
-    stats.files_removed = done.map_or(plan.deletions.len() as u64, |done| done.files);
-    if is_done && plan.refused.is_none() {
+    let (files, bytes, is_whole) = match carried {
+        Carried::Not => (plan.deletions.len() as u64, plan.bytes(), true),
+        Carried::Out(done) => (done.files, done.bytes, done.error.is_none()),
+        Carried::Failed => (0, 0, false),
+    };
+    (stats.files_removed, stats.bytes_removed) = (files, bytes);
+    if is_whole && plan.refused.is_none() {
         stats.old_versions_removed = plan.removed.len() as u64;
+        stats.emptied = plan.empties.is_some();
     }
     stats.versions_kept = plan.kept.len() as u64;
-    stats.emptied = is_done && plan.refused.is_none() && plan.empties.is_some();
     stats.kept = plan
         .kept
         .iter()

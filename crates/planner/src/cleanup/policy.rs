@@ -27,6 +27,14 @@ pub struct Retention {
 }
 
 impl Retention {
+    /// Whether anything is to be kept that nothing needs.
+    pub(super) fn has_rule(&self) -> bool {
+        self.keep_versions.is_some()
+            || self.older_than.is_some()
+            || self.keep_last.is_some()
+            || self.keep_within.is_some()
+    }
+
     /// A fork that anything was written into within this time stays. The writer window holds
     /// for versions of forks as for all others.
     pub(super) fn fork_age(&self) -> TimeDelta {

@@ -7,11 +7,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use lancekeeper_planner::cleanup::DatasetFacts;
 use lancekeeper_store::Root;
 use lancekeeper_store::listing::list_below;
 
-use crate::cleanup::inventory::DatasetPlace;
+use crate::cleanup::inventory::{DatasetInventory, DatasetPlace};
 use crate::cleanup::references::{Base, Bases, read_stored};
 
 /// What is known about it.
@@ -28,8 +27,8 @@ pub enum ReadsBeside {
 impl ReadsBeside {
     /// Whether it may read files of a dataset.
     #[must_use]
-    pub fn may_read(&self, dataset: &DatasetFacts) -> bool {
-        let own = format!("{}/", dataset.location);
+    pub fn may_read(&self, root: &Root, dataset: &DatasetInventory) -> bool {
+        let Some(own) = dataset.prefix(root) else { return true };
         match self {
             Self::These(places) => {
                 places.iter().any(|place| place.starts_with(&own) || own.starts_with(place))
@@ -43,9 +42,13 @@ impl ReadsBeside {
 /// Learns what a dataset reads of others from the manifests that can be read. All versions of a clone have
 /// the base of its origin, so one of them is enough to tell that it is none.
 pub async fn reads_beside(root: &Root, place: &DatasetPlace) -> ReadsBeside {
-    let directory = root.directory.join(&place.location);
-    let listing = directory.clone();
-    let Ok(Ok(listed)) = tokio::task::spawn_blocking(move || list_below(&listing)).await else {
+    let asked = root.directory.join(&place.location);
+    let look = move || {
+        let directory = std::fs::canonicalize(asked).ok()?;
+        let listed = list_below(&directory).ok()?;
+        Some((directory, listed))
+    };
+    let Ok(Some((directory, listed))) = tokio::task::spawn_blocking(look).await else {
         return ReadsBeside::Unknown;
     };
     let mut bases = Bases::new(root.directory.clone(), directory.clone());
@@ -57,8 +60,10 @@ pub async fn reads_beside(root: &Root, place: &DatasetPlace) -> ReadsBeside {
         if let Ok((stored, _)) = read_stored(path).await {
             read += 1;
             for base in stored.base_paths {
-                if let Base::Beside(prefix) = bases.resolve(&base.path) {
-                    places.insert(prefix);
+                match bases.resolve(&base.path) {
+                    Ok(Base::Beside(prefix)) => drop(places.insert(prefix)),
+                    Ok(Base::Here(_) | Base::Elsewhere) => {}
+                    Err(_) => return ReadsBeside::Unknown,
                 }
             }
         }

@@ -10,23 +10,34 @@ use futures::future::join_all;
 use lance_io::object_store::ObjectStore;
 use lance_table::io::commit::write_version_hint;
 use lancekeeper_model::{Branch, OperationId, Version};
-use lancekeeper_planner::cleanup::{DatasetPlan, Deletion, DeletionStep, Role, chain_dir};
-use lancekeeper_store::LanceFailure;
-use lancekeeper_store::failpoint;
-use lancekeeper_store::listing::{
-    Listed, ListingError, delete_below, delete_empty_below, delete_listed_below, sync_below,
+use lancekeeper_planner::cleanup::{
+    DatasetPlan, Deletion, DeletionStep, FileClass, Role, UnitId, chain_dir,
 };
+use lancekeeper_store::failpoint;
+use lancekeeper_store::listing::{ListingError, delete_empty_below, sync_below};
+use lancekeeper_store::{LanceFailure, Root};
+use tokio::sync::watch;
 
+use crate::cleanup::doomed::{Doomed, delete_batch, listed_names};
 use crate::cleanup::inventory::DatasetInventory;
 use crate::cleanup::lists::{Lists, PendingList};
+use crate::cleanup::recheck::{has_new_refs, referred_to_since};
 use crate::cleanup::report::CleanupError;
 
+/// How long deletions go on, where their rate is limited, before what they stand on is looked at again.
+const SECONDS_BETWEEN_LOOKS: u64 = 5;
+/// Deletions between two looks where no rate is given: a second's worth, or a few.
+const DELETIONS_BETWEEN_LOOKS: usize = 20_000;
 /// Files handed to one blocking call: small enough that a limit on the rate is kept evenly.
 const BATCH: usize = 64;
 
 /// Carries plans out.
 #[derive(Debug)]
 pub struct Executor {
+    /// The root.
+    pub root: Root,
+    /// Whether the run was asked to stop.
+    pub stop: watch::Receiver<bool>,
     /// Where lists and records lie.
     pub lists: Lists,
     /// The running operation.
@@ -105,7 +116,19 @@ impl Executor {
     ) -> Result<Attempt<'a>, CleanupError> {
         let list = self.lists.write(&self.operation, number, plan).await?;
         failpoint::cross_async(failpoint::CLEANUP_LISTED_PRE_DELETE).await?;
-        Ok(Attempt { executor: self, dataset, plan, list, listed: listed_names(dataset) })
+        let listed = listed_names(dataset);
+        Ok(Attempt { executor: self, dataset, plan, list, listed, spared: BTreeSet::new() })
+    }
+
+    /// How many files are deleted between two looks.
+    fn portion(&self) -> usize {
+        let of_rate = |rate: u64| usize::try_from(rate.saturating_mul(SECONDS_BETWEEN_LOOKS));
+        let portion = self.rate.and_then(|rate| of_rate(rate).ok());
+        portion.unwrap_or(DELETIONS_BETWEEN_LOOKS).clamp(1, DELETIONS_BETWEEN_LOOKS)
+    }
+
+    fn check_not_stopped(&self) -> Result<(), CleanupError> {
+        if *self.stop.borrow() { Err(CleanupError::Interrupted) } else { Ok(()) }
     }
 
     async fn delete(
@@ -155,6 +178,8 @@ pub struct Attempt<'a> {
     plan: &'a DatasetPlan,
     list: PendingList,
     listed: BTreeMap<&'a str, DateTime<Utc>>,
+    /// What is on the list and stays, because a version that appeared meanwhile refers to it.
+    spared: BTreeSet<UnitId>,
 }
 
 impl Attempt<'_> {
@@ -192,16 +217,14 @@ impl Attempt<'_> {
     ///
     /// Some files are gone, in the order of the list; the next cleanup goes on.
     pub async fn delete_rest(
-        self,
+        mut self,
         now: DateTime<Utc>,
         done: &mut Done,
     ) -> Result<(), CleanupError> {
-        let directory = &self.dataset.directory;
-        let manifests = self.of(DeletionStep::Manifest);
-        self.executor.delete(directory, &manifests, done).await?;
-        self.sync(&manifests).await?;
+        self.delete_manifests(done).await?;
         failpoint::cross_async(failpoint::CLEANUP_MANIFESTS_PRE_FILES).await?;
-        self.executor.delete(directory, &self.of(DeletionStep::Rest), done).await?;
+        self.delete_files(done).await?;
+        let directory = &self.dataset.directory;
         let all = parents(self.plan.deletions.iter().map(|deletion| &deletion.path));
         let is_dataset = self.dataset.facts.role != Role::Root;
         for place in all.into_iter().filter(|path| is_dataset && is_own(path)) {
@@ -209,8 +232,68 @@ impl Attempt<'_> {
         }
         failpoint::cross_async(failpoint::CLEANUP_DELETED_PRE_MARK).await?;
         let lists = &self.executor.lists;
-        lists.record(&self.list, self.plan, now).await?;
+        let files = self.dataset.facts.files.iter();
+        let spared: BTreeSet<&str> = files
+            .filter(|file| self.is_spared(file.class))
+            .map(|file| file.path.as_str())
+            .collect();
+        lists.record(&self.list, self.plan, &spared, now).await?;
         lists.end(&self.list).await
+    }
+
+    /// Deletes the manifests on the list, and makes that durable. A branch or a tag that somebody makes
+    /// meanwhile may be about any of them.
+    async fn delete_manifests(&self, done: &mut Done) -> Result<(), CleanupError> {
+        let manifests = self.of(DeletionStep::Manifest);
+        let mut outcome = Ok(());
+        for (portion, number) in manifests.chunks(self.executor.portion()).zip(0..) {
+            outcome = self.delete_manifest_portion(portion, number, done).await;
+            if outcome.is_err() {
+                break;
+            }
+        }
+        self.sync(&manifests).await?;
+        outcome
+    }
+
+    async fn delete_manifest_portion(
+        &self,
+        portion: &[Doomed],
+        number: usize,
+        done: &mut Done,
+    ) -> Result<(), CleanupError> {
+        if number > 0 {
+            self.executor.check_not_stopped()?;
+            if has_new_refs(self.dataset).await? {
+                return Err(CleanupError::Unsettled);
+            }
+        }
+        self.executor.delete(&self.dataset.directory, portion, done).await
+    }
+
+    /// Deletes the rest of the list, but for what a version refers to that appeared since: a version may have
+    /// been restored while it was being deleted.
+    async fn delete_files(&mut self, done: &mut Done) -> Result<(), CleanupError> {
+        let rest: Vec<&Deletion> =
+            self.plan.deletions.iter().filter(|d| d.step == DeletionStep::Rest).collect();
+        for portion in rest.chunks(self.executor.portion()) {
+            self.executor.check_not_stopped()?;
+            if self.dataset.facts.role != Role::Root {
+                let root = &self.executor.root;
+                self.spared.extend(referred_to_since(root, self.dataset).await?);
+            }
+            let files = &self.dataset.facts.files;
+            let goes = portion
+                .iter()
+                .filter(|deletion| !self.is_spared(files[deletion.file.0 as usize].class));
+            let doomed: Vec<Doomed> = goes.map(|d| Doomed::of(d, &self.listed)).collect();
+            self.executor.delete(&self.dataset.directory, &doomed, done).await?;
+        }
+        Ok(())
+    }
+
+    fn is_spared(&self, class: FileClass) -> bool {
+        matches!(class, FileClass::Part(unit) if self.spared.contains(&unit))
     }
 
     /// Gives the list up: nothing on it is gone, or what was is there again.
@@ -265,76 +348,6 @@ async fn hint_at_heads(dataset: &DatasetInventory, plan: &DatasetPlan) -> Result
         write_version_hint(&store, &base, head.0).await;
     }
     Ok(())
-}
-
-/// A file that goes.
-#[derive(Debug, Clone)]
-struct Doomed {
-    file: Listed,
-    check: Check,
-}
-
-/// What is looked at once more before a file goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Check {
-    /// A branch file: it must be there, and the one that was listed. A client that finds an
-    /// orphaned fork in its way deletes it and forks anew under the same name, and takes no key
-    /// of ours: what is there now may be the fork it has just published.
-    Present,
-    /// A manifest: if it is there it must be the one that was listed. A fork that was made anew
-    /// at the same version has its manifests at the same paths.
-    Same,
-    /// Names that are never used again.
-    Unneeded,
-}
-
-impl Doomed {
-    fn of(deletion: &Deletion, listed: &BTreeMap<&str, DateTime<Utc>>) -> Self {
-        let modified = listed.get(deletion.path.as_str()).copied();
-        let check = match deletion.step {
-            DeletionStep::BranchFile => Check::Present,
-            DeletionStep::Manifest => Check::Same,
-            DeletionStep::Rest => Check::Unneeded,
-        };
-        let (path, bytes) = (deletion.path.clone(), deletion.bytes);
-        // One that was never listed is not to be found unchanged.
-        Self { file: Listed { path, bytes, modified: modified.unwrap_or_default() }, check }
-    }
-
-    /// Whether it went: somebody else may have deleted it.
-    fn delete(&self, directory: &Path) -> Result<bool, ListingError> {
-        match self.check {
-            Check::Unneeded => delete_below(directory, &self.file.path),
-            Check::Same => delete_listed_below(directory, &self.file),
-            Check::Present => {
-                if delete_listed_below(directory, &self.file)? {
-                    return Ok(true);
-                }
-                // Somebody is about to make the fork anew.
-                Err(ListingError::Changed { path: directory.join(&self.file.path) })
-            }
-        }
-    }
-}
-
-/// When each file was last written, as the plan saw it.
-fn listed_names(dataset: &DatasetInventory) -> BTreeMap<&str, DateTime<Utc>> {
-    dataset.facts.files.iter().map(|file| (file.path.as_str(), file.modified)).collect()
-}
-
-fn delete_batch(directory: &Path, batch: &[Doomed]) -> (u64, u64, Vec<ListingError>) {
-    let (mut files, mut bytes, mut failed) = (0, 0, Vec::new());
-    for doomed in batch {
-        match doomed.delete(directory) {
-            Ok(true) => {
-                files += 1;
-                bytes += doomed.file.bytes;
-            }
-            Ok(false) => {}
-            Err(error) => failed.push(error),
-        }
-    }
-    (files, bytes, failed)
 }
 
 fn parents<'a>(paths: impl Iterator<Item = &'a String>) -> BTreeSet<String> {

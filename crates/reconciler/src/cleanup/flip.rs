@@ -6,21 +6,16 @@
 //! a version that is found here.
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::sync::Arc;
 
 use lancekeeper_model::Branch;
-use lancekeeper_planner::cleanup::{
-    DatasetPlan, DeletionStep, FileClass, Place, UnitId, classify, split_chain,
-};
+use lancekeeper_planner::cleanup::{DatasetPlan, DeletionStep, FileClass, UnitId};
 use lancekeeper_store::Root;
 use lancekeeper_store::document::{DocumentError, Documents};
 use lancekeeper_store::listing::list_below;
 
 use crate::cleanup::inventory::DatasetInventory;
-use crate::cleanup::references::{Bases, Fragments, read_stored};
 use crate::cleanup::report::CleanupError;
-use crate::cleanup::resolver::Resolver;
+use crate::cleanup::since::new_files;
 
 const BRANCH_FILES: &str = "_refs/branches";
 
@@ -86,8 +81,6 @@ pub async fn written_meanwhile(
     let directory = dataset.directory.clone();
     let listed = tokio::task::spawn_blocking(move || list_below(&directory)).await??;
     let facts = &dataset.facts;
-    let known: BTreeSet<&str> = facts.files.iter().map(|file| file.path.as_str()).collect();
-    let branches: Vec<Branch> = facts.chains.iter().map(|chain| chain.branch.clone()).collect();
     let goes: BTreeSet<UnitId> = plan
         .deletions
         .iter()
@@ -96,24 +89,12 @@ pub async fn written_meanwhile(
             _ => None,
         })
         .collect();
-    let mut fragments = Fragments::default();
-    let mut bases = Bases::new(root.directory.clone(), dataset.directory.clone());
-    for file in listed.iter().filter(|file| !known.contains(file.path.as_str())) {
-        let Some((of, rest)) = split_chain(&file.path, &branches) else { continue };
-        if of == *branch {
+    for new in new_files(root, dataset, &listed).await? {
+        if new.branch == *branch {
             return Ok(Some("somebody wrote to it meanwhile".to_owned()));
         }
-        if !matches!(classify(rest), Place::Manifest(_) | Place::Detached) {
-            continue;
-        }
-        let path: Arc<Path> = dataset.directory.join(&file.path).into();
-        let stored = read_stored(Arc::clone(&path)).await?;
-        let read = fragments.add(&path, &facts.location, stored)?;
-        let mut resolver = Resolver::new(&of, &read);
-        let resolved =
-            resolver.resolve(&read, &fragments, &facts.location, &mut bases, &dataset.names)?;
-        if resolved.units.iter().any(|unit| goes.contains(unit)) {
-            return Ok(Some(format!("branch {of} was cut from it meanwhile")));
+        if new.refers.is_some_and(|refers| refers.units.iter().any(|unit| goes.contains(unit))) {
+            return Ok(Some(format!("branch {} was cut from it meanwhile", new.branch)));
         }
     }
     Ok(None)

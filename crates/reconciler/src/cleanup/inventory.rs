@@ -43,6 +43,8 @@ pub struct DatasetInventory {
     pub directory: PathBuf,
     /// Units by the names under which manifests refer to them.
     pub(super) names: HashMap<String, UnitId>,
+    /// Units that versions on no chain refer to.
+    pub(super) detached: Vec<UnitId>,
     /// Units of other datasets of the root that versions of this one refer to, by their
     /// names below the root.
     pub(super) beside: BTreeSet<String>,
@@ -84,21 +86,28 @@ pub async fn list_dataset(
         .map(|(_, at)| FileId(at))
         .collect();
     let Building { facts, names, beside, .. } = building;
-    Ok(DatasetInventory { facts, directory, names, beside })
+    let detached = facts.held.clone();
+    Ok(DatasetInventory { facts, directory, names, detached, beside })
+}
+
+impl DatasetInventory {
+    /// The prefix of its names below the root; it may be known there under another one.
+    pub(super) fn prefix(&self, root: &Root) -> Option<String> {
+        let below = self.directory.strip_prefix(&root.directory).ok()?;
+        let text = below.to_string_lossy();
+        Some(if text.is_empty() { String::new() } else { format!("{text}/") })
+    }
 }
 
 /// Marks in each dataset what versions of the others refer to. For clones inside one root;
 /// one that lies elsewhere is protected by a tag.
-pub fn hold_across(datasets: &mut [DatasetInventory]) {
+pub fn hold_across(root: &Root, datasets: &mut [DatasetInventory]) {
     let beside: BTreeSet<String> =
         datasets.iter().flat_map(|dataset| dataset.beside.iter().cloned()).collect();
     for dataset in datasets {
-        let prefix = match dataset.facts.location.as_str() {
-            "" => String::new(),
-            location => format!("{location}/"),
-        };
+        let Some(prefix) = dataset.prefix(root) else { continue };
         let held = beside.iter().filter_map(|name| dataset.names.get(name.strip_prefix(&prefix)?));
-        dataset.facts.held.extend(held.copied());
+        dataset.facts.held = dataset.detached.iter().chain(held).copied().collect();
     }
 }
 

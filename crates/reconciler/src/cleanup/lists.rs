@@ -4,12 +4,14 @@
 //! later, it tells that a cleanup died, and which files it had explained.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use lancekeeper_model::OperationId;
 use lancekeeper_planner::cleanup::{DatasetPlan, Deletion, DeletionReason};
 use lancekeeper_store::Root;
 use lancekeeper_store::document::{DocumentError, Documents};
+use lancekeeper_store::listing::sync_below;
 use serde::{Deserialize, Serialize};
 
 use crate::cleanup::report::CleanupError;
@@ -24,6 +26,8 @@ const RECORDS_MAX: usize = 200;
 /// The lists and records of a root.
 #[derive(Debug)]
 pub struct Lists {
+    /// The root's directory.
+    directory: PathBuf,
     lists: Documents,
     records: Documents,
 }
@@ -38,6 +42,20 @@ pub struct PendingList {
     /// The paths on it, relative to the dataset.
     pub paths: BTreeSet<String>,
     list: List,
+}
+
+/// What cleanups that died left.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pending {
+    /// Their lists.
+    pub lists: Vec<PendingList>,
+    /// Files that should be lists and cannot be understood, each with the reason.
+    pub torn: Vec<(String, String)>,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    schema: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,6 +154,7 @@ impl Lists {
     /// When the root's address cannot be understood.
     pub async fn of(root: &Root) -> Result<Self, DocumentError> {
         Ok(Self {
+            directory: root.directory.clone(),
             lists: Documents::at(&root.address_of(LIST_DIR)).await?,
             records: Documents::at(&root.address_of(RECORD_DIR)).await?,
         })
@@ -146,23 +165,31 @@ impl Lists {
     /// # Errors
     ///
     /// When one cannot be read, or is of a newer version.
-    pub async fn pending(&self) -> Result<Vec<PendingList>, CleanupError> {
-        let mut pending = Vec::new();
+    pub async fn pending(&self) -> Result<Pending, CleanupError> {
+        let mut pending = Pending::default();
         for file in self.lists.list(".json").await? {
             // Gone since it was listed: done.
             let Some(content) = self.lists.read(&file).await? else { continue };
-            let unreadable =
-                |why: String| CleanupError::List { file: format!("{LIST_DIR}/{file}"), why };
-            let list: List =
-                serde_json::from_slice(&content).map_err(|error| unreadable(error.to_string()))?;
-            if list.schema > SCHEMA {
-                return Err(unreadable(format!(
-                    "its schema {} is newer than {SCHEMA}, the newest this version of lancekeeper knows",
-                    list.schema
-                )));
+            // A newer one may mean anything; one that a power cut left torn means nothing, and all it was
+            // for is to save waiting.
+            if let Ok(Version { schema }) = serde_json::from_slice(&content)
+                && schema > SCHEMA
+            {
+                let why = format!(
+                    "its schema {schema} is newer than {SCHEMA}, the newest this version of lancekeeper knows"
+                );
+                return Err(CleanupError::List { file: format!("{LIST_DIR}/{file}"), why });
             }
+            let list: List = match serde_json::from_slice(&content) {
+                Ok(list) => list,
+                Err(error) => {
+                    pending.torn.push((file, error.to_string()));
+                    continue;
+                }
+            };
             let paths = list.deletions.iter().map(|entry| entry.path.clone()).collect();
-            pending.push(PendingList { file, location: list.location.clone(), paths, list });
+            let location = list.location.clone();
+            pending.lists.push(PendingList { file, location, paths, list });
         }
         Ok(pending)
     }
@@ -197,9 +224,33 @@ impl Lists {
             deletions: plan.deletions.iter().map(entry).collect(),
         };
         self.lists.write(&file, serde_json::to_vec(&list)?).await?;
+        self.sync(&file).await?;
         // Its paths are in the plan.
         let (location, paths) = (list.location.clone(), BTreeSet::new());
         Ok(PendingList { file, location, paths, list })
+    }
+
+    /// Makes a list durable: deletions are, and what they leave must not lack its explanation.
+    async fn sync(&self, file: &str) -> Result<(), CleanupError> {
+        let (directory, file) = (self.directory.clone(), format!("{LIST_DIR}/{file}"));
+        let sync = move || {
+            sync_below(&directory, &file)?;
+            sync_below(&directory, LIST_DIR)
+        };
+        Ok(tokio::task::spawn_blocking(sync).await??)
+    }
+
+    /// Deletes a file that should be a list and cannot be understood.
+    ///
+    /// # Errors
+    ///
+    /// When it is still there afterwards.
+    ///
+    /// # Cancel safety
+    ///
+    /// The file is there or not.
+    pub async fn end_torn(&self, file: &str) -> Result<(), CleanupError> {
+        Ok(self.lists.delete(file).await?)
     }
 
     /// Deletes a list whose deletions are done.
@@ -215,7 +266,7 @@ impl Lists {
         Ok(self.lists.delete(&list.file).await?)
     }
 
-    /// Writes down that all of a list was deleted, as planned, and lets the oldest records go.
+    /// Writes down that all of a list was deleted but for what was spared, and lets the oldest records go.
     ///
     /// # Errors
     ///
@@ -228,9 +279,10 @@ impl Lists {
         &self,
         list: &PendingList,
         plan: &DatasetPlan,
+        spared: &BTreeSet<&str>,
         now: DateTime<Utc>,
     ) -> Result<(), CleanupError> {
-        let mut record = Record::of(&list.list, |_| true, now);
+        let mut record = Record::of(&list.list, |entry| !spared.contains(entry.path.as_str()), now);
         record.emptied = plan.empties.is_some();
         for (branch, version) in &plan.removed {
             record.versions.entry(branch.label()).or_default().push(version.0);

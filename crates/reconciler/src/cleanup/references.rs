@@ -1,6 +1,7 @@
 //! What versions refer to, read from their manifests.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -46,7 +47,12 @@ pub(super) struct Reference {
 #[derive(Debug, Default)]
 pub(super) struct Fragments {
     known: HashMap<Bytes, u32>,
+    /// As they are stored, and what they refer to, by place.
+    stored: Vec<Bytes>,
     references: Vec<Vec<Reference>>,
+    /// The places of the version that was last taken in. The next one mostly has the same fragments in the
+    /// same order: a comparison finds them in a tenth of the time that hashing takes.
+    last: Vec<u32>,
 }
 
 impl Fragments {
@@ -74,9 +80,14 @@ impl Fragments {
             return Err(CleanupError::UnknownFeatures { location, version: stored.version });
         }
         let committed_at = stored.committed_at();
-        let fragments: Result<_, StoredError> =
-            stored.fragments.iter().map(|fragment| self.place(fragment)).collect();
+        let fragments: Result<Vec<u32>, StoredError> = stored
+            .fragments
+            .iter()
+            .zip(0..)
+            .map(|(fragment, at)| self.place(fragment, at))
+            .collect();
         let fragments = fragments.map_err(|source| unreadable(file, source))?;
+        self.last.clone_from(&fragments);
         let other = |base, directory, name| Reference { base, directory, name, is_vital: false };
         // Indexes of the system may have no files at all, and any index can be made anew.
         let mut others: Vec<Reference> = indexes
@@ -91,7 +102,12 @@ impl Fragments {
         Ok(VersionRead { committed_at, version: stored.version, fragments, others, bases })
     }
 
-    fn place(&mut self, stored: &Bytes) -> Result<u32, StoredError> {
+    fn place(&mut self, stored: &Bytes, at: usize) -> Result<u32, StoredError> {
+        if let Some(guess) = self.last.get(at)
+            && self.stored[*guess as usize] == *stored
+        {
+            return Ok(*guess);
+        }
         if let Some(known) = self.known.get(stored) {
             return Ok(*known);
         }
@@ -102,7 +118,9 @@ impl Fragments {
         let place = u32::try_from(self.references.len()).unwrap_or(u32::MAX);
         self.references.push(references(&fragment));
         // A copy: the slice would keep the whole file in memory.
-        self.known.insert(Bytes::copy_from_slice(stored), place);
+        let copy = Bytes::copy_from_slice(stored);
+        self.stored.push(copy.clone());
+        self.known.insert(copy, place);
         Ok(place)
     }
 }
@@ -167,9 +185,13 @@ impl Bases {
     /// Resolves a base path. Blocks on the file system, once per path.
     ///
     /// Compared as directories, not as text: the same place has several spellings.
-    pub(super) fn resolve(&mut self, path: &str) -> Base {
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be told where it leads: it may be here.
+    pub(super) fn resolve(&mut self, path: &str) -> Result<Base, ListingError> {
         if let Some(base) = self.known.get(path) {
-            return base.clone();
+            return Ok(base.clone());
         }
         let plain = path.strip_prefix("file://").unwrap_or(path);
         let base = match std::fs::canonicalize(plain) {
@@ -180,10 +202,18 @@ impl Bases {
                     Err(_) => Base::Elsewhere,
                 },
             },
-            Err(_) => Base::Elsewhere,
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                Base::Elsewhere
+            }
+            Err(source) => {
+                let path = PathBuf::from(plain);
+                return Err(ListingError::Io { action: "look at", path, source });
+            }
         };
         self.known.insert(path.to_owned(), base.clone());
-        base
+        Ok(base)
     }
 }
 

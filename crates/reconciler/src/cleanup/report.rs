@@ -47,6 +47,14 @@ pub enum CleanupError {
         /// Where it leads.
         target: String,
     },
+    /// It is another dataset of the root under a second name.
+    #[error("{location} is another name of {other}, and is cleaned up under that one")]
+    SamePlace {
+        /// The dataset, relative to the root.
+        location: String,
+        /// What it is called otherwise.
+        other: lancekeeper_model::TableKey,
+    },
     /// It uses a feature this Lance does not know: what it refers to cannot be told.
     #[error(
         "version {version} of {location} uses features that this version of Lance does not know"
@@ -99,9 +107,12 @@ pub enum CleanupError {
         /// What is wrong with it.
         why: String,
     },
-    /// Writers changed the graph's branches or the table's tags at every attempt.
-    #[error("branches, tags or pins changed at every attempt: nothing of it was deleted")]
+    /// Writers changed the graph's branches or the table's tags at every attempt, or while it was deleted.
+    #[error("branches, tags or pins changed meanwhile: what was not deleted yet stays; run again")]
     Unsettled,
+    /// The run was asked to stop.
+    #[error("interrupted: the next cleanup goes on where this one stopped")]
+    Interrupted,
     /// A file system call could not be run.
     #[error("a background task failed: {0}")]
     Task(#[from] tokio::task::JoinError),
@@ -124,15 +135,17 @@ impl CleanupError {
             Self::Lance(error) => error.kind(),
             Self::Listing(error) => error.kind(),
             Self::Left { first, .. } => first.kind(),
-            Self::OutsideOfRoot { .. } | Self::UnknownFeatures { .. } | Self::Refused { .. } => {
-                ErrorKind::Refused
-            }
+            Self::OutsideOfRoot { .. }
+            | Self::SamePlace { .. }
+            | Self::UnknownFeatures { .. }
+            | Self::Refused { .. } => ErrorKind::Refused,
             Self::Empty(error) => error.kind(),
             Self::Manifest { .. } | Self::UnknownBase { .. } | Self::List { .. } => {
                 ErrorKind::Corrupt
             }
             Self::Document(error) => error.kind(),
             Self::Unsettled => ErrorKind::Conflict,
+            Self::Interrupted => ErrorKind::Interrupted,
             Self::Encode(_) | Self::Task(_) | Self::Injected(_) => ErrorKind::Internal,
         }
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use lancekeeper_model::Branch;
 use lancekeeper_planner::cleanup::{UnitId, chain_dir};
+use lancekeeper_store::listing::ListingError;
 
 use crate::cleanup::references::{Base, BasePaths, Bases, Fragments, Reference, VersionRead};
 use crate::cleanup::report::CleanupError;
@@ -24,6 +25,14 @@ impl Resolved {
             self.missing.get_or_insert_with(|| (name.clone(), 0)).1 += count;
         }
     }
+}
+
+/// Why a file could not be looked up.
+enum LookUpError {
+    /// Its base is not defined.
+    Undefined(u32),
+    /// Nobody can tell where its base is.
+    Unreachable(ListingError),
 }
 
 /// Looks up what versions of one branch refer to, as long as they define the same bases. What a
@@ -54,7 +63,7 @@ impl Resolver {
     ///
     /// # Errors
     ///
-    /// When it refers to a base that it does not define.
+    /// When it refers to a base that it does not define, or of which nobody can tell where it is.
     pub(super) fn resolve(
         &mut self,
         read: &VersionRead,
@@ -64,21 +73,26 @@ impl Resolver {
         names: &HashMap<String, UnitId>,
     ) -> Result<Resolved, CleanupError> {
         self.fragments.resize(fragments.len(), None);
-        let undefined = |base| CleanupError::UnknownBase {
-            location: location.to_owned(),
-            version: read.version,
-            base,
+        let failed = |error| match error {
+            LookUpError::Undefined(base) => {
+                let (location, version) = (location.to_owned(), read.version);
+                CleanupError::UnknownBase { location, version, base }
+            }
+            LookUpError::Unreachable(error) => error.into(),
         };
-        let mut resolved = Resolved::default();
+        let mut resolved = Resolved {
+            units: Vec::with_capacity(read.fragments.len() + read.others.len()),
+            ..Resolved::default()
+        };
         for reference in &read.others {
-            self.look_up(reference, bases, names, &mut resolved).map_err(undefined)?;
+            self.look_up(reference, bases, names, &mut resolved).map_err(failed)?;
         }
         for fragment in &read.fragments {
             let at = *fragment as usize;
             if self.fragments[at].is_none() {
                 let mut of_fragment = Resolved::default();
                 for reference in fragments.references(*fragment) {
-                    self.look_up(reference, bases, names, &mut of_fragment).map_err(undefined)?;
+                    self.look_up(reference, bases, names, &mut of_fragment).map_err(failed)?;
                 }
                 self.fragments[at] = Some(of_fragment);
             }
@@ -87,23 +101,24 @@ impl Resolver {
         Ok(resolved)
     }
 
-    /// Looks up one file; the number of the base if that is not defined.
+    /// Looks up one file.
     fn look_up(
         &self,
         reference: &Reference,
         bases: &mut Bases,
         names: &HashMap<String, UnitId>,
         into: &mut Resolved,
-    ) -> Result<(), u32> {
+    ) -> Result<(), LookUpError> {
         let Reference { base, directory, name, is_vital } = reference;
         let below = format!("{directory}/{name}");
         let (prefix, below) = match base {
             None => (self.own.clone(), below),
             Some(number) => {
-                let (path, is_dataset) = self.bases.get(number).ok_or(*number)?;
+                let (path, is_dataset) =
+                    self.bases.get(number).ok_or(LookUpError::Undefined(*number))?;
                 // A base that is no dataset is the directory of the files itself.
                 let below = if *is_dataset { below } else { name.clone() };
-                match bases.resolve(path) {
+                match bases.resolve(path).map_err(LookUpError::Unreachable)? {
                     Base::Here(prefix) => (prefix, below),
                     Base::Beside(prefix) => {
                         into.beside.push(format!("{prefix}{below}"));

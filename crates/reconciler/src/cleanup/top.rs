@@ -62,6 +62,7 @@ pub(super) async fn list(
         },
         directory: root.directory.clone(),
         names: HashMap::new(),
+        detached: Vec::new(),
         beside: BTreeSet::new(),
     })
 }

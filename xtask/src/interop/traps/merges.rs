@@ -12,7 +12,44 @@ const BRANCHES: [&str; 4] = ["main", "one", "three", "two"];
 
 pub(super) fn run(report: &mut Report, lab: &Lab, client: &Omnigraph) {
     // What failed is in the report.
-    let _: Option<()> = check(lab, client, &mut report.scenario(&client.title(), "traps merges"));
+    let mut scenario = report.scenario(&client.title(), "traps merges");
+    let _: Option<()> = check(lab, client, &mut scenario);
+    let _: Option<()> = check_base_behind(lab, client, &mut scenario);
+}
+
+/// Main was merged into two branches, and all three went on. The client looks for the base of the two among
+/// their own commits, where it finds the one that both were cut from and not main's newer one.
+fn check_base_behind(lab: &Lab, client: &Omnigraph, scenario: &mut Scenario<'_>) -> Option<()> {
+    let world =
+        scenario.check("main merged into two branches, and all three written again", || {
+            let world = World::new(lab, client)?;
+            world.load("main", &["ann", "ben"])?;
+            world.branch("one", "main")?;
+            world.branch("two", "main")?;
+            world.load("main", &["cem"])?;
+            world.merge("main", "one")?;
+            world.merge("main", "two")?;
+            world.load("one", &["dan"])?;
+            world.load("two", &["eve"])?;
+            world.load("main", &["fay"])?;
+            world.save(UNTOUCHED)?;
+            Ok(world)
+        })?;
+    scenario.check("optimize and cleanup leave all of them their rows", || {
+        let rows = world.rows()?;
+        world.optimize_and_clean()?;
+        expect_same_rows(&rows, &world.rows()?)?;
+        world.save(CLEANED)
+    })?;
+    for (source, target) in [("one", "two"), ("two", "one"), ("one", "main"), ("main", "two")] {
+        let label = format!("{source} merges into {target}, from a base behind a newer one");
+        scenario.check(&label, || {
+            let step = world.expect_as_untouched(|world| world.merge(source, target))?;
+            ensure!(step.outcome.is_ok(), "{:?}", step.outcome);
+            Ok(())
+        })?;
+    }
+    Some(())
 }
 
 fn check(lab: &Lab, client: &Omnigraph, scenario: &mut Scenario<'_>) -> Option<()> {

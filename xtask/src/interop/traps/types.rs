@@ -1,14 +1,20 @@
 //! A type that was dropped or renamed comes back after a cleanup: no old rows appear, and the client says
 //! what it says on a graph that was not cleaned up.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, ensure};
 
 use super::super::Lab;
+use super::super::cleanup::STRICTEST;
+use super::super::keeper::{Action, Failpoint};
 use super::super::omnigraph::Omnigraph;
 use super::super::output;
 use super::super::report::{Report, Scenario};
 use super::world::{CLEANED, SCHEMA, UNTOUCHED, World, company, expect_same_rows};
 
+/// Crossed between the commit without rows and the first deletion.
+const EMPTIED: &str = "cleanup.emptied_pre_delete";
 /// A row of the type that goes.
 const OLD: &str = "Acme";
 
@@ -53,21 +59,45 @@ pub(super) fn run(report: &mut Report, lab: &Lab, client: &Omnigraph) {
 }
 
 fn check(lab: &Lab, client: &Omnigraph, leave: Leave, scenario: &mut Scenario<'_>) -> Option<()> {
-    let world = scenario.check("the client takes a type away", || {
+    let (world, data) = scenario.check("the client takes a type away", || {
         let world = World::new(lab, client)?;
         world.load("main", &["ann"])?;
         client.load(&world.path(), "main", &company(OLD))?;
+        let tables = client.tables(&world.path(), "main")?;
+        let table = tables.into_iter().find(|table| table.key == "node:Company");
+        let data = world.path().join(table.context("no table of companies")?.path).join("data");
+        ensure!(files_in(&data)? > 0, "companies have no file");
         apply(&world, &leave.schema(), leave == Leave::DroppedWithItsRows)?;
         let keys: Vec<_> = client.pins(&world.path(), "main")?.into_keys().collect();
         ensure!(!keys.contains(&"node:Company".to_owned()), "it is still there: {keys:?}");
         world.save(UNTOUCHED)?;
-        Ok(world)
+        Ok((world, data))
+    })?;
+    scenario.check("killed when the table is emptied, the client opens first", || {
+        let failpoint = Failpoint { name: EMPTIED, action: Action::Abort, crossing: 1 };
+        let mut rules = STRICTEST.to_vec();
+        rules.push("--confirm");
+        let keeper = &lab.keeper;
+        let run = keeper.start_verb("cleanup", &world.path(), &rules, Some(&failpoint))?;
+        let outcome = run.wait()?;
+        ensure!(outcome.aborted(), "not killed: {}", outcome.describe());
+        world.load("main", &["between"])?;
+        let rows = world.rows()?;
+        ensure!(rows["main"].len() == 2, "{rows:?}");
+        world.expect_no_drift()?;
+        world.clean()?;
+        expect_same_rows(&rows, &world.rows()?)?;
+        ensure!(files_in(&data)? == 0, "files are left");
+        world.load("main", &["after"])?;
+        world.expect_no_drift()?;
+        world.restore(UNTOUCHED)
     })?;
     scenario.check("optimize and two cleanups leave main its rows", || {
         let rows = world.rows()?;
         world.optimize_and_clean()?;
         world.clean()?;
         expect_same_rows(&rows, &world.rows()?)?;
+        ensure!(files_in(&data)? == 0, "the rows of the type that went are still there");
         world.expect_no_drift()?;
         world.save(CLEANED)
     })?;
@@ -106,6 +136,15 @@ fn check(lab: &Lab, client: &Omnigraph, leave: Leave, scenario: &mut Scenario<'_
         world.load("main", &["later"])?;
         world.expect_no_drift()
     })
+}
+
+/// A directory that is not there has none.
+fn files_in(directory: &Path) -> Result<usize> {
+    match std::fs::read_dir(directory) {
+        Ok(entries) => Ok(entries.count()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(error).with_context(|| directory.display().to_string()),
+    }
 }
 
 fn apply(world: &World<'_>, schema: &str, loses_rows: bool) -> Result<()> {

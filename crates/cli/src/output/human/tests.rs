@@ -1,6 +1,6 @@
 //! What people see, at 80 and at 200 columns.
 
-use lancekeeper_model::{OptimizeReport, StatusReport};
+use lancekeeper_model::{CleanupReport, OptimizeReport, StatusReport};
 
 use super::*;
 use crate::output::{Screen, Terminal, samples};
@@ -24,6 +24,10 @@ fn optimize(report: &OptimizeReport, width: usize) -> String {
 
 fn status(report: &StatusReport, width: usize) -> String {
     seen(Some(width), |terminal| status::show(report, terminal))
+}
+
+fn cleanup(report: &CleanupReport, width: usize) -> String {
+    seen(Some(width), |terminal| cleanup::show(report, terminal))
 }
 
 #[test]
@@ -282,4 +286,14 @@ fn equal_remarks_are_told_once() {
     notes.add("f", "another");
     notes.add("g", "");
     assert_eq!(notes.render(None), "  4 tables: the same\n  e, f: another\n");
+}
+
+#[test]
+fn cleaned_graph_at_80() {
+    insta::assert_snapshot!(cleanup(&samples::cleaned(false), 80), @"");
+}
+
+#[test]
+fn preview_of_a_cleanup_at_200() {
+    insta::assert_snapshot!(cleanup(&samples::cleaned(true), 200), @"");
 }

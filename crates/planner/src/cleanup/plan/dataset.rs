@@ -184,14 +184,15 @@ pub(super) fn plan(
     };
     if plan.refused.is_none() {
         files::decide(dataset, &fates, &stays, policy, now, &mut plan);
-        plan.warnings.extend(few_left(dataset, &plan));
+        plan.warnings.extend(few_left(dataset, policy, &plan));
     }
     plan
 }
 
 /// Says of which branches fewer than [`FEW`] versions stay because others go.
-fn few_left(dataset: &DatasetFacts, plan: &DatasetPlan) -> Option<String> {
-    if !matches!(dataset.role, Role::Table | Role::Plain) {
+fn few_left(dataset: &DatasetFacts, policy: &Retention, plan: &DatasetPlan) -> Option<String> {
+    if !matches!(dataset.role, Role::Table | Role::Plain) || !policy.has_rule() {
+        // Who asks for everything to go needs no telling.
         return None;
     }
     let shrinks: BTreeSet<&Branch> = plan.removed.iter().map(|(branch, _)| branch).collect();

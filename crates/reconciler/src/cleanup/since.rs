@@ -1,0 +1,82 @@
+//! What was written to a dataset since it was listed. Writes nothing.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use lancekeeper_model::Branch;
+use lancekeeper_planner::cleanup::{Place, UnitId, classify, split_chain};
+use lancekeeper_store::Root;
+use lancekeeper_store::listing::{Listed, ListingError};
+
+use crate::cleanup::inventory::DatasetInventory;
+use crate::cleanup::references::{Bases, Fragments, read_stored};
+use crate::cleanup::report::CleanupError;
+use crate::cleanup::resolver::Resolver;
+
+/// A file that was not there.
+#[derive(Debug)]
+pub(super) struct NewFile {
+    /// The chain whose directory it lies in.
+    pub(super) branch: Branch,
+    /// Of a manifest: what it refers to.
+    pub(super) refers: Option<Refers>,
+}
+
+/// What a new version refers to.
+#[derive(Debug)]
+pub(super) struct Refers {
+    /// Units of the dataset.
+    pub(super) units: Vec<UnitId>,
+    /// Whether it refers to other datasets of the root.
+    pub(super) beside: bool,
+}
+
+/// The files in a second listing of a dataset that were not in the first.
+///
+/// # Errors
+///
+/// When a new version cannot be read.
+pub(super) async fn new_files(
+    root: &Root,
+    dataset: &DatasetInventory,
+    listed: &[Listed],
+) -> Result<Vec<NewFile>, CleanupError> {
+    let facts = &dataset.facts;
+    let known: BTreeSet<&str> = facts.files.iter().map(|file| file.path.as_str()).collect();
+    let branches: Vec<Branch> = facts.chains.iter().map(|chain| chain.branch.clone()).collect();
+    let mut fragments = Fragments::default();
+    let mut bases = Bases::new(root.directory.clone(), dataset.directory.clone());
+    let mut found = Vec::new();
+    for file in listed.iter().filter(|file| !known.contains(file.path.as_str())) {
+        let Some((branch, rest)) = split_chain(&file.path, &branches) else { continue };
+        if !matches!(classify(rest), Place::Manifest(_) | Place::Detached) {
+            found.push(NewFile { branch, refers: None });
+            continue;
+        }
+        let path: Arc<Path> = dataset.directory.join(&file.path).into();
+        let stored = match read_stored(Arc::clone(&path)).await {
+            // Gone again: nobody can open it.
+            Err(error) if is_gone(&error) => {
+                found.push(NewFile { branch, refers: None });
+                continue;
+            }
+            stored => stored?,
+        };
+        let read = fragments.add(&path, &facts.location, stored)?;
+        let mut resolver = Resolver::new(&branch, &read);
+        let resolved =
+            resolver.resolve(&read, &fragments, &facts.location, &mut bases, &dataset.names)?;
+        let beside = !resolved.beside.is_empty();
+        found.push(NewFile { branch, refers: Some(Refers { units: resolved.units, beside }) });
+    }
+    Ok(found)
+}
+
+fn is_gone(error: &CleanupError) -> bool {
+    matches!(
+        error,
+        CleanupError::Listing(ListingError::Io { source, .. })
+            if source.kind() == std::io::ErrorKind::NotFound
+    )
+}
