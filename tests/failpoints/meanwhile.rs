@@ -94,12 +94,14 @@ async fn a_version_that_is_restored_while_it_is_deleted_keeps_its_files() {
     let mut old = database.open("a").await.checkout_version(4).await.unwrap();
     let rows = table_rows(&old).await.unwrap();
     assert_eq!(rows.len(), 40);
-    let pause = pause_at(failpoint::CLEANUP_MANIFESTS_PRE_FILES, || async move {
+    // After the last look before the deletions: the version still has its manifest.
+    let pause = pause_at(failpoint::CLEANUP_LISTED_PRE_DELETE, || async move {
         old.restore().await.unwrap();
     });
     let report = database.cleanup().await;
     drop(pause);
     assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+    assert_eq!(database.open("a").await.manifest().version, 7);
     assert_eq!(table_rows(&database.open("a").await).await.unwrap(), rows);
     // What is recorded is what went.
     let recorded: u64 =

@@ -177,31 +177,53 @@ async fn a_preview_writes_nothing_and_says_exactly_what_then_goes() {
     assert_eq!(again.totals.files_removed, 0, "{again:#?}");
 }
 
+/// The files that Lance's own cleanup would delete for these versions, below the table.
+async fn explained(table: &Table, versions: Vec<u64>) -> BTreeSet<String> {
+    let policy = CleanupPolicyBuilder::default().versions(versions).unwrap();
+    let head = table.open().await;
+    let cleanup = head.cleanup(policy.error_if_tagged_old_versions(false).build());
+    let explained = cleanup.with_max_candidate_files(10_000).explain().await.unwrap();
+    let root = table.path().canonicalize().unwrap();
+    let files = explained.candidate_files.iter().map(|file| {
+        let path = PathBuf::from(format!("/{}", file.path.trim_start_matches('/')));
+        path.strip_prefix(&root).unwrap().to_string_lossy().into_owned()
+    });
+    files.collect()
+}
+
+/// The files that our cleanup deletes, below the table.
+async fn deleted(table: &Table, keeps: u64) -> BTreeSet<String> {
+    let before = files(&table.uri());
+    clean(&table.uri(), &keep(keeps)).await;
+    let after = files(&table.uri());
+    let prefix = format!("{}/", table.uri());
+    let gone = before.keys().filter(|path| !after.contains_key(*path));
+    gone.map(|path| path.strip_prefix(&prefix).unwrap().to_owned()).collect()
+}
+
 #[tokio::test]
 async fn lance_would_remove_the_same_files_for_the_same_versions() {
     let table = Table::new().await;
-    let head = table.open().await;
-    let policy = CleanupPolicyBuilder::default().versions((1..=5).collect()).unwrap().build();
-    let explained = head.cleanup(policy).with_max_candidate_files(10_000).explain().await.unwrap();
-    let root = table.path().canonicalize().unwrap();
-    let theirs: BTreeSet<String> = explained
-        .candidate_files
-        .iter()
-        .map(|file| {
-            let path = format!("/{}", file.path.trim_start_matches('/'));
-            PathBuf::from(path).strip_prefix(&root).unwrap().to_string_lossy().into_owned()
-        })
-        .collect();
-    let before = files(&table.uri());
-    clean(&table.uri(), &keep(3)).await;
-    let after = files(&table.uri());
-    let ours: BTreeSet<String> = before
-        .keys()
-        .filter(|path| !after.contains_key(*path))
-        .map(|path| path.strip_prefix(&format!("{}/", table.uri())).unwrap().to_owned())
-        .collect();
+    let theirs = explained(&table, (1..=5).collect()).await;
+    let ours = deleted(&table, 3).await;
     assert!(!ours.is_empty());
     assert_eq!(ours, theirs);
+}
+
+#[tokio::test]
+async fn lance_would_spare_the_same_files_for_a_tag_and_a_branch() {
+    let table = Table::new().await;
+    let mut main = table.open().await;
+    main.tags().create("v2", 2).await.unwrap();
+    main.create_branch("side", 4, None).await.unwrap();
+    // Other rows, so that only the tag and the branch read the first files.
+    main.delete("id >= 0").await.unwrap();
+    tables::append(&table.uri(), 5_000, 5).await.unwrap();
+    let theirs = explained(&table, vec![1, 3, 5, 6, 7, 8]).await;
+    let ours = deleted(&table, 2).await;
+    assert!(!ours.is_empty());
+    assert_eq!(ours, theirs);
+    assert_eq!(table.versions().await, [2, 4, 9, 10]);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::super::Lab;
 use super::super::cleanup::STRICTEST;
+use super::super::graph::expect_same;
 use super::super::keeper::{Action, Failpoint};
 use super::super::omnigraph::Omnigraph;
 use super::super::output;
@@ -81,9 +82,12 @@ fn check(lab: &Lab, client: &Omnigraph, leave: Leave, scenario: &mut Scenario<'_
         let run = keeper.start_verb("cleanup", &world.path(), &rules, Some(&failpoint))?;
         let outcome = run.wait()?;
         ensure!(outcome.aborted(), "not killed: {}", outcome.describe());
+        let mut expected = client.export(&world.path(), "main")?;
         world.load("main", &["between"])?;
+        let found = client.export(&world.path(), "main")?;
+        expected.extend(found.iter().filter(|line| line.contains("between")).cloned());
+        expect_same(&expected, &found)?;
         let rows = world.rows()?;
-        ensure!(rows["main"].len() == 2, "{rows:?}");
         world.expect_no_drift()?;
         world.clean()?;
         expect_same_rows(&rows, &world.rows()?)?;

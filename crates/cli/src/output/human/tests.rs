@@ -290,10 +290,42 @@ fn equal_remarks_are_told_once() {
 
 #[test]
 fn cleaned_graph_at_80() {
-    insta::assert_snapshot!(cleanup(&samples::cleaned(false), 80), @"");
+    insta::assert_snapshot!(cleanup(&samples::cleaned(false), 80), @"
+    graph /data/people
+      table         kept  removed  files     freed  outcome
+      node:Person      3        9     27   321 MiB  done
+      node:Company     0       12     14  80.0 KiB  done
+      edge:Knows       3        0      0       0 B  failed
+      __manifest       3        0      0       0 B  nothing to do
+      node:Person: fewer than 3 versions of main stay: the one that a later crash
+        recovery would roll back to may be gone
+      node:Company: no branch has it any more: emptied
+      edge:Knows: failed: fork work: somebody wrote meanwhile; run again
+      fork feature of node:Person: orphaned, gone
+      __manifest: branch lazy: not readable
+      2 commits cannot be read any more: 01JA, 01JB
+    freed 321 MiB · 21 versions · 41 files · 1 fork · 2 files left unverified
+      1 table failed · 1.2 s
+    ");
 }
 
 #[test]
 fn preview_of_a_cleanup_at_200() {
-    insta::assert_snapshot!(cleanup(&samples::cleaned(true), 200), @"");
+    insta::assert_snapshot!(cleanup(&samples::cleaned(true), 200), @"
+    preview (nothing was deleted; --confirm deletes)
+    graph /data/people
+      table         kept  removed  files     freed  left   time  outcome
+      node:Person      3        9     27   321 MiB     0  41 ms  would delete
+      node:Company     0       12     14  80.0 KiB     0  41 ms  would delete
+      edge:Knows       3        0      0       0 B     0  41 ms  failed: fork work: somebody wrote meanwhile; run again
+      __manifest       3        0      0       0 B     2  41 ms  nothing to do
+      node:Person: fewer than 3 versions of main stay: the one that a later crash recovery would roll back to may be gone
+      node:Person, edge:Knows, __manifest: kept 11–12 because: among the newest 2
+      node:Person, edge:Knows, __manifest: kept 4 because: branch lazy reads it
+      node:Company: no branch has it any more: would be emptied
+      fork feature of node:Person: orphaned, would go
+      __manifest: branch lazy: not readable
+      2 commits would stop being readable: 01JA, 01JB
+    would free 321 MiB · 21 versions · 41 files · 1 fork · 2 files left unverified · 1 table failed · 1.2 s
+    ");
 }
