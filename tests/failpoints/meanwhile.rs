@@ -89,6 +89,56 @@ async fn a_clone_that_is_made_while_another_table_is_cleaned_up_keeps_what_it_re
 }
 
 #[tokio::test]
+async fn a_clone_of_the_very_table_that_is_being_deleted_keeps_what_it_reads() {
+    // Before its manifests go, and between them and the rest: there the clone is made from an old handle.
+    for name in [failpoint::CLEANUP_TABLE_GC, failpoint::CLEANUP_LISTED_PRE_DELETE] {
+        let database = Database::new().await;
+        let (origin, clone) = (database.uri("a"), database.uri("clone"));
+        let to = clone.clone();
+        let pause = pause_at(name, || async move {
+            let mut origin = DatasetBuilder::from_uri(origin).load().await.unwrap();
+            origin.shallow_clone(&to, 4, None).await.unwrap();
+        });
+        let report = database.cleanup().await;
+        drop(pause);
+        let row = row_of(&report, "a");
+        assert_eq!(row.error_kind, Some(ErrorKind::Conflict), "{name}: {row:#?}");
+        // The versions went, and are said to have; what they referred to waits for the next run.
+        assert_eq!((row.files_removed, row.old_versions_removed), (5, 5), "{name}: {row:#?}");
+        let read = || async {
+            let clone = DatasetBuilder::from_uri(&clone).load().await.unwrap();
+            table_rows(&clone).await.unwrap().len()
+        };
+        assert_eq!(read().await, 40, "{name}");
+        let report = database.cleanup().await;
+        assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+        assert_eq!(read().await, 40, "{name}");
+        assert_eq!(database.cleanup().await.totals.files_removed, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_tag_on_a_version_that_stays_stops_nothing() {
+    let database = Database::new().await;
+    for first in 0..8 {
+        tables::append(&database.uri("a"), 1_000 + first, 1).await.unwrap();
+    }
+    let uri = database.uri("a");
+    let options =
+        CleanupOptions { delete_rate: Some(2), tables: vec!["a".to_owned()], ..strictest() };
+    let pause = pause_at(failpoint::CLEANUP_LISTED_PRE_DELETE, || async move {
+        let mut table = DatasetBuilder::from_uri(uri).load().await.unwrap();
+        let head = table.manifest().version;
+        table.tags().create("now", head).await.unwrap();
+        table.create_branch("side", head, None).await.unwrap();
+    });
+    let report = Keeper::new().cleanup(&[database.root()], &options).await;
+    drop(pause);
+    assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+    assert_eq!(row_of(&report, "a").old_versions_removed, 13, "{report:#?}");
+}
+
+#[tokio::test]
 async fn a_version_that_is_restored_while_it_is_deleted_keeps_its_files() {
     let database = Database::new().await;
     let mut old = database.open("a").await.checkout_version(4).await.unwrap();
@@ -128,7 +178,7 @@ async fn a_tag_that_is_set_while_versions_are_deleted_stops_what_was_not_deleted
     drop(pause);
     let row = row_of(&report, "a");
     assert_eq!(row.error_kind, Some(ErrorKind::Conflict), "{row:#?}");
-    assert_eq!((row.files_removed, row.old_versions_removed), (5, 0), "{row:#?}");
+    assert_eq!((row.files_removed, row.old_versions_removed), (5, 5), "{row:#?}");
     let report = database.cleanup().await;
     assert_eq!(report.exit_code().number(), 0, "{report:#?}");
     let tagged = database.open("a").await.checkout_version("late").await.unwrap();
@@ -139,7 +189,9 @@ async fn a_tag_that_is_set_while_versions_are_deleted_stops_what_was_not_deleted
 #[tokio::test]
 async fn deletions_are_no_faster_than_asked_and_a_run_can_be_stopped_between_them() {
     let database = Database::new().await;
-    let options = CleanupOptions { delete_rate: Some(2), ..strictest() };
+    // There is no next table at which the stop could be noticed.
+    let tables = vec!["a".to_owned()];
+    let options = CleanupOptions { delete_rate: Some(2), tables, ..strictest() };
     let keeper = Keeper::new();
     let stopper = keeper.clone();
     let pause = pause_at(failpoint::CLEANUP_MANIFESTS_PRE_FILES, || async move { stopper.stop() });
@@ -150,7 +202,6 @@ async fn deletions_are_no_faster_than_asked_and_a_run_can_be_stopped_between_the
     assert!(started.elapsed().as_secs_f64() > 2.0, "{:?}", started.elapsed());
     assert_eq!(report.exit_code().number(), 130, "{report:#?}");
     assert_eq!(row_of(&report, "a").files_removed, 5, "{report:#?}");
-    assert!(report.roots[0].tables.iter().all(|row| row.table_key.as_str() != "b"));
     let report = database.cleanup().await;
     assert_eq!(report.exit_code().number(), 0, "{report:#?}");
     assert_eq!(database.cleanup().await.totals.files_removed, 0);

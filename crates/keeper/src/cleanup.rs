@@ -20,7 +20,7 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use lancekeeper_model::{
-    Branch, CleanupOptions, OperationId, RootCleanupReport, RootKind, TableKey,
+    Branch, CleanupOptions, ErrorKind, OperationId, RootCleanupReport, RootKind, TableKey,
 };
 use lancekeeper_planner::branch::{DeletePlan, plan_delete};
 use lancekeeper_planner::cleanup::{
@@ -194,17 +194,22 @@ async fn clean_tables(
         let planned = &plan.datasets[at];
         let carried = cleaned.as_ref().map_or(Carried::Failed, Carried::Out);
         let mut stats = report::table_stats(planned, carried);
+        let mut is_interrupted = false;
         match cleaned {
             Ok(Done { error: None, .. }) => report::add_reclaimed(report, planned),
             Ok(Done { error: Some(error), .. }) | Err(CleanupRootError::Cleanup(error)) => {
                 report::set_error(&mut stats, &error);
                 report::add_fork_failure(report, planned, &error);
+                is_interrupted = error.kind() == ErrorKind::Interrupted;
             }
             // Nobody else's table may be touched either.
             Err(error) => return Err(error),
         }
         stats.duration_ms = millis(started);
         report.tables.push(stats);
+        if is_interrupted {
+            return Err(Interrupted.into());
+        }
     }
     Ok(())
 }

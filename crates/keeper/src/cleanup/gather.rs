@@ -1,6 +1,7 @@
 //! The facts of a whole root. Writes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt};
 use lancekeeper_manifest::Graph;
@@ -174,32 +175,33 @@ impl Gathered {
         if cleaning.read.root.kind != RootKind::Database {
             return Ok(false);
         }
+        let known = self.asked();
         let mut places = plain(cleaning)?;
-        places.retain(|place| !self.is_known(place));
+        places.retain(|place| !known.contains(&place.location));
+        let mut is_new = false;
         for place in &places {
             let (tables, root) = (&cleaning.keeper.tables, &cleaning.read.root);
             match list_dataset(tables, root, place, &BTreeSet::new()).await {
                 Ok(dataset) => self.add(place, dataset),
+                // It is just being made, or was never a table.
+                Err(_) if reads_beside(root, place).await == ReadsBeside::Nothing => continue,
                 Err(error) => self.add_failed(cleaning, place, error).await,
             }
+            is_new = true;
         }
-        if !places.is_empty() {
+        if is_new {
             self.settle_readers(&cleaning.read.root);
         }
-        Ok(!places.is_empty())
+        Ok(is_new)
     }
 
-    /// Whether what a table reads of others was learned, as far as it can be.
-    fn is_known(&self, place: &DatasetPlace) -> bool {
-        let is_same = |(failed, error): &(DatasetPlace, CleanupError)| {
-            failed == place && matches!(error, CleanupError::SamePlace { .. })
-        };
-        self.datasets.iter().any(|dataset| dataset.facts.location == place.location)
-            || self.failed.iter().any(is_same)
-            || self
-                .doubts
-                .iter()
-                .any(|(doubted, reads)| doubted == place && *reads != ReadsBeside::Nothing)
+    /// Where the tables lie of which it was learned what they read of others, as far as it can be.
+    fn asked(&self) -> BTreeSet<String> {
+        let same = self.failed.iter().filter(|(_, e)| matches!(e, CleanupError::SamePlace { .. }));
+        let doubted = self.doubts.iter().filter(|(_, reads)| *reads != ReadsBeside::Nothing);
+        let places = same.map(|(place, _)| place).chain(doubted.map(|(place, _)| place));
+        let listed = self.datasets.iter().map(|dataset| &dataset.facts.location);
+        listed.chain(places.map(|place| &place.location)).cloned().collect()
     }
 
     /// Adds a dataset, unless it is there under another name: what one of the two let go, the other would
@@ -208,11 +210,12 @@ impl Gathered {
         let same = |other: &&DatasetInventory| {
             other.directory == dataset.directory && dataset.facts.role != Role::Root
         };
+        self.failed.retain(|(failed, _)| failed != place);
+        self.doubts.retain(|(doubted, _)| doubted != place);
         match self.datasets.iter().find(same) {
             None => self.datasets.push(dataset),
             Some(other) => {
                 let (location, other) = (place.location.clone(), other.facts.table.clone());
-                self.failed.retain(|(failed, _)| failed != place);
                 self.failed.push((place.clone(), CleanupError::SamePlace { location, other }));
             }
         }
@@ -237,15 +240,26 @@ impl Gathered {
     /// Marks what datasets read of each other, or may read.
     fn settle_readers(&mut self, root: &Root) {
         hold_across(root, &mut self.datasets);
-        for dataset in self.datasets.iter_mut().filter(|dataset| dataset.facts.role == Role::Plain)
-        {
-            let mut doubts = self.doubts.iter().filter(|(_, reads)| reads.may_read(root, dataset));
-            dataset.facts.unsure = doubts.next().map(|(place, _)| {
+        let asked = Arc::new(self.asked());
+        for dataset in &mut self.datasets {
+            dataset.tables = Arc::clone(&asked);
+            let is_table = dataset.facts.role == Role::Plain;
+            let mut doubts = self.doubts.iter().filter(|_| is_table);
+            let doubt = doubts.find(|(_, reads)| reads.may_read(root, dataset));
+            let named_twice = self.failed.iter().find(|(place, error)| {
+                // What a branch reads under the one name is not known to be read under the other.
+                place.role != Role::Plain
+                    && matches!(error, CleanupError::SamePlace { other, .. } if *other == dataset.facts.table)
+            });
+            let doubt = doubt.map(|(place, _)| {
+                let table = &place.table;
                 format!(
-                    "table {} beside it cannot be looked at, and may be a clone that reads it",
-                    place.table
+                    "table {table} beside it cannot be looked at, and may be a clone that reads it"
                 )
             });
+            let named_twice =
+                named_twice.map(|(place, _)| format!("{} is another name of it", place.location));
+            dataset.facts.unsure = doubt.or(named_twice);
         }
     }
 

@@ -129,16 +129,17 @@ pub(super) enum Carried<'a> {
 /// The row of one table: what was planned, or what was done.
 pub(super) fn table_stats(plan: &DatasetPlan, carried: Carried<'_>) -> TableCleanupStats {
     let mut stats = empty_stats(&plan.table);
-    let (files, bytes, is_whole) = match carried {
-        Carried::Not => (plan.deletions.len() as u64, plan.bytes(), true),
-        Carried::Out(done) => (done.files, done.bytes, done.error.is_none()),
-        Carried::Failed => (0, 0, false),
+    let is_planned = plan.refused.is_none();
+    let versions = if is_planned { plan.removed.len() as u64 } else { 0 };
+    let empties = is_planned && plan.empties.is_some();
+    let (files, bytes, versions, emptied) = match carried {
+        Carried::Not => (plan.deletions.len() as u64, plan.bytes(), versions, empties),
+        Carried::Out(done) if done.error.is_none() => (done.files, done.bytes, versions, empties),
+        Carried::Out(done) => (done.files, done.bytes, done.versions, done.emptied),
+        Carried::Failed => (0, 0, 0, false),
     };
     (stats.files_removed, stats.bytes_removed) = (files, bytes);
-    if is_whole && plan.refused.is_none() {
-        stats.old_versions_removed = plan.removed.len() as u64;
-        stats.emptied = plan.empties.is_some();
-    }
+    (stats.old_versions_removed, stats.emptied) = (versions, emptied);
     stats.versions_kept = plan.kept.len() as u64;
     stats.kept = plan
         .kept

@@ -1,9 +1,11 @@
 //! One table: its keys, the second look, the deletions.
 
+use std::collections::BTreeSet;
+
 use lancekeeper_model::TableRef;
 use lancekeeper_planner::cleanup::{CleanupPlan, Role};
 use lancekeeper_reconciler::cleanup::{
-    CleanupError, Done, Executor, Recheck, empty, recheck, stamp,
+    CleanupError, Done, Executor, PendingList, Recheck, empty, recheck, stamp,
 };
 use lancekeeper_store::failpoint;
 
@@ -76,19 +78,31 @@ pub(super) async fn clean(
                 .await
                 .map_err(CleanupError::from)?;
         }
-        let done = executor.execute(dataset, planned, number, cleaning.now).await;
+        let mut done = executor.execute(dataset, planned, number, cleaning.now).await;
+        done.emptied = planned.empties.is_some() && planned.refused.is_none();
         if done.error.is_none() {
             // Whatever they listed is gone now, or is referred to again.
             let facts = &gathered.datasets[at].facts;
             let present = facts.files.iter().map(|file| file.path.as_str()).collect();
             for list in gathered.pending.remove(&facts.location).unwrap_or_default() {
-                executor.lists.record_interrupted(&list, &present, cleaning.now).await?;
-                executor.lists.end(&list).await?;
+                let ended = end(executor, &list, &present, cleaning).await;
+                done.error = done.error.or(ended.err());
             }
         }
         return Ok(done);
     }
     Err(CleanupError::Unsettled.into())
+}
+
+/// Writes down what a run that died had deleted of a list, and takes the list away.
+async fn end(
+    executor: &Executor,
+    list: &PendingList,
+    present: &BTreeSet<&str>,
+    cleaning: &Cleaning<'_>,
+) -> Result<(), CleanupError> {
+    executor.lists.record_interrupted(list, present, cleaning.now).await?;
+    executor.lists.end(list).await
 }
 
 /// Whether a branch moved since the branches were read. A writer arms before it commits and

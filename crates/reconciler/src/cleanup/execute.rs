@@ -18,8 +18,9 @@ use lancekeeper_store::listing::{ListingError, delete_empty_below, sync_below};
 use lancekeeper_store::{LanceFailure, Root};
 use tokio::sync::watch;
 
+use crate::cleanup::beside::reads_beside;
 use crate::cleanup::doomed::{Doomed, delete_batch, listed_names};
-use crate::cleanup::inventory::DatasetInventory;
+use crate::cleanup::inventory::{DatasetInventory, DatasetPlace};
 use crate::cleanup::lists::{Lists, PendingList};
 use crate::cleanup::recheck::{has_new_refs, referred_to_since};
 use crate::cleanup::report::CleanupError;
@@ -55,6 +56,10 @@ pub struct Done {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Versions whose manifests are among them.
+    pub versions: u64,
+    /// Whether a version without rows took the place of the newest.
+    pub emptied: bool,
     /// What went wrong on the way.
     pub error: Option<CleanupError>,
 }
@@ -264,11 +269,14 @@ impl Attempt<'_> {
     ) -> Result<(), CleanupError> {
         if number > 0 {
             self.executor.check_not_stopped()?;
-            if has_new_refs(self.dataset).await? {
+            if has_new_refs(self.dataset, self.plan).await? || self.has_new_clone().await? {
                 return Err(CleanupError::Unsettled);
             }
         }
-        self.executor.delete(&self.dataset.directory, portion, done).await
+        let before = done.files;
+        let outcome = self.executor.delete(&self.dataset.directory, portion, done).await;
+        done.versions += done.files - before;
+        outcome
     }
 
     /// Deletes the rest of the list, but for what a version refers to that appeared since: a version may have
@@ -281,6 +289,9 @@ impl Attempt<'_> {
             if self.dataset.facts.role != Role::Root {
                 let root = &self.executor.root;
                 self.spared.extend(referred_to_since(root, self.dataset).await?);
+                if self.has_new_clone().await? {
+                    return Err(CleanupError::Unsettled);
+                }
             }
             let files = &self.dataset.facts.files;
             let goes = portion
@@ -290,6 +301,25 @@ impl Attempt<'_> {
             self.executor.delete(&self.dataset.directory, &doomed, done).await?;
         }
         Ok(())
+    }
+
+    /// Whether a table appeared in the database that may be a clone of this one.
+    async fn has_new_clone(&self) -> Result<bool, CleanupError> {
+        if self.dataset.facts.role != Role::Plain {
+            return Ok(false);
+        }
+        let root = &self.executor.root;
+        let tables =
+            root.plain_tables().map_err(|error| CleanupError::Beside(error.to_string()))?;
+        for (table, location) in tables {
+            if !self.dataset.tables.contains(&location) {
+                let place = DatasetPlace { table, location, role: Role::Plain };
+                if reads_beside(root, &place).await.may_read(root, self.dataset) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     fn is_spared(&self, class: FileClass) -> bool {

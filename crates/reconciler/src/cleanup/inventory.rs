@@ -45,6 +45,8 @@ pub struct DatasetInventory {
     pub(super) names: HashMap<String, UnitId>,
     /// Units that versions on no chain refer to.
     pub(super) detached: Vec<UnitId>,
+    /// Of a table of a database: where the tables lie that were asked what they read of others.
+    pub tables: Arc<BTreeSet<String>>,
     /// Units of other datasets of the root that versions of this one refer to, by their
     /// names below the root.
     pub(super) beside: BTreeSet<String>,
@@ -87,7 +89,7 @@ pub async fn list_dataset(
         .collect();
     let Building { facts, names, beside, .. } = building;
     let detached = facts.held.clone();
-    Ok(DatasetInventory { facts, directory, names, detached, beside })
+    Ok(DatasetInventory { facts, directory, names, detached, tables: Arc::default(), beside })
 }
 
 impl DatasetInventory {

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use lancekeeper_model::Branch;
+use lancekeeper_model::{Branch, Version};
 use lancekeeper_planner::cleanup::{DatasetPlan, UnitId};
 use lancekeeper_store::Root;
-use lancekeeper_store::listing::{Listed, list_below};
+use lancekeeper_store::listing::{Listed, ListingError, list_below};
+use serde::Deserialize;
 
 use crate::cleanup::inventory::DatasetInventory;
 use crate::cleanup::report::CleanupError;
@@ -71,26 +72,76 @@ pub(super) async fn referred_to_since(
     root: &Root,
     dataset: &DatasetInventory,
 ) -> Result<BTreeSet<UnitId>, CleanupError> {
-    let listed = list(dataset).await?;
+    // Manifests lie nowhere else, and a table may have a million data files.
+    let listed = list_parts(dataset, &["_versions", "tree"]).await?;
     let new = new_files(root, dataset, &listed).await?;
     Ok(new.into_iter().filter_map(|new| new.refers).flat_map(|refers| refers.units).collect())
 }
 
-/// Whether a branch or a tag appeared or changed since a dataset was listed. Those that are gone do not
-/// count: we delete branch files ourselves.
+/// Whether a branch or a tag appeared or changed since a dataset was listed that is about a version which
+/// does not stay. Those that are gone do not count: we delete branch files ourselves.
 ///
 /// # Errors
 ///
-/// When it cannot be listed.
-pub(super) async fn has_new_refs(dataset: &DatasetInventory) -> Result<bool, CleanupError> {
-    let listed = list(dataset).await?;
+/// When they cannot be listed or read.
+pub(super) async fn has_new_refs(
+    dataset: &DatasetInventory,
+    plan: &DatasetPlan,
+) -> Result<bool, CleanupError> {
+    let listed = list_parts(dataset, &["_refs"]).await?;
     let before = refs_before(dataset);
-    Ok(refs_now(&listed).iter().any(|(path, state)| before.get(path) != Some(state)))
+    let stays = |(branch, version): (Branch, Version)| {
+        plan.kept.iter().any(|kept| kept.branch == branch && kept.version == version)
+    };
+    for (path, state) in refs_now(&listed) {
+        if before.get(path) != Some(&state) {
+            let file = dataset.directory.join(path);
+            let content = tokio::task::spawn_blocking(move || std::fs::read(file)).await?;
+            // What cannot be read, or is gone again, may be about anything.
+            let named = content.ok().and_then(|content| named_by(&content));
+            if !named.is_some_and(stays) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// The version that a branch was cut from, or that a tag names, as Lance writes it.
+fn named_by(content: &[u8]) -> Option<(Branch, Version)> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Named {
+        #[serde(alias = "branch")]
+        parent_branch: Option<String>,
+        #[serde(alias = "version")]
+        parent_version: u64,
+    }
+    let named: Named = serde_json::from_slice(content).ok()?;
+    Some((Branch::from(named.parent_branch), Version(named.parent_version)))
 }
 
 async fn list(dataset: &DatasetInventory) -> Result<Vec<Listed>, CleanupError> {
     let directory = dataset.directory.clone();
     Ok(tokio::task::spawn_blocking(move || list_below(&directory)).await??)
+}
+
+/// Lists some directories of a dataset, by paths below it.
+async fn list_parts(
+    dataset: &DatasetInventory,
+    parts: &'static [&'static str],
+) -> Result<Vec<Listed>, CleanupError> {
+    let directory = dataset.directory.clone();
+    let look = move || {
+        let mut listed = Vec::new();
+        for part in parts {
+            let below = list_below(&directory.join(part))?.into_iter();
+            listed
+                .extend(below.map(|file| Listed { path: format!("{part}/{}", file.path), ..file }));
+        }
+        Ok::<_, ListingError>(listed)
+    };
+    Ok(tokio::task::spawn_blocking(look).await??)
 }
 
 type Refs<'a> = BTreeMap<&'a str, (u64, DateTime<Utc>)>;

@@ -110,6 +110,9 @@ pub enum CleanupError {
     /// Writers changed the graph's branches or the table's tags at every attempt, or while it was deleted.
     #[error("branches, tags or pins changed meanwhile: what was not deleted yet stays; run again")]
     Unsettled,
+    /// It could not be told which tables are beside it.
+    #[error("failed to look for tables beside it: {0}")]
+    Beside(String),
     /// The run was asked to stop.
     #[error("interrupted: the next cleanup goes on where this one stopped")]
     Interrupted,
@@ -145,6 +148,7 @@ impl CleanupError {
             }
             Self::Document(error) => error.kind(),
             Self::Unsettled => ErrorKind::Conflict,
+            Self::Beside(_) => ErrorKind::Unavailable,
             Self::Interrupted => ErrorKind::Interrupted,
             Self::Encode(_) | Self::Task(_) | Self::Injected(_) => ErrorKind::Internal,
         }

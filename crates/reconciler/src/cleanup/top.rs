@@ -2,6 +2,7 @@
 //! nothing.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use lancekeeper_planner::cleanup::{DatasetFacts, FileClass, FileFacts, FileId, is_root_litter};
 use lancekeeper_store::Root;
@@ -63,6 +64,7 @@ pub(super) async fn list(
         directory: root.directory.clone(),
         names: HashMap::new(),
         detached: Vec::new(),
+        tables: Arc::default(),
         beside: BTreeSet::new(),
     })
 }
