@@ -92,14 +92,15 @@ pub(super) fn add_reclaimed(report: &mut RootCleanupReport, plan: &DatasetPlan) 
     report.reconciled.reclaimed.extend(orphans);
 }
 
-/// Forks that were to go and did not, or not with all there is of them.
+/// Forks that were to go and did not, or not with all there is of them. What the plan refused was never to go:
+/// the table's row says why.
 pub(super) fn add_fork_failure(
     report: &mut RootCleanupReport,
     plan: &DatasetPlan,
     error: &CleanupError,
 ) {
     let orphans: Vec<&str> = orphans(plan).collect();
-    if !orphans.is_empty() {
+    if plan.refused.is_none() && !orphans.is_empty() {
         let why = format!("fork {}: {}", orphans.join(", "), full_text(error));
         report.reconciled.failures.push((established_key(&plan.table), why));
     }
