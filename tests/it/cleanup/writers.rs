@@ -142,7 +142,8 @@ async fn a_publish_that_was_staged_before_a_cleanup_of_manifest_is_refused() {
     let publish = Staged::merge(staged_on, "object_id", head_row).await;
     // Others publish, and the old versions go: all of them but what the window holds.
     let options = OptimizeOptions::default();
-    let report = Keeper::new().optimize(&[uri.clone()], &options, Arc::new(NoProgress)).await;
+    let roots = std::slice::from_ref(&uri);
+    let report = Keeper::new().optimize(roots, &options, Arc::new(NoProgress)).await;
     assert_eq!(report.exit_code().number(), 0, "{report:#?}");
     let window = CleanupOptions { writer_window: TimeDelta::minutes(10), ..keep(1) };
     let report = clean(&uri, &window).await;
