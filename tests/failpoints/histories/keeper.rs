@@ -145,7 +145,11 @@ impl History {
         let failed = failed(report)?;
         ensure!(failed.is_subset(&refused), "{failed:?} failed, not {refused:?}");
         self.check_deleted(&ran, &files, true)?;
-        let kept = &(&before.kept & &after.kept) | &after.floors;
+        // Nothing of one that is refused goes; but if it was looked at before, its old versions may.
+        let by_step = &after.refused - &before.refused;
+        let mut floors = after.floors;
+        floors.retain(|(location, ..)| !by_step.contains(location));
+        let kept = &(&before.kept & &after.kept) | &floors;
         let removed = &(&before.removed | &after.removed) - &kept;
         let emptied = before.emptied.into_iter().chain(after.emptied).collect();
         self.settle(&Verdict { kept, removed, emptied, ..Verdict::default() }).await?;
