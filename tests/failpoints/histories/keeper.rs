@@ -132,10 +132,11 @@ impl History {
     /// after keeps for good is there, and nothing went that both keep.
     async fn cleanup_meanwhile(&mut self, options: &CleanupOptions, step: &Step) -> Result<()> {
         let before = self.verdict(options)?;
-        let files = disk::files(&self.directory())?;
         let waiting = held_up(&self.directory(), options)?;
         self.did("held up", "a cleanup waits, everything looked at");
         let done = Box::pin(self.client_step(step)).await;
+        // Only now: a client deletes a fork that is in its way.
+        let files = disk::files(&self.directory())?;
         let ran = waiting.go_on()?;
         done?;
         let report = ran.report.as_ref().context("it ran to its end")?;
