@@ -8,7 +8,8 @@ use lance_table::format::{Fragment, IndexMetadata};
 use lance_table::io::manifest::read_manifest_indexes;
 use lance_table::system_index::is_system_index;
 use lancekeeper_model::{
-    FragmentFacts, IndexFacts, IndexKind, IndexMode, SMALL_FRAGMENT_BYTES, TableFacts, TableRef,
+    FragmentFacts, IndexFacts, IndexKind, IndexMode, SMALL_FRAGMENT_BYTES, SkipReason, TableFacts,
+    TableRef,
 };
 use lancekeeper_store::LanceFailure;
 use lancekeeper_store::tables::version_of;
@@ -28,7 +29,16 @@ pub(crate) struct TableView {
     /// The indexes, by name.
     pub(crate) indexes: Vec<IndexFacts>,
     /// Why this build must not rewrite the table, if it must not.
-    pub(crate) untouchable: Option<String>,
+    pub(crate) untouchable: Option<Untouchable>,
+}
+
+/// Why a table must not be rewritten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Untouchable {
+    /// The token for scripts.
+    pub(crate) reason: SkipReason,
+    /// The reason for people.
+    pub(crate) why: String,
 }
 
 /// Sums over fragments, for reports.
@@ -233,27 +243,31 @@ fn unindexed_rows(indexes: &[IndexMetadata], fragments: &[FragmentFacts]) -> Opt
     Some(fragments.iter().filter(uncovered).map(FragmentFacts::live_rows).sum())
 }
 
-/// Tables whose indexes a plain rewrite would damage.
+/// Tables that a plain rewrite would damage.
 fn untouchable(
     table: &Dataset,
     indexes: &[IndexMetadata],
     is_readable: impl Fn(&IndexMetadata) -> bool,
-) -> Option<String> {
+) -> Option<Untouchable> {
     if let Some(system) = indexes.iter().find(|index| is_system_index(index)) {
         // Deferred remaps and write-ahead state refer to fragments by id and address; only
         // the writer that keeps them knows how to carry them over.
-        return Some(format!("it keeps the system index {}", system.name));
+        return Some(Untouchable {
+            reason: SkipReason::SystemIndexPresent,
+            why: format!("it keeps the system index {}", system.name),
+        });
     }
     let is_carried_over = !table.manifest().uses_stable_row_ids();
     if let Some(index) = indexes.iter().find(|index| is_carried_over && index.base_id.is_some()) {
         // A carried-over segment is written here, but its base would still be looked under.
-        return Some(format!("its index {} lies in the table it was cloned from", index.name));
+        return Some(Untouchable {
+            reason: SkipReason::IndexInBase,
+            why: format!("its index {} lies in the table it was cloned from", index.name),
+        });
     }
-    let hidden = indexes.iter().find(|index| !is_readable(index));
-    match hidden {
-        Some(index) if !table.manifest().uses_stable_row_ids() => {
-            Some(format!("its index {} is of a kind this version cannot carry over", index.name))
-        }
-        _ => None,
-    }
+    let hidden = indexes.iter().find(|index| is_carried_over && !is_readable(index))?;
+    Some(Untouchable {
+        reason: SkipReason::IndexUnreadable,
+        why: format!("its index {} is of a kind this version cannot carry over", hidden.name),
+    })
 }

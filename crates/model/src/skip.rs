@@ -22,6 +22,16 @@ pub enum SkipReason {
     AlreadyCompact,
     /// The run's budget was spent before anything of the table was begun; the next run goes on.
     BudgetSpent,
+    /// It keeps an index of Lance's own that speaks of fragments and row addresses (write-ahead
+    /// state, a deferred remap): only the writer that keeps it can carry it over.
+    SystemIndexPresent,
+    /// An index of it lies in the table it was cloned from, and would still be looked for there.
+    IndexInBase,
+    /// An index of it cannot be opened by this build, and a rewrite would empty it.
+    IndexUnreadable,
+    /// All its data files lie in another table's directory, and rewriting them would undo the
+    /// sharing.
+    FilesInBase,
 }
 
 impl SkipReason {
@@ -36,6 +46,10 @@ impl SkipReason {
             Self::ChangedByWriters => "changed_by_writers",
             Self::AlreadyCompact => "already_compact",
             Self::BudgetSpent => "budget_spent",
+            Self::SystemIndexPresent => "system_index_present",
+            Self::IndexInBase => "index_in_base",
+            Self::IndexUnreadable => "index_unreadable",
+            Self::FilesInBase => "files_in_base",
         }
     }
 

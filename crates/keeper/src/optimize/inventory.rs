@@ -258,8 +258,9 @@ async fn plan_run(
     run.index_bytes = index_plan.bytes_to_read(run.stats.rows_before, run.stats.bytes_before);
     run.index_reason = index_plan.reason();
     run.handle = Some(handle);
-    if let Some(why) = seen.untouchable {
-        run.stats.reason = format!("left alone: {why}");
+    if let Some(untouchable) = seen.untouchable {
+        run.stats.skipped = Some(untouchable.reason);
+        run.stats.reason = untouchable.why;
         return Ok(());
     }
     let inventory = TableInventory {
