@@ -3,6 +3,7 @@
 
 mod branch;
 mod cleanup;
+mod index;
 mod prune;
 mod roots;
 mod values;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use lancekeeper_model::{BranchSelection, IndexMode, OptimizeOptions};
+use lancekeeper_model::{BranchSelection, OptimizeOptions};
 
 pub(crate) use branch::{BranchArgs, BranchVerb};
 pub(crate) use cleanup::CleanupArgs;
@@ -77,7 +78,10 @@ impl Cli {
 
     fn settle(&mut self) -> Result<(), roots::Refusal> {
         match &mut self.verb {
-            Verb::Optimize(args) => args.tables.extend(args.roots.settle(&self.place)?),
+            Verb::Optimize(args) => {
+                args.index.settle()?;
+                args.tables.extend(args.roots.settle(&self.place)?);
+            }
             Verb::Cleanup(args) => args.tables.extend(args.roots.settle(&self.place)?),
             Verb::Branch(args) => args.settle(&self.place)?,
             Verb::Status(args) => {
@@ -217,16 +221,8 @@ pub(crate) struct OptimizeArgs {
     #[arg(long, value_name = "N", value_parser = values::concurrency)]
     concurrency: Option<usize>,
 
-    /// What to do about indexes: keep, refresh (fold in the rows they do not cover, build what
-    /// the schema declares) or rebuild (train them anew).
-    #[arg(
-        long,
-        value_enum,
-        value_name = "HOW",
-        default_value_t = IndexArg::Refresh,
-        hide_possible_values = true,
-    )]
-    index: IndexArg,
+    #[command(flatten)]
+    index: index::IndexArgs,
 
     /// Only this branch of a graph (repeatable); main unless given.
     #[arg(long = "branch", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
@@ -260,27 +256,14 @@ impl OptimizeArgs {
                 (false, []) => BranchSelection::Main,
                 (false, named) => BranchSelection::Named(named.to_vec()),
             },
-            index: match self.index {
-                IndexArg::Keep => IndexMode::Keep,
-                IndexArg::Refresh => IndexMode::Refresh,
-                IndexArg::Rebuild => IndexMode::Rebuild,
-            },
+            index: self.index.mode(),
+            index_only: self.index.only,
+            index_names: self.index.names.clone(),
             prune: self.prune.options(),
             max_bytes: self.max_bytes,
             max_time: self.max_time,
         }
     }
-}
-
-/// What `optimize` does about indexes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum IndexArg {
-    /// Keep them covering what they cover.
-    Keep,
-    /// Fold in what they do not cover.
-    Refresh,
-    /// Train them anew.
-    Rebuild,
 }
 
 /// How to say what was done; the same for every verb.

@@ -57,6 +57,11 @@ pub struct OptimizeOptions {
     pub concurrency: Option<usize>,
     /// What to do with indexes.
     pub index: IndexMode,
+    /// Indexes are worked on and no fragment is rewritten.
+    pub index_only: bool,
+    /// Only these indexes are refreshed, rebuilt or built; the others keep covering what they
+    /// cover. Empty means all.
+    pub index_names: Vec<String>,
     /// Branches of graphs. Databases and tables have main only.
     pub branches: BranchSelection,
     /// Bytes that a run may read for rewrites, over all roots. What does not fit is left for
@@ -108,6 +113,8 @@ impl Default for OptimizeOptions {
             deletion_threshold: 0.1,
             concurrency: None,
             index: IndexMode::default(),
+            index_only: false,
+            index_names: Vec::new(),
             branches: BranchSelection::default(),
             prune: None,
             max_bytes: None,

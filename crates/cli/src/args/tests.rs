@@ -1,6 +1,6 @@
 //! What the command line accepts, what it refuses, and with which words.
 
-use lancekeeper_model::{CleanupOptions, CleanupPolicyOptions, PruneOptions};
+use lancekeeper_model::{CleanupOptions, CleanupPolicyOptions, IndexMode, PruneOptions};
 
 use super::*;
 
@@ -53,12 +53,28 @@ fn every_option_arrives() {
         deletion_threshold: 0.25,
         concurrency: Some(3),
         index: IndexMode::Keep,
+        index_only: false,
+        index_names: Vec::new(),
         branches: BranchSelection::Named(vec!["main".to_owned(), "work".to_owned()]),
         prune: None,
         max_bytes: Some(2 << 30),
         max_time: Some(Duration::from_secs(5400)),
     };
     assert_eq!(given, expected);
+}
+
+#[test]
+fn a_run_may_be_limited_to_indexes_and_to_some_of_them() {
+    let given = options("--index-only --index-name by_id --index rebuild --index-name text");
+    let expected = OptimizeOptions {
+        index: IndexMode::Rebuild,
+        index_only: true,
+        index_names: vec!["by_id".to_owned(), "text".to_owned()],
+        ..OptimizeOptions::default()
+    };
+    assert_eq!(given, expected);
+    let limited = options("--index-name text");
+    assert_eq!((limited.index, limited.index_only), (IndexMode::Refresh, false));
 }
 
 #[test]
@@ -131,6 +147,11 @@ fn values_without_sense_are_usage_errors_with_a_reason() {
         "lancekeeper optimize root --purge-deletes --deletion-threshold 0.5",
         "lancekeeper optimize root --roots",
         "lancekeeper status --recursive",
+        "lancekeeper optimize root --index-only --index keep",
+        "lancekeeper optimize root --index-name text --index keep",
+        "lancekeeper optimize root --index-only --purge-deletes",
+        "lancekeeper optimize root --index-only --target-rows 5",
+        "lancekeeper optimize root --index-name=",
     ];
     insta::assert_snapshot!(lines.map(refusal).join("\n"), @"
     error: invalid value '0' for '--target-rows <N>': must be at least 1
@@ -156,6 +177,11 @@ fn values_without_sense_are_usage_errors_with_a_reason() {
     error: the argument '--purge-deletes' cannot be used with '--deletion-threshold <F>'
     error: a value is required for '--roots <FILE>' but none was supplied
     error: no root was given: name a ROOT, or --roots FILE, or --uri URI
+    error: --index keep leaves every index alone: --index-only and --index-name need refresh or rebuild
+    error: --index keep leaves every index alone: --index-only and --index-name need refresh or rebuild
+    error: the argument '--index-only' cannot be used with '--purge-deletes'
+    error: the argument '--index-only' cannot be used with '--target-rows <N>'
+    error: a value is required for '--index-name <NAME>' but none was supplied
     ");
 }
 
