@@ -18,10 +18,12 @@ mod graph;
 mod internal;
 mod inventory;
 mod plain;
+mod probe;
 mod prune;
 mod publish;
 mod report;
 mod stage;
+mod table;
 mod window;
 
 use std::sync::atomic::AtomicU64;
@@ -41,7 +43,8 @@ use crate::open::{
 use crate::optimize::report::{root_failure, root_report};
 use crate::stop::Interrupted;
 
-pub(crate) use inventory::{TableRun, Target, TargetError, Wish, branch_views, look_at, targets};
+pub(crate) use inventory::{Target, TargetError, Wish, branch_views, targets};
+pub(crate) use table::{TableRun, look_at};
 
 /// How often groups that a writer invalidated are planned and staged again in one run.
 /// Maintenance yields to writers: what they keep changing waits for the next run.
@@ -144,7 +147,7 @@ async fn branches(
             graph::run(run, &view, targets, report).await;
         }
     }
-    if report.error.is_none() {
+    if report.error.is_none() && !run.wish.index_only {
         report.tables.extend(internal::run(run, &graph.graph).await);
     }
     Ok(())
@@ -211,7 +214,8 @@ pub(crate) async fn plan_root(
         tables.iter_mut().for_each(report::preview);
         report.tables.extend(tables.into_iter().map(|table| table.stats));
     }
-    if let Some(graph) = read.graph.as_ref().filter(|_| options.selected().is_empty()) {
+    let is_whole = options.selected().is_empty() && !wish.index_only;
+    if let Some(graph) = read.graph.as_ref().filter(|_| is_whole) {
         report.tables.extend(internal::preview(&graph.graph, &wish).await);
     }
     Box::pin(prune::preview(keeper, &read, options, now, &mut report)).await;

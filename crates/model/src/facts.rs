@@ -17,7 +17,10 @@ pub struct FragmentFacts {
     pub files: u64,
     /// Which index segments cover it: fragments of equal coverage carry equal numbers.
     /// Lance refuses a rewrite that merges fragments an index covers with others it does not.
+    /// Indexes that cover everything by the time of the rewrite do not count.
     pub coverage: u32,
+    /// Whether an index covers it that would be lost by a rewrite: it must stay as it is.
+    pub held: bool,
 }
 
 impl FragmentFacts {
@@ -66,19 +69,54 @@ pub enum IndexKind {
     Other,
 }
 
+/// What becomes of the entries of an index when the fragments they lie in are rewritten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CarryOver {
+    /// It stores row ids, and those stay: it covers the new fragments by itself.
+    ByRowIds,
+    /// It stores row addresses, and Lance can write them anew: the new segments travel in the
+    /// Rewrite.
+    ByRemap,
+    /// It stores row addresses or places in fragments, and Lance cannot write them anew: it
+    /// covers the new fragments only once it was refreshed after the Rewrite.
+    ByRefresh,
+    /// Nothing here can carry it over. What it covers must not be rewritten.
+    Not,
+}
+
+/// One segment of an index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentFacts {
+    /// Its id.
+    pub id: String,
+    /// The fragments of the table that it covers, ascending.
+    pub fragments: Vec<u64>,
+    /// Live rows in them.
+    pub rows: u64,
+}
+
 /// What planning needs to know of one index of a table, all its segments together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexFacts {
     /// Its name.
     pub name: String,
-    /// The column it is on.
+    /// The path of the field it is on, quoted as Lance quotes it.
     pub column: String,
     /// Its kind.
     pub kind: IndexKind,
-    /// The ids of its segments.
-    pub segments: Vec<String>,
+    /// Its segments, the oldest first.
+    pub segments: Vec<SegmentFacts>,
     /// Live rows it does not cover.
     pub uncovered_rows: u64,
+    /// What a rewrite does to it.
+    pub carry_over: CarryOver,
+    /// Whether it can take in new rows as a segment of its own, at the cost of those rows.
+    pub can_append: bool,
+    /// Whether it has to be made anew before it can be kept up: it is not in the form that the
+    /// clients of a graph read, or an earlier compaction left it behind its rows.
+    pub must_be_rebuilt: bool,
+    /// Why it can be neither refreshed nor rebuilt, if that is known.
+    pub unusable: Option<String>,
 }
 
 /// An index that a graph's schema asks for.

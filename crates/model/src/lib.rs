@@ -26,7 +26,9 @@ pub use cleanup::{
     BranchReconcileStats, CleanupOptions, CleanupPolicyOptions, CleanupReport, CleanupTotals,
     ForkRefStatus, KeptVersionReport, LostCommitReport, RootCleanupReport, TableCleanupStats,
 };
-pub use facts::{DeclaredIndex, FragmentFacts, IndexFacts, IndexKind, TableFacts};
+pub use facts::{
+    CarryOver, DeclaredIndex, FragmentFacts, IndexFacts, IndexKind, SegmentFacts, TableFacts,
+};
 pub use ids::{Branch, OperationId, TableKey, TableRef, Version};
 pub use kind::{ErrorKind, ExitCode};
 pub use left::{BudgetLimit, WorkLeft};

@@ -1,11 +1,60 @@
-//! Index upkeep: which indexes of a table to create, refresh or rebuild, and which declared
-//! ones have to wait and why. Pure.
+//! Index upkeep: which indexes of a table to create, refresh or rebuild, before or after its
+//! fragments are rewritten; which ones have to wait and why; and which fragments may be merged
+//! with which. Pure.
 //!
-//! An index is worked on as a whole: afterwards it is one segment over every fragment of the
-//! version it was staged at. That is what lets compaction merge fragments that were covered
-//! differently before.
+//! # Overview
+//!
+//! An index never decides about its table. One that cannot be worked on is listed with its
+//! reason, and the fragments are planned around it: what it covers is merged within its
+//! coverage if it follows a rewrite, and stays as it is if it would be lost.
+//!
+//! Work is done before the Rewrite wherever the result follows the Rewrite: then fragments that
+//! were covered differently can be merged in the same run. Kinds that Lance drops at a Rewrite
+//! are refreshed after it.
+//!
+//! Not here: how groups are formed ([`crate::optimize`]), and how an index is built.
+
+mod decide;
+mod marks;
+mod merges;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use lancekeeper_model::{DeclaredIndex, IndexFacts, IndexKind, IndexMode, PendingIndex};
+
+pub use decide::plan_indexes;
+pub use marks::mark_fragments;
+
+/// How indexes are kept whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Upkeep {
+    /// One segment over everything, in the form that the clients of a graph read.
+    #[default]
+    OneSegment,
+    /// Segments of their own for new rows, merged when they are no longer small beside what
+    /// they are merged with: appending costs what was appended.
+    Segments,
+}
+
+/// What a caller wants of the indexes of a table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IndexWish {
+    /// What to do with them.
+    pub mode: IndexMode,
+    /// Only these, by name; empty for all. The others are kept as they are.
+    pub names: Vec<String>,
+}
+
+impl IndexWish {
+    /// What is wanted of one index.
+    fn of(&self, name: &str) -> IndexMode {
+        let is_named = self.names.is_empty() || self.names.iter().any(|named| named == name);
+        if is_named { self.mode } else { IndexMode::Keep }
+    }
+}
 
 /// What is known about the indexes of one table.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +67,21 @@ pub struct IndexInventory {
     pub declared: Vec<DeclaredIndex>,
     /// Columns of declared vector indexes that hold no vector yet.
     pub without_vectors: Vec<String>,
+    /// How indexes are kept whole here.
+    pub upkeep: Upkeep,
+    /// Fragments with deleted rows.
+    pub with_deletions: BTreeSet<u64>,
+    /// What a run has found out by trying.
+    pub learned: Learned,
+}
+
+/// What a run has found out about indexes by trying.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Learned {
+    /// Indexes by name that could not be built, and why.
+    pub failed: BTreeMap<String, String>,
+    /// Those among them that Lance would leave behind at a rewrite.
+    pub lost: BTreeSet<String>,
 }
 
 /// What to do with one index.
@@ -25,8 +89,11 @@ pub struct IndexInventory {
 pub enum IndexAction {
     /// It is declared and does not exist.
     Create,
-    /// Fold in what it does not cover, into one segment.
-    Refresh,
+    /// Fold in what it does not cover.
+    Refresh {
+        /// How many of its segments, the newest, become one with it.
+        merge: usize,
+    },
     /// Train it anew from all rows.
     Rebuild,
 }
@@ -36,25 +103,35 @@ pub enum IndexAction {
 pub struct IndexWork {
     /// Its name.
     pub name: String,
-    /// The column.
+    /// The path of the field.
     pub column: String,
     /// Its kind.
     pub kind: IndexKind,
     /// What to do.
     pub action: IndexAction,
-    /// The segments that the result replaces.
-    pub replaces: Vec<String>,
+    /// Its segments, the oldest first.
+    pub segments: Vec<String>,
 }
 
 /// The work on a table's indexes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IndexPlan {
-    /// What to do, by index name.
-    pub work: Vec<IndexWork>,
-    /// Declared indexes that do not exist and cannot be built yet.
+    /// What to do before the Rewrite, by index name.
+    pub before: Vec<IndexWork>,
+    /// What to do after it, by index name: what the Rewrite would undo. Where no fragment is
+    /// rewritten, it is done with the rest.
+    pub after: Vec<IndexWork>,
+    /// Indexes that are not whole and cannot be made so now.
     pub pending: Vec<PendingIndex>,
-    /// The most rows that one index of `work` takes in.
+    /// The most rows that one index takes in.
     pub rows_to_read: u64,
+    /// Indexes that still cover some fragments and not others when the Rewrite is committed.
+    pub apart: BTreeSet<String>,
+    /// Indexes that would be lost by a rewrite of what they cover.
+    pub holding: BTreeSet<String>,
+    /// What a Rewrite takes from indexes that nothing else is wanted of, to be given back
+    /// after it.
+    restore: Vec<IndexWork>,
 }
 
 impl IndexPlan {
@@ -66,191 +143,29 @@ impl IndexPlan {
         u64::try_from(read.div_ceil(u128::from(rows.max(1)))).unwrap_or(u64::MAX)
     }
 
+    /// Whether no index is to be worked on.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.before.is_empty() && self.after.is_empty()
+    }
+
     /// Says what is to be done, as part of a table's reason; empty when nothing is.
     #[must_use]
     pub fn reason(&self) -> String {
-        let count = |action| self.work.iter().filter(|work| work.action == action).count();
+        let work = || self.before.iter().chain(&self.after);
+        let count = |is: fn(&IndexAction) -> bool| work().filter(|work| is(&work.action)).count();
         let mut parts = Vec::new();
-        for (action, verb) in [
-            (IndexAction::Create, "build"),
-            (IndexAction::Refresh, "refresh"),
-            (IndexAction::Rebuild, "rebuild"),
+        for (count, verb) in [
+            (count(|action| *action == IndexAction::Create), "build"),
+            (count(|action| matches!(action, IndexAction::Refresh { .. })), "refresh"),
+            (count(|action| *action == IndexAction::Rebuild), "rebuild"),
         ] {
-            match count(action) {
+            match count {
                 0 => {}
                 1 => parts.push(format!("{verb} 1 index")),
                 n => parts.push(format!("{verb} {n} indexes")),
             }
         }
         parts.join(", ")
-    }
-}
-
-/// Decides about the indexes of one table.
-#[must_use]
-pub fn plan_indexes(inventory: &IndexInventory, mode: IndexMode) -> IndexPlan {
-    let mut plan = IndexPlan::default();
-    for index in &inventory.existing {
-        let action = match mode {
-            IndexMode::Keep => continue,
-            IndexMode::Rebuild if inventory.rows > 0 => IndexAction::Rebuild,
-            // Several segments cover fragments differently, so they count as work even when
-            // together they cover everything.
-            _ if index.uncovered_rows > 0 || index.segments.len() > 1 => IndexAction::Refresh,
-            _ => continue,
-        };
-        plan.rows_to_read = plan.rows_to_read.max(match action {
-            IndexAction::Refresh => index.uncovered_rows,
-            IndexAction::Create | IndexAction::Rebuild => inventory.rows,
-        });
-        plan.work.push(IndexWork {
-            name: index.name.clone(),
-            column: index.column.clone(),
-            kind: index.kind,
-            action,
-            replaces: index.segments.clone(),
-        });
-    }
-    for declared in &inventory.declared {
-        let exists =
-            |index: &IndexFacts| index.column == declared.column && index.kind == declared.kind;
-        if inventory.existing.iter().any(exists) {
-            continue;
-        }
-        let waits = if inventory.rows == 0 {
-            Some("the table is empty")
-        } else if inventory.without_vectors.contains(&declared.column) {
-            Some("the column holds no vector yet")
-        } else if mode == IndexMode::Keep {
-            Some("indexes are kept as they are (--index keep)")
-        } else {
-            None
-        };
-        match waits {
-            Some(reason) => plan
-                .pending
-                .push(PendingIndex { column: declared.column.clone(), reason: reason.to_owned() }),
-            None => {
-                plan.rows_to_read = inventory.rows;
-                plan.work.push(IndexWork {
-                    // The clients' own naming: they recognise an index by its column.
-                    name: format!("{}_idx", declared.column),
-                    column: declared.column.clone(),
-                    kind: declared.kind,
-                    action: IndexAction::Create,
-                    replaces: Vec::new(),
-                });
-            }
-        }
-    }
-    plan.work.sort_by(|a, b| a.name.cmp(&b.name));
-    plan
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn index(column: &str, kind: IndexKind, uncovered_rows: u64, segments: usize) -> IndexFacts {
-        IndexFacts {
-            name: format!("{column}_idx"),
-            column: column.to_owned(),
-            kind,
-            segments: (0..segments).map(|n| format!("{column}-{n}")).collect(),
-            uncovered_rows,
-        }
-    }
-
-    fn inventory() -> IndexInventory {
-        IndexInventory {
-            rows: 100,
-            existing: vec![
-                index("id", IndexKind::BTree, 0, 1),
-                index("name", IndexKind::FullText, 7, 1),
-                index("age", IndexKind::BTree, 0, 2),
-            ],
-            declared: vec![
-                DeclaredIndex { column: "id".to_owned(), kind: IndexKind::BTree },
-                DeclaredIndex { column: "city".to_owned(), kind: IndexKind::FullText },
-                DeclaredIndex { column: "emb".to_owned(), kind: IndexKind::Vector },
-            ],
-            without_vectors: vec!["emb".to_owned()],
-        }
-    }
-
-    fn said(plan: &IndexPlan) -> Vec<(String, IndexAction)> {
-        plan.work.iter().map(|work| (work.name.clone(), work.action)).collect()
-    }
-
-    #[test]
-    fn refresh_folds_in_what_is_uncovered_or_split_and_builds_what_is_declared() {
-        let plan = plan_indexes(&inventory(), IndexMode::Refresh);
-        assert_eq!(
-            said(&plan),
-            [
-                ("age_idx".to_owned(), IndexAction::Refresh),
-                ("city_idx".to_owned(), IndexAction::Create),
-                ("name_idx".to_owned(), IndexAction::Refresh),
-            ]
-        );
-        assert_eq!(plan.work[0].replaces, ["age-0", "age-1"]);
-        assert_eq!(plan.pending.len(), 1);
-        assert_eq!(plan.pending[0].column, "emb");
-        assert_eq!(plan.reason(), "build 1 index, refresh 2 indexes");
-    }
-
-    #[test]
-    fn keep_touches_nothing_and_still_says_what_is_missing() {
-        let plan = plan_indexes(&inventory(), IndexMode::Keep);
-        assert!(plan.work.is_empty());
-        let columns: Vec<_> = plan.pending.iter().map(|p| p.column.as_str()).collect();
-        assert_eq!(columns, ["city", "emb"]);
-        assert!(plan.reason().is_empty());
-    }
-
-    #[test]
-    fn rebuild_trains_everything_that_exists() {
-        let plan = plan_indexes(&inventory(), IndexMode::Rebuild);
-        let rebuilt = plan.work.iter().filter(|w| w.action == IndexAction::Rebuild).count();
-        assert_eq!(rebuilt, 3);
-    }
-
-    #[test]
-    fn refreshes_read_the_rows_that_are_not_covered_and_builds_read_all() {
-        let refresh = IndexInventory { declared: Vec::new(), ..inventory() };
-        let bytes = |inventory: &IndexInventory, mode| {
-            plan_indexes(inventory, mode).bytes_to_read(inventory.rows, 1000)
-        };
-        assert_eq!(bytes(&refresh, IndexMode::Refresh), 70);
-        assert_eq!(bytes(&refresh, IndexMode::Rebuild), 1000);
-        assert_eq!(bytes(&refresh, IndexMode::Keep), 0);
-        assert_eq!(bytes(&inventory(), IndexMode::Refresh), 1000, "one is built");
-        assert_eq!(bytes(&IndexInventory::default(), IndexMode::Rebuild), 0);
-        let plan = IndexPlan { rows_to_read: u64::MAX, ..IndexPlan::default() };
-        assert_eq!(plan.bytes_to_read(3, u64::MAX), u64::MAX);
-    }
-
-    #[test]
-    fn an_empty_table_is_never_work() {
-        let empty = IndexInventory {
-            rows: 0,
-            existing: vec![index("id", IndexKind::BTree, 0, 1)],
-            ..inventory()
-        };
-        for mode in [IndexMode::Keep, IndexMode::Refresh, IndexMode::Rebuild] {
-            let plan = plan_indexes(&empty, mode);
-            assert!(plan.work.is_empty(), "{mode:?}: {plan:?}");
-            assert_eq!(plan.pending.len(), 2, "{mode:?}");
-        }
-    }
-
-    #[test]
-    fn a_table_whose_indexes_are_whole_has_no_work() {
-        let whole = IndexInventory {
-            existing: vec![index("id", IndexKind::BTree, 0, 1)],
-            declared: vec![DeclaredIndex { column: "id".to_owned(), kind: IndexKind::BTree }],
-            ..inventory()
-        };
-        assert_eq!(plan_indexes(&whole, IndexMode::Refresh), IndexPlan::default());
     }
 }

@@ -167,7 +167,10 @@ fn why_nothing(facts: &TableFacts, policy: &LayoutPolicy) -> String {
     if full > 0 {
         why.push_str(&format!(", {full} of them full"));
     }
-    if kept_apart_by_coverage(facts, policy) {
+    let held = facts.fragments.iter().filter(|fragment| fragment.held).count();
+    if held > 0 {
+        why.push_str(&format!(", {held} of them held by an index that a rewrite would end"));
+    } else if kept_apart_by_coverage(facts, policy) {
         why.push_str(", neighbours covered by different indexes");
     } else if count > 1 && full < count {
         why.push_str(", no two neighbours fit into one");

@@ -26,12 +26,14 @@ pub(crate) async fn blame(
     if hint_of(&error).is_some() {
         return error;
     }
-    match find(table, fragments).await {
-        Ok(Some((file, why))) => {
-            lance::Error::corrupt_file_named(&file, format!("{why}; restore it from a backup"))
-        }
-        _ => error,
-    }
+    damaged(table, fragments).await.unwrap_or(error)
+}
+
+/// The first of the fragments' files that is damaged, as an error; `None` when none is, or when
+/// that could not be found out.
+pub(crate) async fn damaged(table: &Dataset, fragments: &[Fragment]) -> Option<lance::Error> {
+    let (file, why) = find(table, fragments).await.ok().flatten()?;
+    Some(lance::Error::corrupt_file_named(&file, format!("{why}; restore it from a backup")))
 }
 
 /// The first damaged data file, relative to the table, and what is wrong with it. Files of

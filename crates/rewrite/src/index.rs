@@ -6,47 +6,43 @@
 //! Segments are built at the version the groups are staged at, over all its fragments. The
 //! CreateIndex comes before the Rewrite: the other orders conflict or leave the rewritten
 //! fragments uncovered. On tables with stable row ids the segments then follow the Rewrite by
-//! themselves; on others they are carried over like any index.
+//! themselves; on others they are carried over like any index. Kinds that Lance drops at a
+//! Rewrite are built after it instead.
 //!
 //! A strict commit is not checked by Lance against what others committed since, so a segment
 //! may only be committed while every fragment it covers is at HEAD as it was
 //! ([`crate::check::HeadCheck::segments`]).
+//!
+//! An index that cannot be built is no failure of its table: it is told apart
+//! ([`IndexFailure`]), and the table is planned without it.
+
+mod accept;
+mod build;
+mod kind;
+mod probe;
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
-use arrow_array::{ArrayRef, RecordBatch, RecordBatchIterator};
-use arrow_schema::{Field, Schema};
-use futures::{FutureExt, TryStreamExt};
+use futures::FutureExt;
 use lance::Dataset;
-use lance::dataset::scanner::ColumnOrdering;
 use lance::dataset::transaction::Operation;
 use lance::index::DatasetIndexExt;
-use lance::index::optimize::{IndexSegmentResult, plan_optimize_indices};
-use lance::index::vector::VectorIndexParams;
-use lance_index::IndexType;
-use lance_index::optimize::OptimizeOptions;
-use lance_index::pbold::InvertedIndexDetails;
 use lance_index::scalar::inverted::builder::is_staged_path;
-use lance_index::scalar::{BuiltinIndexType, InvertedIndexParams, ScalarIndexParams};
-use lance_linalg::distance::MetricType;
 use lance_table::format::IndexMetadata;
 use lancekeeper_model::{IndexKind, TableRef, Version};
 use lancekeeper_planner::index::{IndexAction, IndexWork};
 use lancekeeper_store::LanceFailure;
-use lancekeeper_store::failure::guarded;
+use lancekeeper_store::failure::{full_text, guarded, hint_of};
 use lancekeeper_store::tables::version_of;
-use prost::Message;
 use uuid::Uuid;
 
-use crate::damage::blame;
-use crate::journal::StagedFile;
-
-/// The column names by which a B-tree is trained.
-const VALUE: &str = "value";
-const ROW_ADDRESS: &str = "_rowaddr";
-/// Older clients know B-trees over row ids, version 0, and ignore newer ones.
-const ROW_ID_BTREE_VERSION: i32 = 0;
+use crate::damage::damaged;
+use crate::journal::{StagedFile, discard};
+use build::build;
+pub use kind::{
+    can_append, carry_over, is_btree_over_addresses, kind_of_index, known_obstacle, name_of_details,
+};
+pub use probe::{cannot_be_opened, is_definition, too_few_vectors};
 
 /// How B-trees are built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +77,15 @@ impl StagedIndexes {
     }
 }
 
+/// An index that could not be built, though its table is in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexFailure {
+    /// Its name.
+    pub name: String,
+    /// Why, for a person.
+    pub reason: String,
+}
+
 /// The names of the segments to be built, chosen before anything is written: a build that
 /// fails or is dropped half way leaves what it has written.
 #[derive(Debug, Clone)]
@@ -92,11 +97,10 @@ pub struct SegmentNames {
 impl SegmentNames {
     /// Chooses names for all the work for which Lance lets us.
     #[must_use]
-    pub fn choose(work: &[IndexWork], form: BTreeForm) -> Self {
+    pub fn choose(work: &[IndexWork]) -> Self {
+        // Also where Lance is asked first: what it cannot add to is made anew.
         let is_ours = |index: &IndexWork| {
-            index.action == IndexAction::Create
-                || is_retrained(index)
-                || (index.kind == IndexKind::BTree && form == BTreeForm::RowIds)
+            index.kind != IndexKind::Vector || index.action == IndexAction::Create
         };
         Self { chosen: work.iter().map(|index| is_ours(index).then(Uuid::new_v4)).collect() }
     }
@@ -109,12 +113,13 @@ impl SegmentNames {
 }
 
 /// Builds the segments of a plan at the version the handle stands at, under names chosen for
-/// this very work.
+/// this very work. Indexes that could not be built are noted in `failures`.
 ///
 /// # Errors
 ///
-/// When an index cannot be built. Segments that Lance named and built before are noted in
-/// `built`, so that the caller can delete them beside those of `names`.
+/// When the table or the machine is to blame: a data file is damaged, the disk is full. Segments
+/// that Lance named and built before are noted in `built`, so that the caller can delete them
+/// beside those of `names`.
 ///
 /// # Cancel safety
 ///
@@ -127,31 +132,40 @@ pub async fn stage_indexes(
     form: BTreeForm,
     names: &SegmentNames,
     built: &mut Vec<StagedFile>,
+    failures: &mut Vec<IndexFailure>,
 ) -> Result<StagedIndexes, LanceFailure> {
+    let existing = table
+        .load_indices()
+        .await
+        .map_err(|source| LanceFailure::new("failed to read the indexes", source))?;
     let mut staged = StagedIndexes { version: version_of(table), ..StagedIndexes::default() };
     let mut replaced = HashSet::new();
     for (index, name) in work.iter().zip(&names.chosen) {
         let results = match guarded(table.uri(), build(table, index, form, *name).boxed()).await {
             Ok(results) => results,
             Err(error) => {
-                let what = format!("failed to build index {} of {table_ref}", index.name);
-                return Err(LanceFailure::new(what, blame(table, table.fragments(), error).await));
+                failures.push(failure(table, table_ref, index, error).await?);
+                continue;
             }
         };
+        let files: Vec<StagedFile> =
+            results.iter().map(|(segment, _)| directory_of(segment.uuid)).collect();
+        built.extend(files.iter().cloned());
+        if let Some(reason) = accept::rejection(table, index, &existing, &results).await {
+            discard(table, &files).await?;
+            built.retain(|file| !files.contains(file));
+            failures.push(IndexFailure { name: index.name.clone(), reason });
+            continue;
+        }
         for (mut segment, replaces) in results {
             if let Some(files) = segment.files.as_mut() {
                 // What a build leaves in its staging directory is no part of the index.
                 files.retain(|file| !is_staged_path(&file.path));
             }
-            built.push(directory_of(segment.uuid));
             replaced.extend(replaces);
             staged.new.push(segment);
         }
     }
-    let existing = table
-        .load_indices()
-        .await
-        .map_err(|source| LanceFailure::new("failed to read the indexes", source))?;
     staged.replaced = existing
         .iter()
         .filter(|index| replaced.contains(&index.uuid.to_string()))
@@ -161,147 +175,30 @@ pub async fn stage_indexes(
     Ok(staged)
 }
 
-/// The new segments of one index, each with the segments it replaces.
-async fn build(
+/// What failed, when it is the index; an error when it is the table or the machine.
+async fn failure(
     table: &Dataset,
+    table_ref: &TableRef,
     index: &IndexWork,
-    form: BTreeForm,
-    name: Option<Uuid>,
-) -> lance::Result<Vec<(IndexMetadata, Vec<String>)>> {
-    match (name, index.kind, form) {
-        (None, _, _) => optimized(table, index).await,
-        (Some(uuid), IndexKind::BTree, BTreeForm::RowIds) => {
-            Ok(vec![(row_id_btree(table, index, uuid).await?, index.replaces.clone())])
-        }
-        (Some(uuid), _, _) => Ok(vec![(create(table, index, uuid).await?, index.replaces.clone())]),
+    error: lance::Error,
+) -> Result<IndexFailure, LanceFailure> {
+    let what = || format!("failed to build index {} of {table_ref}", index.name);
+    if hint_of(&error).is_some() {
+        return Err(LanceFailure::new(what(), error));
     }
+    if let Some(damage) = damaged(table, table.fragments()).await {
+        return Err(LanceFailure::new(what(), damage));
+    }
+    Ok(IndexFailure { name: index.name.clone(), reason: full_text(&error) })
+}
+
+/// Whether the rows of an index will be known by their addresses once this work is committed,
+/// on a table with stable row ids: then the addresses of rewritten rows have to be captured.
+#[must_use]
+pub fn makes_addresses(work: &[IndexWork], form: BTreeForm) -> bool {
+    form == BTreeForm::Native && work.iter().any(|index| index.kind == IndexKind::BTree)
 }
 
 fn directory_of(segment: Uuid) -> StagedFile {
     StagedFile { path: format!("_indices/{segment}"), bytes: None }
-}
-
-/// A B-tree over (value, row id) of every row.
-async fn row_id_btree(
-    table: &Dataset,
-    index: &IndexWork,
-    uuid: Uuid,
-) -> lance::Result<IndexMetadata> {
-    let mut scan = table.scan();
-    scan.project(&[index.column.as_str()])?;
-    scan.with_row_id();
-    scan.order_by(Some(vec![ColumnOrdering::asc_nulls_first(index.column.clone())]))?;
-    let batches: Vec<RecordBatch> = Box::pin(scan.try_into_stream()).await?.try_collect().await?;
-    let shape = |batch: &RecordBatch| -> lance::Result<RecordBatch> {
-        let value: ArrayRef = Arc::clone(batch.column(0));
-        let row_id: ArrayRef = Arc::clone(batch.column(1));
-        let schema = Schema::new(vec![
-            Field::new(VALUE, value.data_type().clone(), true),
-            Field::new(ROW_ADDRESS, row_id.data_type().clone(), false),
-        ]);
-        Ok(RecordBatch::try_new(Arc::new(schema), vec![value, row_id])?)
-    };
-    let batches = batches.iter().map(shape).collect::<lance::Result<Vec<_>>>()?;
-    let Some(schema) = batches.first().map(RecordBatch::schema) else {
-        return Err(lance::Error::invalid_input("the column has no rows to train on"));
-    };
-    let reader = RecordBatchIterator::new(batches.into_iter().map(Ok), schema);
-    let params = ScalarIndexParams::for_builtin(BuiltinIndexType::BTree);
-    let mut handle = table.clone();
-    let mut segment = handle
-        .create_index_builder(&[index.column.as_str()], IndexType::BTree, &params)
-        .name(index.name.clone())
-        .index_uuid(uuid)
-        .replace(true)
-        .preprocessed_data(Box::new(reader))
-        .execute_uncommitted()
-        .await?;
-    segment.index_version = ROW_ID_BTREE_VERSION;
-    Ok(segment)
-}
-
-/// Whether a rebuild makes the index anew. Lance's own retraining leaves scalar and full-text
-/// indexes that cover everything as they are.
-fn is_retrained(index: &IndexWork) -> bool {
-    index.action == IndexAction::Rebuild
-        && matches!(index.kind, IndexKind::BTree | IndexKind::FullText)
-}
-
-/// How a full-text index tokenizes: as the one it replaces, else by default.
-async fn text_params(table: &Dataset, index: &IndexWork) -> lance::Result<InvertedIndexParams> {
-    let existing = table.load_indices_by_name(&index.name).await?;
-    match existing.iter().find_map(|segment| segment.index_details.as_ref()) {
-        Some(details) => {
-            let details = InvertedIndexDetails::decode(details.value.as_slice())
-                .map_err(|error| lance::Error::index(error.to_string()))?;
-            InvertedIndexParams::try_from(&details)
-        }
-        None => Ok(InvertedIndexParams::default()),
-    }
-}
-
-/// An index made from nothing but the table's rows.
-async fn create(table: &Dataset, index: &IndexWork, uuid: Uuid) -> lance::Result<IndexMetadata> {
-    let mut handle = table.clone();
-    let columns = [index.column.as_str()];
-    match index.kind {
-        IndexKind::FullText => {
-            let params = text_params(table, index).await?;
-            handle
-                .create_index_builder(&columns, IndexType::Inverted, &params)
-                .name(index.name.clone())
-                .index_uuid(uuid)
-                .replace(true)
-                .execute_uncommitted()
-                .await
-        }
-        IndexKind::Vector => {
-            // One partition: exact, and what the graph's clients build.
-            let params = VectorIndexParams::ivf_flat(1, MetricType::L2);
-            handle
-                .create_index_builder(&columns, IndexType::Vector, &params)
-                .name(index.name.clone())
-                .index_uuid(uuid)
-                .execute_uncommitted()
-                .await
-        }
-        IndexKind::BTree | IndexKind::Other => {
-            let params = ScalarIndexParams::for_builtin(BuiltinIndexType::BTree);
-            handle
-                .create_index_builder(&columns, IndexType::BTree, &params)
-                .name(index.name.clone())
-                .index_uuid(uuid)
-                .replace(true)
-                .execute_uncommitted()
-                .await
-        }
-    }
-}
-
-/// An index refreshed or rebuilt by Lance's own means, all its segments into one.
-async fn optimized(
-    table: &Dataset,
-    index: &IndexWork,
-) -> lance::Result<Vec<(IndexMetadata, Vec<String>)>> {
-    let options = match index.action {
-        IndexAction::Rebuild => OptimizeOptions::retrain(),
-        _ => OptimizeOptions::merge(index.replaces.len().max(1)),
-    };
-    let options = options.index_names(vec![index.name.clone()]);
-    let plan = plan_optimize_indices(table, &options).await?;
-    let mut built = Vec::new();
-    for task in &plan.tasks {
-        built.extend(Box::pin(task.execute(table)).await?);
-    }
-    let mut merged: Vec<IndexSegmentResult> = Vec::new();
-    for merge in &plan.merges {
-        merged.extend(Box::pin(merge.execute(table, &built)).await?);
-    }
-    Ok(merged
-        .into_iter()
-        .map(|result| {
-            let replaces = result.replaces.iter().map(ToString::to_string).collect();
-            (result.segment, replaces)
-        })
-        .collect())
 }

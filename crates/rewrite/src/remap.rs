@@ -2,22 +2,41 @@
 //! before the Rewrite and travel in it. Tables with stable row ids need none of this for
 //! indexes that store row ids.
 
+use std::collections::HashSet;
 use std::io::Cursor;
 
 use lance::Dataset;
 use lance::dataset::index::DatasetIndexRemapperOptions;
 use lance::dataset::optimize::IndexRemapperOptions;
 use lance::dataset::transaction::RewrittenIndex;
+use lance::index::DatasetIndexExt;
 use lance_core::utils::row_addr_remap::{GroupInput, RowAddrRemap};
-use lance_table::format::Fragment;
+use lance_table::format::{Fragment, IndexMetadata};
+use lance_table::system_index::is_system_index;
+use lancekeeper_model::CarryOver;
 use lancekeeper_store::LanceFailure;
-use roaring::RoaringTreemap;
+use lancekeeper_store::failure::{full_text, guarded, hint_of};
+use roaring::{RoaringBitmap, RoaringTreemap};
+use uuid::Uuid;
 
+use crate::index::{IndexFailure, carry_over};
 use crate::journal::StagedFile;
 use crate::stage::StagedGroup;
 
+/// Index segments that follow a Rewrite, written and not committed.
+#[derive(Debug, Default)]
+pub struct Remapped {
+    /// What travels in the Rewrite.
+    pub indexes: Vec<RewrittenIndex>,
+    /// What was written for it.
+    pub files: Vec<StagedFile>,
+    /// Indexes that would cover less after the Rewrite, though they are of a kind that follows:
+    /// Lance left them out without a word.
+    pub lost: Vec<IndexFailure>,
+}
+
 /// Writes the rewritten segments of every index that stores addresses of rewritten rows.
-/// The groups' new fragments carry their final ids. Returns the segments and their files.
+/// The groups' new fragments carry their final ids.
 ///
 /// # Errors
 ///
@@ -29,7 +48,7 @@ use crate::stage::StagedGroup;
 pub async fn remap_indexes(
     table: &Dataset,
     groups: &[StagedGroup],
-) -> Result<(Vec<RewrittenIndex>, Vec<StagedFile>), LanceFailure> {
+) -> Result<Remapped, LanceFailure> {
     let failed = |source| LanceFailure::new("failed to carry the indexes over", source);
     let mut inputs = Vec::new();
     for group in groups {
@@ -52,24 +71,39 @@ pub async fn remap_indexes(
                 .map_err(failed)?,
         });
     }
-    if inputs.is_empty() {
-        return Ok((Vec::new(), Vec::new()));
-    }
-    let Some(remapper) =
-        DatasetIndexRemapperOptions::default().create_remapper(table).await.map_err(failed)?
-    else {
-        return Ok((Vec::new(), Vec::new()));
-    };
     let affected: Vec<u64> =
         groups.iter().flat_map(|group| group.source.iter().map(|f| f.id)).collect();
-    let map = RowAddrRemap::compact(inputs).map_err(failed)?;
-    let remapped = Box::pin(remapper.remap_indices(map, &affected)).await.map_err(failed)?;
+    let mut reason = "Lance does not carry it over to rewritten fragments".to_owned();
+    let remapped = match inputs.is_empty() {
+        true => Vec::new(),
+        false => {
+            let map = RowAddrRemap::compact(inputs).map_err(failed)?;
+            let options = DatasetIndexRemapperOptions::default();
+            match options.create_remapper(table).await.map_err(failed)? {
+                // What Lance cannot read of an index makes it panic.
+                Some(remapper) => {
+                    match guarded(table.uri(), remapper.remap_indices(map, &affected)).await {
+                        Ok(remapped) => remapped,
+                        Err(error) if hint_of(&error).is_some() => return Err(failed(error)),
+                        // Which of them it was is not known: none is carried over.
+                        Err(error) => {
+                            reason = full_text(&error);
+                            Vec::new()
+                        }
+                    }
+                }
+                None => Vec::new(),
+            }
+        }
+    };
+    let kept: HashSet<Uuid> = remapped.iter().map(|index| index.old_id).collect();
+    let lost = left_out(table, &affected, &kept, &reason).await?;
     let files = remapped
         .iter()
         .filter(|index| index.new_id != index.old_id)
         .map(|index| StagedFile { path: format!("_indices/{}", index.new_id), bytes: None })
         .collect();
-    let rewritten = remapped
+    let indexes = remapped
         .into_iter()
         .map(|index| RewrittenIndex {
             old_id: index.old_id,
@@ -79,7 +113,34 @@ pub async fn remap_indexes(
             new_index_files: index.files,
         })
         .collect();
-    Ok((rewritten, files))
+    Ok(Remapped { indexes, files, lost })
+}
+
+/// The indexes that store addresses of rewritten rows and were not carried over.
+async fn left_out(
+    table: &Dataset,
+    affected: &[u64],
+    kept: &HashSet<Uuid>,
+    reason: &str,
+) -> Result<Vec<IndexFailure>, LanceFailure> {
+    let affected: RoaringBitmap =
+        affected.iter().filter_map(|id| u32::try_from(*id).ok()).collect();
+    let is_stable = table.manifest().uses_stable_row_ids();
+    let indexes = table
+        .load_indices()
+        .await
+        .map_err(|source| LanceFailure::new("failed to read the indexes", source))?;
+    let is_lost = |index: &&IndexMetadata| {
+        let is_hit =
+            index.fragment_bitmap.as_ref().is_some_and(|bitmap| !bitmap.is_disjoint(&affected));
+        let follows = carry_over(index, is_stable) == CarryOver::ByRemap;
+        is_hit && follows && !kept.contains(&index.uuid) && !is_system_index(index)
+    };
+    let failure = |index: &IndexMetadata| IndexFailure {
+        name: index.name.clone(),
+        reason: reason.to_owned(),
+    };
+    Ok(indexes.iter().filter(is_lost).map(failure).collect())
 }
 
 fn id_32(fragment: &Fragment) -> Result<u32, lance::Error> {

@@ -98,6 +98,20 @@ impl StageError {
     }
 }
 
+/// What the rows of a rewritten group have to bring with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowOrder {
+    /// Ascending row ids: the Lance of a graph's clients loses rows of text searches over
+    /// fragments whose row ids run backwards. Indexes there store row ids.
+    RowIds,
+    /// As the fragments stand in the table.
+    AsListed {
+        /// Whether an index over addresses will be there by the time of the Rewrite, that the
+        /// table at this version need not show yet.
+        capture_addresses: bool,
+    },
+}
+
 /// Rewrites one group. `table` stands at the version the group was planned at.
 ///
 /// # Errors
@@ -113,6 +127,7 @@ pub async fn stage_group(
     table: &Dataset,
     table_ref: &TableRef,
     group: &Group,
+    order: RowOrder,
 ) -> Result<StagedGroup, StageError> {
     let mut source = group
         .fragments
@@ -127,11 +142,13 @@ pub async fn stage_group(
             })
         })
         .collect::<Result<Vec<_>, _>>()?;
-    in_order_of_row_ids(&mut source);
+    if order == RowOrder::RowIds {
+        in_order_of_row_ids(&mut source);
+    }
     let task = CompactionTask {
         task: TaskData { fragments: source.clone() },
         read_version: version_of(table).0,
-        options: options_for(group),
+        options: options_for(group, order),
     };
     let result = match guarded(table.uri(), task.execute(table).boxed()).await {
         Ok(result) => result,
@@ -165,8 +182,13 @@ pub async fn stage_group(
     })
 }
 
-fn options_for(group: &Group) -> CompactionOptions {
+fn options_for(group: &Group, order: RowOrder) -> CompactionOptions {
     CompactionOptions {
+        // Left to itself, Lance looks at the indexes of the version that is read.
+        has_eager_remappable_index: match order {
+            RowOrder::RowIds => Some(false),
+            RowOrder::AsListed { capture_addresses } => capture_addresses.then_some(true),
+        },
         // One output per group: the planner has sized the group, and Lance would otherwise
         // split by its own rule.
         target_rows_per_fragment: usize::try_from(group.rows.max(1)).unwrap_or(usize::MAX),

@@ -15,9 +15,10 @@ use crate::budget::leave;
 use crate::concurrency::{in_order, tables_at_once};
 use crate::keeper::millis;
 use crate::open::ReadGraph;
-use crate::optimize::inventory::{TableRun, Target, inherited as inherited_row, look_at};
+use crate::optimize::inventory::{Target, inherited as inherited_row};
 use crate::optimize::report::{root_failure, set_error};
 use crate::optimize::stage::{StagedTable, stage_table};
+use crate::optimize::table::{TableRun, look_at};
 use crate::optimize::window::{Member, Window, run_window};
 use crate::optimize::{ROUNDS_MAX, Run};
 use crate::stop::Interrupted;
@@ -154,7 +155,7 @@ async fn look_again(
             continue;
         };
         let target = Target { pin: Some(pin.version), ..table.target.clone() };
-        let fresh = look_at(read, target, &run.wish, Some(&claims)).await;
+        let fresh = table.look_again(read, target, &run.wish, Some(&claims)).await;
         if table.stats.groups_dropped > 0 {
             table.stats.groups_redone +=
                 fresh.plan.as_ref().map_or(0, |plan| plan.groups.len() as u64);
@@ -231,29 +232,23 @@ async fn one_round(
 /// Stages one table. A table that fails gets its row's error and leaves the window.
 async fn stage_member(run: &Run<'_>, table: &mut TableRun) -> Option<Member> {
     let handle = table.handle.clone()?;
-    let work = match &table.plan {
-        // Versions of ours are published first, and staged work would not fit on top.
-        _ if table.adopt => StagedTable::default(),
-        None => StagedTable::default(),
-        Some(plan) => {
-            match Box::pin(stage_table(run, &table.target, &handle, plan, &table.index_work)).await
-            {
-                Ok(work) => {
-                    let is_all = work.is_nothing();
-                    leave(&mut table.stats, work.left.clone(), is_all);
-                    if is_all && !work.left.is_nothing() {
-                        table.plan = None;
-                        return None;
-                    }
-                    work
-                }
-                Err(error) => {
-                    set_error(&mut table.stats, error.kind(), &error);
-                    table.plan = None;
-                    return None;
-                }
+    // Versions of ours are published first, and staged work would not fit on top.
+    let work = match table.adopt {
+        true => StagedTable::default(),
+        false => match Box::pin(stage_table(run, table)).await {
+            Ok(work) => work,
+            Err(error) => {
+                set_error(&mut table.stats, error.kind(), &error);
+                table.plan = None;
+                return None;
             }
-        }
+        },
     };
+    let is_all = work.is_nothing();
+    leave(&mut table.stats, work.left.clone(), is_all);
+    if is_all && !table.adopt {
+        table.plan = None;
+        return None;
+    }
     Some(Member::new(table.target.clone(), handle, work, table.adopt))
 }

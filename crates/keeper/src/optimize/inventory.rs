@@ -1,39 +1,38 @@
-//! The facts of `optimize`: which tables, where they stand, and the plan for each.
+//! The facts of `optimize`: what is wanted, and of which tables. What is known of each of them
+//! and the plan for it are in [`super::table`].
 
 use std::collections::BTreeSet;
 
-use lance::Dataset;
 use lancekeeper_manifest::GraphError;
 use lancekeeper_model::{
-    Branch, BranchSelection, DeclaredIndex, ErrorKind, FragmentFacts, IndexKind, IndexMode,
-    OptimizeOptions, SkipReason, TableOptimizeStats, TableRef, Version,
+    Branch, BranchSelection, ErrorKind, OptimizeOptions, SkipReason, TableOptimizeStats, TableRef,
+    Version,
 };
-use lancekeeper_planner::index::{IndexInventory, IndexWork, plan_indexes};
-use lancekeeper_planner::optimize::{
-    Authority, LayoutPolicy, PolicyError, RewritePlan, SidecarClaim, TableInventory, TablePlan,
-    plan_table,
-};
+use lancekeeper_planner::index::IndexWish;
+use lancekeeper_planner::optimize::{LayoutPolicy, PolicyError, SidecarClaim};
 use lancekeeper_planner::sweep::SweepPlan;
-use lancekeeper_store::LanceFailure;
-use lancekeeper_store::owner::{Owner, owners_between};
 use lancekeeper_store::root::RootError;
-use lancekeeper_store::tables::version_of;
 use thiserror::Error;
 
-use crate::facts::view;
 use crate::open::{ReadGraph, ReadRoot};
-use crate::optimize::report::{empty_stats, set_before, set_error};
+use crate::optimize::report::empty_stats;
 
 /// What the caller wants of every table.
 #[derive(Debug, Clone)]
 pub(crate) struct Wish {
     pub(crate) layout: LayoutPolicy,
-    pub(crate) index: IndexMode,
+    pub(crate) index: IndexWish,
+    /// Whether no fragment is to be rewritten.
+    pub(crate) index_only: bool,
 }
 
 impl Wish {
     pub(crate) fn from_options(options: &OptimizeOptions) -> Result<Self, PolicyError> {
-        Ok(Self { layout: LayoutPolicy::from_options(options)?, index: options.index })
+        Ok(Self {
+            layout: LayoutPolicy::from_options(options)?,
+            index: IndexWish { mode: options.index, names: options.index_names.clone() },
+            index_only: options.index_only,
+        })
     }
 }
 
@@ -45,39 +44,6 @@ pub(crate) struct Target {
     pub(crate) location: String,
     /// In a graph: the pinned version.
     pub(crate) pin: Option<Version>,
-}
-
-/// One table in one run.
-#[derive(Debug)]
-pub(crate) struct TableRun {
-    pub(crate) target: Target,
-    pub(crate) stats: TableOptimizeStats,
-    /// The table at the version that was looked at.
-    pub(crate) handle: Option<Dataset>,
-    /// What to rewrite; `None` when there is nothing to do or the table must be left alone.
-    /// Without groups when only indexes are worked on.
-    pub(crate) plan: Option<RewritePlan>,
-    /// What to do with the indexes.
-    pub(crate) index_work: Vec<IndexWork>,
-    /// Bytes to read for that, by estimate.
-    pub(crate) index_bytes: u64,
-    /// The same in words.
-    pub(crate) index_reason: String,
-    /// HEAD, when versions of ours lie between pin and HEAD and only need publishing.
-    pub(crate) adopt: bool,
-    /// What was planned on; empty when no fragment is to be rewritten.
-    pub(crate) fragments: Vec<FragmentFacts>,
-}
-
-impl TableRun {
-    /// A plan whose reason tells of the indexes as well.
-    pub(crate) fn with_index_reason(&self, mut plan: RewritePlan) -> RewritePlan {
-        if !self.index_reason.is_empty() {
-            let join = if plan.reason.is_empty() { "" } else { ", " };
-            plan.reason = format!("{}{join}{}", plan.reason, self.index_reason);
-        }
-        plan
-    }
 }
 
 /// The tables asked for could not be found out.
@@ -191,144 +157,6 @@ pub(crate) fn targets(
 pub(crate) fn claim_of(sweep: Option<&SweepPlan>, table: &TableRef) -> Option<SidecarClaim> {
     let (_, claim) = sweep?.blocked.iter().find(|(blocked, _)| blocked == table)?;
     Some(claim.clone())
-}
-
-/// Looks at one table and plans it. A table that cannot be read gets a row with its error.
-pub(crate) async fn look_at(
-    read: &ReadRoot,
-    target: Target,
-    wish: &Wish,
-    sweep: Option<&SweepPlan>,
-) -> TableRun {
-    let mut run = TableRun {
-        stats: empty_stats(&target.table),
-        target,
-        handle: None,
-        plan: None,
-        index_work: Vec::new(),
-        index_bytes: 0,
-        index_reason: String::new(),
-        adopt: false,
-        fragments: Vec::new(),
-    };
-    let uri = read.root.address_of(&run.target.location);
-    match read.tables.open(&uri, &run.target.table.branch).await {
-        Ok(handle) => {
-            if let Err(error) = plan_run(&mut run, handle, read, wish, sweep).await {
-                set_error(&mut run.stats, error.kind(), &error);
-            }
-        }
-        // The table is known to its authority, so a missing one is damage.
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            set_error(&mut run.stats, ErrorKind::Corrupt, &error);
-        }
-        Err(error) => set_error(&mut run.stats, error.kind(), &error),
-    }
-    run
-}
-
-/// Why a table's plan says that it is broken.
-#[derive(Debug, Error)]
-#[error("{0}")]
-struct Broken(String);
-
-async fn plan_run(
-    run: &mut TableRun,
-    handle: Dataset,
-    read: &ReadRoot,
-    wish: &Wish,
-    sweep: Option<&SweepPlan>,
-) -> Result<(), LanceFailure> {
-    let table = run.target.table.clone();
-    let seen = view(&handle, &table, wish.index).await?;
-    set_before(&mut run.stats, seen.totals);
-    let head = version_of(&handle);
-    let (authority, ahead_is_ours) = match run.target.pin {
-        None => (Authority::Head { head }, false),
-        Some(pin) => (Authority::Pinned { pin, head }, ours_between(&handle, pin, head).await),
-    };
-    let indexes = IndexInventory {
-        rows: run.stats.rows_before,
-        existing: seen.indexes,
-        declared: read.declared(&table.key).to_vec(),
-        without_vectors: without_vectors(&handle, read.declared(&table.key)).await?,
-    };
-    let index_plan = plan_indexes(&indexes, wish.index);
-    run.stats.pending_indexes.clone_from(&index_plan.pending);
-    run.index_bytes = index_plan.bytes_to_read(run.stats.rows_before, run.stats.bytes_before);
-    run.index_reason = index_plan.reason();
-    run.handle = Some(handle);
-    if let Some(untouchable) = seen.untouchable {
-        run.stats.skipped = Some(untouchable.reason);
-        run.stats.reason = untouchable.why;
-        return Ok(());
-    }
-    let inventory = TableInventory {
-        facts: seen.facts,
-        authority,
-        sidecar: claim_of(sweep, &table),
-        ahead_is_ours,
-    };
-    run.adopt = inventory.sidecar.is_none()
-        && ahead_is_ours
-        && run.target.pin.is_some_and(|pin| head > pin);
-    match plan_table(&inventory, &wish.layout) {
-        TablePlan::Rewrite(plan) => {
-            let plan = run.with_index_reason(plan);
-            run.stats.reason.clone_from(&plan.reason);
-            run.index_work = index_plan.work;
-            run.fragments = inventory.facts.fragments;
-            run.plan = Some(plan);
-        }
-        TablePlan::Nothing { reason } if index_plan.work.is_empty() => run.stats.reason = reason,
-        TablePlan::Nothing { .. } => {
-            let reason = run.index_reason.clone();
-            run.stats.reason.clone_from(&reason);
-            run.index_work = index_plan.work;
-            let version = inventory.facts.version;
-            run.plan = Some(RewritePlan { table, version, groups: Vec::new(), reason });
-        }
-        TablePlan::Skip { reason, manifest_version, head, why } => {
-            run.stats.reason = why;
-            if reason == SkipReason::DriftNeedsRepair {
-                run.stats.manifest_version = Some(manifest_version);
-                run.stats.lance_head_version = Some(head);
-            }
-            run.stats.skipped = Some(reason);
-        }
-        TablePlan::Broken { why } => {
-            set_error(&mut run.stats, ErrorKind::Corrupt, &Broken(format!("{table}: {why}")));
-        }
-    }
-    Ok(())
-}
-
-/// The columns of declared vector indexes that hold no vector yet.
-async fn without_vectors(
-    handle: &Dataset,
-    declared: &[DeclaredIndex],
-) -> Result<Vec<String>, LanceFailure> {
-    let mut empty = Vec::new();
-    for index in declared.iter().filter(|index| index.kind == IndexKind::Vector) {
-        let failed = |source| {
-            LanceFailure::new(format!("failed to look for vectors in {}", index.column), source)
-        };
-        let mut scan = handle.scan();
-        scan.project::<&str>(&[]).map_err(failed)?.with_row_id();
-        scan.filter(&format!("`{}` IS NOT NULL", index.column)).map_err(failed)?;
-        scan.limit(Some(1), None).map_err(failed)?;
-        let found = Box::pin(scan.try_into_batch()).await.map_err(failed)?;
-        if found.num_rows() == 0 {
-            empty.push(index.column.clone());
-        }
-    }
-    Ok(empty)
-}
-
-/// Whether every version between pin and HEAD was committed by a keeper.
-async fn ours_between(handle: &Dataset, pin: Version, head: Version) -> bool {
-    let owners = owners_between(handle, pin, head).await;
-    !owners.is_empty() && owners.iter().all(|owner| matches!(owner, Owner::Ours(_)))
 }
 
 /// The row of a table that a branch reads from where it was cut. It is no drift of the

@@ -9,7 +9,7 @@ use lancekeeper_planner::optimize::RewritePlan;
 use lancekeeper_store::failure::{full_text, text_with_hint};
 
 use crate::facts::Totals;
-use crate::optimize::inventory::TableRun;
+use crate::optimize::table::TableRun;
 
 /// A root about which nothing is known yet.
 pub(crate) fn root_report(uri: &str, kind: RootKind) -> RootOptimizeReport {
@@ -114,7 +114,7 @@ pub(crate) fn preview(table: &mut TableRun) {
     let replaced: BTreeSet<u64> =
         plan.groups.iter().flat_map(|group| group.fragments.iter().copied()).collect();
     let (mut files, mut purged) = (0, 0);
-    for fragment in table.fragments.iter().filter(|fragment| replaced.contains(&fragment.id)) {
+    for fragment in table.fragments().iter().filter(|f| replaced.contains(&f.id)) {
         files += fragment.files;
         purged += fragment.bytes.saturating_sub(fragment.live_bytes());
     }

@@ -6,10 +6,12 @@ use futures::{FutureExt, StreamExt};
 use lance::Dataset;
 use lancekeeper_model::{BudgetLimit, ErrorKind, ProgressEvent, WorkLeft};
 use lancekeeper_planner::index::IndexWork;
-use lancekeeper_planner::optimize::{Group, RewritePlan};
-use lancekeeper_rewrite::index::{BTreeForm, SegmentNames, StagedIndexes, stage_indexes};
+use lancekeeper_planner::optimize::Group;
+use lancekeeper_rewrite::index::{
+    BTreeForm, IndexFailure, SegmentNames, StagedIndexes, makes_addresses, stage_indexes,
+};
 use lancekeeper_rewrite::journal::{StagedFile, discard};
-use lancekeeper_rewrite::stage::stage_group;
+use lancekeeper_rewrite::stage::{RowOrder, stage_group};
 use lancekeeper_rewrite::{JournalError, StageError, StagedGroup};
 use lancekeeper_store::LanceFailure;
 use lancekeeper_store::failpoint::{self, Injected};
@@ -19,6 +21,7 @@ use crate::budget::left_of;
 use crate::concurrency::in_order;
 use crate::optimize::Run;
 use crate::optimize::inventory::Target;
+use crate::optimize::table::TableRun;
 
 /// Groups of one table rewritten at the same time. Each rewrite is parallel in itself.
 const GROUPS_AT_ONCE: usize = 2;
@@ -77,93 +80,128 @@ impl StageTableError {
     }
 }
 
-/// Stages the groups of a plan, each unless the time is over, then the index segments if there
-/// is something to go with them. On an error the table's staged files are deleted again.
+/// Stages the index segments of a plan, then its groups, each unless the time is over. Groups are
+/// planned around indexes that cannot be built. On an error the table's staged files are deleted
+/// again.
 ///
 /// # Cancel safety
 ///
 /// Nothing is visible; the journal names what was finished.
 pub(crate) async fn stage_table(
     run: &Run<'_>,
-    target: &Target,
-    handle: &Dataset,
-    plan: &RewritePlan,
-    index_work: &[IndexWork],
+    table: &mut TableRun,
 ) -> Result<StagedTable, StageTableError> {
-    let (groups, mut left) = stage_groups(run, target, handle, plan).await?;
-    if index_work.is_empty() {
-        return Ok(StagedTable { groups, indexes: None, left });
-    }
-    // Groups were planned as if the indexes covered them: begun groups bring them with them.
-    let is_begun = if plan.groups.is_empty() { run.budget.may_begin() } else { !groups.is_empty() };
-    if !is_begun {
+    let (Some(plan), Some(handle)) = (table.plan.clone(), table.handle.clone()) else {
+        return Ok(StagedTable::default());
+    };
+    let work = std::mem::take(&mut table.index_work);
+    // Groups were planned as if the indexes covered them: without those none is begun.
+    if !work.is_empty() && !run.budget.may_begin() {
+        let mut left = left_of(BudgetLimit::MaxTime, &plan.groups);
         left.left_by = Some(BudgetLimit::MaxTime);
-        left.indexes_left = index_work.len() as u64;
-        return Ok(StagedTable { groups, indexes: None, left });
+        left.indexes_left = work.len() as u64;
+        return Ok(StagedTable { groups: Vec::new(), indexes: None, left });
     }
-    match stage_index_work(run, target, handle, index_work).await {
-        Ok(indexes) => Ok(StagedTable { groups, indexes: Some(indexes), left }),
+    let mut groups = plan.groups;
+    let mut indexes = None;
+    if !work.is_empty() {
+        let (staged, failures) = stage_index_work(run, &table.target, &handle, &work).await?;
+        indexes = staged;
+        if !failures.is_empty() {
+            groups = table.replan_without(failures, &groups);
+        }
+    }
+    let order = order_of(&table.target, &handle, &work);
+    match stage_groups(run, &table.target, &handle, &groups, order).await {
+        Ok((groups, left)) => Ok(StagedTable { groups, indexes, left }),
         Err(error) => {
-            for staged in &groups {
-                give_up(run, handle, &staged.group.files, Some(&staged.entry)).await;
+            if let Some(staged) = indexes {
+                give_up(run, &handle, &staged.indexes.files, Some(&staged.entry)).await;
             }
             Err(error)
         }
     }
 }
 
+/// How B-trees are built. The clients of a graph read those over row ids; elsewhere they are
+/// Lance's own.
+fn form_of(target: &Target, handle: &Dataset) -> BTreeForm {
+    let is_graph = target.pin.is_some() && handle.manifest().uses_stable_row_ids();
+    if is_graph { BTreeForm::RowIds } else { BTreeForm::Native }
+}
+
+fn order_of(target: &Target, handle: &Dataset, work: &[IndexWork]) -> RowOrder {
+    match form_of(target, handle) {
+        BTreeForm::RowIds => RowOrder::RowIds,
+        BTreeForm::Native => {
+            RowOrder::AsListed { capture_addresses: makes_addresses(work, BTreeForm::Native) }
+        }
+    }
+}
+
+/// Builds index segments and notes them. Those that could not be built come back with the reason.
 async fn stage_index_work(
     run: &Run<'_>,
     target: &Target,
     handle: &Dataset,
     work: &[IndexWork],
-) -> Result<JournaledIndexes, StageTableError> {
-    // With stable row ids every client reads B-trees over row ids, and those follow the
-    // Rewrite; without, indexes store addresses and are carried over.
-    let form =
-        if handle.manifest().uses_stable_row_ids() { BTreeForm::RowIds } else { BTreeForm::Native };
-    let names = SegmentNames::choose(work, form);
+) -> Result<(Option<JournaledIndexes>, Vec<IndexFailure>), StageTableError> {
+    let names = SegmentNames::choose(work);
     // Noted before anything is written: an index build leaves its files when it fails, and
     // when the run is interrupted or killed.
     let named = note(run, target, handle, names.files()).await?;
     let mut built = Vec::new();
+    let mut failures = Vec::new();
     let outcome = async {
-        let indexes = stage_indexes(handle, &target.table, work, form, &names, &mut built).await?;
+        let form = form_of(target, handle);
+        let building =
+            stage_indexes(handle, &target.table, work, form, &names, &mut built, &mut failures);
+        let indexes = building.await?;
+        if !failures.is_empty() {
+            // What a failed build left under its name.
+            let left = names.files().into_iter().filter(|file| !indexes.files.contains(file));
+            discard(handle, &left.collect::<Vec<_>>()).await?;
+        }
+        if indexes.new.is_empty() {
+            run.write.journal.forget(std::slice::from_ref(&named)).await?;
+            return Ok(None);
+        }
         if indexes.files.iter().all(|file| names.files().contains(file)) {
-            return Ok(JournaledIndexes { indexes, entry: named.clone() });
+            return Ok(Some(JournaledIndexes { indexes, entry: named.clone() }));
         }
         // Some names were chosen by Lance: one entry for all.
         let entry = note(run, target, handle, indexes.files.clone()).await?;
         run.write.journal.forget(std::slice::from_ref(&named)).await?;
-        Ok::<_, StageTableError>(JournaledIndexes { indexes, entry })
+        Ok::<_, StageTableError>(Some(JournaledIndexes { indexes, entry }))
     };
     let outcome = outcome.await;
     if outcome.is_err() {
         built.extend(names.files());
         give_up(run, handle, &built, Some(&named)).await;
     }
-    outcome
+    outcome.map(|indexes| (indexes, failures))
 }
 
 async fn stage_groups(
     run: &Run<'_>,
     target: &Target,
     handle: &Dataset,
-    plan: &RewritePlan,
+    groups: &[Group],
+    order: RowOrder,
 ) -> Result<(Vec<Journaled>, WorkLeft), StageTableError> {
     let stopped = AtomicBool::new(false);
-    let rewrites = plan.groups.iter().map(|group| {
+    let rewrites = groups.iter().map(|group| {
         let stopped = &stopped;
         let rewrite = async move {
             if stopped.load(Ordering::Relaxed) || !run.budget.may_begin() {
                 return Ok(None);
             }
-            stage_one(run, target, handle, group).await.map(Some)
+            stage_one(run, target, handle, group, order).await.map(Some)
         };
         rewrite.boxed()
     });
     let stream = in_order(rewrites.collect(), GROUPS_AT_ONCE);
-    let mut stream = stream.zip(futures::stream::iter(&plan.groups));
+    let mut stream = stream.zip(futures::stream::iter(groups));
     let mut done = Vec::new();
     let mut left = Vec::new();
     let mut failed: Option<StageTableError> = None;
@@ -212,9 +250,10 @@ async fn stage_one(
     target: &Target,
     handle: &Dataset,
     group: &Group,
+    order: RowOrder,
 ) -> Result<(StagedGroup, Result<String, JournalError>), StageTableError> {
     let _admitted = run.keeper.admission.admit(group).await;
-    let staged = stage_group(handle, &target.table, group).await?;
+    let staged = stage_group(handle, &target.table, group, order).await?;
     let entry = note(run, target, handle, staged.files.clone()).await;
     let event = ProgressEvent::GroupStaged { table: target.table.clone(), bytes: group.bytes };
     run.progress.on_event(event);

@@ -15,7 +15,8 @@ use chrono::Utc;
 use futures::{FutureExt, StreamExt};
 use lance::Dataset;
 use lancekeeper_manifest::{GraphError, Intent, SidecarError};
-use lancekeeper_model::{ErrorKind, IndexMode, RootOptimizeReport, SkipReason, TableRef, Version};
+use lancekeeper_model::{ErrorKind, RootOptimizeReport, SkipReason, TableRef, Version};
+use lancekeeper_planner::index::Upkeep;
 use lancekeeper_queue::QueueError;
 use lancekeeper_rewrite::check::{HeadCheck, index_ids};
 use lancekeeper_rewrite::table_commit::TableCommit;
@@ -31,10 +32,11 @@ use crate::facts::view;
 use crate::open::{OpenRootError, ReadGraph, check_no_schema_apply};
 use crate::optimize::Run;
 use crate::optimize::cover::Cover;
-use crate::optimize::inventory::{TableRun, Target};
+use crate::optimize::inventory::Target;
 use crate::optimize::publish::{PublishFailure, publish_members};
 use crate::optimize::report::{set_after, set_error};
 use crate::optimize::stage::{Journaled, JournaledIndexes, StagedTable, give_up};
+use crate::optimize::table::TableRun;
 
 /// Tables of a window committed at the same time: each commit is a few small files.
 const COMMITS_AT_ONCE: usize = 4;
@@ -229,14 +231,17 @@ impl Member {
                 }
             }
             if let Some(head) = &self.moved
-                && let Ok(seen) = view(head, &self.target.table, IndexMode::Keep).await
+                && let Ok(seen) = view(head, &self.target.table, Upkeep::default()).await
             {
                 set_after(stats, seen.totals);
             }
         }
         // Only what writers spoiled is worth another round.
         let redo = !self.dropped_why.is_empty() && self.error.is_none() && !self.left_open;
-        if !redo {
+        // What has to follow this Rewrite is planned on what it made.
+        let goes_on = self.published && self.rewritten && !redo && table.then.is_some();
+        table.is_carried_out = goes_on;
+        if !redo && !goes_on {
             table.plan = None;
         }
         table.adopt = false;

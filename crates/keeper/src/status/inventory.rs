@@ -2,7 +2,8 @@
 
 use futures::{FutureExt, StreamExt};
 use lance::Dataset;
-use lancekeeper_model::{IndexMode, OptimizeOptions, TableStatus};
+use lancekeeper_model::{OptimizeOptions, TableStatus};
+use lancekeeper_planner::index::Upkeep;
 use lancekeeper_planner::sweep::{SweepPlan, plan_sweep};
 use lancekeeper_reconciler::sweep;
 use lancekeeper_store::LanceFailure;
@@ -72,7 +73,7 @@ async fn fill(
     };
     report::fill(
         status,
-        &view(&visible, &target.table, IndexMode::Keep).await?,
+        &view(&visible, &target.table, Upkeep::default()).await?,
         version_of(&visible),
     );
     status.versions = head.count_versions().await.map_err(failed("the versions"))?;

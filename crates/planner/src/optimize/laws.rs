@@ -26,6 +26,7 @@ pub(super) fn fragments() -> impl Strategy<Value = Vec<FragmentFacts>> {
                 bytes: physical_rows * width,
                 files,
                 coverage,
+                held: false,
             })
             .collect()
     })
@@ -72,6 +73,7 @@ pub(super) fn applied(facts: &TableFacts, groups: &[Group]) -> TableFacts {
                 bytes: sources.iter().map(FragmentFacts::live_bytes).sum(),
                 files: 1,
                 coverage: sources[0].coverage,
+                held: false,
             };
             fragments.insert(id, output);
             id += 1;
@@ -100,6 +102,21 @@ proptest! {
         ids.sort_unstable();
         ids.dedup();
         prop_assert_eq!(ids.len(), before);
+    }
+
+    #[test]
+    fn no_group_touches_what_an_index_holds(
+        fragments in fragments(),
+        policy in policy(),
+        every in 1..5_u64,
+    ) {
+        let mut facts = inventory(fragments).facts;
+        for fragment in &mut facts.fragments {
+            fragment.held = fragment.id % every == 0;
+        }
+        for group in groups(&facts, &policy) {
+            prop_assert!(group.fragments.iter().all(|id| !find(&facts, *id).held));
+        }
     }
 
     #[test]
@@ -153,7 +170,7 @@ proptest! {
         };
         let fragments = turns.iter().zip(0..).map(|(turn, id)| {
             let (physical_rows, bytes) = [(8, 2), (5, 5), (2, 8), (1, 1)][usize::from(*turn)];
-            FragmentFacts { id, physical_rows, deleted_rows: 0, bytes, files: 1, coverage: 0 }
+            FragmentFacts { id, physical_rows, deleted_rows: 0, bytes, files: 1, coverage: 0, held: false }
         });
         let facts = inventory(fragments.collect()).facts;
         let after = applied(&facts, &groups(&facts, &policy));
@@ -232,7 +249,7 @@ proptest! {
         policy in policy(),
     ) {
         let fragment =
-            FragmentFacts { id: 0, physical_rows, deleted_rows: 0, bytes, files: 1, coverage: 0 };
+            FragmentFacts { id: 0, physical_rows, deleted_rows: 0, bytes, files: 1, coverage: 0, held: false };
         prop_assert_eq!(groups(&inventory(vec![fragment]).facts, &policy), []);
     }
 
@@ -294,6 +311,7 @@ fn planning_takes_time_in_proportion_to_the_fragments() {
                 bytes: 400_000 + id % 9000,
                 files: 1,
                 coverage: u32::from(id % 1000 == 0),
+                held: false,
             })
             .collect();
         let table = inventory(fragments);

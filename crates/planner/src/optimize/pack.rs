@@ -39,8 +39,8 @@ pub fn replan_groups(facts: &TableFacts, policy: &LayoutPolicy) -> Vec<Group> {
     // to commit, and are counted.
     let dead = facts
         .fragments
-        .chunk_by(|a, b| is_dead(a) && is_dead(b) && a.coverage == b.coverage)
-        .filter(|chunk| is_dead(&chunk[0]))
+        .chunk_by(|a, b| may_go(a) && may_go(b) && a.coverage == b.coverage)
+        .filter(|chunk| may_go(&chunk[0]))
         .map(dead_group);
     let live = classes(facts)
         .into_iter()
@@ -55,7 +55,7 @@ fn classes(facts: &TableFacts) -> Vec<Vec<&FragmentFacts>> {
     let mut classes: Vec<Vec<&FragmentFacts>> = Vec::new();
     let mut places = HashMap::new();
     for fragment in &facts.fragments {
-        if is_dead(fragment) || is_contradictory(fragment) {
+        if is_dead(fragment) || is_contradictory(fragment) || fragment.held {
             continue;
         }
         // By first appearance: the numbers of coverages mean nothing.
@@ -71,6 +71,11 @@ fn classes(facts: &TableFacts) -> Vec<Vec<&FragmentFacts>> {
 /// Whether nobody can see a row of it.
 fn is_dead(fragment: &FragmentFacts) -> bool {
     fragment.deleted_rows == fragment.physical_rows
+}
+
+/// Whether it goes without a trace.
+fn may_go(fragment: &FragmentFacts) -> bool {
+    is_dead(fragment) && !fragment.held
 }
 
 /// Whether it claims to hide more rows than it has. `plan_table` reports it; grouping it

@@ -146,6 +146,9 @@ fn lint_group(group: &Group, known: &[(usize, &FragmentFacts)]) -> Vec<String> {
     if known.iter().any(|fragment| fragment.coverage != known[0].coverage) {
         findings.push("its fragments differ in index coverage".to_owned());
     }
+    if known.iter().any(|fragment| fragment.held) {
+        findings.push("an index that a rewrite would end covers one of its fragments".to_owned());
+    }
     let rows: u64 = known.iter().map(|fragment| fragment.live_rows()).sum();
     if rows != group.rows {
         findings.push(format!("it says {} rows, its fragments have {rows}", group.rows));

@@ -91,11 +91,13 @@ pub(super) fn parse_fragments(words: &[&str], fragments: &mut Vec<FragmentFacts>
             bytes: parse_size(bytes),
             files: 1,
             coverage: 0,
+            held: false,
         };
         for extra in extras.chunks(2) {
             match extra {
                 ["files", files] => fragment.files = number(files),
                 ["cov", coverage] => fragment.coverage = coverage.parse().expect("a coverage"),
+                ["held", index] => fragment.held = !index.is_empty(),
                 other => panic!("not about a fragment: {other:?}"),
             }
         }
@@ -502,4 +504,14 @@ fn a_part_of_a_plan_says_what_it_is_a_part_of() {
     );
     assert_eq!(plan.only(&[0, 1]), plan);
     assert_eq!(plan.only(&[1]).lint(&table.facts), Vec::<String>::new());
+}
+
+#[test]
+fn fragments_that_an_index_holds_stay_and_the_others_are_merged_around_them() {
+    insta::assert_snapshot!(
+        check("2 x 10 rows 1MB held x\n3 x 10 rows 1MB\n10-10 rows 1MB held x"), @r"
+        rewrite at version 1: merge 3 fragments into 1
+          merge 2-4: 30 rows, 2.9 MiB to read, re-encoding 83 rows at a time
+    ");
+    insta::assert_snapshot!(check("2 x 10 rows 1MB held x"), @"nothing: 2 fragments, 2 of them held by an index that a rewrite would end");
 }

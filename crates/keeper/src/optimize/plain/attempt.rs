@@ -1,0 +1,303 @@
+//! One table of a database in one pass, from staged to committed.
+
+use std::collections::BTreeSet;
+
+use lance::Dataset;
+use lance::dataset::transaction::RewrittenIndex;
+use lancekeeper_model::{ErrorKind, Version};
+use lancekeeper_queue::QueueError;
+use lancekeeper_rewrite::check::{HeadCheck, index_ids};
+use lancekeeper_rewrite::index::IndexFailure;
+use lancekeeper_rewrite::journal::StagedFile;
+use lancekeeper_rewrite::remap::remap_indexes;
+use lancekeeper_rewrite::table_commit::{StepError, TableCommit};
+use lancekeeper_rewrite::{JournalError, StagedGroup};
+use lancekeeper_store::failpoint::{self, Injected};
+use lancekeeper_store::tables::version_of;
+use lancekeeper_store::{LanceFailure, OpenError};
+use thiserror::Error;
+
+use crate::optimize::Run;
+use crate::optimize::inventory::Target;
+use crate::optimize::stage::{Journaled, JournaledIndexes, StagedTable, give_up, note};
+
+/// How often a strict commit is tried on a fresh HEAD. Foreign appends do not disturb a
+/// rewrite, so each of them costs one attempt and no work.
+const COMMIT_ATTEMPTS: u32 = 20;
+
+/// Why a table failed.
+#[derive(Debug, Error)]
+pub(super) enum PlainError {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Lance(#[from] LanceFailure),
+    #[error(transparent)]
+    Step(#[from] StepError),
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Injected(#[from] Injected),
+}
+
+impl PlainError {
+    pub(super) fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Open(error) => error.kind(),
+            Self::Lance(error) => error.kind(),
+            Self::Step(error) => error.kind(),
+            Self::Queue(error) => error.kind(),
+            Self::Journal(error) => error.kind(),
+            Self::Injected(_) => ErrorKind::Internal,
+        }
+    }
+}
+
+/// What a commit came to: the version before, the handle after, fragments removed and added.
+pub(super) type Outcome = (Version, Dataset, u64, u64);
+
+/// One table in one round, from staged to committed.
+pub(super) struct Attempt<'a> {
+    run: &'a Run<'a>,
+    target: &'a Target,
+    handle: &'a Dataset,
+    round: u32,
+    groups: Vec<Journaled>,
+    indexes: Option<JournaledIndexes>,
+    /// The handle after the new segments were committed, and the version before.
+    indexed: Option<(Version, Dataset)>,
+    /// The index segments the work counts on.
+    staged_against: BTreeSet<String>,
+    /// The carried-over indexes and the journal entry that names their files.
+    remapped: Option<(Vec<RewrittenIndex>, Vec<StagedFile>, String)>,
+    /// Why groups were dropped.
+    pub(super) dropped: Vec<String>,
+    /// Indexes that Lance would have left behind at the Rewrite.
+    pub(super) lost: Vec<IndexFailure>,
+    left_open: bool,
+    /// Whether the Rewrite was committed, not only what led up to it.
+    pub(super) is_rewritten: bool,
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn new(
+        run: &'a Run<'a>,
+        target: &'a Target,
+        handle: &'a Dataset,
+        round: u32,
+        staged: StagedTable,
+    ) -> Self {
+        Self {
+            run,
+            target,
+            handle,
+            round,
+            groups: staged.groups,
+            indexes: staged.indexes,
+            indexed: None,
+            staged_against: BTreeSet::new(),
+            remapped: None,
+            dropped: Vec::new(),
+            lost: Vec::new(),
+            left_open: false,
+            is_rewritten: true,
+        }
+    }
+}
+
+impl Attempt<'_> {
+    async fn head(&self) -> Result<Dataset, OpenError> {
+        let read = &self.run.write.read;
+        read.tables
+            .open(&read.root.address_of(&self.target.location), &self.target.table.branch)
+            .await
+    }
+
+    /// Drops the groups that no longer replace what is at HEAD.
+    async fn recheck(&mut self, head: &Dataset) -> Result<(), PlainError> {
+        let check = HeadCheck::new(head, &self.staged_against).await?;
+        let mut keep = Vec::new();
+        for journaled in std::mem::take(&mut self.groups) {
+            match check.group(&journaled.group).await? {
+                None => keep.push(journaled),
+                Some(why) => {
+                    self.dropped.push(why.to_string());
+                    let files = &journaled.group.files;
+                    give_up(self.run, self.handle, files, Some(&journaled.entry)).await;
+                }
+            }
+        }
+        self.groups = keep;
+        Ok(())
+    }
+
+    /// Reserves, carries indexes over, then commits the Rewrite under the table's key.
+    ///
+    /// # Cancel safety
+    ///
+    /// Each commit is made or not. Staged files stay; the journal names them.
+    pub(super) async fn commit(&mut self) -> Result<Option<Outcome>, PlainError> {
+        failpoint::cross_async(failpoint::OPTIMIZE_STAGED_PRE_ENTER).await?;
+        self.staged_against = index_ids(self.handle).await?;
+        if self.indexes.is_some() && !self.create_indexes().await? {
+            return Ok(None);
+        }
+        if self.groups.is_empty() {
+            return Ok(self.indexed.take().map(|(from, head)| (from, head, 0, 0)));
+        }
+        failpoint::cross_async(failpoint::OPTIMIZE_INDEXED_PRE_RESERVE).await?;
+        let Some(reserved) = self.reserve().await? else { return Ok(self.index_outcome()) };
+        let staged: Vec<StagedGroup> = self.groups.iter().map(|g| g.group.clone()).collect();
+        let remapped = remap_indexes(&reserved, &staged).await?;
+        if !remapped.indexes.is_empty() {
+            let entry = note(self.run, self.target, self.handle, remapped.files.clone()).await?;
+            self.remapped = Some((remapped.indexes, remapped.files, entry));
+        }
+        if !remapped.lost.is_empty() {
+            // Committed all the same, these indexes would end for the rewritten rows.
+            self.lost = remapped.lost;
+            return Ok(self.index_outcome());
+        }
+        let _keys = self.run.write.queue.acquire_one(self.target.table.clone()).await?;
+        failpoint::cross_async(failpoint::OPTIMIZE_ENTERED_PRE_RECHECK).await?;
+        let rewritten = self.rewrite().await?;
+        Ok(rewritten.or_else(|| self.index_outcome()))
+    }
+
+    /// What was reached when only the new segments were committed.
+    fn index_outcome(&mut self) -> Option<Outcome> {
+        self.is_rewritten = false;
+        self.indexed.take().map(|(from, head)| (from, head, 0, 0))
+    }
+
+    /// Commits the new segments. Returns whether the groups may follow: they were planned as
+    /// if the segments covered them all.
+    async fn create_indexes(&mut self) -> Result<bool, PlainError> {
+        let Some(journaled) = self.indexes.take() else { return Ok(true) };
+        for attempt in 1..=COMMIT_ATTEMPTS {
+            let head = self.head().await?;
+            let stale = HeadCheck::new(&head, &self.staged_against).await?.segments(self.handle);
+            if let Some(why) = stale {
+                self.dropped.push(why.to_string());
+                break;
+            }
+            match self.step().create_indexes(&head, &journaled.indexes).await {
+                Ok(indexed) => {
+                    self.staged_against = index_ids(&indexed).await?;
+                    self.indexed = Some((version_of(&head), indexed));
+                    self.run.write.journal.forget(&[journaled.entry]).await?;
+                    return Ok(true);
+                }
+                Err(error) => {
+                    let outcome = self.judge(error, attempt);
+                    if outcome.is_err() {
+                        self.indexes = Some(journaled);
+                        return outcome.map(|()| false);
+                    }
+                }
+            }
+        }
+        self.indexes = Some(journaled);
+        Ok(false)
+    }
+
+    fn step(&self) -> TableCommit<'_> {
+        TableCommit {
+            operation: &self.run.operation,
+            table: &self.target.table,
+            round: self.round,
+            watch: None,
+        }
+    }
+
+    async fn reserve(&mut self) -> Result<Option<Dataset>, PlainError> {
+        for attempt in 1..=COMMIT_ATTEMPTS {
+            let head = self.head().await?;
+            self.recheck(&head).await?;
+            if self.groups.is_empty() {
+                return Ok(None);
+            }
+            let mut groups: Vec<StagedGroup> =
+                self.groups.iter().map(|g| g.group.clone()).collect();
+            match self.step().reserve(&head, &mut groups).await {
+                Ok(reserved) => {
+                    for (journaled, group) in self.groups.iter_mut().zip(groups) {
+                        journaled.group = group;
+                    }
+                    return Ok(Some(reserved));
+                }
+                Err(error) => self.judge(error, attempt)?,
+            }
+        }
+        Ok(None)
+    }
+
+    async fn rewrite(&mut self) -> Result<Option<Outcome>, PlainError> {
+        for attempt in 1..=COMMIT_ATTEMPTS {
+            let head = self.head().await?;
+            let before = self.groups.len();
+            self.recheck(&head).await?;
+            // Carried-over indexes speak of all groups: with one of them gone they are void.
+            let is_void = self.groups.len() < before && self.remapped.is_some();
+            if self.groups.is_empty() || is_void {
+                return Ok(None);
+            }
+            failpoint::cross_async(failpoint::OPTIMIZE_RESERVED_PRE_REWRITE).await?;
+            let groups: Vec<StagedGroup> = self.groups.iter().map(|g| g.group.clone()).collect();
+            let removed = groups.iter().map(|g| g.source.len() as u64).sum();
+            let added = groups.iter().map(|g| g.new_fragments.len() as u64).sum();
+            let indexes = self.remapped.as_ref().map_or_else(Vec::new, |(i, _, _)| i.clone());
+            match self.step().rewrite(&head, groups, indexes).await {
+                Ok(committed) => return Ok(Some((version_of(&head), committed, removed, added))),
+                Err(error) => self.judge(error, attempt)?,
+            }
+        }
+        Ok(None)
+    }
+
+    /// A conflict is tried again on a fresh HEAD; the last one drops the groups.
+    fn judge(&mut self, error: StepError, attempt: u32) -> Result<(), PlainError> {
+        match error.kind() {
+            ErrorKind::Conflict => {
+                if attempt == COMMIT_ATTEMPTS {
+                    self.dropped.push(error.to_string());
+                }
+                Ok(())
+            }
+            ErrorKind::Unknown => {
+                self.left_open = true;
+                Err(error.into())
+            }
+            _ => Err(error.into()),
+        }
+    }
+
+    /// Deletes what was not committed and forgets what was.
+    pub(super) async fn clear_up(&mut self, is_rewritten: bool) {
+        if self.left_open {
+            return;
+        }
+        if let Some(journaled) = self.indexes.take() {
+            let (tables, root) = (&self.run.keeper.tables, &self.run.write.read.root);
+            if let Err(error) = self.run.write.journal.settle(tables, root, &journaled.entry).await
+            {
+                tracing::warn!(target: "lancekeeper::optimize", %error, "staged index files stay until the next run");
+            }
+        }
+        let mut entries: Vec<String> = self.groups.iter().map(|g| g.entry.clone()).collect();
+        let mut files: Vec<StagedFile> =
+            self.groups.iter().flat_map(|g| g.group.files.clone()).collect();
+        if let Some((_, index_files, entry)) = self.remapped.take() {
+            entries.push(entry);
+            files.extend(index_files);
+        }
+        if !is_rewritten && !give_up(self.run, self.handle, &files, None).await {
+            return;
+        }
+        if let Err(error) = self.run.write.journal.forget(&entries).await {
+            tracing::warn!(target: "lancekeeper::optimize", %error, "journal entries stay until the next run");
+        }
+    }
+}
