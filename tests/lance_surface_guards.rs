@@ -20,6 +20,8 @@ mod indexes;
 mod layout;
 #[path = "lance_surface_guards/listed.rs"]
 mod listed;
+#[path = "lance_surface_guards/managed.rs"]
+mod managed;
 #[path = "lance_surface_guards/rewrites.rs"]
 mod rewrites;
 #[path = "lance_surface_guards/table.rs"]

@@ -1,5 +1,6 @@
 //! Cleanup: what goes, what stays, and that every reader reads on.
 
+mod blobs;
 mod clones;
 mod dropped;
 mod graphs;

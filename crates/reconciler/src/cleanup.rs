@@ -17,12 +17,15 @@
 
 mod authority;
 mod beside;
+mod blobs;
+mod descriptors;
 mod doomed;
 mod empty;
 mod execute;
 mod flip;
 mod inventory;
 mod lists;
+mod names;
 mod recheck;
 mod references;
 mod report;

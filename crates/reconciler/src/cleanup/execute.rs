@@ -323,7 +323,7 @@ impl Attempt<'_> {
     }
 
     fn is_spared(&self, class: FileClass) -> bool {
-        matches!(class, FileClass::Part(unit) if self.spared.contains(&unit))
+        class.units().any(|unit| self.spared.contains(&unit))
     }
 
     /// Gives the list up: nothing on it is gone, or what was is there again.

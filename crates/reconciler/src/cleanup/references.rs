@@ -25,6 +25,8 @@ pub(super) struct VersionRead {
     /// What it refers to besides.
     pub(super) others: Vec<Reference>,
     pub(super) bases: BasePaths,
+    /// Its schema, by its number in [`Fragments`], if blob descriptors of it may name files.
+    pub(super) schema: Option<u32>,
 }
 
 /// The bases a version defines: path, and whether that is a dataset, by number.
@@ -35,7 +37,7 @@ pub(super) type BasePaths = HashMap<u32, (String, bool)>;
 pub(super) struct Reference {
     /// The number of the base it lies in; `None` for the chain's own directory.
     pub(super) base: Option<u32>,
-    /// Below the dataset.
+    /// Below the dataset; empty for what is named below the base itself, dataset or not.
     pub(super) directory: &'static str,
     /// Below that directory.
     pub(super) name: String,
@@ -53,12 +55,26 @@ pub(super) struct Fragments {
     /// The places of the version that was last taken in. The next one mostly has the same fragments in the
     /// same order: a comparison finds them in a tenth of the time that hashing takes.
     last: Vec<u32>,
+    /// The schemas of versions with managed blobs, as they are stored.
+    schemas: HashMap<Vec<Bytes>, u32>,
 }
 
 impl Fragments {
     /// What a fragment refers to.
     pub(super) fn references(&self, fragment: u32) -> &[Reference] {
         &self.references[fragment as usize]
+    }
+
+    /// The fragment, as Lance knows it.
+    pub(super) fn decoded(&self, fragment: u32) -> Result<Fragment, StoredError> {
+        decoded_fragment(&self.stored[fragment as usize])
+    }
+
+    fn schema(&mut self, fields: &[Bytes]) -> u32 {
+        let next = u32::try_from(self.schemas.len()).unwrap_or(u32::MAX);
+        // Copies: slices would keep the whole file in memory.
+        let fields = fields.iter().map(|field| Bytes::copy_from_slice(field)).collect();
+        *self.schemas.entry(fields).or_insert(next)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -80,6 +96,7 @@ impl Fragments {
             return Err(CleanupError::UnknownFeatures { location, version: stored.version });
         }
         let committed_at = stored.committed_at();
+        let schema = stored.has_managed_blobs().then(|| self.schema(&stored.fields));
         let fragments: Result<Vec<u32>, StoredError> = stored
             .fragments
             .iter()
@@ -99,7 +116,8 @@ impl Fragments {
         }
         let bases = stored.base_paths.into_iter();
         let bases = bases.map(|base| (base.id, (base.path, base.is_dataset_root))).collect();
-        Ok(VersionRead { committed_at, version: stored.version, fragments, others, bases })
+        let version = stored.version;
+        Ok(VersionRead { committed_at, version, fragments, others, bases, schema })
     }
 
     fn place(&mut self, stored: &Bytes, at: usize) -> Result<u32, StoredError> {
@@ -111,10 +129,7 @@ impl Fragments {
         if let Some(known) = self.known.get(stored) {
             return Ok(*known);
         }
-        let what = "a fragment";
-        let fragment: pb::DataFragment = stored::decoded(stored.clone(), what)?;
-        let fragment = Fragment::try_from(fragment)
-            .map_err(|source| StoredError::Understand { what, source })?;
+        let fragment = decoded_fragment(stored)?;
         let place = u32::try_from(self.references.len()).unwrap_or(u32::MAX);
         self.references.push(references(&fragment));
         // A copy: the slice would keep the whole file in memory.
@@ -141,6 +156,12 @@ pub(super) async fn read_stored(
 
 fn unreadable(file: &Path, source: StoredError) -> CleanupError {
     CleanupError::Manifest { file: file.to_owned(), source: Box::new(source) }
+}
+
+fn decoded_fragment(stored: &Bytes) -> Result<Fragment, StoredError> {
+    let what = "a fragment";
+    let fragment: pb::DataFragment = stored::decoded(stored.clone(), what)?;
+    Fragment::try_from(fragment).map_err(|source| StoredError::Understand { what, source })
 }
 
 fn references(fragment: &Fragment) -> Vec<Reference> {
@@ -214,6 +235,23 @@ impl Bases {
         };
         self.known.insert(path.to_owned(), base.clone());
         Ok(base)
+    }
+}
+
+impl Bases {
+    /// The other datasets of the root that bases lead to: prefixes of names below the root.
+    ///
+    /// # Errors
+    ///
+    /// As [`Bases::resolve`].
+    pub(super) fn beside(&mut self, bases: &BasePaths) -> Result<Vec<String>, ListingError> {
+        let mut beside = Vec::new();
+        for (path, _) in bases.values() {
+            if let Base::Beside(prefix) = self.resolve(path)? {
+                beside.push(prefix);
+            }
+        }
+        Ok(beside)
     }
 }
 
