@@ -14,6 +14,8 @@ mod branches;
 mod cleanup;
 #[path = "lance_surface_guards/commits.rs"]
 mod commits;
+#[path = "lance_surface_guards/features.rs"]
+mod features;
 #[path = "lance_surface_guards/indexes.rs"]
 mod indexes;
 #[path = "lance_surface_guards/layout.rs"]

@@ -77,7 +77,11 @@ async fn needed_only_before(table: &Table, version: u64) -> BTreeSet<String> {
 }
 
 /// Candidate files relative to the table; the paths given are absolute without the first `/`.
-pub(crate) async fn explained(head: &Dataset, table: &Table, policy: CleanupPolicy) -> BTreeSet<String> {
+pub(crate) async fn explained(
+    head: &Dataset,
+    table: &Table,
+    policy: CleanupPolicy,
+) -> BTreeSet<String> {
     let explanation = head.cleanup(policy).explain().await.unwrap();
     assert!(!explanation.candidate_files_truncated);
     let prefix = format!("{}/", table.uri().trim_start_matches('/'));

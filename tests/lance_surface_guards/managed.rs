@@ -39,7 +39,8 @@ async fn named(handle: &Dataset) -> BTreeSet<String> {
     let descriptors = batch["blob"].as_struct();
     let kinds = descriptors.column_by_name("kind").unwrap().as_primitive::<UInt8Type>();
     let uris = descriptors.column_by_name("blob_uri").unwrap().as_string::<i32>();
-    let managed = (0..batch.num_rows()).filter(|row| kinds.is_valid(*row) && kinds.value(*row) == 4);
+    let managed =
+        (0..batch.num_rows()).filter(|row| kinds.is_valid(*row) && kinds.value(*row) == 4);
     managed.map(|row| uris.value(row).to_owned()).collect()
 }
 
@@ -88,7 +89,10 @@ async fn lance_spares_blobs_that_descriptors_name_and_frees_those_that_only_olde
     let policy = before(head.manifest().version);
     let candidates = explained(&head, &table, policy.clone()).await;
     let freed: BTreeSet<String> = all.difference(&needed).cloned().collect();
-    assert_eq!(candidates.into_iter().filter(|file| file.ends_with(".blob")).collect::<BTreeSet<_>>(), freed);
+    assert_eq!(
+        candidates.into_iter().filter(|file| file.ends_with(".blob")).collect::<BTreeSet<_>>(),
+        freed
+    );
     head.cleanup(policy).execute().await.unwrap();
     assert_eq!(blob_files(&table), needed);
     blobs::are_as_written(&table.head().await, Encoding::V2).await;

@@ -33,6 +33,7 @@ mod resolver;
 mod since;
 mod stored;
 mod top;
+mod unknown;
 
 pub use authority::{AuthorityRead, Stamp, read_authority, stamp};
 pub use beside::{ReadsBeside, reads_beside};

@@ -1,6 +1,6 @@
 //! What was found on disk: every file of every dataset, once, and what each version refers to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use lancekeeper_model::{Branch, TableKey, Version};
@@ -77,6 +77,11 @@ pub struct DatasetFacts {
     /// Why no file of blobs of it may go: somebody's descriptors could not be read, and may name
     /// any of them.
     pub blobs_unread: Option<String>,
+    /// What of it is left alone because it is of a kind that is not known, and other things to
+    /// know.
+    pub warnings: Vec<String>,
+    /// Forks that could not be deleted in this run: they are left alone.
+    pub stuck: BTreeSet<Branch>,
     /// Files that an earlier cleanup had decided to delete and did not get to. Units among them
     /// were explained then, and are deleted now if nothing refers to them. Manifests and branch
     /// files are judged anew: their names come back when a branch is made again.

@@ -11,9 +11,7 @@ use lancekeeper_model::{Branch, ForkRefStatus, TableKey, Version};
 
 use super::authority::{Authority, PinnedVersion};
 use super::floors::{Floors, opened_commits, ruled_commits};
-use super::inventory::{
-    ChainFacts, ChainKey, CleanupInventory, DatasetFacts, FileId, UnitId,
-};
+use super::inventory::{ChainFacts, ChainKey, CleanupInventory, DatasetFacts, FileId, UnitId};
 use super::policy::Retention;
 use super::reason::KeepReason;
 
@@ -68,7 +66,8 @@ impl DatasetPlan {
     /// Takes units off the list that a version refers to which was not there when it was made.
     pub fn spare(&mut self, dataset: &DatasetFacts, units: &BTreeSet<UnitId>) {
         let class = |deletion: &Deletion| dataset.files[deletion.file.0 as usize].class;
-        self.deletions.retain(|deletion| !class(deletion).units().any(|unit| units.contains(&unit)));
+        self.deletions
+            .retain(|deletion| !class(deletion).units().any(|unit| units.contains(&unit)));
     }
 
     /// Bytes that will be free.
@@ -98,6 +97,8 @@ pub struct ForkDecision {
     pub status: ForkRefStatus,
     /// Why, in a sentence.
     pub why: String,
+    /// Whether it is undecided for a reason that is reported as a failure of its own.
+    pub is_said: bool,
 }
 
 /// One path to delete.

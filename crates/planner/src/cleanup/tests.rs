@@ -10,7 +10,7 @@ mod retired;
 mod rules;
 mod unreadable;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use lancekeeper_model::{Branch, ForkRefStatus, TableKey, Version};
@@ -72,6 +72,8 @@ impl Table {
             held: Vec::new(),
             unsure: None,
             blobs_unread: None,
+            warnings: Vec::new(),
+            stuck: BTreeSet::new(),
             explained: Vec::new(),
         })
     }

@@ -66,7 +66,11 @@ pub(super) async fn read(
             named.of_versions.push(Vec::new());
             continue;
         };
-        let unknown: Vec<u32> = version.fragments.iter().copied().collect::<BTreeSet<_>>()
+        let unknown: Vec<u32> = version
+            .fragments
+            .iter()
+            .copied()
+            .collect::<BTreeSet<_>>()
             .into_iter()
             .filter(|fragment| !known.contains_key(&(*fragment, schema)))
             .collect();

@@ -9,6 +9,8 @@ use arrow_schema::DataType;
 use lance::datatypes::Field;
 use thiserror::Error;
 
+use crate::cleanup::references::is_plain;
+
 /// In the data file itself, packed or alone beside it, or somebody else's: nothing of the table
 /// is named by itself.
 const NAMES_NOTHING: std::ops::RangeInclusive<u8> = 0..=3;
@@ -143,16 +145,6 @@ impl<'a> Descriptors<'a> {
         }
         Ok(Some(Owned { field, base, path: path.to_owned() }))
     }
-}
-
-/// Whether a path is spelled as a listing spells the same file. Lance takes others too; where
-/// they lead is left to it.
-pub(super) fn is_plain(path: &str) -> bool {
-    let is_part = |part: &str| {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.=+".contains(&byte);
-        !part.is_empty() && part != "." && part != ".." && part.bytes().all(plain)
-    };
-    path.split('/').all(is_part)
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use crate::cleanup::references::{Bases, Fragments, VersionRead, read_stored};
 use crate::cleanup::report::CleanupError;
 use crate::cleanup::resolver::{Resolved, Resolver};
 use crate::cleanup::top;
+use crate::cleanup::unknown;
 
 /// Manifests read at the same time: enough to keep a disk busy, few enough for `ulimit -n`.
 const MANIFESTS_AT_ONCE: usize = 16;
@@ -225,6 +226,8 @@ impl Building {
                 held: Vec::new(),
                 unsure: None,
                 blobs_unread: None,
+                warnings: Vec::new(),
+                stuck: BTreeSet::new(),
                 explained: Vec::new(),
             },
             refs,
@@ -354,6 +357,7 @@ impl Building {
     ) -> Result<(), CleanupError> {
         let manifests = std::mem::take(&mut self.manifests);
         self.facts.blobs_unread.clone_from(&named.unread);
+        let unknown_index = read.iter().find_map(|version| version.unknown_index.clone());
         let mut resolver: Option<(u32, Resolver)> = None;
         let of_versions = read.iter().zip(&named.of_versions);
         for ((chain, version, manifest), (read, sets)) in manifests.into_iter().zip(of_versions) {
@@ -398,6 +402,10 @@ impl Building {
         }
         for chain in &mut self.facts.chains {
             chain.versions.sort_by_key(|version| version.version);
+        }
+        self.facts.warnings = unknown::left_alone(&self.facts.files);
+        if let Some(why) = unknown_index {
+            self.facts.warnings.push(unknown::leave_indexes(&mut self.facts.files, &why));
         }
         Ok(())
     }

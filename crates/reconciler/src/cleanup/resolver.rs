@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use lancekeeper_model::Branch;
 use lancekeeper_planner::cleanup::{UnitId, chain_dir};
-use lancekeeper_store::listing::ListingError;
 
 use crate::cleanup::blobs::Named;
 use crate::cleanup::names::Names;
@@ -34,7 +33,7 @@ enum LookUpError {
     /// Its base is not defined.
     Undefined(u32),
     /// Nobody can tell where its base is.
-    Unreachable(ListingError),
+    Unreachable(CleanupError),
 }
 
 impl LookUpError {
@@ -43,7 +42,7 @@ impl LookUpError {
             Self::Undefined(base) => {
                 CleanupError::UnknownBase { location: location.to_owned(), version, base }
             }
-            Self::Unreachable(error) => error.into(),
+            Self::Unreachable(error) => error,
         }
     }
 }

@@ -62,6 +62,8 @@ pub(super) async fn list(
             held: Vec::new(),
             unsure: None,
             blobs_unread: None,
+            warnings: Vec::new(),
+            stuck: BTreeSet::new(),
             explained,
         },
         directory: root.directory.clone(),
