@@ -14,12 +14,16 @@ mod branches;
 mod cleanup;
 #[path = "lance_surface_guards/commits.rs"]
 mod commits;
+#[path = "lance_surface_guards/features.rs"]
+mod features;
 #[path = "lance_surface_guards/indexes.rs"]
 mod indexes;
 #[path = "lance_surface_guards/layout.rs"]
 mod layout;
 #[path = "lance_surface_guards/listed.rs"]
 mod listed;
+#[path = "lance_surface_guards/managed.rs"]
+mod managed;
 #[path = "lance_surface_guards/rewrites.rs"]
 mod rewrites;
 #[path = "lance_surface_guards/table.rs"]

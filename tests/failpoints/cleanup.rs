@@ -122,7 +122,8 @@ fn says_injected(report: &CleanupReport, name: &str) -> bool {
     let text = format!("injected failpoint triggered: {name}");
     let root = &report.roots[0];
     let errors = root.tables.iter().filter_map(|table| table.error.as_ref());
-    errors.chain(&root.error).any(|error| error.contains(&text))
+    let failures = root.reconciled.failures.iter().map(|(_, why)| why);
+    errors.chain(&root.error).chain(failures).any(|error| error.contains(&text))
 }
 
 macro_rules! failures {
@@ -147,17 +148,58 @@ macro_rules! failures {
 }
 
 failures! {
-    a_cleanup_that_cannot_read_the_branches_deletes_nothing_at_fixture_path:
-        CLEANUP_RESOLVE_BRANCH;
     a_cleanup_that_fails_before_every_list_says_so_at_fixture_path: CLEANUP_TABLE_GC;
     a_cleanup_that_fails_with_a_dropped_table_emptied_says_so_at_fixture_path:
         CLEANUP_EMPTIED_PRE_DELETE;
     a_cleanup_that_fails_with_its_lists_written_says_so_at_fixture_path:
         CLEANUP_LISTED_PRE_DELETE;
-    a_cleanup_that_fails_over_a_fork_does_the_rest_at_fixture_path: CLEANUP_RECONCILE_FORK;
     a_cleanup_that_fails_between_manifests_and_files_says_so_at_fixture_path:
         CLEANUP_MANIFESTS_PRE_FILES;
     a_cleanup_that_cannot_mark_its_end_says_so_at_fixture_path: CLEANUP_DELETED_PRE_MARK;
+}
+
+/// Failpoints that stop nothing but what they are about.
+pub(crate) const SPARED_AT: &[&str] =
+    &[failpoint::CLEANUP_RESOLVE_BRANCH, failpoint::CLEANUP_RECONCILE_FORK];
+
+#[tokio::test]
+async fn branches_that_cannot_be_read_are_one_failure_and_nothing_of_them_goes_at_fixture_path() {
+    let expected = expected().await;
+    let world = world().await;
+    let before = files(world.uri());
+    let guard = FailGuard::new(failpoint::CLEANUP_RESOLVE_BRANCH, "return").unwrap();
+    let report = world.cleanup().await;
+    drop(guard);
+    let root = &report.roots[0];
+    assert_eq!((root.error.as_deref(), report.exit_code().number()), (None, 3), "{report:#?}");
+    assert_eq!(root.reconciled.failures.len(), 1, "{report:#?}");
+    assert!(says_injected(&report, failpoint::CLEANUP_RESOLVE_BRANCH), "{report:#?}");
+    assert!(root.reconciled.reclaimed.is_empty(), "{report:#?}");
+    assert!(root.tables.iter().all(|table| table.old_versions_removed == 0), "{report:#?}");
+    let manifests = |files: &BTreeMap<String, u64>| {
+        files.keys().filter(|path| path.contains("_versions/")).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(manifests(&files(world.uri())), manifests(&before));
+    finishes(&world, expected).await;
+}
+
+#[tokio::test]
+async fn a_fork_that_cannot_be_deleted_stops_no_version_of_its_table_at_fixture_path() {
+    let expected = expected().await;
+    let world = world().await;
+    let guard = FailGuard::new(failpoint::CLEANUP_RECONCILE_FORK, "return").unwrap();
+    let report = world.cleanup().await;
+    drop(guard);
+    let root = &report.roots[0];
+    assert_eq!((root.error.as_deref(), report.exit_code().number()), (None, 3), "{report:#?}");
+    let [(table, why)] = root.reconciled.failures.as_slice() else { panic!("{report:#?}") };
+    assert_eq!(table.as_str(), PERSON);
+    assert!(why.starts_with("fork gone: ") && why.contains("injected failpoint"), "{why}");
+    assert!(root.reconciled.reclaimed.is_empty(), "{report:#?}");
+    let person = root.tables.iter().find(|row| row.table_key.as_str() == PERSON).unwrap();
+    assert_eq!(person.error, None, "{person:#?}");
+    assert!(person.old_versions_removed > 0, "{person:#?}");
+    finishes(&world, expected).await;
 }
 
 #[tokio::test]

@@ -117,7 +117,7 @@ async fn write_on(uri: &str, branch: &str, table_branch: &str) {
 /// Everything nobody needs goes, however young, but no version that a rule could keep.
 async fn cleanup(uri: &str) -> lancekeeper::CleanupReport {
     let zero = TimeDelta::zero();
-    let policy = CleanupPolicyOptions { keep_versions: Some(u64::MAX), older_than: None };
+    let policy = CleanupPolicyOptions { keep_versions: Some(u32::MAX), older_than: None };
     let options = CleanupOptions {
         policy,
         writer_window: zero,

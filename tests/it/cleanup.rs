@@ -1,10 +1,12 @@
 //! Cleanup: what goes, what stays, and that every reader reads on.
 
+mod blobs;
 mod clones;
 mod dropped;
 mod graphs;
 mod incidents;
 mod manifests;
+mod unknown;
 mod writers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,7 +29,7 @@ use crate::binary::{lancekeeper, run};
 use crate::fixtures::tree;
 
 /// Everything but the newest `n` versions of each chain may go, however young.
-fn keep(n: u64) -> CleanupOptions {
+fn keep(n: u32) -> CleanupOptions {
     CleanupOptions {
         policy: CleanupPolicyOptions { keep_versions: Some(n), older_than: None },
         writer_window: TimeDelta::zero(),
@@ -192,7 +194,7 @@ async fn explained(table: &Table, versions: Vec<u64>) -> BTreeSet<String> {
 }
 
 /// The files that our cleanup deletes, below the table.
-async fn deleted(table: &Table, keeps: u64) -> BTreeSet<String> {
+async fn deleted(table: &Table, keeps: u32) -> BTreeSet<String> {
     let before = files(&table.uri());
     clean(&table.uri(), &keep(keeps)).await;
     let after = files(&table.uri());

@@ -39,7 +39,7 @@ async fn with_every_kind_of_file() -> Table {
     table
 }
 
-fn before(version: u64) -> CleanupPolicy {
+pub(crate) fn before(version: u64) -> CleanupPolicy {
     CleanupPolicy { before_version: Some(version), ..CleanupPolicy::default() }
 }
 
@@ -77,7 +77,11 @@ async fn needed_only_before(table: &Table, version: u64) -> BTreeSet<String> {
 }
 
 /// Candidate files relative to the table; the paths given are absolute without the first `/`.
-async fn explained(head: &Dataset, table: &Table, policy: CleanupPolicy) -> BTreeSet<String> {
+pub(crate) async fn explained(
+    head: &Dataset,
+    table: &Table,
+    policy: CleanupPolicy,
+) -> BTreeSet<String> {
     let explanation = head.cleanup(policy).explain().await.unwrap();
     assert!(!explanation.candidate_files_truncated);
     let prefix = format!("{}/", table.uri().trim_start_matches('/'));

@@ -220,6 +220,7 @@ fn find<'l>(
 /// Refuses while another writer's unfinished operation is about the branch.
 fn check_no_sidecar_naming(
     root: &Root,
+    verb: &'static str,
     found: &[FoundSidecar],
     branch: &Branch,
 ) -> Result<(), BranchRootError> {
@@ -232,7 +233,7 @@ fn check_no_sidecar_naming(
         sidecar.our_operation().is_none() && (of_branch || of_table || sidecar.content.is_err())
     };
     match found.iter().find(names_it) {
-        Some(sidecar) => Err(recovery_needed(&root.given, sidecar).into()),
+        Some(sidecar) => Err(recovery_needed(&root.given, verb, sidecar).into()),
         None => Ok(()),
     }
 }

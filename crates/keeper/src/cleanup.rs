@@ -115,7 +115,7 @@ async fn clean(
     let read = read_root(root, &keeper.tables).await?;
     check_one_spelling(&read)?;
     if let Some(graph) = &read.graph {
-        check_no_foreign_sidecar(&read.root, &graph.found)?;
+        check_no_foreign_sidecar(&read.root, VERB, &graph.found)?;
     }
     let write = write_root(read.root.clone(), &keeper.tables, VERB, &[], &operation, now).await?;
     report.warnings.extend(write.warnings.iter().cloned());
@@ -159,6 +159,7 @@ pub(crate) async fn run(
     // Whatever ended the run: what was found and done until then is said.
     let done = report::touched(report, &gathered, &wanted);
     report::set_failures(report, &gathered, &options.tables);
+    report::tell_reconciled(&executor.operation, report);
     report.lost_commits = report::lost(&gathered, &plan, &done);
     report::order(report);
     outcome?;
@@ -192,6 +193,9 @@ async fn clean_tables(
         let cleaned =
             Box::pin(table::clean(cleaning, write, executor, gathered, plan, at, number)).await;
         let planned = &plan.datasets[at];
+        if let Ok(Done { fork_error: Some((forks, error)), .. }) = &cleaned {
+            report::add_fork_failure(report, &planned.table, forks, error);
+        }
         let carried = cleaned.as_ref().map_or(Carried::Failed, Carried::Out);
         let mut stats = report::table_stats(planned, carried);
         let mut is_interrupted = false;
@@ -199,13 +203,15 @@ async fn clean_tables(
             Ok(Done { error: None, .. }) => report::add_reclaimed(report, planned),
             Ok(Done { error: Some(error), .. }) | Err(CleanupRootError::Cleanup(error)) => {
                 report::set_error(&mut stats, &error);
-                report::add_fork_failure(report, planned, &error);
+                report::add_forks_not_reclaimed(report, planned, &error);
                 is_interrupted = error.kind() == ErrorKind::Interrupted;
             }
             // Nobody else's table may be touched either.
             Err(error) => return Err(error),
         }
+        report::add_undecided(report, planned);
         stats.duration_ms = millis(started);
+        report::tell(&executor.operation, &stats);
         report.tables.push(stats);
         if is_interrupted {
             return Err(Interrupted.into());
@@ -261,7 +267,7 @@ pub(crate) async fn preview_opened(
 ) -> Result<(), CleanupRootError> {
     let read = cleaning.read;
     if let Some(graph) = &read.graph {
-        check_no_foreign_sidecar(&read.root, &graph.found)?;
+        check_no_foreign_sidecar(&read.root, VERB, &graph.found)?;
         if !graph.found.is_empty() {
             report.warnings.push(
                 "an unfinished operation of ours is recovered first; what goes may change".into(),
@@ -273,7 +279,7 @@ pub(crate) async fn preview_opened(
     if let Some(graph) = &read.graph {
         // What was listed while somebody was at work is no drift.
         let found = graph.sidecars.list().await.map_err(OpenRootError::from)?;
-        check_no_foreign_sidecar(&read.root, &found)?;
+        check_no_foreign_sidecar(&read.root, VERB, &found)?;
     }
     let plan = gathered.plan(cleaning);
     let wanted = wanted(&gathered, &options.tables, &read.root.given)?;
@@ -281,6 +287,7 @@ pub(crate) async fn preview_opened(
     report::warn_of_torn(report, &gathered, "counts for nothing");
     for at in wanted.iter().copied() {
         report::add_reclaimed(report, &plan.datasets[at]);
+        report::add_undecided(report, &plan.datasets[at]);
         let mut stats = report::table_stats(&plan.datasets[at], Carried::Not);
         if let Some(why) = &plan.datasets[at].refused {
             report::set_error(&mut stats, &CleanupError::Refused { why: why.clone() });

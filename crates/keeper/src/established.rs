@@ -109,7 +109,7 @@ pub async fn reconcile_orphaned_branches(
     keeper: &Keeper,
     root: &str,
 ) -> Result<BranchReconcileStats, CleanupError> {
-    let policy = CleanupPolicyOptions { keep_versions: Some(u64::MAX), older_than: None };
+    let policy = CleanupPolicyOptions { keep_versions: Some(u32::MAX), older_than: None };
     let options = CleanupOptions {
         policy,
         // Longer than anything has been lying there.

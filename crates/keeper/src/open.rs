@@ -93,8 +93,12 @@ pub enum OpenRootError {
     #[error(transparent)]
     Sidecar(#[from] SidecarError),
     /// An unfinished operation of another writer, presumed dead, blocks the root.
-    #[error("{uri}: {file} is an unfinished {writer_kind} of another writer over {tables}")]
+    #[error(
+        "{verb} requires a clean recovery state: in {uri}, {file} is an unfinished {writer_kind} of another writer over {tables}"
+    )]
     RecoveryNeeded {
+        /// The verb.
+        verb: &'static str,
         /// The root.
         uri: String,
         /// The file.
@@ -283,7 +287,7 @@ pub(crate) async fn check_writable(
     tokio::task::spawn_blocking(move || check_schema_files(&directory, has_branches)).await??;
     for sidecar in &graph.found {
         if blocks(sidecar, selected, now) {
-            return Err(recovery_needed(&uri, sidecar));
+            return Err(recovery_needed(&uri, verb, sidecar));
         }
     }
     plan_of(graph, &read.tables).await
@@ -312,10 +316,11 @@ pub(crate) fn check_one_spelling(read: &ReadRoot) -> Result<(), OpenRootError> {
 /// Refuses while any other writer's operation is unfinished: what it needs is not known.
 pub(crate) fn check_no_foreign_sidecar(
     root: &Root,
+    verb: &'static str,
     found: &[FoundSidecar],
 ) -> Result<(), OpenRootError> {
     match found.iter().find(|sidecar| sidecar.our_operation().is_none()) {
-        Some(sidecar) => Err(recovery_needed(&root.given, sidecar)),
+        Some(sidecar) => Err(recovery_needed(&root.given, verb, sidecar)),
         None => Ok(()),
     }
 }
@@ -336,9 +341,14 @@ fn blocks(sidecar: &FoundSidecar, selected: &[String], now: DateTime<Utc>) -> bo
     is_dead && (selected.is_empty() || selected.iter().any(named))
 }
 
-pub(crate) fn recovery_needed(uri: &str, sidecar: &FoundSidecar) -> OpenRootError {
+pub(crate) fn recovery_needed(
+    uri: &str,
+    verb: &'static str,
+    sidecar: &FoundSidecar,
+) -> OpenRootError {
     let tables: Vec<String> = sidecar.tables().iter().map(ToString::to_string).collect();
     OpenRootError::RecoveryNeeded {
+        verb,
         uri: uri.to_owned(),
         file: sidecar.path(),
         writer_kind: sidecar

@@ -84,6 +84,7 @@ impl SearchTrouble {
             keep_versions: None,
             older_than_secs: None,
             reconciled: BranchReconcileStats::default(),
+            undecided_forks: 0,
             lost_commits: Vec::new(),
             warnings: Vec::new(),
             tables: Vec::new(),

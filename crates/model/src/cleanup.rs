@@ -1,6 +1,8 @@
 //! `cleanup`: what may be asked, and what it reports. The report's fields are those of
 //! `--json`.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use serde::Serialize;
 
@@ -22,9 +24,9 @@ pub enum ForkRefStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CleanupPolicyOptions {
     /// The newest so many existing versions of each table stay.
-    pub keep_versions: Option<u64>,
+    pub keep_versions: Option<u32>,
     /// Versions younger than this stay.
-    pub older_than: Option<TimeDelta>,
+    pub older_than: Option<Duration>,
 }
 
 /// Options of `cleanup`.
@@ -156,11 +158,15 @@ pub struct RootCleanupReport {
     /// What a person can do about `error`.
     pub hint: Option<String>,
     /// The rule that was applied.
-    pub keep_versions: Option<u64>,
+    pub keep_versions: Option<u32>,
     /// The rule that was applied, in seconds.
-    pub older_than_secs: Option<i64>,
+    pub older_than_secs: Option<u64>,
     /// Orphaned forks.
     pub reconciled: BranchReconcileStats,
+    /// How many of its failures are forks that are merely too young to be decided about: they are
+    /// left alone, and nothing went wrong.
+    #[serde(skip)]
+    pub undecided_forks: usize,
     /// Commits that could be read before and cannot be read afterwards.
     pub lost_commits: Vec<LostCommitReport>,
     /// Things to know that are no errors.
@@ -226,7 +232,7 @@ impl CleanupReport {
         crate::report::exit_code(self.roots.iter().map(|root| crate::report::RootOutcome {
             error: root.error_kind,
             failed: root.tables.iter().filter(|table| table.error.is_some()).count()
-                + root.reconciled.failures.len(),
+                + root.reconciled.failures.len().saturating_sub(root.undecided_forks),
             blocked: 0,
             tables: root.tables.len() + root.reconciled.failures.len(),
         }))

@@ -19,6 +19,7 @@
 //! Not here: looking at stores, and the order in time of deletions (`reconciler::cleanup`).
 
 mod authority;
+mod features;
 mod floors;
 pub(crate) mod history;
 mod inventory;
@@ -32,6 +33,7 @@ mod reason;
 mod tests;
 
 pub use authority::{Authority, BranchFacts, CommitFacts, PinnedVersion};
+pub use features::{KNOWN_FEATURES, KNOWN_INDEXES, unknown_features, unknown_index};
 pub use inventory::{
     ChainFacts, ChainKey, CleanupInventory, DatasetFacts, FileClass, FileFacts, FileId, ForkFacts,
     Role, UnitId, VersionFacts,

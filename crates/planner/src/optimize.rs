@@ -132,7 +132,7 @@ fn standing(inventory: &TableInventory) -> Standing {
     }
     if head < pin {
         return Standing::Refused(TablePlan::Broken {
-            why: format!("its HEAD {head} is behind its pin {pin}"),
+            why: format!("its HEAD {head} is behind manifest version {pin}"),
         });
     }
     if head == pin {

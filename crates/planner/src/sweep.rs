@@ -201,7 +201,7 @@ fn decide_ours(facts: &SidecarTableFacts, published: Option<Version>) -> (Sideca
     };
     let head = facts.head;
     if head < observed {
-        let why = format!("HEAD {head} of {table} is behind its pin {observed}");
+        let why = format!("HEAD {head} of {table} is behind manifest version {observed}");
         return (SidecarDecision::Stop, why);
     }
     let distance = head.0 - observed.0;

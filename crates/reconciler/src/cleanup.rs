@@ -17,12 +17,15 @@
 
 mod authority;
 mod beside;
+mod blobs;
+mod descriptors;
 mod doomed;
 mod empty;
 mod execute;
 mod flip;
 mod inventory;
 mod lists;
+mod names;
 mod recheck;
 mod references;
 mod report;
@@ -30,6 +33,7 @@ mod resolver;
 mod since;
 mod stored;
 mod top;
+mod unknown;
 
 pub use authority::{AuthorityRead, Stamp, read_authority, stamp};
 pub use beside::{ReadsBeside, reads_beside};

@@ -109,7 +109,7 @@ pub(super) enum End {
 /// What a cleanup is asked.
 #[derive(Debug, Clone)]
 pub(super) struct Policy {
-    pub(super) keep: Option<u64>,
+    pub(super) keep: Option<u32>,
     pub(super) older_than: Option<Age>,
     pub(super) keep_last: Option<u64>,
     /// In hours of the clients' clock, of which every commit takes one.
@@ -134,7 +134,11 @@ impl Policy {
     pub(super) fn options(&self, older_than: Option<TimeDelta>) -> CleanupOptions {
         let age = |has| if has { TimeDelta::days(7) } else { TimeDelta::zero() };
         CleanupOptions {
-            policy: CleanupPolicyOptions { keep_versions: self.keep, older_than },
+            policy: CleanupPolicyOptions {
+                keep_versions: self.keep,
+                // No age is below zero.
+                older_than: older_than.and_then(|age| age.to_std().ok()),
+            },
             keep_last: self.keep_last,
             // Between two commits of clients.
             keep_within: self.keep_within.map(|hours| TimeDelta::minutes(60 * hours + 30)),
@@ -156,7 +160,7 @@ fn policy() -> impl Strategy<Value = Policy> {
     ];
     let some = prop::bool::weighted;
     (
-        prop::option::weighted(0.7, select(vec![1_u64, 1, 2, 4])),
+        prop::option::weighted(0.7, select(vec![1_u32, 1, 2, 4])),
         prop::option::weighted(0.2, age),
         prop::option::weighted(0.2, 0..4_u64),
         prop::option::weighted(0.2, 0..70_i64),

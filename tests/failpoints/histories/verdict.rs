@@ -273,11 +273,14 @@ impl Case<'_> {
                     let is_younger = |than: TimeDelta| self.now - facts.committed_at < than;
                     let newer = chain.versions.range(version + 1..).count() as u64;
                     let policy = &self.options.policy;
-                    let is_counted = policy.keep_versions.is_some_and(|keep| newer < keep);
+                    let is_counted =
+                        policy.keep_versions.is_some_and(|keep| newer < u64::from(keep));
                     if self.stays_as_head(&place, chain)
                         || self.is_tagged(&place)
                         || is_younger(self.options.writer_window)
-                        || policy.older_than.is_some_and(is_younger)
+                        || policy
+                            .older_than
+                            .is_some_and(|age| TimeDelta::from_std(age).is_ok_and(is_younger))
                         || is_counted && !self.is_dropped(location)
                     {
                         surviving.insert(place);
@@ -309,7 +312,7 @@ impl Case<'_> {
             .flat_map(|(location, branch, chain)| {
                 let head = chain.versions.values().next_back();
                 let is_dropped_by_name = branch == MAIN && head.is_some_and(|head| !head.is_empty);
-                let count = count.saturating_sub(u64::from(is_dropped_by_name));
+                let count = count.saturating_sub(u32::from(is_dropped_by_name));
                 let newest = chain.versions.keys().rev().take(usize::try_from(count).unwrap_or(0));
                 newest.map(|version| (location.clone(), branch.clone(), *version))
             })

@@ -1,5 +1,7 @@
 //! Arguments of `cleanup`.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
@@ -8,7 +10,7 @@ use lancekeeper_model::{CleanupOptions, CleanupPolicyOptions};
 use super::{Roots, values};
 
 /// Kept of each table when no rule is given.
-pub(crate) const KEEP_UNLESS_TOLD: u64 = 10;
+pub(crate) const KEEP_UNLESS_TOLD: u32 = 10;
 
 /// Arguments of `cleanup`.
 #[derive(Debug, Args)]
@@ -17,12 +19,12 @@ pub(crate) struct CleanupArgs {
     pub(super) roots: Roots,
 
     /// Keep the newest N existing versions of each table and branch. Without any rule: 10.
-    #[arg(long = "keep", alias = "keep-versions", value_name = "N", value_parser = values::rows)]
-    keep: Option<u64>,
+    #[arg(long = "keep", alias = "keep-versions", value_name = "N", value_parser = values::versions)]
+    keep: Option<u32>,
 
     /// Keep versions younger than this: 30d, 12h, 1d12h; a bare number is seconds.
-    #[arg(long, value_name = "AGE", value_parser = values::age)]
-    older_than: Option<TimeDelta>,
+    #[arg(long, value_name = "AGE", value_parser = values::unsigned_age)]
+    older_than: Option<Duration>,
 
     /// Keep the newest N commits of each branch of a graph readable.
     #[arg(long, value_name = "N", value_parser = values::rows)]

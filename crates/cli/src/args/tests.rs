@@ -339,7 +339,7 @@ fn every_option_of_cleanup_arrives() {
     let expected = CleanupOptions {
         policy: CleanupPolicyOptions {
             keep_versions: Some(3),
-            older_than: Some(chrono::TimeDelta::hours(36)),
+            older_than: Some(Duration::from_secs(36 * 3600)),
         },
         keep_last: Some(4),
         keep_within: Some(chrono::TimeDelta::weeks(2)),

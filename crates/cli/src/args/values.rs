@@ -10,6 +10,11 @@ pub(super) fn rows(text: &str) -> Result<u64, String> {
     at_least_one(text)
 }
 
+/// A number of versions, at least 1.
+pub(super) fn versions(text: &str) -> Result<u32, String> {
+    u32::try_from(at_least_one(text)?).map_err(|_| "too large".to_owned())
+}
+
 /// A number of fragments, at least 1.
 pub(super) fn fragments(text: &str) -> Result<u64, String> {
     at_least_one(text)
@@ -81,6 +86,11 @@ pub(super) fn age(text: &str) -> Result<TimeDelta, String> {
     const LONGEST: i64 = 100 * 366 * 86_400;
     let seconds = i64::try_from(whole_seconds(text)?).unwrap_or(i64::MAX);
     if seconds > LONGEST { Err("too long".to_owned()) } else { Ok(TimeDelta::seconds(seconds)) }
+}
+
+/// An age, as the established rule about versions has it.
+pub(super) fn unsigned_age(text: &str) -> Result<Duration, String> {
+    age(text)?.to_std().map_err(|_| "too long".to_owned())
 }
 
 fn whole_seconds(text: &str) -> Result<u64, String> {

@@ -331,6 +331,7 @@ pub(crate) fn cleaned(dry_run: bool) -> CleanupReport {
             reclaimed: vec![(TableKey::new("node:Person"), "feature".to_owned())],
             failures: vec![(TableKey::new("__manifest"), "branch lazy: not readable".to_owned())],
         },
+        undecided_forks: 0,
         lost_commits: vec![commit("01JA"), commit("01JB")],
         warnings: Vec::new(),
         tables: vec![person, company, knows, manifest],

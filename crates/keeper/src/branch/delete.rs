@@ -105,7 +105,7 @@ async fn open(
     let found = find(&live, branch, uri)?;
     check_one_spelling(&read)?;
     check_writable(&read, VERB, &[], now).await?;
-    check_no_sidecar_naming(&read.root, &graph.found, branch)?;
+    check_no_sidecar_naming(&read.root, VERB, &graph.found, branch)?;
     let row = list::row(&graph.graph, found).await;
     if row.error.is_some() {
         report.warnings.push("it cannot be read: what its commits were is not known".into());
@@ -390,7 +390,7 @@ impl Deleting<'_> {
         let graph = &self.graph.graph;
         check_no_schema_apply(graph, VERB).await?;
         let found = self.graph.sidecars.list().await.map_err(OpenRootError::from)?;
-        check_no_sidecar_naming(&self.cleaning.read.root, &found, &self.branch)?;
+        check_no_sidecar_naming(&self.cleaning.read.root, VERB, &found, &self.branch)?;
         if stamp(graph).await.map_err(CleanupError::from)? != gathered.read.stamp {
             gathered.read_branches_again(self.cleaning, graph).await?;
         }

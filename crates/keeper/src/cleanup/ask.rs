@@ -1,5 +1,6 @@
 //! What may be asked of a cleanup, and how it can fail as a whole.
 
+use chrono::TimeDelta;
 use lancekeeper_model::{CleanupOptions, CleanupPolicyOptions, ErrorKind, RootKind};
 use lancekeeper_planner::cleanup::Retention;
 use lancekeeper_reconciler::cleanup::CleanupError;
@@ -19,7 +20,7 @@ pub(crate) enum CleanupRootError {
     Cleanup(#[from] CleanupError),
     /// Without a rule everything would go that no floor holds.
     #[error(
-        "no rule says what may go: give keep_versions or older_than, on graphs also keep_last or keep_within"
+        "cleanup requires at least one of keep_versions and older_than, on graphs also keep_last and keep_within: no rule says what may go"
     )]
     NoRule,
     /// An option's value makes no sense.
@@ -79,15 +80,17 @@ pub(super) fn retention(
     if options.policy.keep_versions == Some(0) {
         return Err(refuse("keep_versions", &0));
     }
+    let older_than = options.policy.older_than.map(TimeDelta::from_std).transpose();
+    let older_than = older_than.map_err(|_| refuse("older_than", &"longer than time itself"))?;
     let ages = [
-        ("older_than", options.policy.older_than),
+        ("older_than", older_than),
         ("keep_within", options.keep_within),
         ("writer_window", Some(options.writer_window)),
         ("min_age", Some(options.min_age)),
         ("min_fork_age", Some(options.min_fork_age)),
     ];
     for (option, age) in ages {
-        if let Some(age) = age.filter(|age| *age < chrono::TimeDelta::zero()) {
+        if let Some(age) = age.filter(|age| *age < TimeDelta::zero()) {
             return Err(refuse(option, &format!("{} seconds", age.num_seconds())));
         }
     }
@@ -95,8 +98,8 @@ pub(super) fn retention(
         return Err(refuse("max_delete_percent", &options.max_delete_percent));
     }
     Ok(Retention {
-        keep_versions: options.policy.keep_versions,
-        older_than: options.policy.older_than,
+        keep_versions: options.policy.keep_versions.map(u64::from),
+        older_than,
         keep_last: options.keep_last,
         keep_within: options.keep_within,
         writer_window: options.writer_window,

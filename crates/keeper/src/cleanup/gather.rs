@@ -42,6 +42,8 @@ pub(crate) struct Gathered {
     /// Datasets that were listed before the branches were last read, by their place: what a
     /// branch reads now may be newer than what is known of them.
     stale: BTreeSet<usize>,
+    /// Forks that could not be deleted in this run, by the place of their dataset.
+    stuck: BTreeMap<usize, BTreeSet<Branch>>,
 }
 
 /// Looks at everything.
@@ -72,6 +74,7 @@ pub(crate) async fn gather(
         pending,
         torn: found.torn,
         stale: BTreeSet::new(),
+        stuck: BTreeMap::new(),
     };
     let mut places = if graph.is_some() { internal(cleaning) } else { Vec::new() };
     places.extend(gathered.read.tables.iter().cloned());
@@ -161,9 +164,21 @@ impl Gathered {
         let explained = self.explained(&place.location);
         let (tables, root) = (&cleaning.keeper.tables, &cleaning.read.root);
         self.datasets[at] = list_dataset(tables, root, &place, &explained).await?;
+        self.datasets[at].facts.stuck = self.stuck.get(&at).cloned().unwrap_or_default();
         self.stale.remove(&at);
         self.settle_readers(&cleaning.read.root);
         Ok(())
+    }
+
+    /// Leaves forks of a dataset alone, because one of them could not be deleted, and lists it again.
+    pub(crate) async fn leave_forks(
+        &mut self,
+        cleaning: &Cleaning<'_>,
+        at: usize,
+        forks: &[Branch],
+    ) -> Result<(), CleanupRootError> {
+        self.stuck.entry(at).or_default().extend(forks.iter().cloned());
+        self.list_again(cleaning, at).await
     }
 
     /// Looks at tables of a database that were not there before: one may be a clone of a version that is about

@@ -1,8 +1,10 @@
 //! Rows of the report.
 
+use std::collections::BTreeMap;
+
 use lancekeeper_model::{
-    BranchReconcileStats, CleanupOptions, ErrorKind, ForkRefStatus, KeptVersionReport,
-    LostCommitReport, RootCleanupReport, RootKind, TableCleanupStats, TableKey,
+    Branch, BranchReconcileStats, CleanupOptions, ErrorKind, ForkRefStatus, KeptVersionReport,
+    LostCommitReport, OperationId, RootCleanupReport, RootKind, TableCleanupStats, TableKey,
 };
 use lancekeeper_planner::cleanup::{CleanupPlan, DatasetPlan, ForkDecision, lost_commits};
 use lancekeeper_reconciler::cleanup::{CleanupError, Done};
@@ -23,8 +25,9 @@ pub(crate) fn root_report(
         error: None,
         hint: None,
         keep_versions: options.policy.keep_versions,
-        older_than_secs: options.policy.older_than.map(|age| age.num_seconds()),
+        older_than_secs: options.policy.older_than.map(|age| age.as_secs()),
         reconciled: BranchReconcileStats::default(),
+        undecided_forks: 0,
         lost_commits: Vec::new(),
         warnings: Vec::new(),
         tables: Vec::new(),
@@ -70,8 +73,14 @@ pub(super) fn warn_of_torn(report: &mut RootCleanupReport, gathered: &Gathered, 
 
 /// What could not be looked at: branches, and of the tables that were asked for those.
 pub(super) fn set_failures(report: &mut RootCleanupReport, gathered: &Gathered, tables: &[String]) {
+    // Whatever keeps several branches from being read is said once.
+    let mut unread: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (branch, why) in &gathered.read.failures {
-        let failure = (TableKey::new(MANIFEST_DIR), format!("branch {branch}: {why}"));
+        unread.entry(why).or_default().push(branch.label());
+    }
+    for (why, branches) in unread {
+        let failure =
+            (TableKey::new(MANIFEST_DIR), format!("branch {}: {why}", branches.join(", ")));
         report.reconciled.failures.push(failure);
     }
     let wanted = |table: &TableKey| tables.is_empty() || tables.iter().any(|t| t == table.as_str());
@@ -94,15 +103,74 @@ pub(super) fn add_reclaimed(report: &mut RootCleanupReport, plan: &DatasetPlan) 
 
 /// Forks that were to go and did not, or not with all there is of them. What the plan refused was never to go:
 /// the table's row says why.
-pub(super) fn add_fork_failure(
+pub(super) fn add_forks_not_reclaimed(
     report: &mut RootCleanupReport,
     plan: &DatasetPlan,
     error: &CleanupError,
 ) {
-    let orphans: Vec<&str> = orphans(plan).collect();
+    let orphans = plan.forks.iter().filter(|fork| fork.status == ForkRefStatus::Orphan);
+    let orphans: Vec<Branch> = orphans.map(|fork| fork.branch.clone()).collect();
     if plan.refused.is_none() && !orphans.is_empty() {
-        let why = format!("fork {}: {}", orphans.join(", "), full_text(error));
-        report.reconciled.failures.push((established_key(&plan.table), why));
+        add_fork_failure(report, &plan.table, &orphans, error);
+    }
+}
+
+/// Forks of a table that could not be deleted.
+pub(super) fn add_fork_failure(
+    report: &mut RootCleanupReport,
+    table: &TableKey,
+    forks: &[Branch],
+    error: &CleanupError,
+) {
+    let (names, error) = (labels(forks), full_text(error));
+    report.reconciled.failures.push((established_key(table), format!("fork {names}: {error}")));
+}
+
+fn labels(branches: &[Branch]) -> String {
+    branches.iter().map(Branch::label).collect::<Vec<_>>().join(", ")
+}
+
+/// Says what became of a table, for whoever reads logs.
+pub(super) fn tell(operation: &OperationId, stats: &TableCleanupStats) {
+    let TableCleanupStats { table_key: table, old_versions_removed, files_removed, .. } = stats;
+    match &stats.error {
+        Some(error) => {
+            tracing::warn!(target: "lancekeeper::cleanup", operation_id = %operation, %table, %error, count = *old_versions_removed, "a table was not cleaned up");
+        }
+        None => {
+            tracing::info!(target: "lancekeeper::cleanup", operation_id = %operation, %table, count = *old_versions_removed, files = *files_removed, bytes = stats.bytes_removed, "collected a table");
+        }
+    }
+}
+
+/// Says what became of forks, for whoever reads logs.
+pub(super) fn tell_reconciled(operation: &OperationId, report: &RootCleanupReport) {
+    let BranchReconcileStats { reclaimed, failures } = &report.reconciled;
+    for (table, branch) in reclaimed {
+        tracing::info!(target: "lancekeeper::cleanup", operation_id = %operation, %table, %branch, "reclaimed a fork");
+    }
+    for (table, error) in failures {
+        tracing::warn!(target: "lancekeeper::cleanup", operation_id = %operation, %table, %error, "could not be looked at or reclaimed");
+    }
+    let (reclaimed, failures) = (reclaimed.len(), failures.len());
+    tracing::info!(target: "lancekeeper::cleanup", operation_id = %operation, reclaimed, failures, "reconciled forks");
+}
+
+/// Forks of which it is not known whether anything reads them, but for those that another failure
+/// speaks of already.
+pub(super) fn add_undecided(report: &mut RootCleanupReport, plan: &DatasetPlan) {
+    if plan.refused.is_some() {
+        return;
+    }
+    let table = established_key(&plan.table);
+    let undecided = plan
+        .forks
+        .iter()
+        .filter(|fork| fork.status == ForkRefStatus::Indeterminate && !fork.is_said);
+    for fork in undecided {
+        let why = format!("indeterminate fork status for {}: {}", fork.branch, fork.why);
+        report.reconciled.failures.push((table.clone(), why));
+        report.undecided_forks += 1;
     }
 }
 

@@ -13,6 +13,9 @@ use crate::cleanup::gather::{Gathered, branches_of};
 use crate::cleanup::{Cleaning, CleanupRootError, LOOKS_MAX, VERB};
 use crate::open::{OpenRootError, WriteRoot, check_no_foreign_sidecar, check_no_schema_apply};
 
+/// More tables than a root has: what tells the lists of several attempts at one table apart.
+const ATTEMPT: usize = 1_000_000;
+
 /// Cleans up the dataset at a place. Plans anew what changed since the plan was made.
 ///
 /// # Cancel safety
@@ -33,11 +36,12 @@ pub(super) async fn clean(
         .map(|branch| TableRef { key: table.clone(), branch })
         .collect();
     let _guards = write.queue.acquire(keys).await.map_err(OpenRootError::from)?;
-    for _ in 0..LOOKS_MAX {
+    let (mut so_far, mut fork_error) = (Done::default(), None);
+    for attempt in 0..LOOKS_MAX {
         if let Some(graph) = &cleaning.read.graph {
             check_no_schema_apply(&graph.graph, VERB).await?;
             let found = graph.sidecars.list().await.map_err(OpenRootError::from)?;
-            check_no_foreign_sidecar(&cleaning.read.root, &found)?;
+            check_no_foreign_sidecar(&cleaning.read.root, VERB, &found)?;
             // Floors are never trusted twice: what the branches need may have changed.
             if stamp(&graph.graph).await.map_err(CleanupError::from)? != gathered.read.stamp {
                 gathered.read_branches_again(cleaning, &graph.graph).await?;
@@ -78,8 +82,21 @@ pub(super) async fn clean(
                 .await
                 .map_err(CleanupError::from)?;
         }
-        let mut done = executor.execute(dataset, planned, number, cleaning.now).await;
+        // A list of its own for each attempt: that of one which a fork cut short stays, and says
+        // what it had explained.
+        let list = number + attempt * ATTEMPT;
+        let mut done = executor.execute(dataset, planned, list, cleaning.now).await;
         done.emptied = planned.empties.is_some() && planned.refused.is_none();
+        done.add(&so_far);
+        if let Some((forks, error)) = done.fork_error.take() {
+            // Versions are collected all the same, as far as these forks do not need them.
+            gathered.leave_forks(cleaning, at, &forks).await?;
+            *plan = gathered.plan(cleaning);
+            fork_error.get_or_insert((forks, error));
+            so_far = done;
+            continue;
+        }
+        done.fork_error = fork_error.take();
         if done.error.is_none() {
             // Whatever they listed is gone now, or is referred to again.
             let facts = &gathered.datasets[at].facts;
@@ -114,6 +131,6 @@ async fn is_under_way(
 ) -> Result<bool, CleanupRootError> {
     let Some(graph) = &cleaning.read.graph else { return Ok(false) };
     let found = graph.sidecars.list().await.map_err(OpenRootError::from)?;
-    check_no_foreign_sidecar(&cleaning.read.root, &found)?;
+    check_no_foreign_sidecar(&cleaning.read.root, VERB, &found)?;
     Ok(stamp(&graph.graph).await.map_err(CleanupError::from)? != gathered.read.stamp)
 }

@@ -94,7 +94,7 @@ pub(crate) enum MemberError {
     Commit(#[from] Box<CommitFailure>),
     #[error(transparent)]
     Injected(#[from] Injected),
-    #[error("{table}: HEAD {head} is behind the pinned version {pin}")]
+    #[error("{table}: HEAD {head} is behind manifest version {pin}")]
     Behind { table: TableRef, head: Version, pin: Version },
     #[error(
         "{table}: lost_to_recovery: version {current} was published meanwhile, ours was {ours}"

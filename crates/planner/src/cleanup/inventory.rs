@@ -1,5 +1,7 @@
 //! What was found on disk: every file of every dataset, once, and what each version refers to.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use chrono::{DateTime, Utc};
 use lancekeeper_model::{Branch, TableKey, Version};
 
@@ -9,7 +11,8 @@ use super::authority::Authority;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId(pub u32);
 
-/// Files that versions refer to as one: a data file with its blobs, an index segment.
+/// Files that versions refer to as one: a data file, an index segment. Or a set of such, see
+/// [`DatasetFacts::sets`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnitId(pub u32);
 
@@ -59,14 +62,26 @@ pub struct DatasetFacts {
     pub role: Role,
     /// Every file below it, in listing order.
     pub files: Vec<FileFacts>,
-    /// How many units there are.
+    /// How many units there are, sets included.
     pub units: u32,
+    /// Units without files of their own, each with those it stands for: what the blob
+    /// descriptors of one fragment name. A version has as many of them as fragments, where it
+    /// may have millions of blobs.
+    pub sets: BTreeMap<UnitId, Vec<UnitId>>,
     /// Main first, then every Lance branch, then branch directories without a branch file.
     pub chains: Vec<ChainFacts>,
     /// Units that other datasets of the root refer to, or versions that are on no chain.
     pub held: Vec<UnitId>,
     /// Why nothing of it may go, whatever the plan says: somebody may read it who could not be asked.
     pub unsure: Option<String>,
+    /// Why no file of blobs of it may go: somebody's descriptors could not be read, and may name
+    /// any of them.
+    pub blobs_unread: Option<String>,
+    /// What of it is left alone because it is of a kind that is not known, and other things to
+    /// know.
+    pub warnings: Vec<String>,
+    /// Forks that could not be deleted in this run: they are left alone.
+    pub stuck: BTreeSet<Branch>,
     /// Files that an earlier cleanup had decided to delete and did not get to. Units among them
     /// were explained then, and are deleted now if nothing refers to them. Manifests and branch
     /// files are judged anew: their names come back when a branch is made again.
@@ -88,6 +103,18 @@ pub struct FileFacts {
     pub chain: Option<u32>,
 }
 
+impl FileClass {
+    /// The units that keep a file when something needs them: any of these is enough.
+    pub fn units(self) -> impl Iterator<Item = UnitId> {
+        let (one, other) = match self {
+            Self::Part(unit) => (Some(unit), None),
+            Self::Blob { own, beside } => (Some(own), beside),
+            _ => (None, None),
+        };
+        one.into_iter().chain(other)
+    }
+}
+
 /// What a file is to the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileClass {
@@ -95,6 +122,13 @@ pub enum FileClass {
     Manifest,
     /// A part of versions.
     Part(UnitId),
+    /// A file of blobs.
+    Blob {
+        /// What descriptors name it by.
+        own: UnitId,
+        /// The data file in whose directory it lies.
+        beside: Option<UnitId>,
+    },
     /// A temporary that nothing ever refers to.
     Litter,
     /// The hint at the newest version: goes with its chain.

@@ -59,7 +59,10 @@ fn units(dataset: &DatasetFacts, plan: &DatasetPlan) -> BTreeSet<UnitId> {
     let classes =
         plan.deletions.iter().map(|deletion| dataset.files[deletion.file.0 as usize].class);
     classes
-        .filter_map(|class| if let FileClass::Part(unit) = class { Some(unit) } else { None })
+        .filter_map(|class| match class {
+            FileClass::Part(unit) | FileClass::Blob { own: unit, .. } => Some(unit),
+            _ => None,
+        })
         .collect()
 }
 
@@ -195,11 +198,23 @@ proptest! {
                         of_chain.any(|version| version.manifest == deletion.file
                             && chain.is_some_and(|chain| plan.removed.contains(&(chain.branch.clone(), version.version))))
                     }
-                    (DeletionReason::OnlyRemovedVersions, FileClass::Part(unit)) => {
+                    (
+                        DeletionReason::OnlyRemovedVersions,
+                        FileClass::Part(unit) | FileClass::Blob { beside: Some(unit), .. },
+                    ) => {
                         is_referred_to(unit) || dataset.explained.iter().any(|file|
-                            dataset.files[file.0 as usize].class == FileClass::Part(unit))
+                            dataset.files[file.0 as usize].class.units().any(|one| one == unit))
+                    }
+                    (DeletionReason::OnlyRemovedVersions, FileClass::Blob { .. }) => {
+                        dataset.explained.contains(&deletion.file)
+                    }
+                    (DeletionReason::UnnamedBlob, FileClass::Blob { .. }) => {
+                        tests::now() - file.modified >= policy.min_age
                     }
                     (DeletionReason::Unreferenced, FileClass::Part(unit)) => !is_referred_to(unit),
+                    (DeletionReason::Unreferenced, FileClass::Blob { own, beside: Some(unit) }) => {
+                        !is_referred_to(own) && !is_referred_to(unit)
+                    }
                     (DeletionReason::Unreferenced, class) => class == FileClass::Litter,
                     _ => false,
                 };
@@ -225,6 +240,7 @@ proptest! {
                 }
             }
             prop_assert!(dataset.held.iter().all(|unit| !gone.contains(unit)));
+            // Files of blobs have ages of their own.
             let classes = |unit| move |file: &&FileFacts| file.class == FileClass::Part(unit);
             for unit in gone {
                 let of_unit = dataset.files.iter().filter(classes(unit)).count();
@@ -312,7 +328,7 @@ proptest! {
                     let Some(manifest) = order.get(&version.manifest) else { continue };
                     prop_assert!(branch_file.is_none_or(|file| file < manifest));
                     let parts = dataset.files.iter().zip(0..).filter(|(file, _)| {
-                        matches!(file.class, FileClass::Part(unit) if version.refs.contains(&unit))
+                        file.class.units().any(|unit| version.refs.contains(&unit))
                     });
                     for (part, id) in parts {
                         let part_at = order.get(&FileId(id));

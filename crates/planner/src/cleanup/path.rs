@@ -4,8 +4,8 @@
 use lancekeeper_model::{Branch, Version};
 
 /// Directories that hold a chain's own files.
-const KNOWN_DIRECTORIES: [&str; 5] =
-    ["_versions", "data", "_deletions", "_indices", "_transactions"];
+const KNOWN_DIRECTORIES: [&str; 6] =
+    ["_versions", "data", "_blobs", "_deletions", "_indices", "_transactions"];
 const TREE: &str = "tree/";
 /// Files of a graph beside its datasets.
 const SCHEMA_FILES: [&str; 3] = ["_schema.pg", "_schema.ir.json", "__schema_state.json"];
@@ -20,9 +20,16 @@ pub enum Place {
     /// The manifest of a version that is on no chain. Kept, with all it refers to.
     Detached,
     /// A part of versions; parts of equal name live and go together. The name is that under
-    /// which manifests refer to it: a data file (its blob files go with it), a deletion file,
-    /// the directory of an index segment, a transaction.
+    /// which manifests refer to it: a data file, a deletion file, the directory of an index
+    /// segment, a transaction.
     Part(String),
+    /// A file of blobs. Descriptors in data files may name it by its own path, whichever data
+    /// file it was written with.
+    Blob {
+        /// The data file in whose directory it lies; `None` for one that was written to be named
+        /// by descriptors alone.
+        beside: Option<String>,
+    },
     /// A temporary that a writer left; nothing ever refers to it.
     Litter,
     /// `_versions/latest_version_hint.json`: worthless without its chain, else not ours.
@@ -107,9 +114,10 @@ pub fn classify(path: &str) -> Place {
         "data" if extension == "lance" => Place::Part(path.to_owned()),
         "data" if extension == "blob" => match rest.split('/').collect::<Vec<_>>().as_slice() {
             // Blob files lie in a directory named like their data file.
-            [stem, _] => Place::Part(format!("data/{stem}.lance")),
+            [stem, _] => Place::Blob { beside: Some(format!("data/{stem}.lance")) },
             _ => Place::Unknown,
         },
+        "_blobs" if flat && extension == "blob" => Place::Blob { beside: None },
         "_deletions" if flat && matches!(extension, "arrow" | "bin") => {
             Place::Part(path.to_owned())
         }
@@ -226,7 +234,9 @@ mod tests {
         assert_eq!(classify("_versions/d12345.manifest"), Place::Detached);
         assert_eq!(classify("_versions/latest_version_hint.json"), Place::Hint);
         assert_eq!(classify("data/x.lance"), part("data/x.lance"));
-        assert_eq!(classify("data/x/01.blob"), part("data/x.lance"));
+        let blob = |beside: Option<&str>| Place::Blob { beside: beside.map(ToOwned::to_owned) };
+        assert_eq!(classify("data/x/01.blob"), blob(Some("data/x.lance")));
+        assert_eq!(classify("_blobs/0a1b.blob"), blob(None));
         assert_eq!(classify("_deletions/0-1-2.arrow"), part("_deletions/0-1-2.arrow"));
         assert_eq!(classify("_transactions/1-u.txn"), part("_transactions/1-u.txn"));
         let segment = format!("_indices/{UUID}");
@@ -287,7 +297,8 @@ mod tests {
             "_refs/branches/%FF.json",
             "_indices/not-a-segment/x.idx",
             "_indices/0A1B2C3D-0000-4000-8000-0123456789AB/x.idx",
-            "_blobs/x.blob",
+            "_blobs/x.bin",
+            "_blobs/x/y.blob",
             "_fri/m/1",
             "_versions/x.manifest",
             "_versions/3.manifest.bak",
@@ -315,6 +326,7 @@ mod tests {
         assert_eq!(split("tree/data/_versions/1.manifest"), is("data", "_versions/1.manifest"));
         assert_eq!(split("tree/gone/far/data/x.lance"), is("gone/far", "data/x.lance"));
         assert_eq!(split("tree/a/b/c/data/x.lance"), is("a/b/c", "data/x.lance"));
+        assert_eq!(split("tree/a/_blobs/x.blob"), is("a", "_blobs/x.blob"));
         assert_eq!(split("tree/notes.txt"), None);
     }
 }

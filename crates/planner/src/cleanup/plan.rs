@@ -11,9 +11,7 @@ use lancekeeper_model::{Branch, ForkRefStatus, TableKey, Version};
 
 use super::authority::{Authority, PinnedVersion};
 use super::floors::{Floors, opened_commits, ruled_commits};
-use super::inventory::{
-    ChainFacts, ChainKey, CleanupInventory, DatasetFacts, FileClass, FileId, UnitId,
-};
+use super::inventory::{ChainFacts, ChainKey, CleanupInventory, DatasetFacts, FileId, UnitId};
 use super::policy::Retention;
 use super::reason::KeepReason;
 
@@ -67,10 +65,9 @@ pub struct DatasetPlan {
 impl DatasetPlan {
     /// Takes units off the list that a version refers to which was not there when it was made.
     pub fn spare(&mut self, dataset: &DatasetFacts, units: &BTreeSet<UnitId>) {
-        self.deletions.retain(|deletion| match dataset.files[deletion.file.0 as usize].class {
-            FileClass::Part(unit) => !units.contains(&unit),
-            _ => true,
-        });
+        let class = |deletion: &Deletion| dataset.files[deletion.file.0 as usize].class;
+        self.deletions
+            .retain(|deletion| !class(deletion).units().any(|unit| units.contains(&unit)));
     }
 
     /// Bytes that will be free.
@@ -100,6 +97,8 @@ pub struct ForkDecision {
     pub status: ForkRefStatus,
     /// Why, in a sentence.
     pub why: String,
+    /// Whether it is undecided for a reason that is reported as a failure of its own.
+    pub is_said: bool,
 }
 
 /// One path to delete.
@@ -139,6 +138,9 @@ pub enum DeletionReason {
     OnlyRemovedVersions,
     /// Nothing refers to it, and it is old.
     Unreferenced,
+    /// No descriptor names it, and it is old. Blobs outlive the versions that named them, so this
+    /// is nothing to wonder at.
+    UnnamedBlob,
 }
 
 impl DeletionReason {
@@ -150,6 +152,7 @@ impl DeletionReason {
             Self::Version => "old_version",
             Self::OnlyRemovedVersions => "only_old_versions",
             Self::Unreferenced => "unreferenced",
+            Self::UnnamedBlob => "unnamed_blob",
         }
     }
 }

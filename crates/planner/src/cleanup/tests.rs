@@ -10,6 +10,8 @@ mod retired;
 mod rules;
 mod unreadable;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use chrono::{DateTime, TimeDelta, Utc};
 use lancekeeper_model::{Branch, ForkRefStatus, TableKey, Version};
 
@@ -65,9 +67,13 @@ impl Table {
             role,
             files: Vec::new(),
             units: 0,
+            sets: BTreeMap::new(),
             chains: vec![main],
             held: Vec::new(),
             unsure: None,
+            blobs_unread: None,
+            warnings: Vec::new(),
+            stuck: BTreeSet::new(),
             explained: Vec::new(),
         })
     }
@@ -170,6 +176,28 @@ impl Table {
         self
     }
 
+    /// A file of blobs, maybe in the directory of a data file.
+    fn blob(mut self, path: &str, beside: Option<&str>, age: i64) -> Self {
+        let beside = beside.map(|data| self.unit(data));
+        let own = self.new_unit();
+        self.file(path, age, FileClass::Blob { own, beside });
+        self
+    }
+
+    /// A version whose descriptors name files of blobs.
+    fn names(mut self, branch: &str, version: u64, blobs: &[&str]) -> Self {
+        let members = blobs.iter().map(|blob| self.unit(blob)).collect();
+        let set = self.new_unit();
+        self.0.sets.insert(set, members);
+        self.found(branch, version).refs.push(set);
+        self
+    }
+
+    pub(super) fn new_unit(&mut self) -> UnitId {
+        self.0.units += 1;
+        UnitId(self.0.units - 1)
+    }
+
     /// One more file of a unit.
     fn beside(mut self, part: &str, path: &str, age: i64) -> Self {
         let unit = self.unit(part);
@@ -201,7 +229,7 @@ impl Table {
 
     pub(super) fn unit(&self, path: &str) -> UnitId {
         match self.0.files[self.id(path).0 as usize].class {
-            FileClass::Part(unit) => unit,
+            FileClass::Part(unit) | FileClass::Blob { own: unit, .. } => unit,
             class => panic!("{path} is {class:?}"),
         }
     }

@@ -431,7 +431,7 @@ fn versions_of_ours_ahead_of_the_pin_do_not_stand_in_the_way() {
 fn a_head_behind_its_pin_is_broken() {
     insta::assert_snapshot!(
         check("pin 4 head 3 ours \n 2 x 10 rows 1MB"),
-        @"broken: its HEAD 3 is behind its pin 4"
+        @"broken: its HEAD 3 is behind manifest version 4"
     );
 }
 

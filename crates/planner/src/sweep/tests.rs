@@ -132,7 +132,7 @@ fn a_sidecar_about_a_table_that_is_gone_is_discarded() {
 fn a_head_behind_its_pin_stops_everything() {
     insta::assert_snapshot!(
         check_changed(ours(4, ""), |facts| facts.tables[0].head = Version(3)),
-        @"stop: HEAD 3 of node:A is behind its pin 4"
+        @"stop: HEAD 3 of node:A is behind manifest version 4"
     );
 }
 

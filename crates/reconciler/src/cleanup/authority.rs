@@ -83,7 +83,6 @@ pub async fn read_authority(graph: &Graph) -> Result<AuthorityRead, CleanupError
     let mut tables: BTreeMap<String, (TableKey, bool)> = BTreeMap::new();
     let mut commits = BTreeMap::new();
     for LiveBranch { branch, parent, .. } in graph.live_branches().await? {
-        failpoint::cross_async(failpoint::CLEANUP_RESOLVE_BRANCH).await?;
         let mut facts = BranchFacts {
             branch: branch.clone(),
             parent,
@@ -91,7 +90,7 @@ pub async fn read_authority(graph: &Graph) -> Result<AuthorityRead, CleanupError
             head_commit: None,
             commits: Vec::new(),
         };
-        match graph.history(&branch).await {
+        match resolve(graph, &branch).await {
             Ok(BranchHistory { snapshot, commits: history, tables: known }) => {
                 facts.pins = Ok(pins_of(&snapshot));
                 facts.commits = history.iter().map(|commit| commit.id.clone()).collect();
@@ -104,8 +103,8 @@ pub async fn read_authority(graph: &Graph) -> Result<AuthorityRead, CleanupError
                     tables.entry(location).or_insert((key, false)).1 |= is_live;
                 }
             }
-            Err(error) => {
-                let why = full_text(&error);
+            // One that cannot be read stops nothing but what it may read.
+            Err(why) => {
                 tracing::warn!(target: "lancekeeper::cleanup", %branch, error = %why, "a branch cannot be read");
                 read.failures.push((branch, why.clone()));
                 facts.pins = Err(why);
@@ -134,6 +133,13 @@ pub async fn read_authority(graph: &Graph) -> Result<AuthorityRead, CleanupError
         })
         .collect();
     Ok(read)
+}
+
+/// Reads one branch; the error says why it cannot be read.
+async fn resolve(graph: &Graph, branch: &Branch) -> Result<BranchHistory, String> {
+    let crossed = failpoint::cross_async(failpoint::CLEANUP_RESOLVE_BRANCH).await;
+    crossed.map_err(|injected| full_text(&injected))?;
+    graph.history(branch).await.map_err(|error| full_text(&error))
 }
 
 impl AuthorityRead {

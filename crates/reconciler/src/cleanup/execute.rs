@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use futures::future::join_all;
 use lance_io::object_store::ObjectStore;
 use lance_table::io::commit::write_version_hint;
-use lancekeeper_model::{Branch, OperationId, Version};
+use lancekeeper_model::{Branch, ErrorKind, ForkRefStatus, OperationId, Version};
 use lancekeeper_planner::cleanup::{
     DatasetPlan, Deletion, DeletionStep, FileClass, Role, UnitId, chain_dir,
 };
@@ -62,6 +62,19 @@ pub struct Done {
     pub emptied: bool,
     /// What went wrong on the way.
     pub error: Option<CleanupError>,
+    /// Forks that were to go first, of which one could not be deleted, and why: then nothing else
+    /// was begun.
+    pub fork_error: Option<(Vec<Branch>, CleanupError)>,
+}
+
+impl Done {
+    /// Counts what an earlier attempt did, too.
+    pub fn add(&mut self, earlier: &Self) {
+        self.files += earlier.files;
+        self.bytes += earlier.bytes;
+        self.versions += earlier.versions;
+        self.emptied |= earlier.emptied;
+    }
 }
 
 impl Executor {
@@ -98,8 +111,21 @@ impl Executor {
         done: &mut Done,
     ) -> Result<(), CleanupError> {
         let attempt = self.begin(dataset, plan, number).await?;
-        attempt.delete_branch_files(done).await?;
-        attempt.delete_rest(now, done).await
+        match attempt.delete_branch_files(done).await {
+            Ok(()) => attempt.delete_rest(now, done).await,
+            Err(error) => {
+                let orphans = plan.forks.iter().filter(|f| f.status == ForkRefStatus::Orphan);
+                let forks: Vec<Branch> = orphans.map(|fork| fork.branch.clone()).collect();
+                if forks.is_empty() || error.kind() == ErrorKind::Interrupted {
+                    return Err(error);
+                }
+                if done.files == 0 {
+                    attempt.give_up().await?;
+                }
+                done.fork_error = Some((forks, error));
+                Ok(())
+            }
+        }
     }
 
     /// Writes the list of a plan that is not refused, so that its deletions may begin.
@@ -323,7 +349,7 @@ impl Attempt<'_> {
     }
 
     fn is_spared(&self, class: FileClass) -> bool {
-        matches!(class, FileClass::Part(unit) if self.spared.contains(&unit))
+        class.units().any(|unit| self.spared.contains(&unit))
     }
 
     /// Gives the list up: nothing on it is gone, or what was is there again.

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use lancekeeper_model::Branch;
-use lancekeeper_planner::cleanup::{DatasetPlan, DeletionStep, FileClass, UnitId};
+use lancekeeper_planner::cleanup::{DatasetPlan, DeletionStep, UnitId};
 use lancekeeper_store::Root;
 use lancekeeper_store::document::{DocumentError, Documents};
 use lancekeeper_store::listing::list_below;
@@ -84,10 +84,7 @@ pub async fn written_meanwhile(
     let goes: BTreeSet<UnitId> = plan
         .deletions
         .iter()
-        .filter_map(|deletion| match facts.files[deletion.file.0 as usize].class {
-            FileClass::Part(unit) => Some(unit),
-            _ => None,
-        })
+        .flat_map(|deletion| facts.files[deletion.file.0 as usize].class.units())
         .collect();
     for new in new_files(root, dataset, &listed).await? {
         if new.branch == *branch {

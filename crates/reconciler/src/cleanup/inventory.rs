@@ -1,7 +1,7 @@
 //! The facts of one dataset: one listing of its directory, every manifest in it read. Writes
 //! nothing.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,10 +15,13 @@ use lancekeeper_planner::cleanup::{
 use lancekeeper_store::listing::{Listed, list_below};
 use lancekeeper_store::{LanceFailure, Root, Tables};
 
+use crate::cleanup::blobs::{self, Named};
+use crate::cleanup::names::Names;
 use crate::cleanup::references::{Bases, Fragments, VersionRead, read_stored};
 use crate::cleanup::report::CleanupError;
-use crate::cleanup::resolver::Resolver;
+use crate::cleanup::resolver::{Resolved, Resolver};
 use crate::cleanup::top;
+use crate::cleanup::unknown;
 
 /// Manifests read at the same time: enough to keep a disk busy, few enough for `ulimit -n`.
 const MANIFESTS_AT_ONCE: usize = 16;
@@ -41,8 +44,10 @@ pub struct DatasetInventory {
     pub facts: DatasetFacts,
     /// Its resolved directory.
     pub directory: PathBuf,
-    /// Units by the names under which manifests refer to them.
-    pub(super) names: HashMap<String, UnitId>,
+    /// What manifests and descriptors refer to, by name.
+    pub(super) names: Names,
+    /// The table, to read descriptors of versions that come later.
+    pub(super) table: Option<Dataset>,
     /// Units that versions on no chain refer to.
     pub(super) detached: Vec<UnitId>,
     /// Of a table of a database: where the tables lie that were asked what they read of others.
@@ -50,6 +55,10 @@ pub struct DatasetInventory {
     /// Units of other datasets of the root that versions of this one refer to, by their
     /// names below the root.
     pub(super) beside: BTreeSet<String>,
+    /// Why it is not known which blobs versions of this one read.
+    pub(super) blobs_unread: Option<String>,
+    /// Where it may read blobs of others then: prefixes of names below the root.
+    pub(super) reads_blobs_below: BTreeSet<String>,
 }
 
 /// Lists a dataset. `explained` are the paths that an earlier cleanup of it had decided to
@@ -77,8 +86,9 @@ pub async fn list_dataset(
     let mut building = Building::new(place, refs, listed);
     let mut fragments = Fragments::default();
     let read = building.read_manifests(&directory, &mut fragments).await?;
+    let blobs = building.read_blobs(&main, &read, &fragments).await;
     let bases = Bases::new(root.directory.clone(), directory.clone());
-    building.refer(read, &fragments, bases)?;
+    building.refer(&read, &fragments, &blobs, bases)?;
     building.facts.explained = building
         .facts
         .files
@@ -87,9 +97,19 @@ pub async fn list_dataset(
         .filter(|(file, _)| explained.contains(&file.path))
         .map(|(_, at)| FileId(at))
         .collect();
-    let Building { facts, names, beside, .. } = building;
-    let detached = facts.held.clone();
-    Ok(DatasetInventory { facts, directory, names, detached, tables: Arc::default(), beside })
+    let Building { facts, names, beside, reads_blobs_below, .. } = building;
+    let has_managed = read.iter().any(|version| version.schema.is_some());
+    Ok(DatasetInventory {
+        directory,
+        names,
+        table: Some(main).filter(|_| has_managed),
+        detached: facts.held.clone(),
+        tables: Arc::default(),
+        beside,
+        blobs_unread: facts.blobs_unread.clone(),
+        reads_blobs_below,
+        facts,
+    })
 }
 
 impl DatasetInventory {
@@ -106,10 +126,22 @@ impl DatasetInventory {
 pub fn hold_across(root: &Root, datasets: &mut [DatasetInventory]) {
     let beside: BTreeSet<String> =
         datasets.iter().flat_map(|dataset| dataset.beside.iter().cloned()).collect();
+    let unread: Vec<(TableKey, BTreeSet<String>)> = datasets
+        .iter()
+        .filter(|dataset| !dataset.reads_blobs_below.is_empty())
+        .map(|dataset| (dataset.facts.table.clone(), dataset.reads_blobs_below.clone()))
+        .collect();
     for dataset in datasets {
         let Some(prefix) = dataset.prefix(root) else { continue };
         let held = beside.iter().filter_map(|name| dataset.names.get(name.strip_prefix(&prefix)?));
-        dataset.facts.held = dataset.detached.iter().chain(held).copied().collect();
+        dataset.facts.held = dataset.detached.iter().copied().chain(held).collect();
+        let other = unread.iter().find(|(_, reads)| {
+            reads.iter().any(|place| place.starts_with(&prefix) || prefix.starts_with(place))
+        });
+        let other = other.map(|(table, _)| {
+            format!("no file of blobs is deleted, because table {table} may read any, and its descriptors cannot be read")
+        });
+        dataset.facts.blobs_unread = dataset.blobs_unread.clone().or(other);
     }
 }
 
@@ -163,8 +195,9 @@ impl Refs {
 struct Building {
     facts: DatasetFacts,
     refs: Refs,
-    names: HashMap<String, UnitId>,
+    names: Names,
     beside: BTreeSet<String>,
+    reads_blobs_below: BTreeSet<String>,
     /// Manifests: chain, version (`None` for those on no chain), file.
     manifests: Vec<(u32, Option<Version>, FileId)>,
 }
@@ -188,14 +221,19 @@ impl Building {
                 role: place.role,
                 files: Vec::with_capacity(listed.len()),
                 units: 0,
+                sets: BTreeMap::new(),
                 chains,
                 held: Vec::new(),
                 unsure: None,
+                blobs_unread: None,
+                warnings: Vec::new(),
+                stuck: BTreeSet::new(),
                 explained: Vec::new(),
             },
             refs,
-            names: HashMap::new(),
+            names: Names::default(),
             beside: BTreeSet::new(),
+            reads_blobs_below: BTreeSet::new(),
             manifests: Vec::new(),
         };
         for (file, at) in listed.into_iter().zip(0..) {
@@ -223,7 +261,17 @@ impl Building {
                     self.manifests.extend(chain.map(|chain| (chain, None, id)));
                     FileClass::Untouchable
                 }
-                Place::Part(name) => FileClass::Part(self.unit(format!("{prefix}{name}"))),
+                Place::Part(name) => {
+                    let unit = self.unit(format!("{prefix}{name}"));
+                    self.names.set_there(unit);
+                    FileClass::Part(unit)
+                }
+                Place::Blob { beside } => {
+                    let own = self.unit(file.path.clone());
+                    self.names.set_there(own);
+                    let beside = beside.map(|name| self.unit(format!("{prefix}{name}")));
+                    FileClass::Blob { own, beside }
+                }
                 Place::Litter => FileClass::Litter,
                 Place::Hint => FileClass::Hint,
                 Place::BranchFile(named) => {
@@ -233,6 +281,9 @@ impl Building {
                 }
                 Place::Unknown => FileClass::Untouchable,
             };
+        }
+        if class == FileClass::Untouchable {
+            self.names.add_other(&file.path);
         }
         let Listed { path, bytes, modified } = file;
         self.facts.files.push(FileFacts { path, bytes, modified, class, chain });
@@ -256,7 +307,7 @@ impl Building {
 
     fn unit(&mut self, name: String) -> UnitId {
         let next = UnitId(self.facts.units);
-        let unit = *self.names.entry(name).or_insert(next);
+        let unit = self.names.unit(name, next);
         if unit == next {
             self.facts.units += 1;
         }
@@ -283,24 +334,56 @@ impl Building {
         Ok(versions)
     }
 
+    /// Reads what the blob descriptors of every version name.
+    async fn read_blobs(
+        &self,
+        table: &Dataset,
+        read: &[VersionRead],
+        fragments: &Fragments,
+    ) -> Named {
+        let branch = |chain: u32| &self.facts.chains[chain as usize].branch;
+        let chains = self.manifests.iter().map(|(chain, ..)| branch(*chain));
+        let versions: Vec<_> = chains.zip(read).collect();
+        blobs::read(table, &versions, fragments, &self.names).await
+    }
+
     /// Ties versions to what they refer to.
     fn refer(
         &mut self,
-        read: Vec<VersionRead>,
+        read: &[VersionRead],
         fragments: &Fragments,
+        named: &Named,
         mut bases: Bases,
     ) -> Result<(), CleanupError> {
         let manifests = std::mem::take(&mut self.manifests);
+        self.facts.blobs_unread.clone_from(&named.unread);
+        let unknown_index = read.iter().find_map(|version| version.unknown_index.clone());
         let mut resolver: Option<(u32, Resolver)> = None;
-        for ((chain, version, manifest), read) in manifests.into_iter().zip(read) {
+        let of_versions = read.iter().zip(&named.of_versions);
+        for ((chain, version, manifest), (read, sets)) in manifests.into_iter().zip(of_versions) {
             let branch = self.facts.chains[chain as usize].branch.clone();
-            let is_same = |(of, resolver): &(u32, Resolver)| *of == chain && resolver.fits(&read);
+            let is_same = |(of, resolver): &(u32, Resolver)| *of == chain && resolver.fits(read);
             if !resolver.as_ref().is_some_and(is_same) {
-                resolver = Some((chain, Resolver::new(&branch, &read)));
+                resolver = Some((chain, Resolver::new(&branch, read)));
             }
             let Some((_, resolver)) = &mut resolver else { continue };
-            let location = &self.facts.location;
-            let resolved = resolver.resolve(&read, fragments, location, &mut bases, &self.names)?;
+            let location = self.facts.location.clone();
+            let mut resolved =
+                resolver.resolve(read, fragments, &location, &mut bases, &self.names)?;
+            let (facts, beside) = (&mut self.facts, &mut self.beside);
+            let keep = |found| keep_set(facts, beside, found);
+            let blobs = (read, sets.as_slice());
+            resolved.extend(&resolver.resolve_blobs(
+                blobs,
+                named,
+                &location,
+                &mut bases,
+                &self.names,
+                keep,
+            )?);
+            if named.unread.is_some() && read.schema.is_some() {
+                self.reads_blobs_below.extend(bases.beside(&read.bases)?);
+            }
             self.beside.extend(resolved.beside);
             let Some(version) = version else {
                 self.facts.held.extend(resolved.units);
@@ -320,6 +403,24 @@ impl Building {
         for chain in &mut self.facts.chains {
             chain.versions.sort_by_key(|version| version.version);
         }
+        self.facts.warnings = unknown::left_alone(&self.facts.files);
+        if let Some(why) = unknown_index {
+            self.facts.warnings.push(unknown::leave_indexes(&mut self.facts.files, &why));
+        }
         Ok(())
     }
+}
+
+/// Gives what a set of blob descriptors names one unit to stand for it: of as many versions as
+/// there are, each has as many blobs.
+fn keep_set(facts: &mut DatasetFacts, beside: &mut BTreeSet<String>, found: Resolved) -> Resolved {
+    beside.extend(found.beside);
+    let mut units = Vec::new();
+    if !found.units.is_empty() {
+        let set = UnitId(facts.units);
+        facts.units += 1;
+        facts.sets.insert(set, found.units);
+        units.push(set);
+    }
+    Resolved { units, missing: found.missing, beside: Vec::new() }
 }

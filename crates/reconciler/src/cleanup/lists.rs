@@ -126,7 +126,8 @@ impl<'a> Record<'a> {
             record.files += 1;
             record.bytes += entry.bytes;
             *record.reasons.entry(&entry.reason).or_default() += 1;
-            if entry.reason == DeletionReason::Unreferenced.as_str() {
+            let unexplained = [DeletionReason::Unreferenced, DeletionReason::UnnamedBlob];
+            if unexplained.iter().any(|reason| entry.reason == reason.as_str()) {
                 record.unreferenced.push(&entry.path);
             }
         }

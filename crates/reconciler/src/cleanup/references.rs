@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use lance_table::feature_flags::{can_read_dataset, can_write_dataset};
 use lance_table::format::{Fragment, IndexMetadata, pb};
 use lance_table::io::deletion::relative_deletion_file_path;
+use lancekeeper_planner::cleanup::{unknown_features, unknown_index};
 use lancekeeper_store::listing::ListingError;
 use prost::bytes::Bytes;
 
@@ -25,6 +26,10 @@ pub(super) struct VersionRead {
     /// What it refers to besides.
     pub(super) others: Vec<Reference>,
     pub(super) bases: BasePaths,
+    /// Its schema, by its number in [`Fragments`], if blob descriptors of it may name files.
+    pub(super) schema: Option<u32>,
+    /// An index of which it is not known which files it has.
+    pub(super) unknown_index: Option<String>,
 }
 
 /// The bases a version defines: path, and whether that is a dataset, by number.
@@ -35,7 +40,7 @@ pub(super) type BasePaths = HashMap<u32, (String, bool)>;
 pub(super) struct Reference {
     /// The number of the base it lies in; `None` for the chain's own directory.
     pub(super) base: Option<u32>,
-    /// Below the dataset.
+    /// Below the dataset; empty for what is named below the base itself, dataset or not.
     pub(super) directory: &'static str,
     /// Below that directory.
     pub(super) name: String,
@@ -53,12 +58,28 @@ pub(super) struct Fragments {
     /// The places of the version that was last taken in. The next one mostly has the same fragments in the
     /// same order: a comparison finds them in a tenth of the time that hashing takes.
     last: Vec<u32>,
+    /// The schemas of versions with managed blobs, as they are stored.
+    schemas: HashMap<Vec<Bytes>, u32>,
+    /// Names of data files that are no plain paths, by the place of their fragment.
+    unclear: HashMap<u32, String>,
 }
 
 impl Fragments {
     /// What a fragment refers to.
     pub(super) fn references(&self, fragment: u32) -> &[Reference] {
         &self.references[fragment as usize]
+    }
+
+    /// The fragment, as Lance knows it.
+    pub(super) fn decoded(&self, fragment: u32) -> Result<Fragment, StoredError> {
+        decoded_fragment(&self.stored[fragment as usize])
+    }
+
+    fn schema(&mut self, fields: &[Bytes]) -> u32 {
+        let next = u32::try_from(self.schemas.len()).unwrap_or(u32::MAX);
+        // Copies: slices would keep the whole file in memory.
+        let fields = fields.iter().map(|field| Bytes::copy_from_slice(field)).collect();
+        *self.schemas.entry(fields).or_insert(next)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -73,13 +94,12 @@ impl Fragments {
         (stored, indexes): (Stored, Vec<IndexMetadata>),
     ) -> Result<VersionRead, CleanupError> {
         // A newer writer may keep files where we would not look for them.
-        if !can_read_dataset(stored.reader_feature_flags)
-            || !can_write_dataset(stored.writer_feature_flags)
-        {
-            let location = location.to_owned();
-            return Err(CleanupError::UnknownFeatures { location, version: stored.version });
+        if let Some(features) = unknown_to_us_or_lance(&stored) {
+            let (location, version) = (location.to_owned(), stored.version);
+            return Err(CleanupError::UnknownFeatures { location, version, features });
         }
         let committed_at = stored.committed_at();
+        let schema = stored.has_managed_blobs().then(|| self.schema(&stored.fields));
         let fragments: Result<Vec<u32>, StoredError> = stored
             .fragments
             .iter()
@@ -88,6 +108,15 @@ impl Fragments {
             .collect();
         let fragments = fragments.map_err(|source| unreadable(file, source))?;
         self.last.clone_from(&fragments);
+        if let Some(path) = fragments.iter().find_map(|at| self.unclear.get(at)) {
+            let (location, path) = (location.to_owned(), path.clone());
+            return Err(CleanupError::PathForm { location, version: stored.version, path });
+        }
+        let unknown_index = indexes.iter().find_map(|index| {
+            let details = index.index_details.as_ref()?;
+            let kind = unknown_index(&details.type_url)?;
+            Some(format!("index {} of the unknown kind {kind}", index.name))
+        });
         let other = |base, directory, name| Reference { base, directory, name, is_vital: false };
         // Indexes of the system may have no files at all, and any index can be made anew.
         let mut others: Vec<Reference> = indexes
@@ -99,7 +128,8 @@ impl Fragments {
         }
         let bases = stored.base_paths.into_iter();
         let bases = bases.map(|base| (base.id, (base.path, base.is_dataset_root))).collect();
-        Ok(VersionRead { committed_at, version: stored.version, fragments, others, bases })
+        let version = stored.version;
+        Ok(VersionRead { committed_at, version, fragments, others, bases, schema, unknown_index })
     }
 
     fn place(&mut self, stored: &Bytes, at: usize) -> Result<u32, StoredError> {
@@ -111,11 +141,12 @@ impl Fragments {
         if let Some(known) = self.known.get(stored) {
             return Ok(*known);
         }
-        let what = "a fragment";
-        let fragment: pb::DataFragment = stored::decoded(stored.clone(), what)?;
-        let fragment = Fragment::try_from(fragment)
-            .map_err(|source| StoredError::Understand { what, source })?;
+        let fragment = decoded_fragment(stored)?;
         let place = u32::try_from(self.references.len()).unwrap_or(u32::MAX);
+        let names = fragment.referenced_lance_files().map(|file| &file.path);
+        if let Some(name) = names.into_iter().find(|name| !is_plain(name)) {
+            self.unclear.insert(place, name.clone());
+        }
         self.references.push(references(&fragment));
         // A copy: the slice would keep the whole file in memory.
         let copy = Bytes::copy_from_slice(stored);
@@ -141,6 +172,32 @@ pub(super) async fn read_stored(
 
 fn unreadable(file: &Path, source: StoredError) -> CleanupError {
     CleanupError::Manifest { file: file.to_owned(), source: Box::new(source) }
+}
+
+fn decoded_fragment(stored: &Bytes) -> Result<Fragment, StoredError> {
+    let what = "a fragment";
+    let fragment: pb::DataFragment = stored::decoded(stored.clone(), what)?;
+    Fragment::try_from(fragment).map_err(|source| StoredError::Understand { what, source })
+}
+
+/// The features of a version of which it is not known which files they mean. What Lance does not
+/// know is not known to us either, whatever our list says.
+fn unknown_to_us_or_lance(stored: &Stored) -> Option<String> {
+    let (reader, writer) = (stored.reader_feature_flags, stored.writer_feature_flags);
+    unknown_features(reader, writer).or_else(|| {
+        let is_known = can_read_dataset(reader) && can_write_dataset(writer);
+        (!is_known).then(|| format!("features {reader} and {writer}"))
+    })
+}
+
+/// Whether a path is spelled as a listing spells the same file. Lance takes others too; where
+/// they lead is left to it.
+pub(super) fn is_plain(path: &str) -> bool {
+    let is_part = |part: &str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.=+".contains(&byte);
+        !part.is_empty() && part != "." && part != ".." && part.bytes().all(plain)
+    };
+    path.split('/').all(is_part)
 }
 
 fn references(fragment: &Fragment) -> Vec<Reference> {
@@ -189,11 +246,14 @@ impl Bases {
     /// # Errors
     ///
     /// When it cannot be told where it leads: it may be here.
-    pub(super) fn resolve(&mut self, path: &str) -> Result<Base, ListingError> {
+    pub(super) fn resolve(&mut self, path: &str) -> Result<Base, CleanupError> {
         if let Some(base) = self.known.get(path) {
             return Ok(base.clone());
         }
-        let plain = path.strip_prefix("file://").unwrap_or(path);
+        let Some(plain) = local(path)? else {
+            self.known.insert(path.to_owned(), Base::Elsewhere);
+            return Ok(Base::Elsewhere);
+        };
         let base = match std::fs::canonicalize(plain) {
             Ok(resolved) => match resolved.strip_prefix(&self.dataset) {
                 Ok(below) => Base::Here(as_prefix(below)),
@@ -209,12 +269,61 @@ impl Bases {
             }
             Err(source) => {
                 let path = PathBuf::from(plain);
-                return Err(ListingError::Io { action: "look at", path, source });
+                return Err(ListingError::Io { action: "look at", path, source }.into());
             }
         };
         self.known.insert(path.to_owned(), base.clone());
         Ok(base)
     }
+}
+
+impl Bases {
+    /// The other datasets of the root that bases lead to: prefixes of names below the root.
+    ///
+    /// # Errors
+    ///
+    /// As [`Bases::resolve`].
+    pub(super) fn beside(&mut self, bases: &BasePaths) -> Result<Vec<String>, CleanupError> {
+        let mut beside = Vec::new();
+        for (path, _) in bases.values() {
+            if let Base::Beside(prefix) = self.resolve(path)? {
+                beside.push(prefix);
+            }
+        }
+        Ok(beside)
+    }
+}
+
+/// The path of a base on this machine; `None` where it is on none. Whatever else may be meant is
+/// an error: it may lead here.
+fn local(base: &str) -> Result<Option<&str>, CleanupError> {
+    const HERE: [&str; 3] = ["file", "file-object-store", "file+uring"];
+    const ELSEWHERE: [&str; 14] = [
+        "s3",
+        "s3a",
+        "s3+ddb",
+        "gs",
+        "az",
+        "abfs",
+        "abfss",
+        "oss",
+        "cos",
+        "tos",
+        "hf",
+        "memory",
+        "shared-memory",
+        "goosefs",
+    ];
+    let form = || CleanupError::BaseForm { path: base.to_owned() };
+    let path = match base.split_once("://") {
+        None => base,
+        Some((scheme, path)) if HERE.contains(&scheme) => path,
+        Some((scheme, _)) if ELSEWHERE.contains(&scheme) => return Ok(None),
+        Some(_) => return Err(form()),
+    };
+    // A relative one depends on who reads it; with a scheme, `%` may be itself or not.
+    let is_clear = path.starts_with('/') && (path == base || !path.contains(['%', '?', '#']));
+    if is_clear { Ok(Some(path)) } else { Err(form()) }
 }
 
 fn as_prefix(path: &Path) -> String {

@@ -57,13 +57,33 @@ pub enum CleanupError {
     },
     /// It uses a feature this Lance does not know: what it refers to cannot be told.
     #[error(
-        "version {version} of {location} uses features that this version of Lance does not know"
+        "nothing of {location} is deleted: of {features}, which version {version} uses, it is not known which files it means"
     )]
     UnknownFeatures {
         /// The dataset, relative to the root.
         location: String,
         /// The version.
         version: u64,
+        /// Which.
+        features: String,
+    },
+    /// It names a file in a way that is not known: which one is meant cannot be told.
+    #[error(
+        "nothing of {location} is deleted: version {version} names a data file {path:?}, which is no plain path"
+    )]
+    PathForm {
+        /// The dataset, relative to the root.
+        location: String,
+        /// The version.
+        version: u64,
+        /// The name.
+        path: String,
+    },
+    /// A base is written in a way that is not known: it may lead here.
+    #[error("nothing is deleted: a base is written {path:?}, and where that leads is not known")]
+    BaseForm {
+        /// The base.
+        path: String,
     },
     /// A manifest is not as Lance writes it.
     #[error("failed to read {}: {source}", file.display())]
@@ -141,6 +161,8 @@ impl CleanupError {
             Self::OutsideOfRoot { .. }
             | Self::SamePlace { .. }
             | Self::UnknownFeatures { .. }
+            | Self::PathForm { .. }
+            | Self::BaseForm { .. }
             | Self::Refused { .. } => ErrorKind::Refused,
             Self::Empty(error) => error.kind(),
             Self::Manifest { .. } | Self::UnknownBase { .. } | Self::List { .. } => {

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use lancekeeper_model::Branch;
 use lancekeeper_planner::cleanup::{UnitId, chain_dir};
-use lancekeeper_store::listing::ListingError;
 
+use crate::cleanup::blobs::Named;
+use crate::cleanup::names::Names;
 use crate::cleanup::references::{Base, BasePaths, Bases, Fragments, Reference, VersionRead};
 use crate::cleanup::report::CleanupError;
 
@@ -18,7 +19,7 @@ pub(super) struct Resolved {
 }
 
 impl Resolved {
-    fn extend(&mut self, other: &Self) {
+    pub(super) fn extend(&mut self, other: &Self) {
         self.units.extend_from_slice(&other.units);
         self.beside.extend_from_slice(&other.beside);
         if let Some((name, count)) = &other.missing {
@@ -32,7 +33,18 @@ enum LookUpError {
     /// Its base is not defined.
     Undefined(u32),
     /// Nobody can tell where its base is.
-    Unreachable(ListingError),
+    Unreachable(CleanupError),
+}
+
+impl LookUpError {
+    fn of(self, location: &str, version: u64) -> CleanupError {
+        match self {
+            Self::Undefined(base) => {
+                CleanupError::UnknownBase { location: location.to_owned(), version, base }
+            }
+            Self::Unreachable(error) => error,
+        }
+    }
 }
 
 /// Looks up what versions of one branch refer to, as long as they define the same bases. What a
@@ -43,6 +55,8 @@ pub(super) struct Resolver {
     own: String,
     bases: BasePaths,
     fragments: Vec<Option<Resolved>>,
+    /// What each set of blobs comes to.
+    sets: HashMap<u32, Resolved>,
 }
 
 impl Resolver {
@@ -51,7 +65,7 @@ impl Resolver {
             directory if directory.is_empty() => directory,
             directory => format!("{directory}/"),
         };
-        Self { own, bases: read.bases.clone(), fragments: Vec::new() }
+        Self { own, bases: read.bases.clone(), fragments: Vec::new(), sets: HashMap::new() }
     }
 
     /// Whether another version of the branch can be looked up here.
@@ -70,16 +84,10 @@ impl Resolver {
         fragments: &Fragments,
         location: &str,
         bases: &mut Bases,
-        names: &HashMap<String, UnitId>,
+        names: &Names,
     ) -> Result<Resolved, CleanupError> {
         self.fragments.resize(fragments.len(), None);
-        let failed = |error| match error {
-            LookUpError::Undefined(base) => {
-                let (location, version) = (location.to_owned(), read.version);
-                CleanupError::UnknownBase { location, version, base }
-            }
-            LookUpError::Unreachable(error) => error.into(),
-        };
+        let failed = |error: LookUpError| error.of(location, read.version);
         let mut resolved = Resolved {
             units: Vec::with_capacity(read.fragments.len() + read.others.len()),
             ..Resolved::default()
@@ -101,23 +109,54 @@ impl Resolver {
         Ok(resolved)
     }
 
+    /// Looks up what the blob descriptors of a version name. `keep` says what a set of them comes
+    /// to, from what it was found to name; it is asked once per set.
+    ///
+    /// # Errors
+    ///
+    /// As [`Resolver::resolve`].
+    pub(super) fn resolve_blobs(
+        &mut self,
+        (read, sets): (&VersionRead, &[u32]),
+        named: &Named,
+        location: &str,
+        bases: &mut Bases,
+        names: &Names,
+        mut keep: impl FnMut(Resolved) -> Resolved,
+    ) -> Result<Resolved, CleanupError> {
+        let mut resolved = Resolved::default();
+        for set in sets {
+            if !self.sets.contains_key(set) {
+                let mut of_set = Resolved::default();
+                for reference in &named.sets[*set as usize] {
+                    let looked = self.look_up(reference, bases, names, &mut of_set);
+                    looked.map_err(|error| error.of(location, read.version))?;
+                }
+                self.sets.insert(*set, keep(of_set));
+            }
+            resolved.extend(&self.sets[set]);
+        }
+        Ok(resolved)
+    }
+
     /// Looks up one file.
     fn look_up(
         &self,
         reference: &Reference,
         bases: &mut Bases,
-        names: &HashMap<String, UnitId>,
+        names: &Names,
         into: &mut Resolved,
     ) -> Result<(), LookUpError> {
         let Reference { base, directory, name, is_vital } = reference;
-        let below = format!("{directory}/{name}");
+        let is_whole = directory.is_empty();
+        let below = if is_whole { name.clone() } else { format!("{directory}/{name}") };
         let (prefix, below) = match base {
             None => (self.own.clone(), below),
             Some(number) => {
                 let (path, is_dataset) =
                     self.bases.get(number).ok_or(LookUpError::Undefined(*number))?;
                 // A base that is no dataset is the directory of the files itself.
-                let below = if *is_dataset { below } else { name.clone() };
+                let below = if *is_dataset || is_whole { below } else { name.clone() };
                 match bases.resolve(path).map_err(LookUpError::Unreachable)? {
                     Base::Here(prefix) => (prefix, below),
                     Base::Beside(prefix) => {
@@ -129,10 +168,9 @@ impl Resolver {
             }
         };
         let name = format!("{prefix}{below}");
-        match names.get(&name) {
-            Some(unit) => into.units.push(*unit),
-            None if *is_vital => into.missing.get_or_insert((name, 0)).1 += 1,
-            None => {}
+        into.units.extend(names.get(&name));
+        if *is_vital && !names.is_there(&name) {
+            into.missing.get_or_insert((name, 0)).1 += 1;
         }
         Ok(())
     }

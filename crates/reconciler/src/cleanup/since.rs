@@ -5,10 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lancekeeper_model::Branch;
-use lancekeeper_planner::cleanup::{Place, UnitId, classify, split_chain};
+use lancekeeper_planner::cleanup::{FileClass, Place, UnitId, classify, split_chain};
 use lancekeeper_store::Root;
 use lancekeeper_store::listing::{Listed, ListingError};
 
+use crate::cleanup::blobs::{self, Named};
 use crate::cleanup::inventory::DatasetInventory;
 use crate::cleanup::references::{Bases, Fragments, read_stored};
 use crate::cleanup::report::CleanupError;
@@ -65,12 +66,35 @@ pub(super) async fn new_files(
         };
         let read = fragments.add(&path, &facts.location, stored)?;
         let mut resolver = Resolver::new(&branch, &read);
-        let resolved =
-            resolver.resolve(&read, &fragments, &facts.location, &mut bases, &dataset.names)?;
-        let beside = !resolved.beside.is_empty();
+        let names = &dataset.names;
+        let mut resolved =
+            resolver.resolve(&read, &fragments, &facts.location, &mut bases, names)?;
+        let named = match &dataset.table {
+            Some(table) => blobs::read(table, &[(&branch, &read)], &fragments, names).await,
+            None => Named::unknown(read.schema.is_some()),
+        };
+        let sets = named.of_versions.concat();
+        let location = &facts.location;
+        let (of_blobs, keep) = ((&read, sets.as_slice()), |found| found);
+        let in_blobs =
+            resolver.resolve_blobs(of_blobs, &named, location, &mut bases, names, keep)?;
+        resolved.extend(&in_blobs);
+        let mut beside = !resolved.beside.is_empty();
+        if named.unread.is_some() {
+            resolved.units.extend(facts.files.iter().flat_map(|file| blob_units(file.class)));
+            beside |= !bases.beside(&read.bases)?.is_empty();
+        }
         found.push(NewFile { branch, refers: Some(Refers { units: resolved.units, beside }) });
     }
     Ok(found)
+}
+
+/// Which of a dataset's blobs a version reads is not known: any.
+fn blob_units(class: FileClass) -> Option<UnitId> {
+    match class {
+        FileClass::Blob { own, .. } => Some(own),
+        _ => None,
+    }
 }
 
 fn is_gone(error: &CleanupError) -> bool {

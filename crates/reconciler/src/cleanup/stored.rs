@@ -8,6 +8,7 @@
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
+use lance_table::feature_flags::FLAG_MANAGED_BLOBS;
 use lance_table::format::{IndexMetadata, pb};
 use prost::Message;
 use prost::bytes::Bytes;
@@ -54,6 +55,8 @@ pub enum StoredError {
 /// The fields of Lance's manifest message that matter here, under its own numbers.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Stored {
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub(super) fields: Vec<Bytes>,
     #[prost(bytes = "bytes", repeated, tag = "2")]
     pub(super) fragments: Vec<Bytes>,
     #[prost(uint64, tag = "3")]
@@ -81,6 +84,12 @@ struct Timestamp {
 }
 
 impl Stored {
+    /// Whether blob descriptors may name files by themselves.
+    pub(super) fn has_managed_blobs(&self) -> bool {
+        // One without the other is nothing that Lance writes, and must not hide any.
+        (self.reader_feature_flags | self.writer_feature_flags) & FLAG_MANAGED_BLOBS != 0
+    }
+
     /// When the version was committed.
     pub(super) fn committed_at(&self) -> DateTime<Utc> {
         let Timestamp { seconds, nanos } = self.timestamp.unwrap_or_default();

@@ -1,7 +1,7 @@
 //! What lies in a root beside its datasets: temporaries that died writers left there. Writes
 //! nothing.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lancekeeper_planner::cleanup::{DatasetFacts, FileClass, FileFacts, FileId, is_root_litter};
@@ -9,6 +9,7 @@ use lancekeeper_store::Root;
 use lancekeeper_store::listing::{ListingError, list_below, list_directly};
 
 use crate::cleanup::inventory::{DatasetInventory, DatasetPlace};
+use crate::cleanup::names::Names;
 use crate::cleanup::report::CleanupError;
 
 /// Directories of small files, whose writers may leave temporaries.
@@ -56,15 +57,22 @@ pub(super) async fn list(
             role: place.role,
             files,
             units: 0,
+            sets: BTreeMap::new(),
             chains: Vec::new(),
             held: Vec::new(),
             unsure: None,
+            blobs_unread: None,
+            warnings: Vec::new(),
+            stuck: BTreeSet::new(),
             explained,
         },
         directory: root.directory.clone(),
-        names: HashMap::new(),
+        names: Names::default(),
+        table: None,
         detached: Vec::new(),
         tables: Arc::default(),
         beside: BTreeSet::new(),
+        blobs_unread: None,
+        reads_blobs_below: BTreeSet::new(),
     })
 }

@@ -431,11 +431,20 @@ impl<'a> Model<'a> {
         }
         let class = |file: &FileId| dataset.files[file.0 as usize].class;
         for file in &dataset.explained {
-            if let FileClass::Part(unit) = class(file) {
+            if let FileClass::Part(unit) | FileClass::Blob { beside: Some(unit), .. } = class(file)
+            {
                 explained.insert(unit);
             }
         }
         let is_old = |file: &FileFacts| now() - file.modified >= self.policy.min_age;
+        let is_all_old = |unit: UnitId| {
+            dataset.files.iter().all(|one| match one.class {
+                FileClass::Part(of) | FileClass::Blob { beside: Some(of), .. } => {
+                    of != unit || is_old(one)
+                }
+                _ => true,
+            })
+        };
         let (mut deleted, mut litter) = (BTreeSet::new(), BTreeSet::new());
         for (at, file) in dataset.files.iter().enumerate() {
             let id = FileId(u32::try_from(at).expect("few"));
@@ -454,10 +463,21 @@ impl<'a> Model<'a> {
                 FileClass::Litter => (chain_goes, is_old(file)),
                 FileClass::Untouchable => (false, false),
                 FileClass::Part(unit) if needed.contains(&unit) => (false, false),
-                FileClass::Part(unit) => (
-                    chain_goes || explained.contains(&unit),
-                    dataset.files.iter().all(|one| one.class != file.class || is_old(one)),
-                ),
+                FileClass::Part(unit) => {
+                    (chain_goes || explained.contains(&unit), is_all_old(unit))
+                }
+                FileClass::Blob { own, beside }
+                    if needed.contains(&own) || beside.is_some_and(|of| needed.contains(&of)) =>
+                {
+                    (false, false)
+                }
+                _ if chain_goes || dataset.explained.contains(&id) => (true, false),
+                FileClass::Blob { own, beside: Some(of) } if !explained.contains(&own) => {
+                    (explained.contains(&of), is_all_old(of))
+                }
+                // Named by descriptors or by nothing: its age decides, and nobody wonders.
+                FileClass::Blob { beside: Some(of), .. } => (is_all_old(of), false),
+                FileClass::Blob { beside: None, .. } => (is_old(file), false),
             };
             if is_explained {
                 deleted.insert(path);

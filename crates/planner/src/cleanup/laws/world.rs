@@ -220,10 +220,17 @@ impl Rolls {
             let unit = UnitId(table.0.units);
             table.0.units += 1;
             table.file(&format!("{path}.lance"), *age, FileClass::Part(unit));
-            if let Some(age) = other {
-                table.file(&format!("{path}/1.blob"), *age, FileClass::Part(unit));
-            }
             parts.push(unit);
+            let Some(age) = other else { continue };
+            let blobs = [
+                (format!("{path}/1.blob"), Some(unit)),
+                (format!("{}_blobs/b{}.blob", dir(*branch), parts.len()), None),
+            ];
+            for (path, beside) in blobs {
+                let own = table.new_unit();
+                table.file(&path, *age, FileClass::Blob { own, beside });
+                parts.push(own);
+            }
         }
         let known =
             |table: &Table, at: &At| at.0 == number && has_version(table, BRANCHES[at.1], at.2);

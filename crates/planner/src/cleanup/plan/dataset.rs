@@ -386,7 +386,7 @@ fn warnings(dataset: &DatasetFacts, floors: &Floors, stays: &[bool]) -> Vec<Stri
         .flat_map(|chain| chain.versions.iter().map(move |version| (&chain.branch, version)));
     let existing: BTreeSet<(&Branch, Version)> =
         versions.clone().map(|(branch, version)| (branch, version.version)).collect();
-    let mut warnings = Vec::new();
+    let mut warnings = dataset.warnings.clone();
     for (branch, needed) in floors.of_dataset(&dataset.location) {
         for (version, reasons) in needed {
             let readers = reasons.iter().filter(|reason| {

@@ -24,8 +24,15 @@ pub(super) fn decide(
     let mut decisions: Vec<ForkDecision> = forks
         .map(|(chain, written)| {
             let is_young = is_young(chain, written, policy, now);
-            let (status, why) = alone(dataset, chain, authority, floors, is_young);
-            ForkDecision { branch: chain.branch.clone(), status, why }
+            let (mut status, mut why) = alone(dataset, chain, authority, floors, is_young);
+            let is_unread = floors.blocked_by(&chain.branch).is_some();
+            let is_stuck = dataset.stuck.contains(&chain.branch);
+            if is_stuck && status == ForkRefStatus::Orphan {
+                (status, why) =
+                    (ForkRefStatus::Indeterminate, "it could not be deleted".to_owned());
+            }
+            let is_said = status == ForkRefStatus::Indeterminate && (is_unread || is_stuck);
+            ForkDecision { branch: chain.branch.clone(), status, why, is_said }
         })
         .collect();
     // A fork that stays keeps the one it was cut from: its files lie there. Every round but

@@ -43,11 +43,11 @@ fn a_unit_goes_as_one_with_the_versions_that_referred_to_it() {
     let segment = "_indices/s/page.idx";
     let plan = database(|table| {
         table
-            .beside("data/1.lance", "data/1/01.blob", OLD)
+            .blob("data/1/01.blob", Some("data/1.lance"), OLD)
             .stray(segment, OLD)
             .beside(segment, "_indices/s/aux.idx", OLD)
             .shares("main", 2, &[segment])
-            .beside("data/3.lance", "data/3/01.blob", OLD)
+            .blob("data/3/01.blob", Some("data/3.lance"), OLD)
     })
     .plan(&keep_one());
     for path in ["data/1/01.blob", segment, "_indices/s/aux.idx"] {
@@ -79,7 +79,7 @@ fn what_an_earlier_cleanup_had_listed_goes_whatever_its_age_unless_something_ref
     let mut world = database(|table| {
         table
             .stray("data/a.lance", 1)
-            .beside("data/a.lance", "data/a/1.blob", 1)
+            .blob("data/a/1.blob", Some("data/a.lance"), 1)
             .stray("data/b.lance", 1)
     });
     let table = &mut world.tables[0];
@@ -178,7 +178,7 @@ fn litter_within_the_limit_goes() {
 
 #[test]
 fn what_a_version_refers_to_that_came_after_the_plan_is_spared_and_nothing_else() {
-    let world = database(|table| table.beside("data/1.lance", "data/1/01.blob", OLD));
+    let world = database(|table| table.blob("data/1/01.blob", Some("data/1.lance"), OLD));
     let mut plan = world.plan(&keep_one());
     let facts = &world.tables[0].0;
     let spared = [world.tables[0].unit("data/1.lance")].into_iter().collect();
@@ -208,7 +208,7 @@ fn an_unreferenced_unit_stays_whole_until_its_youngest_file_is_old() {
     // Somebody writes blobs, slowly; the data file that names them comes last.
     let unit = |age| {
         database(|table| {
-            table.stray("data/9/01.blob", OLD).beside("data/9/01.blob", "data/9.lance", age)
+            table.stray("data/9.lance", age).blob("data/9/01.blob", Some("data/9.lance"), OLD)
         })
         .plan(&keep_one())
     };
@@ -238,4 +238,78 @@ fn what_is_left_of_a_fork_that_an_earlier_cleanup_had_listed_goes_at_once() {
         |plan: &Outcome| plan.deleted("T").iter().filter(|path| path.starts_with("tree/Z")).count();
     assert_eq!(of_fork(&with_new_file(None)), 4);
     assert_eq!(of_fork(&with_new_file(Some(1))), 0, "somebody makes that branch anew");
+}
+
+/// Version 1 was written with a blob beside its file; version 3 is a rewrite that adopted it.
+/// Version 2 alone names `_blobs/2.blob`.
+fn adopted(age: i64) -> Table {
+    Table::plain("T")
+        .with(1..=3)
+        .blob("data/1/01.blob", Some("data/1.lance"), age)
+        .blob("_blobs/2.blob", None, age)
+        .blob("_blobs/3.blob", None, age)
+        .names("main", 2, &["data/1/01.blob", "_blobs/2.blob"])
+        .names("main", 3, &["data/1/01.blob", "_blobs/3.blob"])
+}
+
+#[test]
+fn a_blob_stays_as_long_as_a_descriptor_of_a_kept_version_names_it_whoever_wrote_it() {
+    let plan = World::database([adopted(OLD)]).plan(&keep_one());
+    let mut gone = OF_OLD_VERSIONS.to_vec();
+    gone.insert(2, "_blobs/2.blob");
+    assert_eq!(plan.deleted("T"), gone);
+    assert_eq!(reason(&plan, "_blobs/2.blob"), DeletionReason::UnnamedBlob);
+}
+
+#[test]
+fn a_blob_that_no_descriptor_names_any_more_goes_only_when_it_is_old() {
+    let plan = World::database([adopted(5)]).plan(&keep_one());
+    assert_eq!(plan.deleted("T"), OF_OLD_VERSIONS);
+    assert_eq!(plan.of("T").unverified_left, Leftover { files: 1, bytes: 10 });
+    // Nor does it count as litter: it outlives the versions that named it.
+    let policy = Retention { max_delete_percent: 0, ..keep_one() };
+    assert!(World::database([adopted(OLD)]).plan(&policy).deletes("T", "_blobs/2.blob"));
+}
+
+#[test]
+fn descriptors_of_other_tables_tags_and_branches_keep_a_blob_too() {
+    let held = |change: fn(&mut Table)| {
+        let mut table = adopted(OLD);
+        change(&mut table);
+        !World::database([table]).plan(&keep_one()).deletes("T", "_blobs/2.blob")
+    };
+    assert!(!held(|_| {}));
+    assert!(held(|table| table.0.held = vec![table.unit("_blobs/2.blob")]));
+    assert!(held(|table| *table = table.clone().tag("main", 2, "v")));
+    assert!(held(|table| {
+        *table = table.clone().fork("B", "main", 3).names("B", 4, &["_blobs/2.blob"]);
+    }));
+}
+
+#[test]
+fn no_blob_goes_if_descriptors_could_not_be_read_and_the_report_says_why() {
+    let mut table = adopted(OLD);
+    table.0.blobs_unread = Some("why".into());
+    let plan = World::database([table]).plan(&keep_one());
+    assert_eq!(plan.deleted("T"), OF_OLD_VERSIONS);
+    assert_eq!(plan.warnings("T")[0], "why");
+}
+
+#[test]
+fn blobs_of_a_fork_that_goes_go_with_it_unless_a_version_that_stays_names_them() {
+    let fork = |names: Option<&str>| {
+        let table = Table::of_graph("T").with([1]).fork("B", "main", 1);
+        let table = table.blob("tree/B/_blobs/1.blob", None, OLD);
+        let table = table.names("B", 2, &["tree/B/_blobs/1.blob"]);
+        match names {
+            Some(branch) => table.names(branch, 1, &["tree/B/_blobs/1.blob"]),
+            None => table,
+        }
+    };
+    let goes = |names| {
+        let world = World::graph([fork(names)]).live("main", "", &[("T", "main", 1)], &[]);
+        world.plan(&keep_one()).deletes("T", "tree/B/_blobs/1.blob")
+    };
+    assert!(goes(None));
+    assert!(!goes(Some("main")));
 }

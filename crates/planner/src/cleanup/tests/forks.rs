@@ -310,3 +310,26 @@ fn a_young_fork_that_only_a_rule_about_commits_needs_is_left_alone_too() {
     assert_eq!(plan.fork("T", "B"), YOUNG);
     assert_eq!(plan.kept("T", "B"), [2, 3, 4]);
 }
+
+#[test]
+fn forks_that_could_not_be_deleted_are_left_alone_and_versions_they_do_not_need_go() {
+    let mut world = with_fork(|table| table.shares("B", 2, &["data/1.lance"]));
+    world.tables[0].0.stuck = [Branch::named("B")].into();
+    let plan = world.plan(&keep_one());
+    assert_eq!(plan.fork("T", "B"), "indeterminate: it could not be deleted");
+    assert!(plan.of("T").forks[0].is_said, "its failure speaks of it");
+    assert_eq!(plan.kept("T", "main"), [1, 3]);
+    assert_eq!(plan.deleted("T"), ["_versions/2.manifest", "data/2.lance"]);
+}
+
+#[test]
+fn an_undecided_fork_is_said_by_the_failure_of_the_branch_that_cannot_be_read() {
+    let is_said = |world: World| world.plan(&keep_one()).of("T").forks[0].is_said;
+    let mut unread = with_fork(|table| table);
+    unread.authority.branches[1].pins = Err("damaged".into());
+    assert!(is_said(unread));
+    let young = Table::of_graph("T").with(1..=3).branch("B", "main", 1, 5).version("B", 2, 5);
+    let world = World::graph([young]).live("main", "", &[("T", "main", 3)], &[]);
+    assert_eq!(world.plan(&keep_one()).fork("T", "B"), YOUNG);
+    assert!(!is_said(world));
+}
