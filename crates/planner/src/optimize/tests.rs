@@ -61,6 +61,7 @@ pub(super) fn inventory(fragments: Vec<FragmentFacts>) -> TableInventory {
             columns: 5,
             can_copy_pages: true,
             fragments,
+            shared_fragments: 0,
         },
         authority: Authority::Head { head: Version(1) },
         sidecar: None,
@@ -502,4 +503,21 @@ fn a_part_of_a_plan_says_what_it_is_a_part_of() {
     );
     assert_eq!(plan.only(&[0, 1]), plan);
     assert_eq!(plan.only(&[1]).lint(&table.facts), Vec::<String>::new());
+}
+
+#[test]
+fn fragments_that_are_shared_are_told_from_an_empty_table() {
+    let mut table = inventory(Vec::new());
+    let nothing = |table: &TableInventory| planned(table, &LayoutPolicy::default()).to_string();
+    assert_eq!(nothing(&table), "nothing: the table is empty");
+    assert_eq!(withheld(&table.facts), None);
+    table.facts.shared_fragments = 1;
+    assert!(nothing(&table).contains("its one fragment is shared"), "{}", nothing(&table));
+    assert_eq!(withheld(&table.facts), None);
+    table.facts.shared_fragments = 3;
+    assert!(nothing(&table).contains("all 3 fragments are shared"), "{}", nothing(&table));
+    assert_eq!(withheld(&table.facts), Some(SkipReason::FilesInBase));
+    parse_fragments(&["10-9", "rows", "1MB"], &mut table.facts.fragments);
+    assert!(nothing(&table).contains("3 more are shared"), "{}", nothing(&table));
+    assert_eq!(withheld(&table.facts), None);
 }

@@ -101,11 +101,12 @@ impl DatasetInventory {
     }
 }
 
-/// Marks in each dataset what versions of the others refer to. For clones inside one root;
-/// one that lies elsewhere is protected by a tag.
-pub fn hold_across(root: &Root, datasets: &mut [DatasetInventory]) {
-    let beside: BTreeSet<String> =
-        datasets.iter().flat_map(|dataset| dataset.beside.iter().cloned()).collect();
+/// Marks in each dataset what versions of the others refer to, and those of `readers`, which are
+/// not cleaned up themselves. For clones inside one root; one that lies elsewhere is protected by
+/// a tag.
+pub fn hold_across(root: &Root, datasets: &mut [DatasetInventory], readers: &[DatasetInventory]) {
+    let all = datasets.iter().chain(readers);
+    let beside: BTreeSet<String> = all.flat_map(|dataset| dataset.beside.iter().cloned()).collect();
     for dataset in datasets {
         let Some(prefix) = dataset.prefix(root) else { continue };
         let held = beside.iter().filter_map(|name| dataset.names.get(name.strip_prefix(&prefix)?));
