@@ -508,7 +508,8 @@ fn a_part_of_a_plan_says_what_it_is_a_part_of() {
 #[test]
 fn fragments_that_are_shared_are_told_from_an_empty_table() {
     let mut table = inventory(Vec::new());
-    let nothing = |table: &TableInventory| planned(table, &LayoutPolicy::default()).to_string();
+    let policy = LayoutPolicy::from_options(&OptimizeOptions::default()).expect("defaults");
+    let nothing = |table: &TableInventory| planned(table, &policy).to_string();
     assert_eq!(nothing(&table), "nothing: the table is empty");
     assert_eq!(withheld(&table.facts), None);
     table.facts.shared_fragments = 1;
