@@ -10,6 +10,7 @@ mod cleanup;
 mod databases;
 mod fixtures;
 mod habits;
+mod identity;
 mod indexes;
 mod many;
 mod observer;

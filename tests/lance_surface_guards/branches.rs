@@ -255,3 +255,34 @@ async fn deleting_a_branch_below_the_data_of_another_takes_that_data_away() {
     assert_eq!(table.files_under("tree/a/data/"), BTreeSet::new());
     assert!(table_rows(&on(&table, "a").await).await.is_err());
 }
+
+#[tokio::test]
+async fn a_branch_adds_the_base_of_its_table_to_those_it_takes_over_under_their_numbers() {
+    let table = Table::of(3, true).await;
+    let directory = tempfile::tempdir().unwrap();
+    let clone = directory.path().join("c.lance").to_string_lossy().into_owned();
+    table.head().await.shallow_clone(&clone, 3, None).await.unwrap();
+    let open = |branch: Option<&str>| {
+        let builder = DatasetBuilder::from_uri(&clone);
+        let builder = match branch {
+            Some(branch) => builder.with_branch(branch, None),
+            None => builder,
+        };
+        async move { builder.load().await.unwrap() }
+    };
+    let bases = |of: &Dataset| {
+        let bases = of.manifest().base_paths.values();
+        let mut bases: Vec<_> =
+            bases.map(|base| (base.id, base.path.clone(), base.is_dataset_root)).collect();
+        bases.sort();
+        bases
+    };
+    let origin = (0, table.uri(), true);
+    open(None).await.create_branch("a", 3, None).await.unwrap();
+    open(Some("a")).await.create_branch("b", ("a", Some(3)), None).await.unwrap();
+    assert_eq!(bases(&open(None).await), [origin.clone()]);
+    let own = (1, clone.clone(), true);
+    assert_eq!(bases(&open(Some("a")).await), [origin.clone(), own.clone()]);
+    let parent = (2, format!("{clone}/tree/a"), true);
+    assert_eq!(bases(&open(Some("b")).await), [origin, own, parent]);
+}

@@ -1,16 +1,18 @@
 //! Rewrites: what staging does and does not do, what a Rewrite replaces, and what disturbs it.
 
-use lance::Error;
+use arrow_array::RecordBatchIterator;
 use lance::dataset::optimize::CompactionMode;
 use lance::dataset::transaction::Operation;
 use lance::dataset::{InsertBuilder, WriteMode, WriteParams};
+use lance::{Dataset, Error};
+use lance_table::format::BasePath;
 use lancekeeper_testkit::{table_rows, tables};
 use std::fs;
 use std::sync::Arc;
 
 use crate::table::{
-    Table, commit, commit_at, fragment_ids, ids, reserve, rewrite, row_ids, sorted_ids, stage,
-    stage_in_mode,
+    Table, commit, commit_at, files_in, fragment_ids, ids, reserve, rewrite, row_ids, sorted_ids,
+    stage, stage_in_mode,
 };
 
 #[tokio::test]
@@ -242,4 +244,38 @@ async fn lance_commits_a_rewrite_whose_file_was_cut_off_or_is_gone() {
         assert_eq!(committed.manifest().version, 3);
         assert!(table_rows(&table.head().await).await.is_err(), "{mode:?}, gone: {is_gone}");
     }
+}
+
+#[tokio::test]
+async fn files_under_a_base_that_is_no_dataset_are_rewritten_into_the_tables_own_directory() {
+    let table = Table::empty();
+    let other = tempfile::tempdir().unwrap();
+    let base = other.path().to_string_lossy().into_owned();
+    for n in 0..2 {
+        let batch = lancekeeper_testkit::tables::batch(n * 10, 10);
+        let reader = RecordBatchIterator::new([Ok(batch.clone())], batch.schema());
+        let named = BasePath::new(1, base.clone(), Some("one".to_owned()), false);
+        let params = WriteParams {
+            mode: if n == 0 { WriteMode::Create } else { WriteMode::Append },
+            initial_bases: (n == 0).then(|| vec![named]),
+            target_bases: Some(vec![1]),
+            ..WriteParams::default()
+        };
+        Dataset::write(reader, &table.uri(), Some(params)).await.unwrap();
+    }
+    let head = table.head().await;
+    let of = |head: &Dataset| -> Vec<Option<u32>> {
+        head.fragments().iter().flat_map(|f| &f.files).map(|file| file.base_id).collect()
+    };
+    assert_eq!(of(&head), [Some(1), Some(1)]);
+    let before = files_in(other.path());
+    for mode in [CompactionMode::Reencode, CompactionMode::TryBinaryCopy] {
+        let mut staged = stage_in_mode(&head, &[0, 1], mode).await;
+        assert_eq!(staged.new_fragments[0].files[0].base_id, None);
+        let name = format!("data/{}", staged.new_fragments[0].files[0].path);
+        assert!(table.files().contains(&name), "{name}");
+        let reserved = reserve(&head, &mut staged).await;
+        assert_eq!(ids(&reserved).await, (0..20).collect::<Vec<_>>());
+    }
+    assert_eq!(files_in(other.path()), before);
 }

@@ -224,11 +224,11 @@ pub(crate) struct OptimizeArgs {
     #[command(flatten)]
     index: index::IndexArgs,
 
-    /// Only this branch of a graph (repeatable); main unless given.
+    /// Only this branch of a graph or of tables (repeatable); main unless given.
     #[arg(long = "branch", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     branches: Vec<String>,
 
-    /// Every live branch of a graph, main included.
+    /// Every live branch of a graph, or of every table, main included.
     #[arg(long, conflicts_with = "branches")]
     all_branches: bool,
 

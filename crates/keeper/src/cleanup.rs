@@ -119,6 +119,7 @@ async fn clean(
     }
     let write = write_root(read.root.clone(), &keeper.tables, VERB, &[], &operation, now).await?;
     report.warnings.extend(write.warnings.iter().cloned());
+    report::warn_of_members(report, &write.read.members);
     let cleaning = Cleaning {
         keeper,
         read: &write.read,
@@ -145,7 +146,7 @@ pub(crate) async fn run(
     let lists = Lists::of(&cleaning.read.root).await.map_err(CleanupError::from)?;
     let mut gathered = gather(cleaning, &lists).await?;
     let mut plan = gathered.plan(cleaning);
-    let wanted = wanted(&gathered, &options.tables, &cleaning.read.root.given)?;
+    let wanted = wanted(&gathered, &options.tables, cleaning.read)?;
     let executor = Executor {
         root: cleaning.read.root.clone(),
         stop: cleaning.keeper.stop.receiver(),
@@ -248,6 +249,7 @@ async fn preview(
     let read = read_root(root, &keeper.tables).await?;
     check_one_spelling(&read)?;
     check_writable(&read, VERB, &[], now).await?;
+    report::warn_of_members(report, &read.members);
     let cleaning = Cleaning {
         keeper,
         read: &read,
@@ -282,7 +284,7 @@ pub(crate) async fn preview_opened(
         check_no_foreign_sidecar(&read.root, VERB, &found)?;
     }
     let plan = gathered.plan(cleaning);
-    let wanted = wanted(&gathered, &options.tables, &read.root.given)?;
+    let wanted = wanted(&gathered, &options.tables, read)?;
     report::set_failures(report, &gathered, &options.tables);
     report::warn_of_torn(report, &gathered, "counts for nothing");
     for at in wanted.iter().copied() {
@@ -303,7 +305,7 @@ pub(crate) async fn preview_opened(
 fn wanted(
     gathered: &Gathered,
     tables: &[String],
-    uri: &str,
+    read: &ReadRoot,
 ) -> Result<Vec<usize>, CleanupRootError> {
     let named =
         |table: &TableKey| tables.is_empty() || tables.iter().any(|name| name == table.as_str());
@@ -312,11 +314,12 @@ fn wanted(
         .iter()
         .map(|dataset| &dataset.facts.table)
         .chain(gathered.failed.iter().map(|(place, _)| &place.table))
+        .chain(read.members.all.iter().map(|member| &member.key))
         .collect();
     if let Some(name) =
         tables.iter().find(|name| !known.iter().any(|table| table.as_str() == name.as_str()))
     {
-        let (uri, table) = (uri.to_owned(), name.clone());
+        let (uri, table) = (read.root.given.clone(), name.clone());
         return Err(CleanupRootError::UnknownTable { uri, table });
     }
     Ok((0..gathered.datasets.len())

@@ -97,7 +97,7 @@ pub(crate) async fn view(
     let small_fragments = fragments.iter().filter(is_small).count() as u64;
     let with_deletions = fragments.iter().filter(|f| f.deleted_rows > 0).map(|f| f.id).collect();
     let shared: BTreeSet<u64> =
-        table.fragments().iter().filter(|f| is_shared(f)).map(|f| f.id).collect();
+        table.fragments().iter().filter(|f| is_shared(table, f)).map(|f| f.id).collect();
     let unindexed_rows = unindexed_rows(&seen.indexes, &fragments);
     fragments.retain(|fragment| !shared.contains(&fragment.id));
     Ok(TableView {
@@ -107,6 +107,7 @@ pub(crate) async fn view(
             columns: u32::try_from(schema.fields.len()).unwrap_or(u32::MAX),
             can_copy_pages: !schema.fields_pre_order().any(lance::datatypes::Field::is_blob),
             fragments,
+            shared_fragments: shared.len() as u64,
         },
         totals,
         small_fragments,
@@ -117,9 +118,17 @@ pub(crate) async fn view(
     })
 }
 
-/// Whether a fragment's files lie in another table's directory.
-fn is_shared(fragment: &Fragment) -> bool {
-    fragment.files.iter().any(|file| file.base_id.is_some())
+/// Whether a fragment's files are those of another table, or of the chain this one was cut from.
+/// A table may also keep files of its own under bases that are no table. Where both kinds of base
+/// are known, the chain it was cut from may have written there, too: nothing tells whose those
+/// files are, so they count as shared.
+fn is_shared(table: &Dataset, fragment: &Fragment) -> bool {
+    let bases = &table.manifest().base_paths;
+    let is_cut = bases.values().any(|base| base.is_dataset_root);
+    fragment
+        .files
+        .iter()
+        .any(|file| file.base_id.is_some_and(|base| is_cut || !bases.contains_key(&base)))
 }
 
 async fn bytes_of(table: &Dataset, fragment: &Fragment) -> lance::Result<u64> {

@@ -25,6 +25,7 @@ use lancekeeper_reconciler::SweepError;
 use lancekeeper_reconciler::sweep;
 use lancekeeper_rewrite::{Journal, JournalError};
 use lancekeeper_store::failure::hint_of;
+use lancekeeper_store::members::{Members, members};
 use lancekeeper_store::root::{RootError, recognise};
 use lancekeeper_store::spelling::{SpellingError, Spellings, note_branches};
 use lancekeeper_store::{OpenError, Root, Tables};
@@ -192,6 +193,8 @@ pub(crate) struct ReadRoot {
     pub(crate) graph: Option<ReadGraph>,
     /// Where its branches point, as far as asked.
     pub(crate) spellings: Spellings,
+    /// The tables of a database, or the one table; none of a graph.
+    pub(crate) members: Members,
 }
 
 /// The graph part of a root opened for reading, as one of its branches sees it.
@@ -235,14 +238,15 @@ pub(crate) async fn look(uri: &str) -> Result<Root, OpenRootError> {
 pub(crate) async fn read_root(root: Root, tables: &Tables) -> Result<ReadRoot, OpenRootError> {
     let mut spellings = Spellings::default();
     if root.kind != RootKind::Graph {
-        for (_, location) in root.plain_tables()? {
+        let members = members(&root).await?;
+        for (_, location) in members.tables() {
             // A table that cannot be opened is reported as its own row later.
-            if let Ok(table) = tables.open(&root.address_of(&location), &Branch::main()).await {
-                note_branches(tables, &root, &location, &table, &mut spellings).await?;
+            if let Ok(table) = tables.open(&root.address_of(location), &Branch::main()).await {
+                note_branches(tables, &root, location, &table, &mut spellings).await?;
             }
         }
         let root = spellings.address(root);
-        return Ok(ReadRoot { root, tables: tables.clone(), graph: None, spellings });
+        return Ok(ReadRoot { root, tables: tables.clone(), graph: None, spellings, members });
     }
     let graph = Graph::open(tables, &root).await?;
     let snapshot = graph.snapshot(&Branch::main()).await?;
@@ -261,6 +265,7 @@ pub(crate) async fn read_root(root: Root, tables: &Tables) -> Result<ReadRoot, O
         tables: tables.clone(),
         graph: Some(ReadGraph { graph, sidecars, found, snapshot, branches, catalog }),
         spellings,
+        members: Members::default(),
     })
 }
 

@@ -111,10 +111,11 @@ pub(crate) async fn optimize_root(
     };
     let mut report = root_report(uri, kind);
     report.warnings.extend(write.warnings.iter().cloned());
+    report.warnings.extend(write.read.members.warnings.iter().cloned());
     // Boxed: Lance's futures are deep, and the compiler bounds how deep a layout may be.
     let outcome = match &write.read.graph {
         Some(graph) => Box::pin(branches(&run, graph, &mut report)).await,
-        None => match targets(&write.read, None, options) {
+        None => match targets(&write.read, None, options).await {
             Ok(targets) => {
                 Box::pin(plain::run(&run, targets, &mut report)).await;
                 Box::pin(prune::run(&run, now, &mut report)).await;
@@ -139,7 +140,7 @@ async fn branches(
     let views = branch_views(graph, &run.options.branches).await?;
     let mut work = Vec::new();
     for view in views {
-        let targets = targets(&run.write.read, Some(&view), run.options)?;
+        let targets = targets(&run.write.read, Some(&view), run.options).await?;
         work.push((view, targets));
     }
     for (view, targets) in work {
@@ -193,8 +194,9 @@ pub(crate) async fn plan_root(
         Err(error) => return root_failure(uri, Some(kind), error.kind(), &error, None),
     };
     let mut report = root_report(uri, kind);
+    report.warnings.extend(read.members.warnings.iter().cloned());
     for view in views {
-        let targets = match targets(&read, view.as_ref(), options) {
+        let targets = match targets(&read, view.as_ref(), options).await {
             Ok(targets) => targets,
             Err(error) => return root_failure(uri, Some(kind), error.kind(), &error, None),
         };
@@ -202,7 +204,7 @@ pub(crate) async fn plan_root(
         let mut tables = Vec::new();
         for target in targets {
             let started = Instant::now();
-            if target.table.branch != branch {
+            if view.is_some() && target.table.branch != branch {
                 report.tables.push(inventory::inherited(&target, &branch));
                 continue;
             }

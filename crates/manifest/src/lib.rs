@@ -28,6 +28,7 @@ mod lineage;
 mod publish;
 mod row;
 mod schema_files;
+mod schema_source;
 mod sidecar;
 
 pub use branch::{BranchError, Cut};

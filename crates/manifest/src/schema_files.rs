@@ -2,7 +2,7 @@
 //! schema apply left its staging files behind.
 //!
 //! `_schema.pg` itself is not compiled here: that is the client's language. Its compiled form
-//! and the hash recorded for it are compared.
+//! and the hash recorded for it are compared, and what source and compiled form name.
 
 use std::fs;
 use std::io;
@@ -12,6 +12,8 @@ use lancekeeper_model::ErrorKind;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
+
+use crate::schema_source::difference;
 
 const SOURCE: &str = "_schema.pg";
 pub(crate) const COMPILED: &str = "_schema.ir.json";
@@ -70,6 +72,14 @@ pub enum SchemaFilesError {
         /// The hash that was recorded.
         recorded: String,
     },
+    /// The source is not that of the compiled schema.
+    #[error("{} is not the source of {COMPILED}: {why}", path.display())]
+    Source {
+        /// The file.
+        path: PathBuf,
+        /// The first difference.
+        why: String,
+    },
 }
 
 impl SchemaFilesError {
@@ -115,8 +125,9 @@ pub fn check_schema_files(directory: &Path, has_branches: bool) -> Result<(), Sc
             return Err(SchemaFilesError::Staging { path });
         }
     }
-    read(&directory.join(SOURCE))?
-        .ok_or(SchemaFilesError::Missing { path: directory.join(SOURCE) })?;
+    let source_path = directory.join(SOURCE);
+    let source =
+        read(&source_path)?.ok_or(SchemaFilesError::Missing { path: source_path.clone() })?;
     let (compiled_path, state_path) = (directory.join(COMPILED), directory.join(STATE));
     let (compiled, state) = match (read(&compiled_path)?, read(&state_path)?) {
         (Some(compiled), Some(state)) => (compiled, state),
@@ -138,7 +149,12 @@ pub fn check_schema_files(directory: &Path, has_branches: bool) -> Result<(), Sc
             recorded: state.schema_ir_hash,
         });
     }
-    Ok(())
+    let difference = difference(&String::from_utf8_lossy(&source), &compiled)
+        .map_err(|source| SchemaFilesError::Json { path: compiled_path, source })?;
+    match difference {
+        Some(why) => Err(SchemaFilesError::Source { path: source_path, why }),
+        None => Ok(()),
+    }
 }
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>, SchemaFilesError> {
@@ -169,7 +185,7 @@ mod tests {
 
     fn graph(compiled: &str, state: &str) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join(SOURCE), "node A { }").unwrap();
+        fs::write(dir.path().join(SOURCE), "").unwrap();
         fs::write(dir.path().join(COMPILED), compiled).unwrap();
         fs::write(dir.path().join(STATE), state).unwrap();
         dir
@@ -198,6 +214,12 @@ mod tests {
         let dir = graph("{\"b\":2}", &state(&hash));
         let error = check_schema_files(dir.path(), false).unwrap_err();
         assert!(error.to_string().contains(COMPILED), "{error}");
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+
+        let dir = graph(COMPILED_TEXT, &state(&hash));
+        fs::write(dir.path().join(SOURCE), "node A { }").unwrap();
+        let error = check_schema_files(dir.path(), false).unwrap_err();
+        assert!(error.to_string().contains("only the source has node A"), "{error}");
         assert_eq!(error.kind(), ErrorKind::Corrupt);
 
         let dir = graph(COMPILED_TEXT, &state(&hash));

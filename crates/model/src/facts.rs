@@ -52,8 +52,10 @@ pub struct TableFacts {
     pub columns: u32,
     /// Whether Lance can copy pages of this table (no blob columns).
     pub can_copy_pages: bool,
-    /// Fragments in manifest order.
+    /// Fragments in manifest order, without those that it shares.
     pub fragments: Vec<FragmentFacts>,
+    /// How many fragments are files of the table that this one was cloned or cut from.
+    pub shared_fragments: u64,
 }
 
 /// The kinds of index that matter to upkeep.

@@ -24,7 +24,7 @@ pub enum IndexMode {
     Rebuild,
 }
 
-/// Which branches of a graph a verb works on.
+/// Which branches of a graph, or of tables, a verb works on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum BranchSelection {
     /// Main alone.
@@ -62,7 +62,7 @@ pub struct OptimizeOptions {
     /// Only these indexes are refreshed, rebuilt or built; the others keep covering what they
     /// cover. Empty means all.
     pub index_names: Vec<String>,
-    /// Branches of graphs. Databases and tables have main only.
+    /// Branches of graphs; of databases and tables, Lance branches of the tables.
     pub branches: BranchSelection,
     /// Bytes that a run may read for rewrites, over all roots. What does not fit is left for
     /// the next run; the first piece of work is done whatever its size.

@@ -32,6 +32,14 @@ pub enum SkipReason {
     /// All its data files lie in another table's directory, and rewriting them would undo the
     /// sharing.
     FilesInBase,
+    /// The table was declared and has no version yet.
+    Declared,
+    /// The table was taken off its database's list of tables.
+    Deregistered,
+    /// The directory has the name of a table, and there is nothing in it.
+    NotATable,
+    /// The table has no Lance branch of the name that was asked for.
+    NoSuchBranch,
 }
 
 impl SkipReason {
@@ -50,6 +58,10 @@ impl SkipReason {
             Self::IndexInBase => "index_in_base",
             Self::IndexUnreadable => "index_unreadable",
             Self::FilesInBase => "files_in_base",
+            Self::Declared => "declared",
+            Self::Deregistered => "deregistered",
+            Self::NotATable => "not_a_table",
+            Self::NoSuchBranch => "no_such_branch",
         }
     }
 

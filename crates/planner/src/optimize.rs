@@ -93,6 +93,14 @@ pub fn plan_table(inventory: &TableInventory, policy: &LayoutPolicy) -> TablePla
     })
 }
 
+/// The token for a table that has nothing of its own to merge and shares what could be: merging
+/// that would write rows a second time that are stored once now.
+#[must_use]
+pub fn withheld(facts: &TableFacts) -> Option<SkipReason> {
+    let is_withheld = facts.fragments.is_empty() && facts.shared_fragments > 1;
+    is_withheld.then_some(SkipReason::FilesInBase)
+}
+
 /// Where HEAD is, seen from the pin.
 enum Standing {
     /// At the pin; or the table has none.
@@ -159,7 +167,11 @@ fn publish_versions(first: Version, last: Version) -> String {
 
 fn why_nothing(facts: &TableFacts, policy: &LayoutPolicy) -> String {
     if facts.fragments.is_empty() {
-        return "the table is empty".to_owned();
+        return match facts.shared_fragments {
+            0 => "the table is empty".to_owned(),
+            1 => "its one fragment is shared with the table it comes from".to_owned(),
+            n => format!("all {n} fragments are shared with the table it comes from"),
+        };
     }
     let count = facts.fragments.len();
     let mut why = if count == 1 { "one fragment".to_owned() } else { format!("{count} fragments") };
@@ -178,6 +190,10 @@ fn why_nothing(facts: &TableFacts, policy: &LayoutPolicy) -> String {
     if facts.fragments.iter().any(|fragment| fragment.deleted_rows > 0) {
         let percent = policy.deletion_threshold * 100.0;
         why.push_str(&format!(", at most {percent:.0} % of a fragment deleted"));
+    }
+    if facts.shared_fragments > 0 {
+        let shared = facts.shared_fragments;
+        why.push_str(&format!(", {shared} more are shared with the table it comes from"));
     }
     why
 }

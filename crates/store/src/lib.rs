@@ -16,6 +16,7 @@ pub mod document;
 pub mod failpoint;
 pub mod failure;
 pub mod listing;
+pub mod members;
 pub mod owner;
 pub mod root;
 pub mod spelling;

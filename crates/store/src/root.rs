@@ -12,14 +12,18 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use lancekeeper_model::{ErrorKind, RootKind, TableKey};
+use lancekeeper_model::{ErrorKind, RootKind};
 use thiserror::Error;
 
+use crate::failure::LanceFailure;
+
+mod catalog;
 mod discover;
 
+use catalog::Catalog;
 pub use discover::{FoundRoots, SEARCH_DEPTH_MAX, find_roots};
 
-/// The directory of a graph's table of pins.
+/// The directory of a graph's table of pins. LanceDB calls its list of tables the same.
 pub const MANIFEST_DIR: &str = "__manifest";
 
 /// A root that was recognised.
@@ -33,6 +37,8 @@ pub struct Root {
     pub directory: PathBuf,
     /// What Lance is given, without a trailing slash.
     pub address: String,
+    /// Of a database: whether it has a namespace manifest, a list of tables and namespaces.
+    pub has_namespaces: bool,
 }
 
 /// A root was not recognised, or cannot be worked on.
@@ -59,6 +65,31 @@ pub enum RootError {
         uri: String,
         /// What it is a part of.
         outer: String,
+    },
+    /// A table has the name of a graph's table of pins and is none.
+    #[error(
+        "{uri}: {MANIFEST_DIR} is neither a graph's table of pins nor a LanceDB namespace manifest: {why}"
+    )]
+    Catalog {
+        /// The root as given.
+        uri: String,
+        /// What it is.
+        why: String,
+    },
+    /// The list of tables cannot be read.
+    #[error("{uri}: the namespace manifest cannot be read: {source}")]
+    Namespaces {
+        /// The root as given.
+        uri: String,
+        /// What Lance said.
+        #[source]
+        source: LanceFailure,
+    },
+    /// A background task failed.
+    #[error("a background task failed: {why}")]
+    Task {
+        /// How.
+        why: String,
     },
     /// The scheme is known, but this build cannot work on it safely.
     #[error("{uri}: roots on {scheme}:// cannot be worked on yet")]
@@ -107,9 +138,16 @@ impl RootError {
             Self::Missing { .. } | Self::Unrecognised { .. } | Self::NothingBelow { .. } => {
                 ErrorKind::NotFound
             }
-            Self::Part { .. } | Self::UnsupportedScheme { .. } | Self::UnknownScheme { .. } => {
-                ErrorKind::Refused
-            }
+            Self::Part { .. }
+            | Self::Catalog { .. }
+            | Self::UnsupportedScheme { .. }
+            | Self::UnknownScheme { .. } => ErrorKind::Refused,
+            // The directory is there: what is missing in it, or is no Lance file, is damage.
+            Self::Namespaces { source, .. } => match source.kind() {
+                ErrorKind::NotFound | ErrorKind::Invalid => ErrorKind::Corrupt,
+                kind => kind,
+            },
+            Self::Task { .. } => ErrorKind::Internal,
             Self::NotUtf8 { .. } | Self::Io { .. } => ErrorKind::Unavailable,
         }
     }
@@ -123,6 +161,13 @@ impl RootError {
                 "give the directory that holds __manifest/, or the *.lance directories, or _versions/"
             }
             Self::Part { .. } => "give the whole root, and name the table with --table",
+            Self::Catalog { .. } => {
+                "name the tables beside it as roots of their own; nothing was changed"
+            }
+            Self::Namespaces { .. } => {
+                "its tables can be named as roots of their own; nothing was changed"
+            }
+            Self::Task { .. } => "try again",
             Self::UnsupportedScheme { .. } => "give a local path or a file:// URI",
             Self::UnknownScheme { .. } => {
                 "give a local path or a file:// URI; other schemes are refused because commits there may not be atomic"
@@ -142,11 +187,14 @@ impl RootError {
             Self::Missing { uri }
             | Self::Unrecognised { uri }
             | Self::Part { uri, .. }
+            | Self::Catalog { uri, .. }
+            | Self::Namespaces { uri, .. }
             | Self::UnsupportedScheme { uri, .. }
             | Self::UnknownScheme { uri, .. }
             | Self::NothingBelow { uri }
             | Self::NotUtf8 { uri }
             | Self::Io { uri, .. } => uri,
+            Self::Task { .. } => "",
         }
     }
 }
@@ -172,13 +220,24 @@ pub fn recognise(uri: &str) -> Result<Root, RootError> {
     let absolute = std::path::absolute(path).map_err(io_error(uri))?;
     let address = absolute.to_string_lossy().trim_end_matches('/').to_owned();
     let kind = kind_of_directory(&directory).map_err(io_error(uri))?;
-    let Some(kind) = kind else { return Err(RootError::Unrecognised { uri: given }) };
+    let Some(mut kind) = kind else { return Err(RootError::Unrecognised { uri: given }) };
+    let mut has_namespaces = false;
+    if kind == RootKind::Graph {
+        match catalog::look(&directory.join(MANIFEST_DIR)) {
+            Catalog::Graph => {}
+            Catalog::Namespace => (kind, has_namespaces) = (RootKind::Database, true),
+            Catalog::Other(columns) => {
+                let why = format!("its columns are {}", columns.join(", "));
+                return Err(RootError::Catalog { uri: given, why });
+            }
+        }
+    }
     if kind == RootKind::Table
         && let Some(outer) = enclosing(&directory)
     {
         return Err(RootError::Part { uri: given, outer });
     }
-    Ok(Root { given, kind, directory, address })
+    Ok(Root { given, kind, directory, address, has_namespaces })
 }
 
 /// The key by which two spellings of one place are told to be one: the resolved path, or the
@@ -234,13 +293,23 @@ fn kind_of_directory(directory: &Path) -> io::Result<Option<RootKind>> {
 }
 
 /// The graph whose table, or the table whose branch, a directory is. A commit to a graph's
-/// table past its `__manifest` would be drift; a branch is reached through its table.
+/// table past its `__manifest` would be drift; a branch is reached through its table. A table
+/// that somebody put into another one's directory is a part of nothing.
 fn enclosing(directory: &Path) -> Option<String> {
+    let is_graph = |outer: &Path| {
+        let manifest = outer.join(MANIFEST_DIR);
+        manifest.is_dir() && catalog::look(&manifest) == Catalog::Graph
+    };
+    let has_branch = |outer: &Path| {
+        let below = directory.strip_prefix(outer).ok();
+        let is_branch = below.is_some_and(|below| below.starts_with("tree"));
+        is_branch && outer.join("_versions").is_dir()
+    };
     directory
         .ancestors()
         .skip(1)
         .take(ENCLOSING_LEVELS)
-        .find(|outer| outer.join(MANIFEST_DIR).is_dir() || outer.join("_versions").is_dir())
+        .find(|outer| is_graph(outer) || has_branch(outer))
         .map(|outer| outer.to_string_lossy().into_owned())
 }
 
@@ -271,36 +340,6 @@ impl Root {
             self.address.clone()
         } else {
             format!("{}/{location}", self.address)
-        }
-    }
-
-    /// The tables of a database or table root: names and locations relative to the root.
-    /// Empty for a graph, whose tables `__manifest` names. Blocks on the file system.
-    ///
-    /// # Errors
-    ///
-    /// When the directory cannot be listed.
-    pub fn plain_tables(&self) -> Result<Vec<(TableKey, String)>, RootError> {
-        match self.kind {
-            RootKind::Graph => Ok(Vec::new()),
-            RootKind::Table => {
-                let name = self.directory.file_name().map_or_else(
-                    || "table".to_owned(),
-                    |name| name.to_string_lossy().trim_end_matches(".lance").to_owned(),
-                );
-                Ok(vec![(TableKey::new(name), String::new())])
-            }
-            RootKind::Database => {
-                let names = child_directories(&self.directory)
-                    .map_err(|source| RootError::Io { uri: self.given.clone(), source })?;
-                Ok(names
-                    .into_iter()
-                    .filter_map(|name| {
-                        let key = TableKey::new(name.strip_suffix(".lance")?);
-                        Some((key, name))
-                    })
-                    .collect())
-            }
         }
     }
 }

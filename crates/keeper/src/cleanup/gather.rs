@@ -12,6 +12,7 @@ use lancekeeper_reconciler::cleanup::{
     Stamp, hold_across, list_dataset, read_authority, reads_beside, stamp,
 };
 use lancekeeper_store::Root;
+use lancekeeper_store::members::{Member, MemberState, members};
 use lancekeeper_store::root::MANIFEST_DIR;
 
 use crate::cleanup::{Cleaning, CleanupRootError, LOOKS_MAX};
@@ -33,6 +34,9 @@ pub(crate) struct Gathered {
     pub(crate) datasets: Vec<DatasetInventory>,
     /// Those that could not.
     pub(crate) failed: Vec<(DatasetPlace, CleanupError)>,
+    /// Tables that are not cleaned up themselves and may read files of those that are: taken off
+    /// the list of tables, in another one's directory, without a name.
+    readers: Vec<DatasetInventory>,
     /// Of tables of a database that could not: what they may read of the others.
     doubts: Vec<(DatasetPlace, ReadsBeside)>,
     /// Lists of cleanups that died, by dataset.
@@ -61,7 +65,7 @@ pub(crate) async fn gather(
         Some(graph) => read_authority(graph).await?,
         None => AuthorityRead {
             authority: Authority::default(),
-            tables: plain(cleaning)?,
+            tables: plain(cleaning).await?.0,
             failures: Vec::new(),
             stamp: Stamp::default(),
         },
@@ -70,6 +74,7 @@ pub(crate) async fn gather(
         read,
         datasets: Vec::new(),
         failed: Vec::new(),
+        readers: Vec::new(),
         doubts: Vec::new(),
         pending,
         torn: found.torn,
@@ -100,6 +105,11 @@ pub(crate) async fn gather(
             Ok(dataset) => gathered.add(place, dataset),
             Err(error) if place.role == Role::Manifest => return Err(error.into()),
             Err(error) => gathered.add_failed(cleaning, place, error).await,
+        }
+    }
+    if graph.is_none() {
+        for place in plain(cleaning).await?.1 {
+            gathered.look_at_reader(cleaning, &place).await;
         }
     }
     gathered.settle_readers(&cleaning.read.root);
@@ -191,9 +201,13 @@ impl Gathered {
             return Ok(false);
         }
         let known = self.asked();
-        let mut places = plain(cleaning)?;
+        let (mut places, mut readers) = plain(cleaning).await?;
         places.retain(|place| !known.contains(&place.location));
+        readers.retain(|place| !known.contains(&place.location));
         let mut is_new = false;
+        for place in &readers {
+            is_new |= self.look_at_reader(cleaning, place).await;
+        }
         for place in &places {
             let (tables, root) = (&cleaning.keeper.tables, &cleaning.read.root);
             match list_dataset(tables, root, place, &BTreeSet::new()).await {
@@ -215,8 +229,23 @@ impl Gathered {
         let same = self.failed.iter().filter(|(_, e)| matches!(e, CleanupError::SamePlace { .. }));
         let doubted = self.doubts.iter().filter(|(_, reads)| *reads != ReadsBeside::Nothing);
         let places = same.map(|(place, _)| place).chain(doubted.map(|(place, _)| place));
-        let listed = self.datasets.iter().map(|dataset| &dataset.facts.location);
+        let listed = self.datasets.iter().chain(&self.readers);
+        let listed = listed.map(|dataset| &dataset.facts.location);
         listed.chain(places.map(|place| &place.location)).cloned().collect()
+    }
+
+    /// Learns what a table reads that is not cleaned up itself. One that cannot be looked at may
+    /// read anything that its manifests do not deny. Returns whether it has any.
+    async fn look_at_reader(&mut self, cleaning: &Cleaning<'_>, place: &DatasetPlace) -> bool {
+        let (tables, root) = (&cleaning.keeper.tables, &cleaning.read.root);
+        match list_dataset(tables, root, place, &BTreeSet::new()).await {
+            Ok(dataset) => self.readers.push(dataset),
+            Err(_) => match reads_beside(root, place).await {
+                ReadsBeside::Nothing => return false,
+                reads => self.doubts.push((place.clone(), reads)),
+            },
+        }
+        true
     }
 
     /// Adds a dataset, unless it is there under another name: what one of the two let go, the other would
@@ -254,7 +283,7 @@ impl Gathered {
 
     /// Marks what datasets read of each other, or may read.
     fn settle_readers(&mut self, root: &Root) {
-        hold_across(root, &mut self.datasets);
+        hold_across(root, &mut self.datasets, &self.readers);
         let asked = Arc::new(self.asked());
         for dataset in &mut self.datasets {
             dataset.tables = Arc::clone(&asked);
@@ -296,14 +325,23 @@ fn has_litter(dataset: &DatasetInventory) -> bool {
     dataset.facts.files.iter().any(|file| file.class == FileClass::Litter)
 }
 
-/// The tables of a database, or the one table.
-fn plain(cleaning: &Cleaning<'_>) -> Result<Vec<DatasetPlace>, CleanupRootError> {
+/// The tables of a database, or the one table; and those that are left alone and may read them.
+async fn plain(
+    cleaning: &Cleaning<'_>,
+) -> Result<(Vec<DatasetPlace>, Vec<DatasetPlace>), CleanupRootError> {
     debug_assert!(cleaning.read.root.kind != RootKind::Graph);
-    let tables = cleaning.read.root.plain_tables().map_err(OpenRootError::from)?;
-    Ok(tables
-        .into_iter()
-        .map(|(table, location)| DatasetPlace { table, location, role: Role::Plain })
-        .collect())
+    let members = members(&cleaning.read.root).await.map_err(OpenRootError::from)?;
+    let (mut tables, mut readers) = (Vec::new(), Vec::new());
+    for member in members.all {
+        let Member { key: table, location, state } = member;
+        let place = DatasetPlace { table, location, role: Role::Plain };
+        match state {
+            MemberState::Table => tables.push(place),
+            MemberState::Deregistered | MemberState::Aside => readers.push(place),
+            MemberState::Declared | MemberState::Empty => {}
+        }
+    }
+    Ok((tables, readers))
 }
 
 /// The tables a graph keeps for itself, as far as it has them. `__manifest` is first.

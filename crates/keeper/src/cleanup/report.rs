@@ -9,6 +9,7 @@ use lancekeeper_model::{
 use lancekeeper_planner::cleanup::{CleanupPlan, DatasetPlan, ForkDecision, lost_commits};
 use lancekeeper_reconciler::cleanup::{CleanupError, Done};
 use lancekeeper_store::failure::{full_text, hint_of, text_with_hint};
+use lancekeeper_store::members::{MemberState, Members};
 use lancekeeper_store::root::MANIFEST_DIR;
 
 use crate::cleanup::gather::Gathered;
@@ -60,6 +61,20 @@ pub(crate) fn set_root_error(
     report.error = Some(full_text(error));
     report.hint = hint.or_else(|| hint_of(error)).map(ToOwned::to_owned);
     report.error_kind = Some(kind);
+}
+
+/// What lies in a database where tables lie and is none that is cleaned up.
+pub(super) fn warn_of_members(report: &mut RootCleanupReport, members: &Members) {
+    report.warnings.extend(members.warnings.iter().cloned());
+    for member in &members.all {
+        let what = match member.state {
+            MemberState::Table | MemberState::Aside => continue,
+            MemberState::Declared => "declared, without a version",
+            MemberState::Deregistered => "taken off the list of tables",
+            MemberState::Empty => "a directory without a table",
+        };
+        report.warnings.push(format!("{} is left alone: {what}", member.key));
+    }
 }
 
 /// Lists that cannot be understood.

@@ -11,6 +11,7 @@ use lancekeeper_model::{
 use lancekeeper_planner::index::IndexWish;
 use lancekeeper_planner::optimize::{LayoutPolicy, PolicyError, SidecarClaim};
 use lancekeeper_planner::sweep::SweepPlan;
+use lancekeeper_store::members::{Member, MemberState};
 use lancekeeper_store::root::RootError;
 use thiserror::Error;
 
@@ -44,14 +45,19 @@ pub(crate) struct Target {
     pub(crate) location: String,
     /// In a graph: the pinned version.
     pub(crate) pin: Option<Version>,
+    /// Why nothing is done to it, where that is known without opening it.
+    pub(crate) left_alone: Option<LeftAlone>,
 }
+
+/// Why nothing is done to a table: the token, and the same in words.
+pub(crate) type LeftAlone = (SkipReason, &'static str);
 
 /// The tables asked for could not be found out.
 #[derive(Debug, Error)]
 pub(crate) enum TargetError {
-    /// The root cannot be listed.
+    /// The branches of a table cannot be listed.
     #[error(transparent)]
-    Root(#[from] RootError),
+    Lance(#[from] LanceFailure),
     /// A branch cannot be read.
     #[error(transparent)]
     Graph(#[from] GraphError),
@@ -76,7 +82,7 @@ pub(crate) enum TargetError {
 impl TargetError {
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
-            Self::Root(error) => error.kind(),
+            Self::Lance(error) => error.kind(),
             Self::Graph(error) => error.kind(),
             Self::Unknown { .. } | Self::NoBranch { .. } => ErrorKind::Invalid,
         }
@@ -118,7 +124,7 @@ pub(crate) async fn branch_views(
 
 /// The tables of a root, or those of them that were asked for by name; of a graph, as a
 /// branch sees them. A name must be that of a table even if all are asked for besides.
-pub(crate) fn targets(
+pub(crate) async fn targets(
     read: &ReadRoot,
     graph: Option<&ReadGraph>,
     options: &OptimizeOptions,
@@ -132,14 +138,10 @@ pub(crate) fn targets(
                 table: TableRef { key: pin.key.clone(), branch: pin.table_branch.clone() },
                 location: pin.location.clone(),
                 pin: Some(pin.version),
+                left_alone: None,
             })
             .collect(),
-        None => read
-            .root
-            .plain_tables()?
-            .into_iter()
-            .map(|(key, location)| Target { table: TableRef::on_main(key), location, pin: None })
-            .collect(),
+        None => plain_targets(read),
     };
     let known: BTreeSet<&str> = all.iter().map(|target| target.table.key.as_str()).collect();
     if let Some(name) = options.tables.iter().find(|name| !known.contains(name.as_str())) {
@@ -150,7 +152,78 @@ pub(crate) fn targets(
     let wanted = |target: &Target| {
         names.is_empty() || names.iter().any(|name| name == target.table.key.as_str())
     };
-    Ok(all.into_iter().filter(wanted).collect())
+    let selected: Vec<Target> = all.into_iter().filter(wanted).collect();
+    match (graph, &options.branches) {
+        (Some(_), _) | (None, BranchSelection::Main) => Ok(selected),
+        (None, selection) => on_branches(read, selected, selection).await,
+    }
+}
+
+/// The tables of a database, or the one table, on main.
+fn plain_targets(read: &ReadRoot) -> Vec<Target> {
+    let target = |member: &Member| {
+        let left_alone = match member.state {
+            MemberState::Table => None,
+            MemberState::Declared => Some((SkipReason::Declared, "declared, without a version")),
+            MemberState::Deregistered => {
+                Some((SkipReason::Deregistered, "taken off the list of tables"))
+            }
+            MemberState::Empty => Some((SkipReason::NotATable, "a directory without a table")),
+            MemberState::Aside => return None,
+        };
+        let (table, location) = (TableRef::on_main(member.key.clone()), member.location.clone());
+        Some(Target { table, location, pin: None, left_alone })
+    };
+    read.members.all.iter().filter_map(target).collect()
+}
+
+/// The same tables on the Lance branches that were asked for. A table that has no branch of a
+/// name is said and left; a name that no table has is a mistake.
+async fn on_branches(
+    read: &ReadRoot,
+    tables: Vec<Target>,
+    selection: &BranchSelection,
+) -> Result<Vec<Target>, TargetError> {
+    let mut found = Vec::new();
+    let mut known: BTreeSet<String> = BTreeSet::new();
+    for target in tables {
+        if target.left_alone.is_some() {
+            found.push(target);
+            continue;
+        }
+        let uri = read.root.address_of(&target.location);
+        // What cannot be opened gets a row that says why.
+        let Ok(main) = read.tables.open(&uri, &Branch::main()).await else {
+            found.push(target);
+            continue;
+        };
+        let listed = main.list_branches().await.map_err(|source| {
+            LanceFailure::new(format!("failed to list the branches of {}", target.table), source)
+        })?;
+        let branches: BTreeSet<String> = listed.into_keys().collect();
+        let wanted: Vec<Branch> = match selection {
+            BranchSelection::Main => vec![Branch::main()],
+            BranchSelection::Named(names) => names.iter().map(Branch::named).collect(),
+            BranchSelection::All => {
+                std::iter::once(Branch::main()).chain(branches.iter().map(Branch::named)).collect()
+            }
+        };
+        for branch in wanted {
+            let is_there = branch.is_main() || branches.contains(branch.label());
+            let left_alone = (!is_there)
+                .then_some((SkipReason::NoSuchBranch, "the table has no branch of that name"));
+            let table = TableRef { branch, ..target.table.clone() };
+            found.push(Target { table, left_alone, ..target.clone() });
+        }
+        known.extend(branches);
+    }
+    if let BranchSelection::Named(names) = selection
+        && let Some(name) = names.iter().find(|name| *name != "main" && !known.contains(*name))
+    {
+        let known = known.into_iter().collect::<Vec<_>>().join(", ");
+        return Err(TargetError::NoBranch { name: name.clone(), known });
+    }
+    Ok(found)
 }
 
 /// The foreign sidecar that claims a table, if one does.

@@ -7,8 +7,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::{FutureExt, StreamExt};
 use lancekeeper_model::{
-    Branch, CleanupOptions, ErrorKind, OptimizeOptions, PruneOptions, PrunedStats,
-    RootCleanupReport, RootKind, RootOptimizeReport, TableKey, Version,
+    CleanupOptions, ErrorKind, OptimizeOptions, PruneOptions, PrunedStats, RootCleanupReport,
+    RootKind, RootOptimizeReport, Version,
 };
 use lancekeeper_planner::cleanup::{ChainKey, PinnedVersion, Retention};
 use lancekeeper_store::failure::full_text;
@@ -74,7 +74,7 @@ pub(crate) async fn run(run: &Run<'_>, now: DateTime<Utc>, report: &mut RootOpti
     if run.keeper.stop.is_requested() {
         return;
     }
-    let own = own_versions(run).await;
+    let own = own_versions(run, report).await;
     let read = &run.write.read;
     // Versions of this run are younger than `now`, which was taken when it began.
     let now = now.max(Utc::now());
@@ -148,23 +148,27 @@ fn options_of(options: &OptimizeOptions) -> CleanupOptions {
     }
 }
 
-/// The versions this run made: they stay, whatever the window.
-async fn own_versions(run: &Run<'_>) -> Vec<PinnedVersion> {
-    // A root that cannot be listed fails in the cleanup itself.
-    let tables = run.write.read.root.plain_tables().unwrap_or_default();
-    let looks = tables.into_iter().map(|table| own_of(run, table).boxed()).collect();
+/// The versions this run made, on whatever branch: they stay, whatever the window.
+async fn own_versions(run: &Run<'_>, report: &RootOptimizeReport) -> Vec<PinnedVersion> {
+    let members = &run.write.read.members;
+    let mut chains = Vec::new();
+    for (key, location) in members.tables() {
+        let branches = report.tables.iter().filter(|row| row.table_key == *key && row.committed);
+        let chain = |branch| ChainKey { location: location.to_owned(), branch };
+        chains.extend(branches.map(|row| chain(row.branch.clone())));
+    }
+    let looks = chains.into_iter().map(|chain| own_of(run, chain).boxed()).collect();
     let own: Vec<Vec<PinnedVersion>> = in_order(looks, LOOKS_AT_ONCE).collect().await;
     own.into_iter().flatten().collect()
 }
 
-async fn own_of(run: &Run<'_>, (_, location): (TableKey, String)) -> Vec<PinnedVersion> {
+async fn own_of(run: &Run<'_>, chain: ChainKey) -> Vec<PinnedVersion> {
     let read = &run.write.read;
-    let uri = read.root.address_of(&location);
-    let Ok(table) = read.tables.open(&uri, &Branch::main()).await else { return Vec::new() };
+    let uri = read.root.address_of(&chain.location);
+    let Ok(table) = read.tables.open(&uri, &chain.branch).await else { return Vec::new() };
     let head = version_of(&table);
     let from = Version(head.0.saturating_sub(OWN_COMMITS_MAX));
     let owners = owners_between(&table, from, head).await;
-    let chain = ChainKey { location, branch: Branch::main() };
     owners
         .into_iter()
         .zip(from.0 + 1..)

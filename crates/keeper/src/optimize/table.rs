@@ -10,7 +10,7 @@ use lancekeeper_planner::index::{
     IndexInventory, IndexPlan, IndexWish, IndexWork, Learned, Upkeep, mark_fragments, plan_indexes,
 };
 use lancekeeper_planner::optimize::{
-    Authority, Group, RewritePlan, TableInventory, TablePlan, plan_table,
+    Authority, Group, RewritePlan, TableInventory, TablePlan, plan_table, withheld,
 };
 use lancekeeper_planner::sweep::SweepPlan;
 use lancekeeper_rewrite::index::IndexFailure;
@@ -183,6 +183,11 @@ async fn look_with(
         is_carried_out: false,
         wish: wish.clone(),
     };
+    if let Some((skipped, why)) = run.target.left_alone {
+        run.stats.skipped = Some(skipped);
+        run.stats.reason = why.to_owned();
+        return run;
+    }
     let uri = read.root.address_of(&run.target.location);
     match read.tables.open(&uri, &run.target.table.branch).await {
         Ok(handle) => {
@@ -301,7 +306,8 @@ impl TableRun {
                 self.plan = Some(plan);
             }
             TablePlan::Nothing { reason } if indexes.before.is_empty() => {
-                self.stats.skipped = held_by(&facts, &self.wish);
+                self.stats.skipped =
+                    held_by(&facts, &self.wish).or_else(|| withheld(&facts.table.facts));
                 self.stats.reason = reason;
             }
             TablePlan::Nothing { .. } => {

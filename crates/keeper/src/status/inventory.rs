@@ -17,7 +17,7 @@ use crate::status::report;
 
 /// The rows of all tables. A table that cannot be read gets a row that says so.
 pub(crate) async fn tables(read: &ReadRoot, wish: &Wish) -> Result<Vec<TableStatus>, TargetError> {
-    let targets = targets(read, read.graph.as_ref(), &OptimizeOptions::default())?;
+    let targets = targets(read, read.graph.as_ref(), &OptimizeOptions::default()).await?;
     let claims = claims(read).await;
     let at_once = tables_at_once(None, targets.len());
     let rows = targets

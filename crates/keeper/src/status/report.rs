@@ -37,7 +37,7 @@ pub(crate) fn failure(
 /// A root that was read; its tables follow.
 pub(crate) fn root(uri: &str, read: &ReadRoot) -> RootStatus {
     let graph = read.graph.as_ref();
-    let mut warnings = Vec::new();
+    let mut warnings = read.members.warnings.clone();
     if read.spellings.here.len() > 1 {
         let spellings: Vec<&str> = read.spellings.here.iter().map(String::as_str).collect();
         warnings.push(format!(

@@ -61,6 +61,7 @@ pub(super) fn inventory(fragments: Vec<FragmentFacts>) -> TableInventory {
             columns: 5,
             can_copy_pages: true,
             fragments,
+            shared_fragments: 0,
         },
         authority: Authority::Head { head: Version(1) },
         sidecar: None,
@@ -514,4 +515,22 @@ fn fragments_that_an_index_holds_stay_and_the_others_are_merged_around_them() {
           merge 2-4: 30 rows, 2.9 MiB to read, re-encoding 83 rows at a time
     ");
     insta::assert_snapshot!(check("2 x 10 rows 1MB held x"), @"nothing: 2 fragments, 2 of them held by an index that a rewrite would end");
+}
+
+#[test]
+fn fragments_that_are_shared_are_told_from_an_empty_table() {
+    let mut table = inventory(Vec::new());
+    let policy = LayoutPolicy::from_options(&OptimizeOptions::default()).expect("defaults");
+    let nothing = |table: &TableInventory| planned(table, &policy).to_string();
+    assert_eq!(nothing(&table), "nothing: the table is empty");
+    assert_eq!(withheld(&table.facts), None);
+    table.facts.shared_fragments = 1;
+    assert!(nothing(&table).contains("its one fragment is shared"), "{}", nothing(&table));
+    assert_eq!(withheld(&table.facts), None);
+    table.facts.shared_fragments = 3;
+    assert!(nothing(&table).contains("all 3 fragments are shared"), "{}", nothing(&table));
+    assert_eq!(withheld(&table.facts), Some(SkipReason::FilesInBase));
+    parse_fragments(&["10-9", "rows", "1MB"], &mut table.facts.fragments);
+    assert!(nothing(&table).contains("3 more are shared"), "{}", nothing(&table));
+    assert_eq!(withheld(&table.facts), None);
 }

@@ -15,6 +15,7 @@ use lancekeeper_planner::cleanup::{
 };
 use lancekeeper_store::failpoint;
 use lancekeeper_store::listing::{ListingError, delete_empty_below, sync_below};
+use lancekeeper_store::members::{Member, members};
 use lancekeeper_store::{LanceFailure, Root};
 use tokio::sync::watch;
 
@@ -335,9 +336,9 @@ impl Attempt<'_> {
             return Ok(false);
         }
         let root = &self.executor.root;
-        let tables =
-            root.plain_tables().map_err(|error| CleanupError::Beside(error.to_string()))?;
-        for (table, location) in tables {
+        let members =
+            members(root).await.map_err(|error| CleanupError::Beside(error.to_string()))?;
+        for Member { key: table, location, .. } in members.all {
             if !self.dataset.tables.contains(&location) {
                 let place = DatasetPlace { table, location, role: Role::Plain };
                 if reads_beside(root, &place).await.may_read(root, self.dataset) {

@@ -121,13 +121,15 @@ impl DatasetInventory {
     }
 }
 
-/// Marks in each dataset what versions of the others refer to. For clones inside one root;
-/// one that lies elsewhere is protected by a tag.
-pub fn hold_across(root: &Root, datasets: &mut [DatasetInventory]) {
-    let beside: BTreeSet<String> =
-        datasets.iter().flat_map(|dataset| dataset.beside.iter().cloned()).collect();
+/// Marks in each dataset what versions of the others refer to, and those of `readers`, which are
+/// not cleaned up themselves. For clones inside one root; one that lies elsewhere is protected by
+/// a tag.
+pub fn hold_across(root: &Root, datasets: &mut [DatasetInventory], readers: &[DatasetInventory]) {
+    let all = datasets.iter().chain(readers);
+    let beside: BTreeSet<String> = all.flat_map(|dataset| dataset.beside.iter().cloned()).collect();
     let unread: Vec<(TableKey, BTreeSet<String>)> = datasets
         .iter()
+        .chain(readers)
         .filter(|dataset| !dataset.reads_blobs_below.is_empty())
         .map(|dataset| (dataset.facts.table.clone(), dataset.reads_blobs_below.clone()))
         .collect();

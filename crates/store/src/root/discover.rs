@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use lancekeeper_model::RootKind;
+
 use super::{RootError, io_error, kind_of_directory, local_path};
 
 /// How far below a directory roots are looked for. Data directories are a few levels deep;
@@ -21,7 +23,8 @@ pub struct FoundRoots {
 }
 
 /// Looks for graphs, databases and tables below a directory, or at it. One that is found is
-/// not searched further: what lies inside belongs to it. Symlinked directories are not
+/// not searched further, because what lies inside belongs to it; but a table that lies in the
+/// directory of another one is a root of its own. Symlinked directories are not
 /// followed: those that stay inside are found where they are, and the others are not below.
 #[must_use]
 pub fn find_roots(uri: &str) -> FoundRoots {
@@ -42,7 +45,10 @@ pub fn find_roots(uri: &str) -> FoundRoots {
             continue;
         };
         match look_into(&directory) {
-            Ok(Look::Root) => found.roots.push(name.to_owned()),
+            Ok(Look::Root(inner)) => {
+                found.roots.push(name.to_owned());
+                waiting.extend(inner.into_iter().rev().map(|child| (child, depth + 1)));
+            }
             Ok(Look::Children(children)) if children.is_empty() => {}
             Ok(Look::Children(_)) if depth == SEARCH_DEPTH_MAX => {
                 found.too_deep.push(name.to_owned());
@@ -60,7 +66,8 @@ pub fn find_roots(uri: &str) -> FoundRoots {
 }
 
 enum Look {
-    Root,
+    /// A root, and the tables that lie in its directory and are no part of it.
+    Root(Vec<PathBuf>),
     Children(Vec<PathBuf>),
 }
 
@@ -75,7 +82,11 @@ fn look_into(directory: &Path) -> std::io::Result<Look> {
     }
     children.sort();
     match kind_of_directory(directory)? {
-        Some(_) => Ok(Look::Root),
+        Some(RootKind::Table) => {
+            children.retain(|child| child.join("_versions").is_dir());
+            Ok(Look::Root(children))
+        }
+        Some(_) => Ok(Look::Root(Vec::new())),
         None => Ok(Look::Children(children)),
     }
 }
@@ -110,8 +121,10 @@ mod tests {
         // `c.lance` makes a database of the directory itself.
         assert_eq!(find(&dir).roots, [dir.path().to_string_lossy()]);
         fs::rename(dir.path().join("c.lance"), dir.path().join("other/table")).unwrap();
+        fs::create_dir_all(dir.path().join("other/table/inner.lance/_versions")).unwrap();
         let found = find(&dir);
-        assert_eq!(below(&dir, &found), ["a/graph", "b/db", "other/table"]);
+        let expected = ["a/graph", "b/db", "other/table", "other/table/inner.lance"];
+        assert_eq!(below(&dir, &found), expected);
         assert!(found.troubles.is_empty() && found.too_deep.is_empty());
     }
 

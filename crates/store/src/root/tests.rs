@@ -40,13 +40,18 @@ fn a_graphs_table_its_manifest_and_a_tables_branch_are_no_roots_of_their_own() {
         "g/nodes/1/_versions",
         "t.lance/_versions",
         "t.lance/tree/a/b/_versions",
+        "t.lance/inner.lance/_versions",
+        "t.lance/inner.lance/tree/c/_versions",
     ]);
-    for part in ["g/__manifest", "g/nodes/1", "t.lance/tree/a/b"] {
+    for part in ["g/__manifest", "g/nodes/1", "t.lance/tree/a/b", "t.lance/inner.lance/tree/c"] {
         let error = recognise(dir.path().join(part).to_str().unwrap()).unwrap_err();
         assert!(matches!(error, RootError::Part { .. }), "{part}: {error}");
         assert_eq!(error.kind(), ErrorKind::Refused);
     }
-    assert!(recognise(dir.path().join("t.lance").to_str().unwrap()).is_ok());
+    // A table in the directory of another one is a part of nothing.
+    for whole in ["t.lance", "t.lance/inner.lance"] {
+        assert!(recognise(dir.path().join(whole).to_str().unwrap()).is_ok(), "{whole}");
+    }
 }
 
 #[test]

@@ -1,0 +1,375 @@
+//! The tables of a database, and what else lies where tables lie: names that are only declared
+//! or were taken back, directories without a version, files. Writes nothing.
+//!
+//! A database is a directory of `NAME.lance`. LanceDB may keep a list of tables beside them, its
+//! namespace manifest `__manifest`, which also names tables of child namespaces and where those
+//! lie; in it `$` stands between the names, `team$users`. A graph has its own authority and no
+//! members here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, RecordBatch};
+use futures::TryStreamExt;
+use lancekeeper_model::{Branch, RootKind, TableKey};
+
+use crate::failure::LanceFailure;
+use crate::root::{MANIFEST_DIR, Root, RootError};
+use crate::tables::Tables;
+
+/// What a directory is that may be a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemberState {
+    /// A table; or what is left of one, and opening it says what is wrong.
+    Table,
+    /// A name that was declared and has no version yet.
+    Declared,
+    /// A table that was taken off the list of tables. Its files stay until somebody drops it.
+    Deregistered,
+    /// A directory in which no writer has left anything.
+    Empty,
+    /// A table that no list names: it may read files of the others.
+    Aside,
+}
+
+/// One of the tables of a root, or what stands in the place of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its name.
+    pub key: TableKey,
+    /// Relative to the root; empty for a root that is a table.
+    pub location: String,
+    /// What it is.
+    pub state: MemberState,
+}
+
+/// The members of a root.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Members {
+    /// In the order of their names.
+    pub all: Vec<Member>,
+    /// What is there besides and is worth knowing.
+    pub warnings: Vec<String>,
+}
+
+impl Members {
+    /// Those that are tables: name and location.
+    pub fn tables(&self) -> impl Iterator<Item = (&TableKey, &str)> {
+        let tables = self.all.iter().filter(|member| member.state == MemberState::Table);
+        tables.map(|member| (&member.key, member.location.as_str()))
+    }
+}
+
+/// LanceDB's word for a name that has no data yet.
+const RESERVED: &str = ".lance-reserved";
+/// LanceDB's word for a table that is no longer on the list.
+const DEREGISTERED: &str = ".lance-deregistered";
+/// Where writers leave something before there is a version.
+const WRITTEN: [&str; 4] = ["data", "_indices", "_deletions", "_transactions"];
+
+/// The members of a database or table root; none of a graph, whose tables `__manifest` pins.
+///
+/// # Errors
+///
+/// When the directory cannot be listed, or a namespace manifest cannot be read: tables that
+/// nobody sees cannot be kept.
+pub async fn members(root: &Root) -> Result<Members, RootError> {
+    if root.kind == RootKind::Graph {
+        return Ok(Members::default());
+    }
+    let named = if root.has_namespaces { named_tables(root).await? } else { Named::default() };
+    let root = root.clone();
+    let looked = tokio::task::spawn_blocking(move || match root.kind {
+        RootKind::Database => database(&root, named),
+        _ => table(&root),
+    });
+    looked.await.unwrap_or_else(|error| Err(RootError::Task { why: error.to_string() }))
+}
+
+/// Tables by location, as a namespace manifest names them, and what it names in vain.
+#[derive(Debug, Default)]
+struct Named {
+    by_location: BTreeMap<String, String>,
+    warnings: Vec<String>,
+}
+
+impl Named {
+    fn add(&mut self, name: &str, location: &str) {
+        let location = location.trim_end_matches('/');
+        if !is_inside(location) {
+            self.warnings.push(format!(
+                "table {name} lies outside of the root, at {location}, and is left alone"
+            ));
+        } else if let Some(known) = self.by_location.get(location) {
+            self.warnings.push(format!("table {name} is another name of {known}"));
+        } else {
+            self.by_location.insert(location.to_owned(), name.to_owned());
+        }
+    }
+}
+
+/// Whether a location leads to something below the root, as LanceDB demands.
+fn is_inside(location: &str) -> bool {
+    !location.is_empty()
+        && !location.contains("://")
+        && Path::new(location).components().all(|part| matches!(part, Component::Normal(_)))
+}
+
+/// The rows of a namespace manifest that name tables. With a session of its own: nothing that
+/// was read before answers for it.
+async fn named_tables(root: &Root) -> Result<Named, RootError> {
+    let failed = |source| RootError::Namespaces {
+        uri: root.given.clone(),
+        source: LanceFailure::new(format!("failed to read {MANIFEST_DIR}"), source),
+    };
+    let address = root.address_of(MANIFEST_DIR);
+    let opened = Tables::new().open(&address, &Branch::main()).await;
+    let list = opened.map_err(|error| failed(error.source))?;
+    let mut scan = list.scan();
+    scan.project(&["object_id", "object_type", "location"]).map_err(failed)?;
+    let stream = Box::pin(scan.try_into_stream()).await.map_err(failed)?;
+    let batches: Vec<RecordBatch> = stream.try_collect().await.map_err(failed)?;
+    let mut rows = BTreeSet::new();
+    for batch in &batches {
+        let column = |at: usize| batch.column(at).as_string_opt::<i32>();
+        let (Some(names), Some(types), Some(locations)) = (column(0), column(1), column(2)) else {
+            let why = "its columns are no text".to_owned();
+            return Err(RootError::Catalog { uri: root.given.clone(), why });
+        };
+        for at in (0..batch.num_rows()).filter(|at| locations.is_valid(*at)) {
+            if types.value(at) == "table" {
+                rows.insert((names.value(at).to_owned(), locations.value(at).to_owned()));
+            }
+        }
+    }
+    let mut named = Named::default();
+    for (name, location) in rows {
+        named.add(&name, &location);
+    }
+    Ok(named)
+}
+
+fn database(root: &Root, named: Named) -> Result<Members, RootError> {
+    let Named { by_location, warnings } = named;
+    let mut found = Members { all: Vec::new(), warnings };
+    let mut add = |key: &str, location: &str, state| {
+        let (key, location) = (TableKey::new(key), location.to_owned());
+        found.all.push(Member { key, location, state });
+    };
+    for (location, name) in &by_location {
+        let state = state_of(&root.directory.join(location));
+        add(name, location, state.unwrap_or(MemberState::Declared));
+    }
+    let mut others = Vec::new();
+    for (name, is_directory) in children(root)? {
+        if by_location.contains_key(&name) {
+            continue;
+        }
+        match name.strip_suffix(".lance") {
+            Some(key) if is_directory => {
+                // The list of tables has the first word about a name.
+                let is_taken = by_location.values().any(|taken| taken == key);
+                let state = state_of(&root.directory.join(&name)).unwrap_or(MemberState::Empty);
+                add(if is_taken { &name } else { key }, &name, state);
+            }
+            Some(_) => others.push(format!("{name} is a file and no table")),
+            None if name == MANIFEST_DIR && root.has_namespaces => {
+                add(MANIFEST_DIR, MANIFEST_DIR, MemberState::Table);
+            }
+            None if is_directory && has_version(&root.directory.join(&name)) => {
+                others.push(format!("{name} is a table that no name leads to; it is left alone"));
+                add(&name, &name, MemberState::Aside);
+            }
+            None => {}
+        }
+    }
+    found.warnings.extend(others);
+    found.all.sort_by(|a, b| a.key.cmp(&b.key));
+    Ok(found)
+}
+
+/// A root that is a table, and tables that somebody put into its directory. Those are their own:
+/// no version of this one refers to them.
+fn table(root: &Root) -> Result<Members, RootError> {
+    let name = root.directory.file_name().map_or_else(
+        || "table".to_owned(),
+        |name| name.to_string_lossy().trim_end_matches(".lance").to_owned(),
+    );
+    let (key, location) = (TableKey::new(name), String::new());
+    let mut found = Members::default();
+    found.all.push(Member { key, location, state: MemberState::Table });
+    for (name, is_directory) in children(root)? {
+        if is_directory && has_version(&root.directory.join(&name)) {
+            found.warnings.push(format!(
+                "another table lies in its directory, {name}, which is no part of it: name it as a root of its own"
+            ));
+            let (key, location) = (TableKey::new(&*name), name);
+            found.all.push(Member { key, location, state: MemberState::Aside });
+        }
+    }
+    Ok(found)
+}
+
+/// What a directory is; `None` when there is none. A directory in which a writer left files but
+/// no version is a damaged table, or one that is just being made: opening it says so.
+fn state_of(directory: &Path) -> Option<MemberState> {
+    if !directory.is_dir() {
+        return None;
+    }
+    let is_written = WRITTEN.iter().any(|name| has_entries(&directory.join(name)));
+    Some(if has_version(directory) || is_written {
+        match directory.join(DEREGISTERED).exists() {
+            true => MemberState::Deregistered,
+            false => MemberState::Table,
+        }
+    } else if directory.join(RESERVED).exists() {
+        MemberState::Declared
+    } else if directory.join(DEREGISTERED).exists() {
+        MemberState::Deregistered
+    } else {
+        MemberState::Empty
+    })
+}
+
+fn has_version(directory: &Path) -> bool {
+    entries(&directory.join("_versions"))
+        .iter()
+        .any(|path| path.extension().is_some_and(|extension| extension == "manifest"))
+}
+
+fn has_entries(directory: &Path) -> bool {
+    !entries(directory).is_empty()
+}
+
+/// What is in a directory. One that cannot be looked into is as good as full: whoever opens the
+/// table meets the reason and says it.
+fn entries(directory: &Path) -> Vec<PathBuf> {
+    match fs::read_dir(directory) {
+        Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect(),
+        Err(error) if is_absent(&error) => Vec::new(),
+        Err(_) => vec![directory.join("unknown.manifest")],
+    }
+}
+
+fn is_absent(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+}
+
+/// The names in a root and whether each is a directory, also through a symlink: databases are
+/// often assembled from them.
+fn children(root: &Root) -> Result<Vec<(String, bool)>, RootError> {
+    let failed = |source| RootError::Io { uri: root.given.clone(), source };
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&root.directory).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        names.push((entry.file_name().to_string_lossy().into_owned(), entry.path().is_dir()));
+    }
+    names.sort();
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::root::recognise;
+
+    fn database_of(paths: &[&str]) -> (tempfile::TempDir, Root) {
+        let dir = tempfile::tempdir().unwrap();
+        for path in paths {
+            let file = dir.path().join(path);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            if !path.ends_with('/') {
+                fs::write(file, "").unwrap();
+            }
+        }
+        let root = recognise(&dir.path().to_string_lossy()).unwrap();
+        (dir, root)
+    }
+
+    fn states(found: &Members) -> Vec<(&str, &str, MemberState)> {
+        found.all.iter().map(|m| (m.key.as_str(), m.location.as_str(), m.state)).collect()
+    }
+
+    #[tokio::test]
+    async fn what_has_no_version_is_no_table_unless_a_writer_left_files_there() {
+        let (_dir, root) = database_of(&[
+            "a.lance/_versions/1.manifest",
+            "declared.lance/.lance-reserved",
+            "empty.lance/",
+            "gone.lance/_versions/1.manifest",
+            "gone.lance/.lance-deregistered",
+            "lost.lance/data/x.lance",
+            "refs.lance/_refs/tags/t.json",
+            "some.lance/_versions/",
+            "file.lance",
+            "notes/readme",
+            "x_team$users/_versions/1.manifest",
+        ]);
+        let found = members(&root).await.unwrap();
+        use MemberState::{Aside, Declared, Deregistered, Empty, Table};
+        assert_eq!(
+            states(&found),
+            [
+                ("a", "a.lance", Table),
+                ("declared", "declared.lance", Declared),
+                ("empty", "empty.lance", Empty),
+                ("gone", "gone.lance", Deregistered),
+                ("lost", "lost.lance", Table),
+                ("refs", "refs.lance", Empty),
+                ("some", "some.lance", Empty),
+                ("x_team$users", "x_team$users", Aside),
+            ]
+        );
+        assert_eq!(found.warnings.len(), 2, "{:?}", found.warnings);
+    }
+
+    #[test]
+    fn names_of_a_namespace_lead_below_the_root_and_the_list_has_the_first_word() {
+        let (_dir, root) = database_of(&[
+            "plain.lance/_versions/1.manifest",
+            "twice.lance/_versions/1.manifest",
+            "a1_team$users/_versions/1.manifest",
+            "sub/dir/_versions/1.manifest",
+        ]);
+        let mut named = Named::default();
+        for (name, location) in [
+            ("again", "plain.lance"),
+            ("again too", "plain.lance/"),
+            ("far", "s3://b/x"),
+            ("team$users", "a1_team$users"),
+            ("team$deep", "sub/dir"),
+            ("team$new", "b2_team$new"),
+            ("twice", "b3_twice"),
+            ("up", "../out"),
+            ("up", "/etc"),
+        ] {
+            named.add(name, location);
+        }
+        let found = database(&root, named).unwrap();
+        use MemberState::{Declared, Table};
+        assert_eq!(
+            states(&found),
+            [
+                ("again", "plain.lance", Table),
+                ("team$deep", "sub/dir", Table),
+                ("team$new", "b2_team$new", Declared),
+                ("team$users", "a1_team$users", Table),
+                ("twice", "b3_twice", Declared),
+                ("twice.lance", "twice.lance", Table),
+            ]
+        );
+        assert_eq!(found.warnings.len(), 4, "{:?}", found.warnings);
+    }
+
+    #[tokio::test]
+    async fn a_table_in_a_table_is_said_and_no_part_of_it() {
+        let (_dir, root) =
+            database_of(&["_versions/1.manifest", "inner.lance/_versions/1.manifest"]);
+        let found = members(&root).await.unwrap();
+        assert_eq!(found.tables().count(), 1);
+        assert_eq!(states(&found)[1].2, MemberState::Aside);
+        assert!(found.warnings[0].contains("inner.lance"), "{:?}", found.warnings);
+    }
+}
