@@ -22,6 +22,8 @@ mod layout;
 mod listed;
 #[path = "lance_surface_guards/rewrites.rs"]
 mod rewrites;
+#[path = "lance_surface_guards/sizes.rs"]
+mod sizes;
 #[path = "lance_surface_guards/table.rs"]
 mod table;
 #[path = "lance_surface_guards/versions.rs"]

@@ -8,10 +8,11 @@ use lance_table::format::{Fragment, IndexMetadata};
 use lance_table::io::manifest::read_manifest_indexes;
 use lance_table::system_index::is_system_index;
 use lancekeeper_model::{
-    FragmentFacts, IndexFacts, IndexKind, IndexMode, SMALL_FRAGMENT_BYTES, SkipReason, TableFacts,
-    TableRef,
+    FragmentFacts, IndexFacts, IndexKind, IndexMode, SMALL_FRAGMENT_BYTES, SkipReason, TableBytes,
+    TableFacts, TableRef,
 };
 use lancekeeper_store::LanceFailure;
+use lancekeeper_store::sizes::table_sizes;
 use lancekeeper_store::tables::version_of;
 
 /// What the inventory knows of a table besides its fragments.
@@ -48,17 +49,16 @@ pub(crate) struct Totals {
     pub(crate) deleted: u64,
     pub(crate) fragments: u64,
     pub(crate) files: u64,
-    pub(crate) bytes: u64,
+    pub(crate) sizes: TableBytes,
 }
 
 impl Totals {
-    pub(crate) fn of(fragments: &[FragmentFacts]) -> Self {
-        let mut totals = Self { fragments: fragments.len() as u64, ..Self::default() };
+    fn of(fragments: &[FragmentFacts], sizes: TableBytes) -> Self {
+        let mut totals = Self { fragments: fragments.len() as u64, sizes, ..Self::default() };
         for fragment in fragments {
             totals.rows += fragment.live_rows();
             totals.deleted += fragment.deleted_rows;
             totals.files += fragment.files;
-            totals.bytes += fragment.bytes;
         }
         totals
     }
@@ -95,8 +95,11 @@ pub(crate) async fn view(
         .cloned()
         .collect();
     let mut coverage = Coverage::default();
+    let sizes = table_sizes(table, &indexes).await.map_err(|source| {
+        LanceFailure::new(format!("failed to measure the files of {table_ref}"), source)
+    })?;
     let mut fragments = Vec::with_capacity(table.fragments().len());
-    for fragment in table.get_fragments() {
+    for (fragment, size) in table.get_fragments().into_iter().zip(&sizes.fragments) {
         let metadata = fragment.metadata();
         let rows = fragment.physical_rows().await.map_err(failed)?;
         let deleted = fragment.count_deletions().await.map_err(failed)?;
@@ -104,7 +107,7 @@ pub(crate) async fn view(
             id: metadata.id,
             physical_rows: rows as u64,
             deleted_rows: deleted as u64,
-            bytes: bytes_of(table, metadata).await.map_err(failed)?,
+            bytes: size.to_read(),
             files: metadata.files.len() as u64,
             coverage: coverage.number(covering(&telling, metadata.id)),
         });
@@ -113,7 +116,7 @@ pub(crate) async fn view(
     let untouchable = untouchable(table, &indexes, is_readable);
     let schema = table.schema();
     let index_facts = index_facts(table, &indexes, &fragments);
-    let totals = Totals::of(&fragments);
+    let totals = Totals::of(&fragments, sizes.total);
     let is_small = |fragment: &&FragmentFacts| fragment.bytes < SMALL_FRAGMENT_BYTES;
     let small_fragments = fragments.iter().filter(is_small).count() as u64;
     let shared: BTreeSet<u64> =
@@ -138,23 +141,6 @@ pub(crate) async fn view(
 /// Whether a fragment's files lie in another table's directory.
 fn is_shared(fragment: &Fragment) -> bool {
     fragment.files.iter().any(|file| file.base_id.is_some())
-}
-
-async fn bytes_of(table: &Dataset, fragment: &Fragment) -> lance::Result<u64> {
-    let mut bytes = 0;
-    for file in &fragment.files {
-        bytes += match file.file_size_bytes.get() {
-            Some(size) => size.get(),
-            // Old writers did not record sizes. A file under another base belongs to the
-            // table this one was cloned from; only its own are looked at.
-            None if file.base_id.is_none() => {
-                let path = table.data_dir().join(file.path.as_str());
-                table.object_store(None).await?.size(&path).await?
-            }
-            None => 0,
-        };
-    }
-    Ok(bytes)
 }
 
 /// Whether an index still covers some fragments and not others when the Rewrite is committed.

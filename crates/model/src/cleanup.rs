@@ -4,7 +4,9 @@
 use chrono::TimeDelta;
 use serde::Serialize;
 
-use crate::{Branch, ErrorKind, ExitCode, RootKind, TableKey, Version, WRITER_WINDOW};
+use crate::{
+    Branch, ErrorKind, ExitCode, Recovery, RootKind, SkipReason, TableKey, Version, WRITER_WINDOW,
+};
 
 /// Whether anything reads a fork.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -26,6 +28,9 @@ pub struct CleanupPolicyOptions {
     /// Versions younger than this stay.
     pub older_than: Option<TimeDelta>,
 }
+
+/// So many of the newest versions of each table stay when no rule is given.
+pub const KEEP_UNLESS_TOLD: u64 = 10;
 
 /// Options of `cleanup`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +107,9 @@ pub struct TableCleanupStats {
     pub old_versions_removed: u64,
     /// Why the table failed, if it did.
     pub error: Option<String>,
+    /// Why it was left alone, if it was: nothing is wrong with it, and the reason stands among
+    /// the warnings.
+    pub skipped: Option<SkipReason>,
     /// Files that went, or would go.
     pub files_removed: u64,
     /// Versions that stay.
@@ -159,6 +167,8 @@ pub struct RootCleanupReport {
     pub keep_versions: Option<u64>,
     /// The rule that was applied, in seconds.
     pub older_than_secs: Option<i64>,
+    /// What opening it recovered of runs that died.
+    pub recovery: Recovery,
     /// Orphaned forks.
     pub reconciled: BranchReconcileStats,
     /// Commits that could be read before and cannot be read afterwards.

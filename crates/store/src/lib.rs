@@ -18,6 +18,7 @@ pub mod failure;
 pub mod listing;
 pub mod owner;
 pub mod root;
+pub mod sizes;
 pub mod spelling;
 pub mod strict;
 pub mod tables;

@@ -3,12 +3,10 @@
 use chrono::TimeDelta;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
+pub(crate) use lancekeeper_model::KEEP_UNLESS_TOLD;
 use lancekeeper_model::{CleanupOptions, CleanupPolicyOptions};
 
 use super::{Roots, values};
-
-/// Kept of each table when no rule is given.
-pub(crate) const KEEP_UNLESS_TOLD: u64 = 10;
 
 /// Arguments of `cleanup`.
 #[derive(Debug, Args)]

@@ -14,6 +14,7 @@ use lancekeeper_planner::optimize::{
     plan_table,
 };
 use lancekeeper_planner::sweep::SweepPlan;
+use lancekeeper_rewrite::check::{RowsError, same_rows};
 use lancekeeper_store::LanceFailure;
 use lancekeeper_store::owner::{Owner, owners_between};
 use lancekeeper_store::root::RootError;
@@ -255,7 +256,8 @@ async fn plan_run(
     };
     let index_plan = plan_indexes(&indexes, wish.index);
     run.stats.pending_indexes.clone_from(&index_plan.pending);
-    run.index_bytes = index_plan.bytes_to_read(run.stats.rows_before, run.stats.bytes_before);
+    // No index is on a blob: what lies beside the data files is not read for one.
+    run.index_bytes = index_plan.bytes_to_read(run.stats.rows_before, seen.totals.sizes.data_bytes);
     run.index_reason = index_plan.reason();
     run.handle = Some(handle);
     if let Some(untouchable) = seen.untouchable {
@@ -272,6 +274,13 @@ async fn plan_run(
     run.adopt = inventory.sidecar.is_none()
         && ahead_is_ours
         && run.target.pin.is_some_and(|pin| head > pin);
+    if run.adopt
+        && let Some(error) = rows_differ(read, run).await?
+    {
+        run.adopt = false;
+        set_error(&mut run.stats, error.kind(), &error);
+        return Ok(());
+    }
     match plan_table(&inventory, &wish.layout) {
         TablePlan::Rewrite(plan) => {
             let plan = run.with_index_reason(plan);
@@ -323,6 +332,18 @@ async fn without_vectors(
         }
     }
     Ok(empty)
+}
+
+/// What is wrong with versions of ours that are about to be published: maintenance keeps every
+/// row, so HEAD has as many as the pin.
+async fn rows_differ(read: &ReadRoot, run: &TableRun) -> Result<Option<RowsError>, LanceFailure> {
+    let (Some(head), Some(pin)) = (&run.handle, run.target.pin) else { return Ok(None) };
+    let table = &run.target.table;
+    let uri = read.root.address_of(&run.target.location);
+    let pinned = read.tables.open_at(&uri, &table.branch, pin).await.map_err(|error| {
+        LanceFailure::new(format!("failed to open {table} at its pin {pin}"), error.source)
+    })?;
+    Ok(same_rows(table, &pinned, head).await.err())
 }
 
 /// Whether every version between pin and HEAD was committed by a keeper.

@@ -12,7 +12,7 @@ use lancekeeper_model::{
     Version, WorkLeft,
 };
 use lancekeeper_queue::QueueError;
-use lancekeeper_rewrite::check::{HeadCheck, index_ids};
+use lancekeeper_rewrite::check::{HeadCheck, RowsError, index_ids, same_rows};
 use lancekeeper_rewrite::journal::StagedFile;
 use lancekeeper_rewrite::remap::remap_indexes;
 use lancekeeper_rewrite::table_commit::{StepError, TableCommit};
@@ -127,7 +127,7 @@ async fn rounds(run: &Run<'_>, table: &mut TableRun) {
             {
                 tracing::warn!(target: "lancekeeper::optimize", %error, "staged files stay until the next run");
             }
-            table.stats.reason = Interrupted.to_string();
+            table.stats.skipped = Some(SkipReason::RunEnded);
             return;
         };
         let staged = match staged {
@@ -156,6 +156,7 @@ async fn rounds(run: &Run<'_>, table: &mut TableRun) {
             dropped: Vec::new(),
             left_open: false,
             is_rewritten: true,
+            rows: None,
         };
         let outcome = Box::pin(attempt.commit()).await;
         let is_rewritten = attempt.is_rewritten && outcome.as_ref().is_ok_and(Option::is_some);
@@ -165,6 +166,7 @@ async fn rounds(run: &Run<'_>, table: &mut TableRun) {
         if let Some(why) = dropped.first() {
             table.stats.reason = format!("{}; dropped: {why}", table.stats.reason);
         }
+        let rows = attempt.rows.take();
         match outcome {
             Ok(Some((from, head, removed, added))) => {
                 done(run, &mut table.stats, &table.target, from, &head, (removed, added)).await;
@@ -174,6 +176,10 @@ async fn rounds(run: &Run<'_>, table: &mut TableRun) {
                 set_error(&mut table.stats, error.kind(), &error);
                 return;
             }
+        }
+        if let Some(error) = rows {
+            set_error(&mut table.stats, error.kind(), &error);
+            return;
         }
         if dropped.is_empty() {
             return;
@@ -238,6 +244,8 @@ struct Attempt<'a> {
     left_open: bool,
     /// Whether the Rewrite was committed, not only what led up to it.
     is_rewritten: bool,
+    /// What is wrong with the rows after it. It is committed all the same.
+    rows: Option<RowsError>,
 }
 
 impl Attempt<'_> {
@@ -374,7 +382,10 @@ impl Attempt<'_> {
             let added = groups.iter().map(|g| g.new_fragments.len() as u64).sum();
             let indexes = self.remapped.as_ref().map_or_else(Vec::new, |(i, _, _)| i.clone());
             match self.step().rewrite(&head, groups, indexes).await {
-                Ok(committed) => return Ok(Some((version_of(&head), committed, removed, added))),
+                Ok(committed) => {
+                    self.rows = same_rows(&self.target.table, &head, &committed).await.err();
+                    return Ok(Some((version_of(&head), committed, removed, added)));
+                }
                 Err(error) => self.judge(error, attempt)?,
             }
         }
