@@ -25,6 +25,7 @@ use lancekeeper_queue::{
 use lancekeeper_reconciler::SweepError;
 use lancekeeper_reconciler::sweep;
 use lancekeeper_rewrite::{Journal, JournalError};
+use lancekeeper_store::failure::hint_of;
 use lancekeeper_store::root::{RootError, recognise};
 use lancekeeper_store::spelling::{SpellingError, Spellings, note_branches};
 use lancekeeper_store::{OpenError, Root, Tables};
@@ -150,9 +151,10 @@ impl OpenRootError {
             Self::Graph(GraphError::Newer { .. }) => {
                 Some("use a version of lancekeeper that knows this format")
             }
-            // Never `__manifest` alone: an older one over newer tables hides rows, and clients
-            // then write over what it hides.
-            Self::Graph(error) if error.kind() == ErrorKind::Corrupt => Some(
+            // Unless the machine is to blame, what cannot be read is damaged. Never `__manifest`
+            // alone: an older one over newer tables hides rows, and clients then write over what
+            // it hides.
+            Self::Graph(error) if hint_of(error).is_none() => Some(
                 "nothing was changed; if its client cannot open it either, restore the whole graph from one backup",
             ),
             Self::OldSchema { .. } => Some(

@@ -93,7 +93,7 @@ impl SchemaFilesError {
             Self::Io { .. } => "check the permissions of the file",
             // An older schema applied again would drop what it does not have.
             _ => {
-                "nothing was changed; restore exactly these files from a backup made after the last schema apply"
+                "nothing was changed; restore the file from a backup made after the last schema apply"
             }
         }
     }
