@@ -26,6 +26,8 @@ mod listed;
 mod managed;
 #[path = "lance_surface_guards/rewrites.rs"]
 mod rewrites;
+#[path = "lance_surface_guards/sizes.rs"]
+mod sizes;
 #[path = "lance_surface_guards/table.rs"]
 mod table;
 #[path = "lance_surface_guards/versions.rs"]

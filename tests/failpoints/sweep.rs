@@ -1,11 +1,14 @@
 //! Recovery itself dies, or fails: the next one goes on where it stopped, and once it is
 //! through it has nothing left to change.
 
+use std::sync::{Arc, Mutex};
+
 use fail::FailGuard;
+use lancekeeper::{Keeper, NoProgress, OptimizeOptions, Progress, ProgressEvent};
 use lancekeeper_model::Version;
 use lancekeeper_store::failpoint;
 
-use crate::child::Death;
+use crate::child::{Death, strictest};
 use crate::pause::pause_at;
 use crate::world::{COMPANY, MOVING, World, says_injected};
 
@@ -106,6 +109,60 @@ failures! {
     a_sweep_that_fails_before_a_publish_stops_the_run: SWEEP_PRE_PUBLISH;
     a_sweep_that_fails_after_a_publish_stops_the_run: SWEEP_PUBLISHED_PRE_DISARM;
     a_sweep_that_cannot_delete_a_sidecar_stops_the_run: RECOVERY_SIDECAR_DELETE;
+}
+
+/// Who caches what pins read.
+#[derive(Default)]
+struct Watcher(Mutex<Vec<(String, Version, Version)>>);
+
+impl Progress for Watcher {
+    fn on_event(&self, event: ProgressEvent) {
+        if let ProgressEvent::TablePublished { table, from, to } = event {
+            self.0.lock().unwrap().push((table.to_string(), from, to));
+        }
+    }
+}
+
+#[tokio::test]
+async fn whoever_watches_hears_of_every_pin_that_recovery_moves_and_the_report_names_them() {
+    let world = interrupted(World::v4().await).await;
+    let mut moves = Vec::new();
+    for key in MOVING {
+        moves.push((key.to_owned(), world.client.pin(key).await, world.client.head(key).await));
+    }
+    let options = OptimizeOptions { tables: vec![COMPANY.to_owned()], ..Default::default() };
+    let roots = [world.uri().to_owned()];
+
+    // The sweep fails once a pin has moved: the run fails, and is told of all the same.
+    let guard = FailGuard::new(failpoint::SWEEP_PUBLISHED_PRE_DISARM, "return").unwrap();
+    let watcher = Arc::new(Watcher::default());
+    let report = Keeper::new().optimize(&roots, &options, watcher.clone()).await;
+    drop(guard);
+    assert!(report.roots[0].error.is_some(), "{report:#?}");
+    let first = watcher.0.lock().unwrap().clone();
+    assert_eq!(first.len(), 1, "{first:?}");
+
+    // The rest is recovered by whatever verb opens it next.
+    let watcher = Arc::new(Watcher::default());
+    let keeper = Keeper::new().observed_by(watcher.clone());
+    let report = keeper.cleanup(&roots, &strictest()).await;
+    assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+    let rest = watcher.0.lock().unwrap().clone();
+    let mut heard: Vec<_> = first.into_iter().chain(rest.clone()).collect();
+    heard.sort();
+    moves.sort();
+    assert_eq!(heard, moves, "every pin once");
+    let sidecars = &report.roots[0].recovery.sidecars;
+    assert_eq!(sidecars.len(), MOVING.len(), "{sidecars:#?}");
+    let told: Vec<_> = sidecars
+        .iter()
+        .filter_map(|sidecar| sidecar.moved.as_ref())
+        .map(|moved| (moved.table_key.to_string(), moved.from, moved.to))
+        .collect();
+    assert_eq!(told, rest);
+    world.reads_as_before().await;
+    let again = Keeper::new().optimize(&roots, &options, Arc::new(NoProgress)).await;
+    assert!(again.roots[0].recovery.is_nothing(), "{again:#?}");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use lancekeeper_model::{BranchSelection, OptimizeOptions};
+use lancekeeper_model::{BranchSelection, OptimizeOptions, StatusOptions};
 
 pub(crate) use branch::{BranchArgs, BranchVerb};
 pub(crate) use cleanup::CleanupArgs;
@@ -168,6 +168,30 @@ impl Verb {
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     roots: Roots,
+
+    /// Only this branch of a graph (repeatable); main unless given.
+    #[arg(long = "branch", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    branches: Vec<String>,
+
+    /// Every live branch of a graph, main included.
+    #[arg(long, conflicts_with = "branches")]
+    all_branches: bool,
+}
+
+impl StatusArgs {
+    /// The options these arguments mean.
+    pub(crate) fn options(&self) -> StatusOptions {
+        StatusOptions { branches: selection(self.all_branches, &self.branches) }
+    }
+}
+
+/// The branches that `--branch` and `--all-branches` mean.
+fn selection(all: bool, named: &[String]) -> BranchSelection {
+    match (all, named) {
+        (true, _) => BranchSelection::All,
+        (false, []) => BranchSelection::Main,
+        (false, named) => BranchSelection::Named(named.to_vec()),
+    }
 }
 
 /// Arguments of `optimize`.
@@ -251,11 +275,7 @@ impl OptimizeArgs {
             target_bytes: self.target_bytes,
             deletion_threshold: if self.purge_deletes { 0.0 } else { self.deletion_threshold },
             concurrency: self.concurrency,
-            branches: match (self.all_branches, self.branches.as_slice()) {
-                (true, _) => BranchSelection::All,
-                (false, []) => BranchSelection::Main,
-                (false, named) => BranchSelection::Named(named.to_vec()),
-            },
+            branches: selection(self.all_branches, &self.branches),
             index: self.index.mode(),
             index_only: self.index.only,
             index_names: self.index.names.clone(),

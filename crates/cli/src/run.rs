@@ -107,7 +107,7 @@ async fn work(cli: &Cli, roots: &RootSet, keeper: &Keeper, messages: &Messages) 
 
 async fn call(cli: &Cli, roots: &[String], keeper: &Keeper, messages: &Messages) -> Report {
     match &cli.verb {
-        Verb::Status(_) => Report::Status(keeper.status(roots).await),
+        Verb::Status(args) => Report::Status(keeper.status_of(roots, &args.options()).await),
         Verb::Cleanup(args) if args.is_preview() => {
             Report::Cleanup(keeper.plan_cleanup(roots, &args.options()).await)
         }

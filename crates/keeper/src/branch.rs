@@ -159,7 +159,7 @@ impl BranchRootError {
                 Some("delete or merge those branches first, and remove tags that are not needed")
             }
             Self::Leftover { .. } => Some(
-                "somebody may be creating or deleting it; once they are old, or with --min-fork-age 0s, `lancekeeper cleanup` takes them away",
+                "somebody may be creating or deleting it; once they are old enough (--min-fork-age, 1h) `lancekeeper cleanup` takes them away",
             ),
             Self::Meanwhile { .. } | Self::Unsettled => Some("look at it, and run again"),
             Self::NotPutBack { .. } => {

@@ -30,7 +30,7 @@ use lancekeeper_reconciler::cleanup::{CleanupError, Done, Executor, Lists};
 
 use crate::keeper::{Keeper, millis, new_operation};
 use crate::open::{
-    OpenRootError, ReadRoot, WriteRoot, check_no_foreign_sidecar, check_one_spelling,
+    OpenRootError, Opening, ReadRoot, WriteRoot, check_no_foreign_sidecar, check_one_spelling,
     check_writable, look, read_root, write_root,
 };
 use crate::stop::Interrupted;
@@ -117,7 +117,10 @@ async fn clean(
     if let Some(graph) = &read.graph {
         check_no_foreign_sidecar(&read.root, VERB, &graph.found)?;
     }
-    let write = write_root(read.root.clone(), &keeper.tables, VERB, &[], &operation, now).await?;
+    let observer = keeper.observer();
+    let opening = Opening { verb: VERB, selected: &[], operation: &operation, now, observer };
+    let write = write_root(read.root.clone(), &keeper.tables, &opening).await?;
+    report.recovery.clone_from(&write.recovery);
     report.warnings.extend(write.warnings.iter().cloned());
     report::warn_of_members(report, &write.read.members);
     let cleaning = Cleaning {
@@ -245,19 +248,25 @@ async fn preview(
     report: &mut RootCleanupReport,
 ) -> Result<(), CleanupRootError> {
     let root = look(uri).await?;
-    let policy = retention(root.kind, options)?;
+    retention(root.kind, options)?;
     let read = read_root(root, &keeper.tables).await?;
-    check_one_spelling(&read)?;
-    check_writable(&read, VERB, &[], now).await?;
+    preview_read(keeper, &read, options, now, report).await
+}
+
+/// Says what a cleanup of a root would do that was opened for reading.
+pub(crate) async fn preview_read(
+    keeper: &Keeper,
+    read: &ReadRoot,
+    options: &CleanupOptions,
+    now: DateTime<Utc>,
+    report: &mut RootCleanupReport,
+) -> Result<(), CleanupRootError> {
+    let policy = retention(read.root.kind, options)?;
+    check_one_spelling(read)?;
+    check_writable(read, VERB, &[], now).await?;
     report::warn_of_members(report, &read.members);
-    let cleaning = Cleaning {
-        keeper,
-        read: &read,
-        policy,
-        own: Vec::new(),
-        now,
-        concurrency: options.concurrency,
-    };
+    let cleaning =
+        Cleaning { keeper, read, policy, own: Vec::new(), now, concurrency: options.concurrency };
     preview_opened(&cleaning, options, report).await
 }
 

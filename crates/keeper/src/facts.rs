@@ -7,11 +7,13 @@ use std::collections::BTreeSet;
 
 use lance::Dataset;
 use lance_table::format::Fragment;
+use lance_table::io::manifest::read_manifest_indexes;
 use lancekeeper_model::{
-    FragmentFacts, IndexFacts, SMALL_FRAGMENT_BYTES, SkipReason, TableFacts, TableRef,
+    FragmentFacts, IndexFacts, SMALL_FRAGMENT_BYTES, SkipReason, TableBytes, TableFacts, TableRef,
 };
 use lancekeeper_planner::index::Upkeep;
 use lancekeeper_store::LanceFailure;
+use lancekeeper_store::sizes::table_sizes;
 use lancekeeper_store::tables::version_of;
 
 /// What the inventory knows of a table besides its fragments.
@@ -50,17 +52,16 @@ pub(crate) struct Totals {
     pub(crate) deleted: u64,
     pub(crate) fragments: u64,
     pub(crate) files: u64,
-    pub(crate) bytes: u64,
+    pub(crate) sizes: TableBytes,
 }
 
 impl Totals {
-    pub(crate) fn of(fragments: &[FragmentFacts]) -> Self {
-        let mut totals = Self { fragments: fragments.len() as u64, ..Self::default() };
+    fn of(fragments: &[FragmentFacts], sizes: TableBytes) -> Self {
+        let mut totals = Self { fragments: fragments.len() as u64, sizes, ..Self::default() };
         for fragment in fragments {
             totals.rows += fragment.live_rows();
             totals.deleted += fragment.deleted_rows;
             totals.files += fragment.files;
-            totals.bytes += fragment.bytes;
         }
         totals
     }
@@ -75,8 +76,16 @@ pub(crate) async fn view(
 ) -> Result<TableView, LanceFailure> {
     let failed =
         |source| LanceFailure::new(format!("failed to read the manifest of {table_ref}"), source);
+    // All indexes, also those this build cannot read.
+    let store = table.object_store(None).await.map_err(failed)?;
+    let stored = read_manifest_indexes(&store, table.manifest_location(), table.manifest())
+        .await
+        .map_err(failed)?;
+    let sizes = table_sizes(table, &stored).await.map_err(|source| {
+        LanceFailure::new(format!("failed to measure the files of {table_ref}"), source)
+    })?;
     let mut fragments = Vec::with_capacity(table.fragments().len());
-    for fragment in table.get_fragments() {
+    for (fragment, size) in table.get_fragments().into_iter().zip(&sizes.fragments) {
         let metadata = fragment.metadata();
         let rows = fragment.physical_rows().await.map_err(failed)?;
         let deleted = fragment.count_deletions().await.map_err(failed)?;
@@ -84,15 +93,15 @@ pub(crate) async fn view(
             id: metadata.id,
             physical_rows: rows as u64,
             deleted_rows: deleted as u64,
-            bytes: bytes_of(table, metadata).await.map_err(failed)?,
+            bytes: size.to_read(),
             files: metadata.files.len() as u64,
             coverage: 0,
             held: false,
         });
     }
-    let seen = indexes::look_at(table, &fragments, upkeep).await.map_err(failed)?;
+    let seen = indexes::look_at(table, stored, &fragments, upkeep).await.map_err(failed)?;
     let schema = table.schema();
-    let totals = Totals::of(&fragments);
+    let totals = Totals::of(&fragments, sizes.total);
     let is_small = |fragment: &&FragmentFacts| fragment.bytes < SMALL_FRAGMENT_BYTES;
     let small_fragments = fragments.iter().filter(is_small).count() as u64;
     let with_deletions = fragments.iter().filter(|f| f.deleted_rows > 0).map(|f| f.id).collect();
@@ -129,23 +138,6 @@ fn is_shared(table: &Dataset, fragment: &Fragment) -> bool {
         .files
         .iter()
         .any(|file| file.base_id.is_some_and(|base| is_cut || !bases.contains_key(&base)))
-}
-
-async fn bytes_of(table: &Dataset, fragment: &Fragment) -> lance::Result<u64> {
-    let mut bytes = 0;
-    for file in &fragment.files {
-        bytes += match file.file_size_bytes.get() {
-            Some(size) => size.get(),
-            // Old writers did not record sizes. A file under another base belongs to the
-            // table this one was cloned from; only its own are looked at.
-            None if file.base_id.is_none() => {
-                let path = table.data_dir().join(file.path.as_str());
-                table.object_store(None).await?.size(&path).await?
-            }
-            None => 0,
-        };
-    }
-    Ok(bytes)
 }
 
 /// Live rows that at least one index does not cover; `None` without indexes.

@@ -6,8 +6,9 @@ use std::time::Instant;
 use chrono::Utc;
 use futures::{FutureExt, StreamExt};
 use lancekeeper_model::{
-    BranchAction, BranchReport, CleanupOptions, CleanupReport, OperationId, OptimizeOptions,
-    OptimizeReport, Progress, RootOptimizeReport, StatusReport,
+    BranchAction, BranchReport, CleanupOptions, CleanupReport, NoProgress, OperationId,
+    OptimizeOptions, OptimizeReport, Progress, ProgressEvent, RootOptimizeReport, StatusOptions,
+    StatusReport,
 };
 use lancekeeper_rewrite::Admission;
 use lancekeeper_store::Tables;
@@ -27,6 +28,33 @@ pub struct Keeper {
     pub(crate) tables: Tables,
     pub(crate) admission: Admission,
     pub(crate) stop: Stop,
+    observer: Observer,
+}
+
+/// Who hears of pins, whatever the verb.
+#[derive(Clone)]
+struct Observer(Arc<dyn Progress>);
+
+impl Default for Observer {
+    fn default() -> Self {
+        Self(Arc::new(NoProgress))
+    }
+}
+
+impl std::fmt::Debug for Observer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Observer")
+    }
+}
+
+/// Two who hear of everything that happens during a run.
+pub(crate) struct Both<'a>(pub(crate) &'a dyn Progress, pub(crate) &'a dyn Progress);
+
+impl Progress for Both<'_> {
+    fn on_event(&self, event: ProgressEvent) {
+        self.0.on_event(event.clone());
+        self.1.on_event(event);
+    }
 }
 
 impl Keeper {
@@ -34,6 +62,18 @@ impl Keeper {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same keeper with somebody who hears what happens in every verb. Every verb that
+    /// writes first recovers what dead runs left, and that moves pins
+    /// ([`ProgressEvent::TablePublished`]): whoever caches what they read drops it then.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<dyn Progress>) -> Self {
+        Self { observer: Observer(observer), ..self }
+    }
+
+    pub(crate) fn observer(&self) -> &dyn Progress {
+        self.observer.0.as_ref()
     }
 
     /// Asks every run of this keeper to stop: each finishes the window it is committing, gives
@@ -45,7 +85,13 @@ impl Keeper {
     /// Looks at roots without writing anything. Never fails as a whole: a root or a table
     /// that cannot be read says so in its place.
     pub async fn status(&self, uris: &[String]) -> StatusReport {
-        let roots = uris.iter().map(|uri| status::root_status(self, uri).boxed()).collect();
+        self.status_of(uris, &StatusOptions::default()).await
+    }
+
+    /// The same for other branches than main.
+    pub async fn status_of(&self, uris: &[String], options: &StatusOptions) -> StatusReport {
+        let roots =
+            uris.iter().map(|uri| status::root_status(self, uri, options).boxed()).collect();
         StatusReport { roots: in_order(roots, ROOTS_AT_ONCE).collect().await }
     }
 

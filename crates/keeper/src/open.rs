@@ -15,7 +15,8 @@ use lancekeeper_manifest::{
     check_schema_files,
 };
 use lancekeeper_model::{
-    Branch, DeclaredIndex, ErrorKind, InternalSchema, OperationId, RootKind, Snapshot, TableKey,
+    Branch, DeclaredIndex, ErrorKind, InternalSchema, OperationId, Progress, ProgressEvent,
+    RecoveredSidecar, Recovery, RootKind, Snapshot, TableKey, TableRef,
 };
 use lancekeeper_planner::sweep::{SweepPlan, plan_sweep};
 use lancekeeper_queue::{
@@ -155,10 +156,12 @@ impl OpenRootError {
             Self::Graph(GraphError::Newer { .. }) => {
                 Some("use a version of lancekeeper that knows this format")
             }
-            // Unless the machine is to blame, what cannot be read is damaged.
-            Self::Graph(error) if hint_of(error).is_none() => {
-                Some("restore __manifest from a backup; nothing was changed")
-            }
+            // Unless the machine is to blame, what cannot be read is damaged. Never `__manifest`
+            // alone: an older one over newer tables hides rows, and clients then write over what
+            // it hides.
+            Self::Graph(error) if hint_of(error).is_none() => Some(
+                "nothing was changed; if its client cannot open it either, restore the whole graph from one backup",
+            ),
             Self::OldSchema { .. } => Some(
                 "open it for writing once with omnigraph 0.7, which migrates it to v3 in place",
             ),
@@ -172,12 +175,13 @@ impl OpenRootError {
             Self::RecoveryNeeded { .. } => Some(
                 "open the graph for writing with the client that wrote it (any load or mutate), which recovers it; or name unaffected tables with --table",
             ),
+            // The file may be all that is known of an unfinished write.
             Self::Sweep(SweepError::Stopped { .. }) => Some(
-                "if a newer client wrote it, use that client; otherwise move the file aside after looking at it",
+                "open the graph with the client that wrote the file; keep a copy before anything is done to it",
             ),
-            Self::Sweep(error) if error.kind() == ErrorKind::Corrupt => {
-                Some("restore the table from a backup: without it its sidecar cannot be resolved")
-            }
+            Self::Sweep(error) if error.kind() == ErrorKind::Corrupt => Some(
+                "a sidecar names a table that cannot be read; if its client cannot read it either, restore the whole graph from one backup",
+            ),
             Self::Lock(LockError::Held { .. }) => Some("wait for the other run to end"),
             _ => None,
         }
@@ -222,6 +226,8 @@ pub(crate) struct WriteRoot {
     pub(crate) queue: RootQueue,
     pub(crate) journal: Journal,
     pub(crate) sweep: SweepPlan,
+    /// What opening recovered of runs that died.
+    pub(crate) recovery: Recovery,
     /// What opening found and left alone.
     pub(crate) warnings: Vec<String>,
     /// Held as long as the root is worked on.
@@ -380,17 +386,23 @@ async fn plan_of(graph: &ReadGraph, tables: &Tables) -> Result<SweepPlan, OpenRo
 async fn sweep_all(
     graph: &mut ReadGraph,
     tables: &Tables,
-    now: DateTime<Utc>,
+    opening: &Opening<'_>,
+    recovered: &mut Vec<RecoveredSidecar>,
 ) -> Result<SweepPlan, OpenRootError> {
     let mut attempt = 1;
     loop {
         // Only now, under the lock, is every sidecar of ours a dead one's.
         graph.found = graph.sidecars.list().await?;
         let plan = plan_of(graph, tables).await?;
+        let mut done = Vec::new();
+        let (found, now) = (&graph.found, opening.now);
         let swept =
-            sweep::execute(&graph.graph, tables, &graph.sidecars, &graph.found, &plan, now).await;
+            sweep::execute(&graph.graph, tables, &graph.sidecars, found, &plan, now, &mut done)
+                .await;
+        announce(&done, opening.observer);
+        recovered.append(&mut done);
         match swept {
-            Ok(_) => return Ok(plan),
+            Ok(()) => return Ok(plan),
             Err(error) if error.kind() == ErrorKind::Conflict && attempt < SWEEPS_MAX => {
                 tracing::info!(target: "lancekeeper::recovery", %error, "somebody else recovered meanwhile: looking again");
                 attempt += 1;
@@ -398,6 +410,29 @@ async fn sweep_all(
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Tells of the pins that recovery moved: whoever caches what they read drops it.
+fn announce(recovered: &[RecoveredSidecar], observer: &dyn Progress) {
+    for moved in recovered.iter().filter_map(|sidecar| sidecar.moved.as_ref()) {
+        let (key, branch) = (moved.table_key.clone(), moved.table_branch.clone());
+        observer.on_event(ProgressEvent::TablePublished {
+            table: TableRef { key, branch },
+            from: moved.from,
+            to: moved.to,
+        });
+    }
+}
+
+/// Who opens a root for writing, and what for.
+pub(crate) struct Opening<'a> {
+    pub(crate) verb: &'static str,
+    /// The tables asked for by name; empty for all.
+    pub(crate) selected: &'a [String],
+    pub(crate) operation: &'a OperationId,
+    pub(crate) now: DateTime<Utc>,
+    /// Hears of every pin that recovery moves, also when opening fails after that.
+    pub(crate) observer: &'a dyn Progress,
 }
 
 /// Opens a root for writing: checks, locks, sweeps.
@@ -408,13 +443,12 @@ async fn sweep_all(
 pub(crate) async fn write_root(
     root: Root,
     tables: &Tables,
-    verb: &'static str,
-    selected: &[String],
-    operation: &OperationId,
-    now: DateTime<Utc>,
+    opening: &Opening<'_>,
 ) -> Result<WriteRoot, OpenRootError> {
+    let &Opening { verb, selected, operation, now, .. } = opening;
     let mut read = read_root(root, tables).await?;
     check_writable(&read, verb, selected, now).await?;
+    let mut recovery = Recovery::default();
     let queue = Queues::process().root(&RootIdentity::new(read.root.identity()));
     let started = now.to_rfc3339_opts(SecondsFormat::Secs, true);
     let holder = LockHolder::this_process(operation.clone(), verb, &started);
@@ -423,15 +457,16 @@ pub(crate) async fn write_root(
         None => SweepPlan::default(),
         Some(graph) => {
             check_no_schema_apply(&graph.graph, verb).await?;
-            let plan = sweep_all(graph, tables, now).await?;
+            let plan = sweep_all(graph, tables, opening, &mut recovery.sidecars).await?;
             graph.snapshot = graph.graph.snapshot(&Branch::main()).await?;
             plan
         }
     };
     let journal = Journal::of(&read.root).await?;
     let settled = journal.settle_all(tables, &read.root).await?;
+    recovery.staged_files_deleted = settled.deleted as u64;
     if settled.deleted > 0 {
         tracing::info!(target: "lancekeeper::recovery", count = settled.deleted, "deleted the staged files of dead runs");
     }
-    Ok(WriteRoot { read, queue, journal, sweep, warnings: settled.kept, lock })
+    Ok(WriteRoot { read, queue, journal, sweep, recovery, warnings: settled.kept, lock })
 }

@@ -36,14 +36,14 @@ use lancekeeper_model::{
 };
 
 use crate::budget::Budget;
-use crate::keeper::{Keeper, millis, new_operation};
+use crate::keeper::{Both, Keeper, millis, new_operation};
 use crate::open::{
-    OpenRootError, ReadGraph, WriteRoot, check_writable, look, read_root, write_root,
+    OpenRootError, Opening, ReadGraph, WriteRoot, check_writable, look, read_root, write_root,
 };
 use crate::optimize::report::{root_failure, root_report};
 use crate::stop::Interrupted;
 
-pub(crate) use inventory::{Target, TargetError, Wish, branch_views, targets};
+pub(crate) use inventory::{Target, TargetError, Wish, branch_views, inherited, targets};
 pub(crate) use table::{TableRun, look_at};
 
 /// How often groups that a writer invalidated are planned and staged again in one run.
@@ -94,8 +94,9 @@ pub(crate) async fn optimize_root(
     progress.on_event(ProgressEvent::RootOpened { uri: uri.to_owned(), kind });
     let operation = new_operation();
     let selected = options.selected();
-    let write = match write_root(root, &keeper.tables, "optimize", selected, &operation, now).await
-    {
+    let observer = &Both(progress, keeper.observer());
+    let opening = Opening { verb: "optimize", selected, operation: &operation, now, observer };
+    let write = match write_root(root, &keeper.tables, &opening).await {
         Ok(write) => write,
         Err(error) => return open_failure(uri, Some(kind), &error),
     };
@@ -106,10 +107,11 @@ pub(crate) async fn optimize_root(
         wish,
         options,
         budget,
-        progress,
+        progress: observer,
         entries: AtomicU64::new(0),
     };
     let mut report = root_report(uri, kind);
+    report.recovery.clone_from(&write.recovery);
     report.warnings.extend(write.warnings.iter().cloned());
     report.warnings.extend(write.read.members.warnings.iter().cloned());
     // Boxed: Lance's futures are deep, and the compiler bounds how deep a layout may be.
@@ -126,7 +128,11 @@ pub(crate) async fn optimize_root(
     };
     match outcome {
         Ok(()) => report,
-        Err(error) => root_failure(uri, Some(kind), error.kind(), &error, None),
+        Err(error) => {
+            let recovery = report.recovery;
+            let failure = root_failure(uri, Some(kind), error.kind(), &error, None);
+            RootOptimizeReport { recovery, ..failure }
+        }
     }
 }
 
@@ -205,7 +211,7 @@ pub(crate) async fn plan_root(
         for target in targets {
             let started = Instant::now();
             if view.is_some() && target.table.branch != branch {
-                report.tables.push(inventory::inherited(&target, &branch));
+                report.tables.push(inherited(&target, &branch));
                 continue;
             }
             let mut table = look_at(&read, target, &wish, Some(&sweep)).await;

@@ -2,8 +2,8 @@
 //! directory. Blocks on the file system; nothing is opened or written.
 
 use lancekeeper_model::{
-    BranchReconcileStats, ErrorKind, RootBranchReport, RootCleanupReport, RootOptimizeReport,
-    RootStatus,
+    BranchReconcileStats, ErrorKind, Recovery, RootBranchReport, RootCleanupReport,
+    RootOptimizeReport, RootStatus,
 };
 use lancekeeper_store::root::{self, RootError, SEARCH_DEPTH_MAX};
 
@@ -67,6 +67,7 @@ impl SearchTrouble {
             error: Some(self.message.clone()),
             hint: Some(self.hint.clone()),
             published: 0,
+            recovery: Recovery::default(),
             warnings: Vec::new(),
             tables: Vec::new(),
             error_kind: Some(self.kind),
@@ -83,6 +84,7 @@ impl SearchTrouble {
             hint: Some(self.hint.clone()),
             keep_versions: None,
             older_than_secs: None,
+            recovery: Recovery::default(),
             reconciled: BranchReconcileStats::default(),
             undecided_forks: 0,
             lost_commits: Vec::new(),
@@ -116,6 +118,9 @@ impl SearchTrouble {
             branches: Vec::new(),
             sidecars: Vec::new(),
             moved_from: None,
+            internal: Vec::new(),
+            reclaimable: None,
+            reclaimable_error: None,
             warnings: Vec::new(),
             tables: Vec::new(),
             error_kind: Some(self.kind),

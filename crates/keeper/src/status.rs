@@ -3,16 +3,17 @@
 
 mod inventory;
 mod report;
+mod room;
 
 use chrono::Utc;
-use lancekeeper_model::{OptimizeOptions, RootStatus};
+use lancekeeper_model::{OptimizeOptions, RootStatus, StatusOptions};
 
 use crate::keeper::Keeper;
 use crate::open::{check_writable, look, read_root};
 use crate::optimize::Wish;
 
 /// Looks at one root.
-pub(crate) async fn root_status(keeper: &Keeper, uri: &str) -> RootStatus {
+pub(crate) async fn root_status(keeper: &Keeper, uri: &str, options: &StatusOptions) -> RootStatus {
     let wish = match Wish::from_options(&OptimizeOptions::default()) {
         Ok(wish) => wish,
         Err(error) => return report::failure(uri, None, error.kind(), &error, None),
@@ -31,9 +32,16 @@ pub(crate) async fn root_status(keeper: &Keeper, uri: &str) -> RootStatus {
     if let Err(error) = check_writable(&read, "optimize", &[], Utc::now()).await {
         status.warnings.push(error.to_string());
     }
-    match inventory::tables(&read, &wish).await {
+    match inventory::tables(&read, &wish, options).await {
         Ok(tables) => status.tables = tables,
         Err(error) => return report::failure(uri, Some(kind), error.kind(), &error, None),
+    }
+    if let Some(graph) = &read.graph {
+        inventory::internal(&graph.graph, &mut status).await;
+    }
+    match room::reclaimable(keeper, &read, Utc::now()).await {
+        Ok(room) => status.reclaimable = Some(room),
+        Err(why) => status.reclaimable_error = Some(why),
     }
     status
 }

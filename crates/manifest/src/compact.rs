@@ -127,6 +127,17 @@ impl Graph {
         Ok(size_of(&head).await?)
     }
 
+    /// How many versions of an internal table exist.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened or listed.
+    pub async fn internal_versions(&self, table: &TableKey) -> Result<u64, CompactError> {
+        let head = self.open_internal(table).await?;
+        let failed = |source| LanceFailure::new(format!("failed to list {table}"), source);
+        Ok(head.count_versions().await.map_err(failed)?)
+    }
+
     /// Compacts an internal table into one fragment. Does nothing to one that has at most one
     /// fragment, or indexes.
     ///

@@ -101,7 +101,10 @@ impl SchemaFilesError {
                 "finish the schema apply: open the graph for writing with the client that started it"
             }
             Self::Io { .. } => "check the permissions of the file",
-            _ => "restore the file from a backup, or apply the schema again with the client",
+            // An older schema applied again would drop what it does not have.
+            _ => {
+                "nothing was changed; restore the file from a backup made after the last schema apply"
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::{Branch, ErrorKind, ExitCode, RootKind, TableKey, Version};
+use crate::{Branch, ErrorKind, ExitCode, Recovery, RootKind, TableKey, Version};
 
 /// What was done with branches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -100,6 +100,8 @@ pub struct RootBranchReport {
     pub hint: Option<String>,
     /// The branches looked at, or the one created or deleted.
     pub branches: Vec<BranchRow>,
+    /// What opening it recovered of runs that died.
+    pub recovery: Recovery,
     /// What a deletion loses; null otherwise.
     pub lost: Option<BranchLoss>,
     /// Things to know that are no errors.
@@ -121,6 +123,7 @@ impl RootBranchReport {
             error: None,
             hint: None,
             branches: Vec::new(),
+            recovery: Recovery::default(),
             lost: None,
             warnings: Vec::new(),
             tables: Vec::new(),

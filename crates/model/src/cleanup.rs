@@ -6,7 +6,9 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use serde::Serialize;
 
-use crate::{Branch, ErrorKind, ExitCode, RootKind, TableKey, Version, WRITER_WINDOW};
+use crate::{
+    Branch, ErrorKind, ExitCode, Recovery, RootKind, SkipReason, TableKey, Version, WRITER_WINDOW,
+};
 
 /// Whether anything reads a fork.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -28,6 +30,9 @@ pub struct CleanupPolicyOptions {
     /// Versions younger than this stay.
     pub older_than: Option<Duration>,
 }
+
+/// So many of the newest versions of each table stay when no rule is given.
+pub const KEEP_UNLESS_TOLD: u32 = 10;
 
 /// Options of `cleanup`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,6 +109,9 @@ pub struct TableCleanupStats {
     pub old_versions_removed: u64,
     /// Why the table failed, if it did.
     pub error: Option<String>,
+    /// Why it was left alone, if it was: nothing is wrong with it, and the reason stands among
+    /// the warnings.
+    pub skipped: Option<SkipReason>,
     /// Files that went, or would go.
     pub files_removed: u64,
     /// Versions that stay.
@@ -161,6 +169,8 @@ pub struct RootCleanupReport {
     pub keep_versions: Option<u32>,
     /// The rule that was applied, in seconds.
     pub older_than_secs: Option<u64>,
+    /// What opening it recovered of runs that died.
+    pub recovery: Recovery,
     /// Orphaned forks.
     pub reconciled: BranchReconcileStats,
     /// How many of its failures are forks that are merely too young to be decided about: they are

@@ -11,7 +11,8 @@ pub struct FragmentFacts {
     pub physical_rows: u64,
     /// Rows its deletion file hides.
     pub deleted_rows: u64,
-    /// Size of its data files, in bytes.
+    /// Bytes that a rewrite of it reads: its data files, and the blob files beside them unless
+    /// the new fragment would refer to those as they are.
     pub bytes: u64,
     /// Number of its data files.
     pub files: u64,

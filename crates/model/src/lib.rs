@@ -13,8 +13,11 @@ mod kind;
 mod left;
 mod options;
 mod progress;
+mod recovery;
 mod report;
+mod room;
 mod root;
+mod sizes;
 mod skip;
 mod snapshot;
 
@@ -24,7 +27,8 @@ pub use branch::{
 };
 pub use cleanup::{
     BranchReconcileStats, CleanupOptions, CleanupPolicyOptions, CleanupReport, CleanupTotals,
-    ForkRefStatus, KeptVersionReport, LostCommitReport, RootCleanupReport, TableCleanupStats,
+    ForkRefStatus, KEEP_UNLESS_TOLD, KeptVersionReport, LostCommitReport, RootCleanupReport,
+    TableCleanupStats,
 };
 pub use facts::{
     CarryOver, DeclaredIndex, FragmentFacts, IndexFacts, IndexKind, SegmentFacts, TableFacts,
@@ -36,10 +40,13 @@ pub use options::{
     BranchSelection, IndexMode, OptimizeOptions, PruneOptions, SMALL_FRAGMENT_BYTES, WRITER_WINDOW,
 };
 pub use progress::{NoProgress, Progress, ProgressEvent, ProgressLine};
+pub use recovery::{MovedPin, RecoveredSidecar, Recovery};
 pub use report::{
     OptimizeReport, OptimizeTotals, PendingSidecar, PrunedStats, RootOptimizeReport, RootStatus,
     StatusReport, TableOptimizeStats, TableStatus,
 };
+pub use room::{InternalStatus, Reclaimable, StatusOptions};
 pub use root::{InternalSchema, RootKind};
+pub use sizes::TableBytes;
 pub use skip::{PendingIndex, SkipReason};
 pub use snapshot::{Pin, Snapshot};

@@ -4,7 +4,8 @@
 use serde::Serialize;
 
 use crate::{
-    Branch, ErrorKind, ExitCode, PendingIndex, RootKind, SkipReason, TableKey, Version, WorkLeft,
+    Branch, ErrorKind, ExitCode, InternalStatus, PendingIndex, Reclaimable, Recovery, RootKind,
+    SkipReason, TableBytes, TableKey, Version, WorkLeft,
 };
 
 /// What `optimize` did to one table.
@@ -40,10 +41,14 @@ pub struct TableOptimizeStats {
     pub files_before: u64,
     /// Data files after.
     pub files_after: u64,
-    /// Bytes of data files before.
+    /// Bytes of all its files before.
     pub bytes_before: u64,
-    /// Bytes of data files after.
+    /// Bytes of all its files after.
     pub bytes_after: u64,
+    /// The same before, by kind of file.
+    pub sizes_before: TableBytes,
+    /// The same after.
+    pub sizes_after: TableBytes,
     /// Wall time spent on this table, in milliseconds.
     pub duration_ms: u64,
     /// Why the table failed, if it did.
@@ -92,6 +97,8 @@ pub struct RootOptimizeReport {
     pub hint: Option<String>,
     /// Publishes to `__manifest` in this run (always 0 for databases and tables).
     pub published: u64,
+    /// What opening it recovered of runs that died.
+    pub recovery: Recovery,
     /// Things to know that are no errors.
     pub warnings: Vec<String>,
     /// One row per table.
@@ -122,10 +129,14 @@ pub struct OptimizeTotals {
     pub files_before: u64,
     /// Data files after.
     pub files_after: u64,
-    /// Bytes of data files before.
+    /// Bytes of all files before.
     pub bytes_before: u64,
-    /// Bytes of data files after.
+    /// Bytes of all files after.
     pub bytes_after: u64,
+    /// The same before, by kind of file.
+    pub sizes_before: TableBytes,
+    /// The same after.
+    pub sizes_after: TableBytes,
     /// Tables whose pin or HEAD moved.
     pub tables_committed: u64,
     /// Tables that failed.
@@ -163,6 +174,8 @@ impl OptimizeReport {
             totals.files_after += table.files_after;
             totals.bytes_before += table.bytes_before;
             totals.bytes_after += table.bytes_after;
+            totals.sizes_before.add(&table.sizes_before);
+            totals.sizes_after.add(&table.sizes_after);
             totals.tables_committed += u64::from(table.committed);
             totals.tables_failed += u64::from(table.error.is_some());
             totals.tables_left += u64::from(!table.left.is_nothing());
@@ -253,8 +266,11 @@ pub struct TableStatus {
     pub files: u64,
     /// Fragments below [`crate::SMALL_FRAGMENT_BYTES`].
     pub small_fragments: u64,
-    /// Bytes of data files.
+    /// Bytes of all its files.
     pub bytes: u64,
+    /// The same by kind of file.
+    #[serde(flatten)]
+    pub sizes: TableBytes,
     /// Share of rows that are deleted but still stored, 0 to 1.
     pub deleted_share: f64,
     /// Versions that exist.
@@ -292,6 +308,12 @@ pub struct RootStatus {
     pub sidecars: Vec<PendingSidecar>,
     /// The place its branches still read from, when it was moved or copied.
     pub moved_from: Option<String>,
+    /// The tables a graph keeps for itself.
+    pub internal: Vec<InternalStatus>,
+    /// What a cleanup by the default rules would free; null when that could not be learned.
+    pub reclaimable: Option<Reclaimable>,
+    /// Why not, if not.
+    pub reclaimable_error: Option<String>,
     /// Things to know that are no errors.
     pub warnings: Vec<String>,
     /// One row per table.

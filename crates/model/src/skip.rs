@@ -22,6 +22,12 @@ pub enum SkipReason {
     AlreadyCompact,
     /// The run's budget was spent before anything of the table was begun; the next run goes on.
     BudgetSpent,
+    /// It is another table of the root under a second name, and is worked on under that one.
+    AnotherName,
+    /// Its directory lies outside of the root: it is worked on where it lies.
+    OutsideOfRoot,
+    /// The run ended before it was done: it was interrupted, or failed as a whole.
+    RunEnded,
     /// It keeps an index of Lance's own that speaks of fragments and row addresses (write-ahead
     /// state, a deferred remap): only the writer that keeps it can carry it over.
     SystemIndexPresent,
@@ -54,6 +60,9 @@ impl SkipReason {
             Self::ChangedByWriters => "changed_by_writers",
             Self::AlreadyCompact => "already_compact",
             Self::BudgetSpent => "budget_spent",
+            Self::AnotherName => "another_name",
+            Self::OutsideOfRoot => "outside_of_root",
+            Self::RunEnded => "run_ended",
             Self::SystemIndexPresent => "system_index_present",
             Self::IndexInBase => "index_in_base",
             Self::IndexUnreadable => "index_unreadable",

@@ -43,7 +43,9 @@ use lancekeeper_model::{SkipReason, TableFacts, Version};
 
 pub use budget::{ByteBudget, Offer, Share};
 pub use inventory::{Authority, SidecarClaim, TableInventory};
-pub use pack::{BATCH_BYTES, BATCH_ROWS_MAX, PAGE_BYTES_WORTH_KEEPING, replan_groups};
+pub use pack::{
+    BATCH_BYTES, BATCH_ROWS_MAX, BlobBatch, PAGE_BYTES_WORTH_KEEPING, blob_batch, replan_groups,
+};
 pub use plan::{Group, GroupReason, RewriteMode, RewritePlan, TablePlan};
 pub use policy::{LayoutPolicy, PolicyError};
 pub use windows::{WINDOW_TABLES_MAX, windows};

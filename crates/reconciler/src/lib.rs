@@ -6,4 +6,4 @@
 pub mod cleanup;
 pub mod sweep;
 
-pub use sweep::{SweepError, SweepReport};
+pub use sweep::SweepError;

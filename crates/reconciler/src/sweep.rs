@@ -18,4 +18,4 @@ mod report;
 
 pub use execute::execute;
 pub use inventory::inventory;
-pub use report::{SweepError, SweepReport, Swept};
+pub use report::SweepError;

@@ -38,13 +38,14 @@ impl Default for Admission {
 }
 
 impl Admission {
-    /// Waits until a group's rewrite fits. A group that alone exceeds the ceiling runs alone.
+    /// Waits until a group's rewrite fits, whose largest batch is known to hold at least this
+    /// much. A group that alone exceeds the ceiling runs alone.
     ///
     /// # Cancel safety
     ///
     /// Nothing is taken when dropped.
-    pub async fn admit(&self, group: &Group) -> Admitted {
-        let units = to_units(estimate(group).min(CEILING));
+    pub async fn admit(&self, group: &Group, largest_batch: u64) -> Admitted {
+        let units = to_units(estimate(group, largest_batch).min(CEILING));
         // The semaphore is never closed, so this only fails if that changes.
         let permit = Arc::clone(&self.units).acquire_many_owned(units).await.ok();
         Admitted { _permit: permit }
@@ -56,12 +57,13 @@ fn to_units(bytes: u64) -> u32 {
 }
 
 /// The bytes a group's rewrite is expected to hold at once.
-fn estimate(group: &Group) -> u64 {
+fn estimate(group: &Group, largest_batch: u64) -> u64 {
     match group.mode {
         RewriteMode::CopyPages => COPY_BYTES,
         RewriteMode::Reencode => {
             let row = group.bytes.checked_div(group.rows).unwrap_or(group.bytes).max(1);
-            REENCODE_BYTES + BATCHES_IN_FLIGHT * row * u64::from(group.batch_rows)
+            let batch = row.saturating_mul(u64::from(group.batch_rows)).max(largest_batch);
+            REENCODE_BYTES.saturating_add(BATCHES_IN_FLIGHT.saturating_mul(batch))
         }
     }
 }
@@ -87,8 +89,8 @@ mod tests {
     async fn rewrites_wait_when_the_ceiling_is_reached() {
         let admission = Admission::default();
         let wide = group(10, 2 << 30, 8);
-        let all = admission.admit(&wide).await;
-        let second = admission.admit(&wide);
+        let all = admission.admit(&wide, 0).await;
+        let second = admission.admit(&wide, 0);
         tokio::pin!(second);
         assert!(futures::poll!(&mut second).is_pending(), "two must not run together");
         drop(all);
@@ -97,6 +99,14 @@ mod tests {
 
     #[test]
     fn narrow_rows_cost_the_fixed_part() {
-        assert!(estimate(&group(1_000_000, 8_000_000, 8192)) < REENCODE_BYTES + (1 << 20));
+        assert!(estimate(&group(1_000_000, 8_000_000, 8192), 0) < REENCODE_BYTES + (1 << 20));
+    }
+
+    #[test]
+    fn a_batch_that_is_known_to_be_larger_than_the_mean_counts() {
+        let by_mean = estimate(&group(1_000, 1_000, 100), 0);
+        let known = estimate(&group(1_000, 1_000, 100), 50 << 20);
+        assert!(known >= by_mean + BATCHES_IN_FLIGHT * (49 << 20), "{known}");
+        assert_eq!(estimate(&group(1, u64::MAX, 8192), u64::MAX), u64::MAX);
     }
 }

@@ -9,7 +9,10 @@ use std::collections::{BTreeSet, HashMap};
 use lance::Dataset;
 use lance::index::DatasetIndexExt;
 use lance_table::format::Fragment;
+use lancekeeper_model::{ErrorKind, TableRef, Version};
 use lancekeeper_store::LanceFailure;
+use lancekeeper_store::tables::version_of;
+use thiserror::Error;
 
 use crate::journal::StagedFile;
 use crate::stage::StagedGroup;
@@ -133,6 +136,70 @@ pub async fn missing_file(
 /// Whether a staged file stands for a whole index segment.
 fn is_segment(path: &str) -> bool {
     path.strip_prefix("_indices/").is_some_and(|rest| !rest.contains('/'))
+}
+
+/// Versions that were to have the same rows have not, or could not be counted.
+#[derive(Debug, Error)]
+pub enum RowsError {
+    /// Rows are gone, or more than there were.
+    #[error(
+        "{table}: version {after} has {rows_after} rows and version {before} has {rows_before}: maintenance must not change them"
+    )]
+    Changed {
+        /// The table.
+        table: TableRef,
+        /// The version before.
+        before: Version,
+        /// Its rows.
+        rows_before: u64,
+        /// The version after.
+        after: Version,
+        /// Its rows.
+        rows_after: u64,
+    },
+    /// They could not be counted.
+    #[error(transparent)]
+    Lance(#[from] LanceFailure),
+}
+
+impl RowsError {
+    /// What a caller can do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Changed { .. } => ErrorKind::Corrupt,
+            Self::Lance(error) => error.kind(),
+        }
+    }
+}
+
+/// Checks that two versions of a table, between which only maintenance happened, have the same
+/// number of rows. Manifests tell; data is not read.
+///
+/// # Errors
+///
+/// [`RowsError`] when they differ.
+pub async fn same_rows(
+    table: &TableRef,
+    before: &Dataset,
+    after: &Dataset,
+) -> Result<(), RowsError> {
+    let (rows_before, rows_after) = (rows(table, before).await?, rows(table, after).await?);
+    if rows_before == rows_after {
+        return Ok(());
+    }
+    Err(RowsError::Changed {
+        table: table.clone(),
+        before: version_of(before),
+        rows_before,
+        after: version_of(after),
+        rows_after,
+    })
+}
+
+async fn rows(table: &TableRef, version: &Dataset) -> Result<u64, LanceFailure> {
+    let failed = |source| LanceFailure::new(format!("failed to count the rows of {table}"), source);
+    Ok(version.count_rows(None).await.map_err(failed)? as u64)
 }
 
 /// The ids of a table's index segments.

@@ -12,6 +12,7 @@
 //! publish (`keeper`).
 
 pub mod admission;
+pub mod blobs;
 pub mod check;
 mod damage;
 pub mod index;

@@ -129,19 +129,7 @@ pub async fn stage_group(
     group: &Group,
     order: RowOrder,
 ) -> Result<StagedGroup, StageError> {
-    let mut source = group
-        .fragments
-        .iter()
-        .map(|id| {
-            // Lance keeps fragments sorted by id.
-            let at = table.fragments().binary_search_by_key(id, |fragment| fragment.id);
-            at.ok().map(|at| table.fragments()[at].clone()).ok_or_else(|| StageError::NoFragment {
-                table: table_ref.clone(),
-                fragment: *id,
-                version: version_of(table),
-            })
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut source = sources(table, table_ref, group)?;
     if order == RowOrder::RowIds {
         in_order_of_row_ids(&mut source);
     }
@@ -180,6 +168,29 @@ pub async fn stage_group(
         files,
         bytes_read: group.bytes,
     })
+}
+
+/// The fragments of a group as they are in the table.
+///
+/// # Errors
+///
+/// When one of them is not there.
+pub(crate) fn sources(
+    table: &Dataset,
+    table_ref: &TableRef,
+    group: &Group,
+) -> Result<Vec<Fragment>, StageError> {
+    let fragments = table.fragments();
+    let source = group.fragments.iter().map(|id| {
+        // Lance keeps fragments sorted by id.
+        let at = fragments.binary_search_by_key(id, |fragment| fragment.id);
+        at.ok().map(|at| fragments[at].clone()).ok_or_else(|| StageError::NoFragment {
+            table: table_ref.clone(),
+            fragment: *id,
+            version: version_of(table),
+        })
+    });
+    source.collect()
 }
 
 fn options_for(group: &Group, order: RowOrder) -> CompactionOptions {

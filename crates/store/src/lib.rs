@@ -19,6 +19,7 @@ pub mod listing;
 pub mod members;
 pub mod owner;
 pub mod root;
+pub mod sizes;
 pub mod spelling;
 pub mod strict;
 pub mod tables;

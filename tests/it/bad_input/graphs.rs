@@ -12,12 +12,14 @@ use arrow_array::{
 use arrow_schema::Schema;
 use chrono::Utc;
 use lance::Dataset;
+use lance::dataset::transaction::Operation;
 use lance::dataset::{WriteMode, WriteParams};
-use lancekeeper::{Keeper, SkipReason};
+use lancekeeper::{ErrorKind, Keeper, SkipReason};
 use lancekeeper_manifest::{Graph, PinMove};
-use lancekeeper_model::{Branch, OperationId, Pin, TableKey, Version};
+use lancekeeper_model::{Branch, OperationId, Pin, TableKey, TableRef, Version};
 use lancekeeper_store::Tables;
 use lancekeeper_store::root::recognise;
+use lancekeeper_store::strict::{Signature, commit};
 use lancekeeper_testkit::{check_graph, graph_rows};
 
 use super::{COMPANY, DAMAGES, MANIFEST_DAMAGES, PERSON, World, optimize, pins, rows_of_tables};
@@ -30,7 +32,7 @@ async fn a_damaged_table_of_pins_stops_everything_and_is_named() {
     let manifest = world.root().join("__manifest");
     let newest = world.newest_manifest(&manifest).await;
     let data = data_files(&world.manifest().await, &manifest);
-    let hint = ["restore __manifest from a backup", "nothing was changed"];
+    let hint = ["nothing was changed", "restore the whole graph from one backup"];
 
     let newest = (newest, &MANIFEST_DAMAGES[..]);
     for (damaged, damages) in data.into_iter().map(|file| (file, &DAMAGES[..])).chain([newest]) {
@@ -65,6 +67,35 @@ async fn a_table_of_pins_that_lost_its_newest_version_shows_as_drift_and_nothing
     assert!(tables(super::files(&world.root())) == tables(before), "a table was written");
 }
 
+/// Maintenance never changes rows: versions of ours that did are damage, whoever made it.
+#[tokio::test]
+async fn versions_of_ours_that_lost_rows_are_an_error_of_their_table_and_are_not_published() {
+    let world = World::new().await;
+    let head = world.table(PERSON).await;
+    let lost = head.fragments()[0].id;
+    let operation = Operation::Delete {
+        updated_fragments: Vec::new(),
+        deleted_fragment_ids: vec![lost],
+        predicate: "id = id".to_owned(),
+    };
+    let signature = Signature {
+        operation: OperationId::new("01JZZZZZZZZZZZZZZZZZZZZZZZ"),
+        table: TableRef::on_main(TableKey::new(PERSON)),
+        step: "rewrite-0".to_owned(),
+    };
+    commit(&head, operation, &signature).await.unwrap();
+    let pin = world.pin(PERSON).await.version;
+
+    let report = optimize(&world.uri()).await;
+    assert_eq!(report.exit_code().number(), 3, "{report:#?}");
+    let rows = rows_of_tables(&report.roots[0]);
+    let table = rows.iter().find(|table| table.table_key.as_str() == PERSON).unwrap();
+    super::assert_says(table.error.as_deref(), &["rows", "must not change"]);
+    assert_eq!(table.error_kind, Some(ErrorKind::Corrupt));
+    assert_eq!(world.pin(PERSON).await.version, pin, "readers see what they saw");
+    assert!(graph_rows(&world.uri()).await.unwrap() == world.rows, "rows were lost");
+}
+
 #[tokio::test]
 async fn an_empty_table_of_pins_stops_everything() {
     let world = World::new().await;
@@ -72,7 +103,7 @@ async fn an_empty_table_of_pins_stops_everything() {
     let aside = world.root().join("aside");
     fs::rename(&manifest, &aside).unwrap();
     fs::create_dir(&manifest).unwrap();
-    world.is_refused(1, &["__manifest"], &["restore __manifest from a backup"]).await;
+    world.is_refused(1, &["__manifest"], &["restore the whole graph"]).await;
     fs::remove_dir(&manifest).unwrap();
     fs::rename(&aside, &manifest).unwrap();
     world.nothing_is_lost().await;
@@ -81,7 +112,7 @@ async fn an_empty_table_of_pins_stops_everything() {
 #[tokio::test]
 async fn a_graph_of_a_newer_or_unreadable_version_is_left_alone() {
     let world = World::new().await;
-    let (newer, restore) = ("version of lancekeeper", "restore __manifest");
+    let (newer, restore) = ("version of lancekeeper", "restore the whole graph");
     for (stamp, exit_code, words, hint) in [
         ("6", 13, ["v6", "newer"], newer),
         ("5", 13, ["v5", "newer"], newer),

@@ -23,7 +23,7 @@ async fn a_sidecar_that_cannot_be_understood_stops_every_write_and_is_named() {
         (newer, "schema version 9"),
     ] {
         fs::write(&file, content).unwrap();
-        world.is_refused(12, &[FILE, word], &["move the file aside"]).await;
+        world.is_refused(12, &[FILE, word], &["the client that wrote the file"]).await;
     }
     fs::remove_file(file).unwrap();
     world.nothing_is_lost().await;
@@ -82,7 +82,7 @@ async fn a_sidecar_of_ours_over_a_missing_table_stops_every_write_and_the_table_
     let aside = world.root().join("aside");
     fs::rename(&directory, &aside).unwrap();
     let place = directory.file_name().unwrap().to_string_lossy().into_owned();
-    world.is_refused(1, &["recovery failed", &place], &["restore the table"]).await;
+    world.is_refused(1, &["recovery failed", &place], &["restore the whole graph"]).await;
     fs::rename(&aside, &directory).unwrap();
     world.nothing_is_lost().await;
 }

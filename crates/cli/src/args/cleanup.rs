@@ -5,12 +5,10 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
+pub(crate) use lancekeeper_model::KEEP_UNLESS_TOLD;
 use lancekeeper_model::{CleanupOptions, CleanupPolicyOptions};
 
 use super::{Roots, values};
-
-/// Kept of each table when no rule is given.
-pub(crate) const KEEP_UNLESS_TOLD: u32 = 10;
 
 /// Arguments of `cleanup`.
 #[derive(Debug, Args)]

@@ -8,10 +8,11 @@ pub(super) mod status;
 #[cfg(test)]
 mod tests;
 
-use lancekeeper_model::RootKind;
+use lancekeeper_model::{Recovery, RootKind, TableRef};
 
 use super::Messages;
 use super::style::indented;
+use super::units::counted;
 use crate::target::without_secrets;
 
 /// Commits named one by one before the rest are only counted.
@@ -44,7 +45,29 @@ fn say_troubles(
     }
 }
 
-/// Commits by name, as many as help.
+/// What opening a root recovered, a line for each.
+fn recovery_text(recovery: &Recovery, width: Option<usize>) -> String {
+    let mut text = String::new();
+    for sidecar in &recovery.sidecars {
+        let what = match &sidecar.moved {
+            Some(moved) => format!(
+                "published {} from {} to {}",
+                TableRef { key: moved.table_key.clone(), branch: moved.table_branch.clone() },
+                moved.from,
+                moved.to
+            ),
+            None => format!("{} of {}", sidecar.decision, sidecar.file),
+        };
+        text += &indented(&format!("recovered a run that died: {what}, {}", sidecar.why), width);
+    }
+    if recovery.staged_files_deleted > 0 {
+        let files = counted(recovery.staged_files_deleted, "staged file");
+        text += &indented(&format!("recovered a run that died: {files} deleted"), width);
+    }
+    text
+}
+
+/// Commits and the like by name, as many as help.
 fn named_commits<'a>(ids: impl ExactSizeIterator<Item = &'a str>) -> String {
     let more = match ids.len().saturating_sub(COMMITS_SHOWN) {
         0 => String::new(),

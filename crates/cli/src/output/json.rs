@@ -133,6 +133,9 @@ mod tests {
         assert_eq!(drifted["manifest_version"], 5);
         assert_eq!(drifted["lance_head_version"], 7);
         assert_eq!(document["totals"]["tables_failed"], 1);
+        assert_eq!(document["totals"]["sizes_after"]["blob_bytes"], 0);
+        let moved = &root["recovery"]["sidecars"][0]["moved"];
+        assert_eq!((&moved["table_key"], &moved["to"]), (&"node:Person".into(), &8.into()));
     }
 
     #[test]
@@ -170,7 +173,13 @@ mod tests {
         let document = parsed(&status(&samples::graph_status()).unwrap());
         assert_eq!(document["command"], "status");
         assert_eq!(document["totals"], serde_json::json!({"roots": 1, "tables": 4}));
-        assert_eq!(document["roots"][0]["sidecars"][0]["ours"], false);
+        let root = &document["roots"][0];
+        assert_eq!(root["sidecars"][0]["ours"], false);
+        assert_eq!(root["internal"][0]["versions"], 23);
+        assert_eq!(root["reclaimable"]["bytes"], 33 << 20);
+        for part in ["bytes", "data_bytes", "blob_bytes", "index_bytes", "deletion_bytes"] {
+            assert!(root["tables"][0][part].is_u64(), "{part}");
+        }
         assert!(document.get("dry_run").is_none());
     }
 }

@@ -1,9 +1,10 @@
 //! Reports that tests render: each kind of root and each outcome once.
 
 use lancekeeper_model::{
-    Branch, BranchReconcileStats, BudgetLimit, CleanupReport, ErrorKind, KeptVersionReport,
-    LostCommitReport, OptimizeReport, PendingIndex, PendingSidecar, RootCleanupReport, RootKind,
-    RootOptimizeReport, RootStatus, SkipReason, StatusReport, TableCleanupStats, TableKey,
+    Branch, BranchReconcileStats, BudgetLimit, CleanupReport, ErrorKind, InternalStatus,
+    KeptVersionReport, LostCommitReport, MovedPin, OptimizeReport, PendingIndex, PendingSidecar,
+    Reclaimable, RecoveredSidecar, Recovery, RootCleanupReport, RootKind, RootOptimizeReport,
+    RootStatus, SkipReason, StatusReport, TableBytes, TableCleanupStats, TableKey,
     TableOptimizeStats, TableStatus, Version, WorkLeft,
 };
 
@@ -29,6 +30,8 @@ fn table(name: &str, before: (u64, u64, u64), after: (u64, u64, u64)) -> TableOp
         files_after: after.1,
         bytes_before: before.2,
         bytes_after: after.2,
+        sizes_before: TableBytes { data_bytes: before.2, ..TableBytes::default() },
+        sizes_after: TableBytes { data_bytes: after.2, ..TableBytes::default() },
         duration_ms: 1234,
         error: None,
         groups_dropped: 0,
@@ -47,6 +50,7 @@ fn root(kind: RootKind, tables: Vec<TableOptimizeStats>) -> RootOptimizeReport {
         error: None,
         hint: None,
         published: 0,
+        recovery: Recovery::default(),
         warnings: Vec::new(),
         tables,
         error_kind: None,
@@ -85,7 +89,20 @@ pub(crate) fn optimized() -> OptimizeReport {
         error_kind: Some(ErrorKind::Corrupt),
         ..table("edge:WorksAt", (31, 62, 31 * MIB), (31, 62, 31 * MIB))
     };
+    let recovered = RecoveredSidecar {
+        file: "__recovery/01JABCDEFGHJKMNPQRSTVWXYZ0.json".to_owned(),
+        branch: Branch::main(),
+        decision: "publish node:Person from 5 to 8".to_owned(),
+        why: "our versions 6 to 8 are committed and not published".to_owned(),
+        moved: Some(MovedPin {
+            table_key: TableKey::new("node:Person"),
+            table_branch: Branch::main(),
+            from: Version(5),
+            to: Version(8),
+        }),
+    };
     let root = RootOptimizeReport {
+        recovery: Recovery { sidecars: vec![recovered], staged_files_deleted: 2 },
         published: 1,
         warnings: vec!["the sidecar of operation 01JABC could not be deleted".to_owned()],
         ..root(RootKind::Graph, vec![person, company, drifted, failed])
@@ -147,8 +164,7 @@ pub(crate) fn budgeted() -> OptimizeReport {
 /// A graph whose publish was refused.
 pub(crate) fn unpublished() -> OptimizeReport {
     let mut person = table("node:Person", (12, 24, 321 * MIB), (12, 24, 321 * MIB));
-    person.fragments_removed = 12;
-    person.fragments_added = 1;
+    person.skipped = Some(SkipReason::RunEnded);
     let root = RootOptimizeReport {
         error: Some("another writer published in between".to_owned()),
         error_kind: Some(ErrorKind::Conflict),
@@ -180,6 +196,7 @@ fn state(name: &str, fragments: u64, would: &str) -> TableStatus {
         files: 2 * fragments,
         small_fragments: fragments - 1,
         bytes: 321 * MIB,
+        sizes: TableBytes { data_bytes: 321 * MIB, ..TableBytes::default() },
         deleted_share: 0.125,
         versions: 17,
         unindexed_rows: Some(1_200),
@@ -201,6 +218,9 @@ fn root_state(kind: RootKind, tables: Vec<TableStatus>) -> RootStatus {
         branches: Vec::new(),
         sidecars: Vec::new(),
         moved_from: None,
+        internal: Vec::new(),
+        reclaimable: None,
+        reclaimable_error: None,
         warnings: Vec::new(),
         tables,
         error_kind: None,
@@ -216,6 +236,7 @@ pub(crate) fn graph_status() -> StatusReport {
         ..state("edge:Knows", 12, "skip: drift_needs_repair")
     };
     let review = TableStatus {
+        branches: vec!["review".to_owned()],
         branch: Branch::named("review"),
         deleted_share: 0.0,
         ..state("node:Person", 1, "nothing: one fragment")
@@ -246,6 +267,24 @@ pub(crate) fn graph_status() -> StatusReport {
         branches: vec!["review".to_owned(), "experiment".to_owned()],
         sidecars: vec![sidecar, unreadable],
         moved_from: Some("/old/people".to_owned()),
+        internal: vec![InternalStatus {
+            table_key: TableKey::new("__manifest"),
+            version: Version(23),
+            versions: 23,
+            rows: 65,
+            fragments: 16,
+            bytes: 55 << 10,
+        }],
+        reclaimable: Some(Reclaimable {
+            keep_versions: 10,
+            versions: 12,
+            files: 140,
+            bytes: 33 * MIB,
+            orphaned_forks: vec!["edge:Knows@old".to_owned()],
+            unverified_left: 3,
+            unverified_left_bytes: 2_000,
+            unknown: vec!["edge:WorksAt: its manifest is truncated".to_owned()],
+        }),
         warnings: vec!["commit history has a gap at version 12".to_owned()],
         ..root_state(
             RootKind::Graph,
@@ -257,11 +296,13 @@ pub(crate) fn graph_status() -> StatusReport {
 
 /// A database.
 pub(crate) fn database_status() -> StatusReport {
-    let tables = vec![
-        state("events", 1_000, "rewrite 1,000 fragments into 1: all are below 64 MiB"),
-        state("users", 1, "nothing: one fragment"),
-    ];
-    StatusReport { roots: vec![root_state(RootKind::Database, tables)] }
+    let sizes =
+        TableBytes { blob_bytes: 200 * MIB, index_bytes: 21 * MIB, ..TableBytes::default() };
+    let events = state("events", 1_000, "rewrite 1,000 fragments into 1: all are below 64 MiB");
+    let tables = vec![TableStatus { sizes, ..events }, state("users", 1, "nothing: one fragment")];
+    let error = Some("failed to list /data/people: permission denied".to_owned());
+    let root = RootStatus { reclaimable_error: error, ..root_state(RootKind::Database, tables) };
+    StatusReport { roots: vec![root] }
 }
 
 /// A root that does not exist.
@@ -288,6 +329,7 @@ fn cleaned_table(name: &str, removed: u64, files: u64, bytes: u64) -> TableClean
         bytes_removed: bytes,
         old_versions_removed: removed,
         error: None,
+        skipped: None,
         files_removed: files,
         versions_kept: 3,
         kept: vec![
@@ -327,6 +369,7 @@ pub(crate) fn cleaned(dry_run: bool) -> CleanupReport {
         hint: None,
         keep_versions: Some(2),
         older_than_secs: None,
+        recovery: Recovery::default(),
         reconciled: BranchReconcileStats {
             reclaimed: vec![(TableKey::new("node:Person"), "feature".to_owned())],
             failures: vec![(TableKey::new("__manifest"), "branch lazy: not readable".to_owned())],

@@ -14,7 +14,7 @@ use super::{
 use crate::cleanup::{Gathered, gather};
 use crate::keeper::{Keeper, new_operation};
 use crate::open::{
-    OpenRootError, PRESUMED_DEAD_AFTER, ReadGraph, ReadRoot, check_no_schema_apply,
+    OpenRootError, Opening, PRESUMED_DEAD_AFTER, ReadGraph, ReadRoot, check_no_schema_apply,
     check_one_spelling, check_writable, read_root, write_root,
 };
 
@@ -108,7 +108,10 @@ async fn create(
     wish.check(&live_branches(graph_of(&read)?).await?, uri)?;
     let operation = new_operation();
     let root = read.root.clone();
-    let write = write_root(root, &keeper.tables, VERB, &[], &operation, now).await?;
+    let observer = keeper.observer();
+    let opening = Opening { verb: VERB, selected: &[], operation: &operation, now, observer };
+    let write = write_root(root, &keeper.tables, &opening).await?;
+    report.recovery.clone_from(&write.recovery);
     report.warnings.extend(write.warnings.iter().cloned());
     let graph = graph_of(&write.read)?;
     let _guards = write.queue.acquire(wish.keys()).await.map_err(OpenRootError::from)?;

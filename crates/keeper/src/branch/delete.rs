@@ -22,8 +22,8 @@ use super::{
 use crate::cleanup::{Cleaning, Gathered, LOOKS_MAX, branches_of, gather};
 use crate::keeper::{Keeper, new_operation};
 use crate::open::{
-    OpenRootError, ReadGraph, ReadRoot, WriteRoot, check_no_schema_apply, check_one_spelling,
-    check_writable, read_root, write_root,
+    OpenRootError, Opening, ReadGraph, ReadRoot, WriteRoot, check_no_schema_apply,
+    check_one_spelling, check_writable, read_root, write_root,
 };
 
 const VERB: &str = "branch delete";
@@ -161,7 +161,10 @@ async fn delete(
     let read = open(keeper, uri, &branch, now, report).await?;
     let operation: OperationId = new_operation();
     let root = read.root.clone();
-    let write = write_root(root, &keeper.tables, VERB, &[], &operation, now).await?;
+    let observer = keeper.observer();
+    let opening = Opening { verb: VERB, selected: &[], operation: &operation, now, observer };
+    let write = write_root(root, &keeper.tables, &opening).await?;
+    report.recovery.clone_from(&write.recovery);
     report.warnings.extend(write.warnings.iter().cloned());
     let executor = executor(keeper, &write.read, operation).await?;
     let cleaning = cleaning(keeper, &write.read, only_it(TimeDelta::zero()), now);

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use lancekeeper_model::{
     Branch, BranchReconcileStats, CleanupOptions, ErrorKind, ForkRefStatus, KeptVersionReport,
-    LostCommitReport, OperationId, RootCleanupReport, RootKind, TableCleanupStats, TableKey,
+    LostCommitReport, OperationId, Recovery, RootCleanupReport, RootKind, TableCleanupStats,
+    TableKey,
 };
 use lancekeeper_planner::cleanup::{CleanupPlan, DatasetPlan, ForkDecision, lost_commits};
 use lancekeeper_reconciler::cleanup::{CleanupError, Done};
@@ -27,6 +28,7 @@ pub(crate) fn root_report(
         hint: None,
         keep_versions: options.policy.keep_versions,
         older_than_secs: options.policy.older_than.map(|age| age.as_secs()),
+        recovery: Recovery::default(),
         reconciled: BranchReconcileStats::default(),
         undecided_forks: 0,
         lost_commits: Vec::new(),
@@ -101,7 +103,13 @@ pub(super) fn set_failures(report: &mut RootCleanupReport, gathered: &Gathered, 
     let wanted = |table: &TableKey| tables.is_empty() || tables.iter().any(|t| t == table.as_str());
     for (place, error) in gathered.failed.iter().filter(|(place, _)| wanted(&place.table)) {
         let mut stats = empty_stats(&place.table);
-        set_error(&mut stats, error);
+        match error.skip_reason() {
+            Some(reason) => {
+                stats.skipped = Some(reason);
+                stats.warnings.push(full_text(error));
+            }
+            None => set_error(&mut stats, error),
+        }
         report.tables.push(stats);
     }
 }
@@ -252,6 +260,7 @@ fn empty_stats(table: &TableKey) -> TableCleanupStats {
         bytes_removed: 0,
         old_versions_removed: 0,
         error: None,
+        skipped: None,
         files_removed: 0,
         versions_kept: 0,
         kept: Vec::new(),

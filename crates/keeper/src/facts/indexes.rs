@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, HashMap};
 use lance::Dataset;
 use lance::index::DatasetIndexExt;
 use lance_table::format::IndexMetadata;
-use lance_table::io::manifest::read_manifest_indexes;
 use lance_table::system_index::is_system_index;
 use lancekeeper_model::{
     CarryOver, FragmentFacts, IndexFacts, IndexKind, SegmentFacts, SkipReason,
@@ -27,17 +26,15 @@ pub(super) struct Seen {
     pub(super) untouchable: Option<Untouchable>,
 }
 
-/// Reads the indexes of a table at the version the handle stands at.
+/// Reads the indexes of a table at the version the handle stands at. `stored` are all that its
+/// manifest has: Lance checks every index's coverage when it commits a Rewrite.
 pub(super) async fn look_at(
     table: &Dataset,
+    stored: Vec<IndexMetadata>,
     fragments: &[FragmentFacts],
     upkeep: Upkeep,
 ) -> lance::Result<Seen> {
-    // All of them, also those this build cannot read: Lance checks every index's coverage
-    // when it commits a Rewrite.
-    let store = table.object_store(None).await?;
-    let all = read_manifest_indexes(&store, table.manifest_location(), table.manifest()).await?;
-    let (system, all): (Vec<_>, Vec<_>) = all.into_iter().partition(is_system_index);
+    let (system, all): (Vec<_>, Vec<_>) = stored.into_iter().partition(is_system_index);
     let deferred = match Deferred::of(table, &system).await? {
         Ok(deferred) => deferred,
         Err(untouchable) => {

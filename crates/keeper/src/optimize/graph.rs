@@ -1,5 +1,6 @@
 //! `optimize` on one branch of a graph: rounds of windows, each one publish.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use futures::{FutureExt, StreamExt};
@@ -56,6 +57,11 @@ pub(crate) async fn run(
     }
     run.budget.cut(&mut tables);
     announce(run, &tables);
+    let planned: BTreeSet<TableRef> = tables
+        .iter()
+        .filter(|table| table.plan.is_some() || table.adopt)
+        .map(|table| table.target.table.clone())
+        .collect();
     for table in &mut tables {
         table.stats.duration_ms = millis(started);
     }
@@ -78,7 +84,12 @@ pub(crate) async fn run(
         }
     }
     for table in &mut tables {
+        let is_planned = planned.contains(&table.target.table);
         let stats = &mut table.stats;
+        let is_undone = !stats.committed && stats.error.is_none() && stats.skipped.is_none();
+        if report.error.is_some() && is_planned && is_undone {
+            stats.skipped = Some(SkipReason::RunEnded);
+        }
         let is_spoiled = stats.groups_dropped > 0 && !stats.committed && stats.error.is_none();
         if is_spoiled && table.plan.is_some() && stats.skipped.is_none() {
             stats.skipped = Some(SkipReason::ChangedByWriters);
@@ -99,6 +110,7 @@ fn keep_rows(
 ) -> RootOptimizeReport {
     let mut failed = root_failure(&report.uri, report.kind, error.kind(), &error, None);
     failed.published = report.published;
+    failed.recovery.clone_from(&report.recovery);
     failed.warnings.clone_from(&report.warnings);
     failed.tables = tables.into_iter().map(|table| table.stats).collect();
     failed

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use lancekeeper_manifest::{CompactError, Compacted, Graph, InternalSize};
 use lancekeeper_model::{
-    BudgetLimit, ErrorKind, ProgressEvent, SkipReason, TableKey, TableOptimizeStats, TableRef,
-    WorkLeft,
+    BudgetLimit, ErrorKind, ProgressEvent, SkipReason, TableBytes, TableKey, TableOptimizeStats,
+    TableRef, WorkLeft,
 };
 use lancekeeper_planner::optimize::why_compact;
 use lancekeeper_store::failure::full_text;
@@ -130,6 +130,6 @@ fn totals(size: &InternalSize) -> Totals {
         deleted: 0,
         fragments: size.fragments,
         files: size.files,
-        bytes: size.bytes,
+        sizes: TableBytes { data_bytes: size.bytes, ..TableBytes::default() },
     }
 }

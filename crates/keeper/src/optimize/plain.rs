@@ -129,7 +129,7 @@ async fn one_pass(run: &Run<'_>, table: &mut TableRun, pass: u32) -> Next {
         {
             tracing::warn!(target: "lancekeeper::optimize", %error, "staged files stay until the next run");
         }
-        table.stats.reason = Interrupted.to_string();
+        table.stats.skipped = Some(SkipReason::RunEnded);
         return Next::Done;
     };
     let staged = match staged {
@@ -154,6 +154,7 @@ async fn one_pass(run: &Run<'_>, table: &mut TableRun, pass: u32) -> Next {
     if let Some(why) = dropped.first() {
         table.stats.reason = format!("{}; dropped: {why}", table.stats.reason);
     }
+    let rows = attempt.rows.take();
     let is_learned = !lost.is_empty();
     table.learn_lost(lost);
     match outcome {
@@ -163,6 +164,10 @@ async fn one_pass(run: &Run<'_>, table: &mut TableRun, pass: u32) -> Next {
             set_error(&mut table.stats, error.kind(), &error);
             return Next::Done;
         }
+    }
+    if let Some(error) = rows {
+        set_error(&mut table.stats, error.kind(), &error);
+        return Next::Done;
     }
     table.is_carried_out = is_rewritten && dropped.is_empty();
     match (table.is_carried_out, &table.then) {

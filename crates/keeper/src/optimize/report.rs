@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use lancekeeper_model::{
-    ErrorKind, RootKind, RootOptimizeReport, TableOptimizeStats, TableRef, WorkLeft,
+    ErrorKind, Recovery, RootKind, RootOptimizeReport, TableBytes, TableOptimizeStats, TableRef,
+    WorkLeft,
 };
 use lancekeeper_planner::optimize::RewritePlan;
 use lancekeeper_store::failure::{full_text, text_with_hint};
@@ -19,6 +20,7 @@ pub(crate) fn root_report(uri: &str, kind: RootKind) -> RootOptimizeReport {
         error: None,
         hint: None,
         published: 0,
+        recovery: Recovery::default(),
         warnings: Vec::new(),
         tables: Vec::new(),
         error_kind: None,
@@ -40,6 +42,7 @@ pub(crate) fn root_failure(
         error: Some(full_text(error)),
         hint: hint.map(ToOwned::to_owned),
         published: 0,
+        recovery: Recovery::default(),
         warnings: Vec::new(),
         tables: Vec::new(),
         error_kind: Some(error_kind),
@@ -66,6 +69,8 @@ pub(crate) fn empty_stats(table: &TableRef) -> TableOptimizeStats {
         files_after: 0,
         bytes_before: 0,
         bytes_after: 0,
+        sizes_before: TableBytes::default(),
+        sizes_after: TableBytes::default(),
         duration_ms: 0,
         error: None,
         groups_dropped: 0,
@@ -82,7 +87,8 @@ pub(crate) fn set_before(stats: &mut TableOptimizeStats, totals: Totals) {
     stats.rows_before = totals.rows;
     stats.fragments_before = totals.fragments;
     stats.files_before = totals.files;
-    stats.bytes_before = totals.bytes;
+    stats.bytes_before = totals.sizes.total();
+    stats.sizes_before = totals.sizes;
     set_after(stats, totals);
 }
 
@@ -91,7 +97,8 @@ pub(crate) fn set_after(stats: &mut TableOptimizeStats, totals: Totals) {
     stats.rows_after = totals.rows;
     stats.fragments_after = totals.fragments;
     stats.files_after = totals.files;
-    stats.bytes_after = totals.bytes;
+    stats.bytes_after = totals.sizes.total();
+    stats.sizes_after = totals.sizes;
 }
 
 /// Notes that a table failed. The first error stays.
@@ -124,7 +131,8 @@ pub(crate) fn preview(table: &mut TableRun) {
     stats.fragments_added = added;
     stats.fragments_after = stats.fragments_before + added - removed;
     stats.files_after = stats.files_before.saturating_sub(files) + added;
-    stats.bytes_after = stats.bytes_before.saturating_sub(purged);
+    stats.sizes_after = stats.sizes_before.without_rows(purged);
+    stats.bytes_after = stats.sizes_after.total();
 }
 
 fn counts(plan: &RewritePlan) -> (u64, u64) {

@@ -7,6 +7,7 @@ use lance::Dataset;
 use lancekeeper_model::{BudgetLimit, ErrorKind, ProgressEvent, WorkLeft};
 use lancekeeper_planner::index::IndexWork;
 use lancekeeper_planner::optimize::Group;
+use lancekeeper_rewrite::blobs;
 use lancekeeper_rewrite::index::{
     BTreeForm, IndexFailure, SegmentNames, StagedIndexes, makes_addresses, stage_indexes,
 };
@@ -252,7 +253,11 @@ async fn stage_one(
     group: &Group,
     order: RowOrder,
 ) -> Result<(StagedGroup, Result<String, JournalError>), StageTableError> {
-    let _admitted = run.keeper.admission.admit(group).await;
+    let blobs = blobs::batches(handle, &target.table, group).await?;
+    let batch_rows = blobs.map_or(group.batch_rows, |batch| batch.rows);
+    let group = &Group { batch_rows, ..group.clone() };
+    let largest = blobs.map_or(0, |batch| batch.bytes);
+    let _admitted = run.keeper.admission.admit(group, largest).await;
     let staged = stage_group(handle, &target.table, group, order).await?;
     let entry = note(run, target, handle, staged.files.clone()).await;
     let event = ProgressEvent::GroupStaged { table: target.table.clone(), bytes: group.bytes };

@@ -13,6 +13,7 @@ use lancekeeper_planner::optimize::{
     Authority, Group, RewritePlan, TableInventory, TablePlan, plan_table, withheld,
 };
 use lancekeeper_planner::sweep::SweepPlan;
+use lancekeeper_rewrite::check::{RowsError, same_rows};
 use lancekeeper_rewrite::index::IndexFailure;
 use lancekeeper_store::LanceFailure;
 use lancekeeper_store::owner::{Owner, owners_between};
@@ -39,7 +40,9 @@ pub(crate) struct TableRun {
     pub(crate) index_work: Vec<IndexWork>,
     /// Bytes to read for that, by estimate.
     pub(crate) index_bytes: u64,
-    /// The same in words.
+    /// Bytes of its data files.
+    data_bytes: u64,
+    /// What is to be done with the indexes, in words.
     pub(crate) index_reason: String,
     /// What is to be done with the indexes once this plan was carried out, if that is to be
     /// followed by another look.
@@ -176,6 +179,7 @@ async fn look_with(
         plan: None,
         index_work: Vec::new(),
         index_bytes: 0,
+        data_bytes: 0,
         index_reason: String::new(),
         then: None,
         adopt: false,
@@ -250,6 +254,7 @@ async fn plan_run(
     let upkeep = if run.target.pin.is_some() { Upkeep::OneSegment } else { Upkeep::Segments };
     let seen = view(&handle, &table, upkeep).await?;
     set_before(&mut run.stats, seen.totals);
+    run.data_bytes = seen.totals.sizes.data_bytes;
     let head = version_of(&handle);
     let (authority, ahead_is_ours) = match run.target.pin {
         None => (Authority::Head { head }, false),
@@ -279,6 +284,14 @@ async fn plan_run(
     run.adopt = inventory.sidecar.is_none()
         && ahead_is_ours
         && run.target.pin.is_some_and(|pin| head > pin);
+    if run.adopt
+        && let Some(error) = rows_differ(read, run, &handle).await?
+    {
+        run.adopt = false;
+        set_error(&mut run.stats, error.kind(), &error);
+        run.handle = Some(handle);
+        return Ok(());
+    }
     let mut facts = Facts { table: inventory, indexes };
     let mut decision = facts.decide(&run.wish);
     if !decision.is_nothing()
@@ -295,7 +308,8 @@ impl TableRun {
     fn take(&mut self, facts: Facts, decision: Decision) {
         let Decision { table, indexes } = decision;
         self.stats.pending_indexes.clone_from(&indexes.pending);
-        self.index_bytes = indexes.bytes_to_read(self.stats.rows_before, self.stats.bytes_before);
+        // No index is on a blob: what lies beside the data files is not read for one.
+        self.index_bytes = indexes.bytes_to_read(self.stats.rows_before, self.data_bytes);
         self.index_reason = indexes.reason();
         self.then = then(&self.wish.index, &indexes);
         match table {
@@ -376,4 +390,20 @@ async fn without_vectors(
 async fn ours_between(handle: &Dataset, pin: Version, head: Version) -> bool {
     let owners = owners_between(handle, pin, head).await;
     !owners.is_empty() && owners.iter().all(|owner| matches!(owner, Owner::Ours(_)))
+}
+
+/// What is wrong with versions of ours that are about to be published: maintenance keeps every
+/// row, so HEAD has as many as the pin.
+async fn rows_differ(
+    read: &ReadRoot,
+    run: &TableRun,
+    head: &Dataset,
+) -> Result<Option<RowsError>, LanceFailure> {
+    let Some(pin) = run.target.pin else { return Ok(None) };
+    let table = &run.target.table;
+    let uri = read.root.address_of(&run.target.location);
+    let pinned = read.tables.open_at(&uri, &table.branch, pin).await.map_err(|error| {
+        LanceFailure::new(format!("failed to open {table} at its pin {pin}"), error.source)
+    })?;
+    Ok(same_rows(table, &pinned, head).await.err())
 }

@@ -18,7 +18,7 @@ use lancekeeper_manifest::{GraphError, Intent, SidecarError};
 use lancekeeper_model::{ErrorKind, RootOptimizeReport, SkipReason, TableRef, Version};
 use lancekeeper_planner::index::Upkeep;
 use lancekeeper_queue::QueueError;
-use lancekeeper_rewrite::check::{HeadCheck, index_ids};
+use lancekeeper_rewrite::check::{HeadCheck, RowsError, index_ids, same_rows};
 use lancekeeper_rewrite::table_commit::TableCommit;
 use lancekeeper_rewrite::{CommitFailure, StagedGroup};
 use lancekeeper_store::failpoint::{self, Injected};
@@ -92,6 +92,8 @@ pub(crate) enum MemberError {
     Sidecar(#[from] SidecarError),
     #[error(transparent)]
     Commit(#[from] Box<CommitFailure>),
+    #[error("{0}; it is not published")]
+    Rows(#[from] RowsError),
     #[error(transparent)]
     Injected(#[from] Injected),
     #[error("{table}: HEAD {head} is behind manifest version {pin}")]
@@ -109,6 +111,7 @@ impl MemberError {
             Self::Lance(error) => error.kind(),
             Self::Sidecar(error) => error.kind(),
             Self::Commit(error) => error.source.kind(),
+            Self::Rows(error) => error.kind(),
             Self::Injected(_) => ErrorKind::Internal,
             Self::Behind { .. } => ErrorKind::Corrupt,
             Self::LostToRecovery { .. } => ErrorKind::Conflict,
@@ -448,12 +451,21 @@ async fn arm_and_commit(
     };
     let groups: Vec<StagedGroup> = member.groups.iter().map(|g| g.group.clone()).collect();
     let indexes = member.indexes.as_ref().map(|journaled| &journaled.indexes);
-    let outcome = commit.run(head, indexes, groups).await;
+    let outcome = commit.run(head.clone(), indexes, groups).await;
     member.sidecar = cover.file();
     match outcome {
         Ok(committed) => {
-            member.moved = Some(committed.head);
+            // HEAD refers to the files, whatever is published.
             member.rewritten = true;
+            match same_rows(&member.target.table, &head, &committed.head).await {
+                Ok(()) => {}
+                Err(error @ RowsError::Changed { .. }) => return Err(error.into()),
+                Err(error) => {
+                    tracing::warn!(target: "lancekeeper::optimize", table = %member.target.table, %error,
+                        "the rows were not counted again");
+                }
+            }
+            member.moved = Some(committed.head);
             failpoint::cross_async(failpoint::OPTIMIZE_REWRITTEN_PRE_NEXT).await?;
             Ok(())
         }

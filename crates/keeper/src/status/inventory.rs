@@ -2,7 +2,10 @@
 
 use futures::{FutureExt, StreamExt};
 use lance::Dataset;
-use lancekeeper_model::{OptimizeOptions, TableStatus};
+use lancekeeper_manifest::{CompactError, Graph};
+use lancekeeper_model::{
+    Branch, InternalStatus, OptimizeOptions, RootStatus, StatusOptions, TableKey, TableStatus,
+};
 use lancekeeper_planner::index::Upkeep;
 use lancekeeper_planner::sweep::{SweepPlan, plan_sweep};
 use lancekeeper_reconciler::sweep;
@@ -12,19 +15,100 @@ use lancekeeper_store::tables::version_of;
 use crate::concurrency::{in_order, tables_at_once};
 use crate::facts::view;
 use crate::open::ReadRoot;
-use crate::optimize::{Target, TargetError, Wish, look_at, targets};
+use crate::optimize::{Target, TargetError, Wish, branch_views, inherited, look_at, targets};
 use crate::status::report;
 
-/// The rows of all tables. A table that cannot be read gets a row that says so.
-pub(crate) async fn tables(read: &ReadRoot, wish: &Wish) -> Result<Vec<TableStatus>, TargetError> {
-    let targets = targets(read, read.graph.as_ref(), &OptimizeOptions::default()).await?;
+/// The rows of all tables, branch by branch. A table that cannot be read gets a row that says
+/// so.
+pub(crate) async fn tables(
+    read: &ReadRoot,
+    wish: &Wish,
+    options: &StatusOptions,
+) -> Result<Vec<TableStatus>, TargetError> {
+    let all = OptimizeOptions::default();
+    let mut wanted: Vec<(Branch, Target)> = Vec::new();
+    match &read.graph {
+        None => {
+            let on_main = |target| (Branch::main(), target);
+            wanted.extend(targets(read, None, &all).await?.into_iter().map(on_main));
+        }
+        Some(graph) => {
+            for view in branch_views(graph, &options.branches).await? {
+                let branch = &view.snapshot.branch;
+                let targets = targets(read, Some(&view), &all).await?.into_iter();
+                wanted.extend(targets.map(|target| (branch.clone(), target)));
+            }
+        }
+    }
     let claims = claims(read).await;
-    let at_once = tables_at_once(None, targets.len());
-    let rows = targets
+    let at_once = tables_at_once(None, wanted.len());
+    let rows = wanted
         .into_iter()
-        .map(|target| table(read, target, wish, claims.as_ref()).boxed())
+        .map(|(branch, target)| row(read, branch, target, wish, claims.as_ref()).boxed())
         .collect();
     Ok(in_order(rows, at_once).collect().await)
+}
+
+async fn row(
+    read: &ReadRoot,
+    branch: Branch,
+    target: Target,
+    wish: &Wish,
+    claims: Option<&SweepPlan>,
+) -> TableStatus {
+    if target.table.branch == branch {
+        table(read, target, wish, claims).await
+    } else {
+        lazy(read, &branch, &target).await
+    }
+}
+
+/// A table that a branch reads from where it was cut: nothing of it is the branch's own.
+async fn lazy(read: &ReadRoot, branch: &Branch, target: &Target) -> TableStatus {
+    let mut status = report::table(&inherited(target, branch), None);
+    let seen = async {
+        let uri = read.root.address_of(&target.location);
+        let pinned = read
+            .tables
+            .open_at(&uri, &target.table.branch, target.pin.unwrap_or_default())
+            .await
+            .map_err(|error| {
+                LanceFailure::new("failed to open the pinned version", error.source)
+            })?;
+        let view = view(&pinned, &target.table, IndexMode::Keep).await?;
+        Ok::<_, LanceFailure>((view, version_of(&pinned)))
+    };
+    match seen.await {
+        Ok((view, version)) => report::fill(&mut status, &view, version),
+        Err(error) => status.error = Some(lancekeeper_store::failure::text_with_hint(&error)),
+    }
+    status
+}
+
+/// The tables a graph keeps for itself. One that cannot be read is a warning: what it is needed
+/// for says the rest.
+pub(crate) async fn internal(graph: &Graph, status: &mut RootStatus) {
+    for table in graph.internal_tables() {
+        match internal_row(graph, &table).await {
+            Ok(row) => status.internal.push(row),
+            Err(error) => status.warnings.push(format!(
+                "{table} cannot be measured: {}",
+                lancekeeper_store::failure::text_with_hint(&error)
+            )),
+        }
+    }
+}
+
+async fn internal_row(graph: &Graph, table: &TableKey) -> Result<InternalStatus, CompactError> {
+    let size = graph.internal_size(table).await?;
+    Ok(InternalStatus {
+        table_key: table.clone(),
+        version: size.version,
+        versions: graph.internal_versions(table).await?,
+        rows: size.rows,
+        fragments: size.fragments,
+        bytes: size.bytes,
+    })
 }
 
 /// Which tables foreign sidecars claim. Unreadable ones claim none; the root says so.
@@ -41,7 +125,7 @@ async fn table(
     claims: Option<&SweepPlan>,
 ) -> TableStatus {
     let mut run = look_at(read, target.clone(), wish, claims).await;
-    let mut status = report::table(&run);
+    let mut status = report::table(&run.stats, run.plan.as_ref());
     let Some(head) = run.handle.take() else { return status };
     if let Err(error) = fill(read, &target, &head, &mut status).await {
         status.error = Some(lancekeeper_store::failure::text_with_hint(&error));

@@ -2,12 +2,13 @@
 
 use lancekeeper_manifest::FoundSidecar;
 use lancekeeper_model::{
-    Branch, ErrorKind, PendingSidecar, RootKind, RootStatus, TableStatus, Version,
+    Branch, ErrorKind, PendingSidecar, RootKind, RootStatus, TableBytes, TableOptimizeStats,
+    TableStatus, Version,
 };
+use lancekeeper_planner::optimize::RewritePlan;
 
 use crate::facts::TableView;
 use crate::open::ReadRoot;
-use crate::optimize::TableRun;
 
 /// A root that could not be read.
 pub(crate) fn failure(
@@ -28,6 +29,9 @@ pub(crate) fn failure(
         branches: Vec::new(),
         sidecars: Vec::new(),
         moved_from: None,
+        internal: Vec::new(),
+        reclaimable: None,
+        reclaimable_error: None,
         warnings: Vec::new(),
         tables: Vec::new(),
         error_kind: Some(error_kind),
@@ -57,6 +61,9 @@ pub(crate) fn root(uri: &str, read: &ReadRoot) -> RootStatus {
             .unwrap_or_default(),
         sidecars: graph.map(|graph| graph.found.iter().map(pending).collect()).unwrap_or_default(),
         moved_from: read.spellings.elsewhere.first().cloned(),
+        internal: Vec::new(),
+        reclaimable: None,
+        reclaimable_error: None,
         warnings,
         tables: Vec::new(),
         error_kind: None,
@@ -76,8 +83,7 @@ fn pending(found: &FoundSidecar) -> PendingSidecar {
 }
 
 /// A row before its table was read in full.
-pub(crate) fn table(run: &TableRun) -> TableStatus {
-    let stats = &run.stats;
+pub(crate) fn table(stats: &TableOptimizeStats, plan: Option<&RewritePlan>) -> TableStatus {
     TableStatus {
         table_key: stats.table_key.clone(),
         branch: stats.branch.clone(),
@@ -87,14 +93,15 @@ pub(crate) fn table(run: &TableRun) -> TableStatus {
         files: 0,
         small_fragments: 0,
         bytes: 0,
+        sizes: TableBytes::default(),
         deleted_share: 0.0,
         versions: 0,
         unindexed_rows: None,
         drift_head: None,
         branches: Vec::new(),
-        would: match (&run.plan, stats.skipped) {
+        would: match (plan, stats.skipped) {
             (Some(plan), _) => format!("rewrite: {}", plan.reason),
-            (None, Some(skipped)) => format!("skip: {skipped}"),
+            (None, Some(skipped)) => format!("skip: {skipped} ({})", stats.reason),
             (None, None) if stats.error.is_some() => String::new(),
             (None, None) => format!("nothing: {}", stats.reason),
         },
@@ -109,7 +116,8 @@ pub(crate) fn fill(status: &mut TableStatus, seen: &TableView, version: Version)
     status.rows = totals.rows;
     status.fragments = totals.fragments;
     status.files = totals.files;
-    status.bytes = totals.bytes;
+    status.bytes = totals.sizes.total();
+    status.sizes = totals.sizes;
     status.small_fragments = seen.small_fragments;
     status.unindexed_rows = seen.unindexed_rows;
     let physical = totals.rows + totals.deleted;

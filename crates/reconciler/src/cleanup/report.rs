@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use lancekeeper_manifest::GraphError;
-use lancekeeper_model::ErrorKind;
+use lancekeeper_model::{ErrorKind, SkipReason};
 use lancekeeper_store::document::DocumentError;
 use lancekeeper_store::failpoint::Injected;
 use lancekeeper_store::listing::ListingError;
@@ -145,6 +145,16 @@ pub enum CleanupError {
 }
 
 impl CleanupError {
+    /// The token of a state in which nothing is wrong and nothing is to be done here.
+    #[must_use]
+    pub fn skip_reason(&self) -> Option<SkipReason> {
+        match self {
+            Self::SamePlace { .. } => Some(SkipReason::AnotherName),
+            Self::OutsideOfRoot { .. } => Some(SkipReason::OutsideOfRoot),
+            _ => None,
+        }
+    }
+
     /// What a caller can do about it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

@@ -1,18 +1,19 @@
 //! The effects of a sweep. No choices are made here.
 
 use chrono::{DateTime, Utc};
-use lancekeeper_manifest::{FoundSidecar, Graph, PinMove, Sidecars};
-use lancekeeper_model::{Branch, OperationId, TableRef, Version};
+use lancekeeper_manifest::{FoundSidecar, Graph, PinMove, PublishError, Sidecars};
+use lancekeeper_model::{Branch, MovedPin, OperationId, RecoveredSidecar, TableRef, Version};
 use lancekeeper_planner::sweep::{SidecarDecision, SweepPlan, SweepStep};
 use lancekeeper_store::Tables;
 use lancekeeper_store::failpoint;
 
-use crate::sweep::report::{SweepError, SweepReport, Swept};
+use crate::sweep::report::SweepError;
 
 /// Who a client shows as the author of a recovery.
 const RECOVERY_ACTOR: &str = "omnigraph:recovery";
 
-/// Carries a plan out. The caller holds the root's lock.
+/// Carries a plan out, and adds what it does to `swept` as it goes: pins that moved stay moved
+/// when a later step fails. The caller holds the root's lock.
 ///
 /// # Errors
 ///
@@ -29,17 +30,34 @@ pub async fn execute(
     found: &[FoundSidecar],
     plan: &SweepPlan,
     now: DateTime<Utc>,
-) -> Result<SweepReport, SweepError> {
+    swept: &mut Vec<RecoveredSidecar>,
+) -> Result<(), SweepError> {
     if let Some(stop) = plan.stops().next() {
         return Err(SweepError::Stopped { file: stop.file.clone(), why: stop.why.clone() });
     }
-    let mut report = SweepReport::default();
     for step in &plan.steps {
+        let mut done = RecoveredSidecar {
+            file: step.file.clone(),
+            branch: step.branch.clone(),
+            decision: step.decision.to_string(),
+            why: step.why.clone(),
+            moved: None,
+        };
         match &step.decision {
             SidecarDecision::Publish { table, expected, to } => {
-                publish(graph, tables, step, table, *expected, *to, now).await?;
+                let published = publish(graph, tables, step, table, *expected, *to, now).await;
+                if is_visible(&published) {
+                    done.moved = Some(MovedPin {
+                        table_key: table.key.clone(),
+                        table_branch: table.branch.clone(),
+                        from: *expected,
+                        to: *to,
+                    });
+                }
+                swept.extend(done.moved.is_some().then_some(done));
+                published?;
             }
-            SidecarDecision::Discard => {}
+            SidecarDecision::Discard => swept.push(done),
             SidecarDecision::LeaveToItsWriter | SidecarDecision::Stop => continue,
         }
         mend(graph, &step.branch, now).await?;
@@ -47,13 +65,13 @@ pub async fn execute(
         let file = found.iter().find(|found| found.path() == step.file);
         sidecars.disarm(file.map_or(step.file.as_str(), |found| &found.file)).await?;
         tracing::info!(target: "lancekeeper::recovery", file = %step.file, decision = %step.decision, why = %step.why, "swept");
-        report.swept.push(Swept {
-            file: step.file.clone(),
-            decision: step.decision.to_string(),
-            why: step.why.clone(),
-        });
     }
-    Ok(report)
+    Ok(())
+}
+
+/// Whether readers see the new pin: also when only its line in v3's history is missing.
+fn is_visible(published: &Result<(), SweepError>) -> bool {
+    matches!(published, Ok(()) | Err(SweepError::Publish(PublishError::CommitRow { .. })))
 }
 
 async fn publish(

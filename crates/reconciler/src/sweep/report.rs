@@ -1,28 +1,10 @@
-//! What a sweep did, and how it can fail.
+//! How a sweep can fail. What it did is `lancekeeper_model::RecoveredSidecar`.
 
 use lancekeeper_manifest::{GraphError, LineageError, PublishError, SidecarError};
 use lancekeeper_model::{ErrorKind, TableRef};
 use lancekeeper_store::failpoint::Injected;
 use lancekeeper_store::{LanceFailure, OpenError};
 use thiserror::Error;
-
-/// One sidecar that was resolved.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Swept {
-    /// The file, relative to the root.
-    pub file: String,
-    /// What was done.
-    pub decision: String,
-    /// Why.
-    pub why: String,
-}
-
-/// What a sweep did.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SweepReport {
-    /// The sidecars that were resolved.
-    pub swept: Vec<Swept>,
-}
 
 /// A sweep could not be finished.
 #[derive(Debug, Error)]

@@ -7,7 +7,7 @@ use lancekeeper_model::{
     BranchAction, BranchLoss, BranchReport, BranchRow, BranchTableStats, RootBranchReport,
 };
 
-use super::{Notes, named_commits, root_label, say_troubles};
+use super::{Notes, named_commits, recovery_text, root_label, say_troubles};
 use crate::output::Terminal;
 use crate::output::grid::{Column, Rank, Remark, render};
 use crate::output::style::{Tone, dotted, indented, paint};
@@ -43,7 +43,7 @@ pub(in crate::output) fn show(report: &BranchReport, terminal: &mut Terminal) ->
 
 fn root_text(root: &RootBranchReport, report: &BranchReport, screen: Screen) -> String {
     let heading = paint(&root_label(root.kind, &root.uri), Tone::Strong, screen.colour);
-    let mut text = format!("{heading}\n");
+    let mut text = format!("{heading}\n{}", recovery_text(&root.recovery, screen.width));
     let is_refused = root.error.is_some();
     let remarks: Vec<Remark> =
         root.branches.iter().map(|branch| outcome(branch, report, is_refused)).collect();

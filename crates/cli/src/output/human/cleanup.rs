@@ -5,7 +5,7 @@ use std::io;
 
 use lancekeeper_model::{CleanupReport, RootCleanupReport, TableCleanupStats};
 
-use super::{Notes, named_commits, root_label, say_troubles};
+use super::{Notes, named_commits, recovery_text, root_label, say_troubles};
 use crate::output::Terminal;
 use crate::output::grid::{Column, Rank, Remark, render};
 use crate::output::style::{Tone, dotted, indented, paint};
@@ -57,7 +57,11 @@ pub(in crate::output) fn show(report: &CleanupReport, terminal: &mut Terminal) -
 }
 
 fn root_text(root: &RootCleanupReport, dry_run: bool, screen: Screen) -> String {
-    let heading = paint(&root_label(root.kind, &root.uri), Tone::Strong, screen.colour);
+    let mut heading = paint(&root_label(root.kind, &root.uri), Tone::Strong, screen.colour);
+    let recovered = recovery_text(&root.recovery, screen.width);
+    if !recovered.is_empty() {
+        heading = format!("{heading}\n{}", recovered.trim_end());
+    }
     if root.tables.is_empty() {
         return format!("{heading}\n  no tables\n");
     }
@@ -141,6 +145,9 @@ fn outcome(table: &TableCleanupStats, dry_run: bool) -> Remark {
     };
     match &table.error {
         Some(error) => remark("failed", Tone::Bad, Some(error.clone())),
+        None if table.skipped.is_some() => {
+            remark("skipped", Tone::Dim, table.skipped.map(|reason| reason.to_string()))
+        }
         None if table.files_removed == 0 => remark("nothing to do", Tone::Dim, None),
         None if dry_run => remark("would delete", Tone::Good, None),
         None => remark("done", Tone::Good, None),

@@ -8,7 +8,7 @@ use lancekeeper_model::{
     SkipReason, TableOptimizeStats, TableRef, WorkLeft,
 };
 
-use super::{Notes, root_label, say_troubles};
+use super::{Notes, recovery_text, root_label, say_troubles};
 use crate::output::Terminal;
 use crate::output::grid::{Column, Rank, Remark, render};
 use crate::output::style::{Tone, dotted, paint};
@@ -98,7 +98,11 @@ fn root_text(root: &RootOptimizeReport, dry_run: bool, screen: Screen) -> String
     if root.kind == Some(RootKind::Graph) && !dry_run {
         heading.push_str(&format!(" · published {}", count(root.published)));
     }
-    let heading = paint(&heading, Tone::Strong, screen.colour);
+    let mut heading = paint(&heading, Tone::Strong, screen.colour);
+    let recovered = recovery_text(&root.recovery, screen.width);
+    if !recovered.is_empty() {
+        heading = format!("{heading}\n{}", recovered.trim_end());
+    }
     if root.tables.is_empty() {
         return format!("{heading}\n  no tables\n");
     }
@@ -163,6 +167,8 @@ fn outcome(table: &TableOptimizeStats, root_failed: bool, dry_run: bool) -> Rema
     let planned = table.fragments_removed > 0 || table.fragments_added > 0;
     if let Some(error) = &table.error {
         remark("failed", Tone::Bad, Some(error.clone()))
+    } else if table.skipped == Some(SkipReason::RunEnded) {
+        remark("not done", Tone::Bad, None)
     } else if let Some(reason) = table.skipped {
         // Nobody has to act on what the caller asked for.
         let tone = if reason.is_by_choice() { Tone::Dim } else { Tone::Warn };

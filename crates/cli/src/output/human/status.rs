@@ -1,17 +1,18 @@
 //! What `status` found, for people.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use lancekeeper_model::{
-    PendingSidecar, RootStatus, StatusReport, TableKey, TableRef, TableStatus,
+    InternalStatus, PendingSidecar, RootStatus, StatusReport, TableKey, TableRef, TableStatus,
 };
 
-use super::{Notes, root_label, say_troubles};
+use super::{Notes, named_commits, root_label, say_troubles};
 use crate::output::Terminal;
 use crate::output::grid::{Column, Rank, Remark, render};
 use crate::output::style::{Tone, dotted, indented, paint};
 use crate::output::terminal::Screen;
-use crate::output::units::{count, percent, size};
+use crate::output::units::{count, counted, percent, size};
 use crate::target::without_secrets;
 
 /// Writes the report.
@@ -80,7 +81,66 @@ fn heading(root: &RootStatus, screen: Screen) -> String {
     for sidecar in &root.sidecars {
         detail(Tone::Warn, sidecar_line(sidecar));
     }
+    for table in &root.internal {
+        detail(Tone::Plain, internal_line(table));
+    }
+    for line in fork_line(&root.tables).into_iter().chain(room_lines(root)) {
+        detail(Tone::Plain, line);
+    }
     text
+}
+
+fn internal_line(table: &InternalStatus) -> String {
+    format!(
+        "{}: {}, {}, {}",
+        table.table_key,
+        counted(table.versions, "version"),
+        counted(table.fragments, "fragment"),
+        size(table.bytes)
+    )
+}
+
+/// The Lance branches of tables, as far as naming them helps.
+fn fork_line(tables: &[TableStatus]) -> Option<String> {
+    let forks: BTreeSet<String> = tables
+        .iter()
+        .flat_map(|table| table.branches.iter().map(|fork| format!("{}@{fork}", table.table_key)))
+        .collect();
+    let named = forks.iter().map(String::as_str);
+    (!forks.is_empty()).then(|| format!("forks: {}", named_commits(named)))
+}
+
+/// What a cleanup would free, and what is not known of that.
+fn room_lines(root: &RootStatus) -> Vec<String> {
+    if let Some(error) = &root.reclaimable_error {
+        return vec![format!("what cleanup would free is not known: {error}")];
+    }
+    let Some(room) = &root.reclaimable else { return Vec::new() };
+    let rule = format!("cleanup --keep {}", room.keep_versions);
+    let mut lines = Vec::new();
+    if room.files > 0 {
+        lines.push(format!(
+            "{rule} would free {}: {}, {}",
+            size(room.bytes),
+            counted(room.versions, "version"),
+            counted(room.files, "file")
+        ));
+    } else {
+        lines.push(format!("{rule} would free nothing"));
+    }
+    if !room.orphaned_forks.is_empty() {
+        let named = room.orphaned_forks.iter().map(String::as_str);
+        lines.push(format!("forks that nothing reads: {}", named_commits(named)));
+    }
+    if room.unverified_left > 0 {
+        lines.push(format!(
+            "{} that nothing refers to and that cleanup leaves for now: {}",
+            counted(room.unverified_left, "file"),
+            size(room.unverified_left_bytes)
+        ));
+    }
+    lines.extend(room.unknown.iter().map(|why| format!("cleanup would leave {why}")));
+    lines
 }
 
 fn sidecar_line(sidecar: &PendingSidecar) -> String {
@@ -124,6 +184,18 @@ fn columns(tables: &[TableStatus]) -> Vec<Column> {
             table.unindexed_rows.map_or_else(|| "-".to_owned(), count)
         }),
     ];
+    // The parts of the size that are not always there.
+    let parts: [(&'static str, fn(&TableStatus) -> u64); 2] =
+        [("blobs", |table| table.sizes.blob_bytes), ("indexes", |table| table.sizes.index_bytes)];
+    for (title, part) in parts {
+        if tables.iter().any(|table| part(table) > 0) {
+            let cells = tables.iter().map(move |table| match table.error {
+                Some(_) => "-".to_owned(),
+                None => size(part(table)),
+            });
+            columns.push(Column::numbers(title, Rank::Wide, cells));
+        }
+    }
     if tables.iter().any(|table| table.drift_head.is_some()) {
         let drift = numbers("drift", Rank::Always, |table| {
             table.drift_head.map_or_else(String::new, |head| format!("HEAD {head}"))

@@ -34,6 +34,9 @@ fn cleanup(report: &CleanupReport, width: usize) -> String {
 fn optimized_graph_at_80() {
     insta::assert_snapshot!(optimize(&samples::optimized(), 80), @"
     graph /data/people · published 1
+      recovered a run that died: published node:Person from 5 to 8, our versions 6
+        to 8 are committed and not published
+      recovered a run that died: 2 staged files deleted
       table         fragments                size   time  outcome
       node:Person     120 → 2   321 MiB → 300 MiB  1.2 s  done
       node:Company          1            80.0 KiB   3 ms  nothing to do
@@ -58,6 +61,8 @@ fn optimized_graph_at_80() {
 fn optimized_graph_at_200() {
     insta::assert_snapshot!(optimize(&samples::optimized(), 200), @"
     graph /data/people · published 1
+      recovered a run that died: published node:Person from 5 to 8, our versions 6 to 8 are committed and not published
+      recovered a run that died: 2 staged files deleted
       table         fragments    files       rows                size   time  outcome
       node:Person     120 → 2  240 → 2  1,234,567   321 MiB → 300 MiB  1.2 s  done
       node:Company          1        1         42            80.0 KiB   3 ms  nothing to do: one fragment
@@ -168,7 +173,8 @@ fn refused_publish() {
     insta::assert_snapshot!(optimize(&samples::unpublished(), 80), @"
     graph /data/people · published 0
       table        fragments     size   time  outcome
-      node:Person         12  321 MiB  1.2 s  not published
+      node:Person         12  321 MiB  1.2 s  not done
+      node:Person: 12 fragments below 64 MiB
     total 1 table · 1,234,567 rows · fragments 12 · files 24 · size 321 MiB · 4.3 s
     --- stderr
     error: another writer published in between
@@ -216,6 +222,12 @@ fn graph_status_at_80() {
         edge:Knows · branch review · not ours
       unfinished: __recovery/x.json · unreadable: schema_version 9 is newer than 1 ·
         not ours
+      __manifest: 23 versions, 16 fragments, 55.0 KiB
+      forks: node:Person@review
+      cleanup --keep 10 would free 33.0 MiB: 12 versions, 140 files
+      forks that nothing reads: edge:Knows@old
+      3 files that nothing refers to and that cleanup leaves for now: 1.95 KiB
+      cleanup would leave edge:WorksAt: its manifest is truncated
       table                    rows  fragments  small     size    drift  would
       node:Person         1,234,567        120    119  321 MiB
       node:Person@review  1,234,567          1      0  321 MiB
@@ -238,6 +250,12 @@ fn graph_status_at_200() {
       moved from /old/people: its branches still read from there
       unfinished: __recovery/01JABCDEFGHJKMNPQRSTVWXYZ0.json · Load · node:Person, edge:Knows · branch review · not ours
       unfinished: __recovery/x.json · unreadable: schema_version 9 is newer than 1 · not ours
+      __manifest: 23 versions, 16 fragments, 55.0 KiB
+      forks: node:Person@review
+      cleanup --keep 10 would free 33.0 MiB: 12 versions, 140 files
+      forks that nothing reads: edge:Knows@old
+      3 files that nothing refers to and that cleanup leaves for now: 1.95 KiB
+      cleanup would leave edge:WorksAt: its manifest is truncated
       table               version       rows  fragments  files  small     size  deleted  versions  unindexed    drift  would
       node:Person              17  1,234,567        120    240    119  321 MiB    12.5%        17      1,200           rewrite 120 fragments into 2: 119 are below 64 MiB
       node:Person@review       17  1,234,567          1      2      0  321 MiB       0%        17      1,200           nothing: one fragment
@@ -252,6 +270,8 @@ fn graph_status_at_200() {
 fn database_status_at_80() {
     insta::assert_snapshot!(status(&samples::database_status(), 80), @"
     database /data/people
+      what cleanup would free is not known: failed to list /data/people: permission
+        denied
       table        rows  fragments  small     size  deleted  would
       events  1,234,567      1,000    999  321 MiB    12.5%
       users   1,234,567          1      0  321 MiB    12.5%  nothing: one fragment
@@ -263,9 +283,10 @@ fn database_status_at_80() {
 fn database_status_at_200() {
     insta::assert_snapshot!(status(&samples::database_status(), 200), @"
     database /data/people
-      table   version       rows  fragments  files  small     size  deleted  versions  unindexed  would
-      events       17  1,234,567      1,000  2,000    999  321 MiB    12.5%        17      1,200  rewrite 1,000 fragments into 1: all are below 64 MiB
-      users        17  1,234,567          1      2      0  321 MiB    12.5%        17      1,200  nothing: one fragment
+      what cleanup would free is not known: failed to list /data/people: permission denied
+      table   version       rows  fragments  files  small     size  deleted  versions  unindexed    blobs   indexes  would
+      events       17  1,234,567      1,000  2,000    999  321 MiB    12.5%        17      1,200  200 MiB  21.0 MiB  rewrite 1,000 fragments into 1: all are below 64 MiB
+      users        17  1,234,567          1      2      0  321 MiB    12.5%        17      1,200      0 B       0 B  nothing: one fragment
     ");
 }
 

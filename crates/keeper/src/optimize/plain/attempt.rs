@@ -6,7 +6,7 @@ use lance::Dataset;
 use lance::dataset::transaction::RewrittenIndex;
 use lancekeeper_model::{ErrorKind, Version};
 use lancekeeper_queue::QueueError;
-use lancekeeper_rewrite::check::{HeadCheck, index_ids};
+use lancekeeper_rewrite::check::{HeadCheck, RowsError, index_ids, same_rows};
 use lancekeeper_rewrite::index::IndexFailure;
 use lancekeeper_rewrite::journal::StagedFile;
 use lancekeeper_rewrite::remap::remap_indexes;
@@ -79,6 +79,8 @@ pub(super) struct Attempt<'a> {
     left_open: bool,
     /// Whether the Rewrite was committed, not only what led up to it.
     pub(super) is_rewritten: bool,
+    /// What is wrong with the rows after it. It is committed all the same.
+    pub(super) rows: Option<RowsError>,
 }
 
 impl<'a> Attempt<'a> {
@@ -103,6 +105,7 @@ impl<'a> Attempt<'a> {
             lost: Vec::new(),
             left_open: false,
             is_rewritten: true,
+            rows: None,
         }
     }
 }
@@ -250,7 +253,10 @@ impl Attempt<'_> {
             let added = groups.iter().map(|g| g.new_fragments.len() as u64).sum();
             let indexes = self.remapped.as_ref().map_or_else(Vec::new, |(i, _, _)| i.clone());
             match self.step().rewrite(&head, groups, indexes).await {
-                Ok(committed) => return Ok(Some((version_of(&head), committed, removed, added))),
+                Ok(committed) => {
+                    self.rows = same_rows(&self.target.table, &head, &committed).await.err();
+                    return Ok(Some((version_of(&head), committed, removed, added)));
+                }
                 Err(error) => self.judge(error, attempt)?,
             }
         }

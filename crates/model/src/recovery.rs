@@ -1,0 +1,51 @@
+//! What opening a root for writing finished or took back of runs that died. The fields are
+//! those of `--json`.
+
+use serde::Serialize;
+
+use crate::{Branch, TableKey, Version};
+
+/// A sidecar of ours that was resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RecoveredSidecar {
+    /// The file, relative to the root.
+    pub file: String,
+    /// The graph branch it was about.
+    pub branch: Branch,
+    /// What was done, in words.
+    pub decision: String,
+    /// Why.
+    pub why: String,
+    /// The pin that moved; null when none did.
+    pub moved: Option<MovedPin>,
+}
+
+/// A pin that moved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MovedPin {
+    /// The table.
+    pub table_key: TableKey,
+    /// The Lance branch of the table.
+    pub table_branch: Branch,
+    /// The version readers saw before.
+    pub from: Version,
+    /// The version readers see now.
+    pub to: Version,
+}
+
+/// What opening a root recovered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Recovery {
+    /// Sidecars that were resolved.
+    pub sidecars: Vec<RecoveredSidecar>,
+    /// Staged files of dead runs that were deleted: no version refers to them.
+    pub staged_files_deleted: u64,
+}
+
+impl Recovery {
+    /// Whether there was nothing to recover.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.sidecars.is_empty() && self.staged_files_deleted == 0
+    }
+}

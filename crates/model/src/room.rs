@@ -1,0 +1,51 @@
+//! What `status` says of the room that a cleanup would make, and of the tables that a graph
+//! keeps for itself. The fields are those of `--json`.
+
+use serde::Serialize;
+
+use crate::{BranchSelection, TableKey, Version};
+
+/// What `status` is to look at.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StatusOptions {
+    /// The branches of graphs whose tables are shown.
+    pub branches: BranchSelection,
+}
+
+/// A table that a graph keeps for itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct InternalStatus {
+    /// Its directory.
+    pub table_key: TableKey,
+    /// Its newest version on main.
+    pub version: Version,
+    /// Versions that exist.
+    pub versions: u64,
+    /// Live rows.
+    pub rows: u64,
+    /// Fragments.
+    pub fragments: u64,
+    /// Bytes of data files.
+    pub bytes: u64,
+}
+
+/// What a cleanup by the default rules would free now: the figures of its own preview.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Reclaimable {
+    /// The rule: so many of the newest versions stay.
+    pub keep_versions: u64,
+    /// Versions that would go.
+    pub versions: u64,
+    /// Files that would go.
+    pub files: u64,
+    /// Bytes that would be free.
+    pub bytes: u64,
+    /// Forks that nothing reads, each as `TABLE@BRANCH`.
+    pub orphaned_forks: Vec<String>,
+    /// Files that nothing refers to and that stay for now, because they are young or too many.
+    pub unverified_left: u64,
+    /// Their bytes.
+    pub unverified_left_bytes: u64,
+    /// Tables and branches of which it is not known, each with the reason.
+    pub unknown: Vec<String>,
+}
