@@ -2,8 +2,8 @@
 //! directory. Blocks on the file system; nothing is opened or written.
 
 use lancekeeper_model::{
-    BranchReconcileStats, ErrorKind, RootBranchReport, RootCleanupReport, RootOptimizeReport,
-    RootStatus,
+    BranchReconcileStats, ErrorKind, RootBranchReport, RootCleanupReport, RootCounts,
+    RootOptimizeReport, RootStatus,
 };
 use lancekeeper_store::root::{self, RootError, SEARCH_DEPTH_MAX};
 
@@ -99,6 +99,19 @@ impl SearchTrouble {
             hint: Some(self.hint.clone()),
             error_kind: Some(self.kind),
             ..RootBranchReport::of(&self.uri)
+        }
+    }
+
+    /// As an entry of the report of `count-rows`.
+    #[must_use]
+    pub fn to_counts(&self) -> RootCounts {
+        RootCounts {
+            uri: self.uri.clone(),
+            kind: None,
+            error: Some(self.message.clone()),
+            hint: Some(self.hint.clone()),
+            tables: Vec::new(),
+            error_kind: Some(self.kind),
         }
     }
 

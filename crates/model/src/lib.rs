@@ -7,6 +7,7 @@
 
 mod branch;
 mod cleanup;
+mod count;
 mod facts;
 mod ids;
 mod kind;
@@ -26,12 +27,14 @@ pub use cleanup::{
     BranchReconcileStats, CleanupOptions, CleanupPolicyOptions, CleanupReport, CleanupTotals,
     ForkRefStatus, KeptVersionReport, LostCommitReport, RootCleanupReport, TableCleanupStats,
 };
+pub use count::{CountOptions, CountReport, CountTotals, RootCounts, TableCount};
 pub use facts::{DeclaredIndex, FragmentFacts, IndexFacts, IndexKind, TableFacts};
 pub use ids::{Branch, OperationId, TableKey, TableRef, Version};
 pub use kind::{ErrorKind, ExitCode};
 pub use left::{BudgetLimit, WorkLeft};
 pub use options::{
-    BranchSelection, IndexMode, OptimizeOptions, PruneOptions, SMALL_FRAGMENT_BYTES, WRITER_WINDOW,
+    BranchSelection, IndexMode, OptimizeOptions, PRUNE_WINDOW, PruneOptions, SMALL_FRAGMENT_BYTES,
+    WRITER_WINDOW,
 };
 pub use progress::{NoProgress, Progress, ProgressEvent, ProgressLine};
 pub use report::{
