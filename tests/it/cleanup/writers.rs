@@ -172,7 +172,7 @@ async fn pruning_counts_young_files_that_nothing_refers_to_and_deletes_them_only
     let table = Table::new().await;
     let staged = table.path().join("data/00000000-staged-by-somebody.lance");
     std::fs::write(&staged, b"not committed yet").unwrap();
-    let window = PruneOptions { writer_window: TimeDelta::zero(), no_other_writers: false };
+    let window = PruneOptions { writer_window: TimeDelta::zero(), ..PruneOptions::default() };
     let report = optimize_and_prune(&table.uri(), window).await;
     let pruned = report.roots[0].tables[0].pruned.unwrap();
     assert_eq!(pruned.unverified_left, 1, "{report:#?}");
@@ -190,7 +190,7 @@ async fn pruning_keeps_tags_and_fork_points_and_a_dry_run_only_says_so() {
     main.tags().create("v2", 2).await.unwrap();
     main.create_branch("side", 3, None).await.unwrap();
     let before = tree(&table.uri());
-    let prune = PruneOptions { writer_window: TimeDelta::zero(), no_other_writers: true };
+    let prune = PruneOptions { no_other_writers: true, ..PruneOptions::default() };
     let options = OptimizeOptions { prune: Some(prune), ..OptimizeOptions::default() };
     let planned = Keeper::new().plan_optimize(&[table.uri()], &options).await;
     assert_eq!(planned.roots[0].tables[0].pruned.unwrap().old_versions_removed, 5, "{planned:#?}");
