@@ -19,6 +19,7 @@ mod verdict;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
 use fail::FailScenario;
 use proptest::prelude::*;
@@ -27,9 +28,14 @@ use proptest::test_runner::{FileFailurePersistence, RngSeed, TestError, TestRunn
 use history::History;
 use steps::Step;
 
-/// How many histories; without it a few, the same ones every time.
-const CASES: &str = "LANCEKEEPER_HISTORY_CASES";
-const CASES_IN_CI: u32 = 6;
+/// For how many seconds new histories are begun.
+const SECONDS: &str = "LANCEKEEPER_HISTORY_SECONDS";
+const SECONDS_IN_CI: u64 = 20;
+/// The seed of the first random history; those after it count on. Without it, another one every
+/// time, which is said.
+const SEED: &str = "LANCEKEEPER_HISTORY_SEED";
+/// A history that is always the first.
+const FIXED_SEED: u64 = 1;
 /// Parts that follow the first one, each ended by a cleanup.
 const PARTS: std::ops::RangeInclusive<usize> = 0..=2;
 /// A failing history is said at once; how long a shorter one is looked for, in milliseconds.
@@ -48,12 +54,21 @@ fn happens(steps: &[Step]) -> Result<BTreeMap<&'static str, u64>, String> {
     })
 }
 
-fn config() -> ProptestConfig {
+/// What the environment says; garbage is no number and no run.
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().unwrap())
+}
+
+fn a_new_seed() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    since.as_secs() * 1_000_000
+}
+
+fn one_case(seed: u64) -> ProptestConfig {
     let default = ProptestConfig::default();
-    let asked = std::env::var(CASES).ok().map(|cases| cases.parse().unwrap());
     ProptestConfig {
-        cases: asked.unwrap_or(CASES_IN_CI),
-        rng_seed: if asked.is_some() { RngSeed::Random } else { RngSeed::Fixed(1) },
+        cases: 1,
+        rng_seed: RngSeed::Fixed(seed),
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(REGRESSIONS))),
         max_shrink_time: SHRINKS_FOR,
         ..default
@@ -65,24 +80,33 @@ fn after_every_cleanup_of_a_random_history_what_must_stay_is_there_and_nothing_e
     let _failpoints = FailScenario::setup();
     let counts = Mutex::new(BTreeMap::<&str, u64>::new());
     let failed = AtomicBool::new(false);
-    let outcome = TestRunner::new(config()).run(&steps::steps(PARTS), |steps| {
-        let happened = happens(&steps).map_err(|why| {
-            if !failed.swap(true, Ordering::SeqCst) {
-                println!("{why}\n\nlooking for a shorter one\n");
+    let run = |seed: u64| {
+        let outcome = TestRunner::new(one_case(seed)).run(&steps::steps(PARTS), |steps| {
+            let happened = happens(&steps).map_err(|why| {
+                if !failed.swap(true, Ordering::SeqCst) {
+                    println!("{SEED}={seed}\n{why}\n\nlooking for a shorter one\n");
+                }
+                TestCaseError::fail(why)
+            })?;
+            for (kind, count) in happened {
+                *counts.lock().unwrap().entry(kind).or_default() += count;
             }
-            TestCaseError::fail(why)
-        })?;
-        for (kind, count) in happened {
-            *counts.lock().unwrap().entry(kind).or_default() += count;
+            Ok(())
+        });
+        // Every step with what it came to; the bare rolls say less.
+        if let Err(TestError::Fail(why, _)) = &outcome {
+            panic!("{SEED}={seed}: {why}");
         }
-        Ok(())
-    });
+        outcome.unwrap();
+    };
+    let (started, time) =
+        (Instant::now(), Duration::from_secs(number(SECONDS).unwrap_or(SECONDS_IN_CI)));
+    let first = number(SEED).unwrap_or_else(a_new_seed);
+    println!("{SEED}={first}");
+    let seeds = std::iter::once(FIXED_SEED).chain(first..);
+    let histories = seeds.take_while(|_| started.elapsed() < time).map(run).count();
     let counts = counts.into_inner().unwrap();
-    // Every step with what it came to; the bare rolls say less.
-    if let Err(TestError::Fail(why, _)) = &outcome {
-        panic!("{why}");
-    }
-    outcome.unwrap();
-    assert!(counts["versions removed"] > 0, "{counts:?}");
-    println!("{counts:?}");
+    println!("{histories} histories: {counts:?}");
+    // One alone may have nothing to remove.
+    assert!(histories < 6 || counts["versions removed"] > 0, "{counts:?}");
 }

@@ -113,6 +113,11 @@ async fn a_database_run_that_dies_with_its_indexes_carried_over_is_cleared_up() 
 }
 
 #[tokio::test]
+async fn a_database_run_that_dies_with_its_new_segments_committed_is_cleared_up() {
+    dies_and_converges(failpoint::OPTIMIZE_INDEXED_PRE_RESERVE).await;
+}
+
+#[tokio::test]
 async fn a_database_run_that_dies_before_its_rewrite_is_cleared_up() {
     dies_and_converges(failpoint::OPTIMIZE_RESERVED_PRE_REWRITE).await;
 }
@@ -123,6 +128,7 @@ async fn a_database_run_that_fails_anywhere_says_so_and_leaves_no_file() {
         failpoint::OPTIMIZE_AFTER_STAGE_GROUP,
         failpoint::OPTIMIZE_STAGED_PRE_ENTER,
         failpoint::OPTIMIZE_ENTERED_PRE_RECHECK,
+        failpoint::OPTIMIZE_INDEXED_PRE_RESERVE,
         failpoint::OPTIMIZE_RESERVED_PRE_REWRITE,
     ] {
         let database = Database::unpack().await;

@@ -91,7 +91,11 @@ async fn every_exit_code_reaches_the_shell() {
     for name in names(&dir.path().join("half/b.lance/data")).unwrap() {
         fs::write(dir.path().join("half/b.lance/data").join(name), "garbage").unwrap();
     }
-    let cases: [(&[&str], i32); 14] = [
+    // A schema apply that died leaves what only its client can finish.
+    let graph = Fixture::unpack("omnigraph-0.8.0-main-only").unwrap();
+    fs::write(graph.path("graph").join("_schema.pg.staging"), "node").unwrap();
+    let unfinished = graph.uri("graph");
+    let cases: [(&[&str], i32); 20] = [
         (&["--version"], 0),
         (&["optimize", &at("good")], 0),
         (&["optimize", &at("good")], 0),
@@ -101,7 +105,13 @@ async fn every_exit_code_reaches_the_shell() {
         (&["optimize", "--target-rows", "0", &at("good")], 2),
         (&["optimize", "--deletion-threshold", "1.5", &at("good")], 2),
         (&["optimize", "--table", "zebra", &at("good")], 2),
+        (&["count-rows", &at("good")], 0),
+        (&["--db-path", &at("good"), "count-rows", "zebra"], 2),
+        (&["count-rows", "--branch", "work", &at("good")], 2),
         (&["optimize", &at("half")], 3),
+        (&["optimize", &at("half/b.lance")], 1),
+        (&["optimize", &unfinished], 12),
+        (&["cleanup", "--keep", "1", "--confirm", &unfinished], 12),
         (&["optimize", &at("good"), &at("absent")], 3),
         (&["optimize", &at("absent")], 10),
         (&["status", &at("absent")], 10),
@@ -225,6 +235,60 @@ async fn a_run_interrupted_at_its_first_word_leaves_a_table_that_the_next_one_fi
     assert!(names(&path.join("__maintenance/journal")).unwrap().is_empty());
     let table = lance::Dataset::open(&uri).await.unwrap();
     check_files(&table, &path).await.unwrap();
+}
+
+/// The line as operators paste it, with a window that nobody here waits for: nothing is locked
+/// meanwhile, and whoever interrupts it loses nothing.
+#[tokio::test]
+async fn pruning_that_waits_locks_nothing_and_can_be_interrupted() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = dir.path().to_string_lossy().into_owned();
+    let uri = dir.path().join("events.lance").to_string_lossy().into_owned();
+    tables::create(&uri, 4, 10, false).await.unwrap();
+    let line = ["db", "--db-path", &db, "optimize", "events", "--all", "--prune-now"];
+    let mut command = lancekeeper(line);
+    command.args(["--writer-window", "1h", "--json", "--progress", "json"]);
+    let mut child = start(&mut command);
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    until(&mut said, "prune_delayed");
+    tables::append(&uri, 100, 10).await.unwrap();
+    let other = run(lancekeeper(["optimize", "--json", &db]));
+    assert_eq!(other.code, Some(0), "{other:#?}");
+    signal(child.id(), "INT");
+    let ran = finish(child, Some(said));
+    assert_eq!(ran.code, Some(130), "{ran:#?}");
+    let root = &ran.document()["roots"][0];
+    assert!(root["error"].as_str().unwrap().contains("interrupted"), "{root}");
+    assert_eq!(root["tables"][0]["committed"], true, "what was committed is said: {root}");
+    let counted = run(lancekeeper(["db", "--db-path", &db, "count-rows", "events", "--json"]));
+    let document = counted.document();
+    assert_eq!(document["roots"][0]["tables"][0]["rows"], 50, "{document}");
+    let table = lance::Dataset::open(&uri).await.unwrap();
+    assert!(table.version_refs().await.unwrap().len() > 5, "something was deleted");
+}
+
+#[tokio::test]
+async fn rows_of_a_graph_are_counted_at_the_pinned_versions() {
+    let fixture = Fixture::unpack("omnigraph-0.8.0-main-only").unwrap();
+    let uri = fixture.uri("graph");
+    let count = |table: &str| {
+        let ran = run(lancekeeper(["count-rows", "--json", "--table", table, &uri]));
+        assert_eq!(ran.code, Some(0), "{ran:#?}");
+        ran.document()["roots"][0]["tables"][0].clone()
+    };
+    let before = count("node:Person");
+    // A commit that no publish follows is nothing that readers see.
+    let file = data_file_of_person(&fixture).await;
+    let mut person =
+        lance::Dataset::open(&file.parent().unwrap().parent().unwrap().to_string_lossy())
+            .await
+            .unwrap();
+    person.delete("true").await.unwrap();
+    assert_eq!(person.count_rows(None).await.unwrap(), 0);
+    assert_eq!(count("node:Person"), before);
+    assert!(before["rows"].as_u64().unwrap() > 0, "{before}");
+    let all = run(lancekeeper(["count-rows", "--json", &uri])).document();
+    assert_eq!(all["totals"]["tables"], 4, "{all}");
 }
 
 fn is_told_to_wait(ran: &Ran) {

@@ -3,6 +3,7 @@
 
 mod branch;
 mod cleanup;
+mod count;
 mod index;
 mod prune;
 mod roots;
@@ -18,6 +19,7 @@ use lancekeeper_model::{BranchSelection, OptimizeOptions, StatusOptions};
 
 pub(crate) use branch::{BranchArgs, BranchVerb};
 pub(crate) use cleanup::CleanupArgs;
+pub(crate) use count::CountArgs;
 use roots::Place;
 pub(crate) use roots::Roots;
 
@@ -33,6 +35,7 @@ Examples:
   lancekeeper branch create ./graph feat  a branch of main; no table is copied
   lancekeeper branch delete ./graph feat  what would be lost; --confirm deletes
   lancekeeper --db-path ./db optimize events --prune-now
+  lancekeeper --db-path ./db count-rows events
 
 A ROOT is a graph (has __manifest/), a LanceDB database (has NAME.lance/) or one Lance table.
 
@@ -69,7 +72,7 @@ impl Cli {
     pub(crate) fn read<S: Into<OsString> + Clone>(
         line: impl IntoIterator<Item = S>,
     ) -> Result<Self, clap::Error> {
-        let mut cli = Self::try_parse_from(line)?;
+        let mut cli = Self::try_parse_from(without_leading_db(line))?;
         // Not by clap itself: it looks at a verb's own arguments before it knows those that may
         // stand on either side of the verb.
         cli.settle().map_err(|(kind, message)| Self::command().error(kind, message))?;
@@ -83,6 +86,7 @@ impl Cli {
                 args.tables.extend(args.roots.settle(&self.place)?);
             }
             Verb::Cleanup(args) => args.tables.extend(args.roots.settle(&self.place)?),
+            Verb::CountRows(args) => args.tables.extend(args.roots.settle(&self.place)?),
             Verb::Branch(args) => args.settle(&self.place)?,
             Verb::Status(args) => {
                 if !args.roots.settle(&self.place)?.is_empty() {
@@ -108,6 +112,8 @@ pub(crate) enum Verb {
     Cleanup(CleanupArgs),
     /// Lists, creates and deletes branches of a graph.
     Branch(BranchArgs),
+    /// Counts the rows that readers see; writes nothing.
+    CountRows(CountArgs),
 }
 
 impl Verb {
@@ -118,6 +124,7 @@ impl Verb {
             Self::Optimize(_) => "optimize",
             Self::Cleanup(_) => "cleanup",
             Self::Branch(args) => args.name(),
+            Self::CountRows(_) => "count-rows",
         }
     }
 
@@ -128,13 +135,14 @@ impl Verb {
             Self::Optimize(args) => &args.roots,
             Self::Cleanup(args) => &args.roots,
             Self::Branch(args) => args.roots(),
+            Self::CountRows(args) => &args.roots,
         }
     }
 
     /// Whether this is a plan that is only printed.
     pub(crate) fn is_dry_run(&self) -> bool {
         match self {
-            Self::Status(_) => false,
+            Self::Status(_) | Self::CountRows(_) => false,
             Self::Optimize(args) => args.dry_run,
             Self::Cleanup(args) => args.is_preview(),
             Self::Branch(args) => args.is_dry_run(),
@@ -148,14 +156,14 @@ impl Verb {
             Self::Branch(BranchArgs { what: BranchVerb::Delete(args) }) => {
                 args.confirm && !args.yes
             }
-            Self::Status(_) | Self::Optimize(_) | Self::Branch(_) => false,
+            Self::Status(_) | Self::Optimize(_) | Self::Branch(_) | Self::CountRows(_) => false,
         }
     }
 
     /// Whether anything may be written.
     pub(crate) fn writes(&self) -> bool {
         let only_reads = match self {
-            Self::Status(_) => true,
+            Self::Status(_) | Self::CountRows(_) => true,
             Self::Branch(args) => matches!(args.what, BranchVerb::List(_)),
             Self::Optimize(_) | Self::Cleanup(_) => false,
         };
@@ -284,6 +292,24 @@ impl OptimizeArgs {
             max_time: self.max_time,
         }
     }
+}
+
+/// The branches that `--branch` and `--all-branches` mean.
+fn selection(all: bool, named: &[String]) -> BranchSelection {
+    match (all, named) {
+        (true, _) => BranchSelection::All,
+        (false, []) => BranchSelection::Main,
+        (false, named) => BranchSelection::Named(named.to_vec()),
+    }
+}
+
+/// The line without the word `db` right behind the program's name: scripts for databases begin
+/// so, and it says nothing that `--db-path` does not.
+fn without_leading_db<S: Into<OsString> + Clone>(
+    line: impl IntoIterator<Item = S>,
+) -> impl Iterator<Item = OsString> {
+    let line = line.into_iter().map(Into::into).enumerate();
+    line.filter(|(at, word)| *at != 1 || word != "db").map(|(_, word): (usize, OsString)| word)
 }
 
 /// How to say what was done; the same for every verb.

@@ -15,7 +15,7 @@ mod units;
 
 use std::io;
 
-use lancekeeper_model::{BranchReport, CleanupReport, OptimizeReport, StatusReport};
+use lancekeeper_model::{BranchReport, CleanupReport, CountReport, OptimizeReport, StatusReport};
 
 pub(crate) use messages::Messages;
 pub(crate) use progress::ProgressView;
@@ -72,6 +72,18 @@ pub(crate) fn show_cleanup(
     match format {
         Format::Human => human::cleanup::show(report, terminal),
         Format::Json => terminal.print(&json::cleanup(report)?),
+    }
+}
+
+/// Writes how many rows there are.
+pub(crate) fn show_counts(
+    report: &CountReport,
+    format: Format,
+    terminal: &mut Terminal,
+) -> io::Result<()> {
+    match format {
+        Format::Human => human::count::show(report, terminal),
+        Format::Json => terminal.print(&json::counts(report)?),
     }
 }
 

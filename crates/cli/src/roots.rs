@@ -7,7 +7,9 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use lancekeeper::{SearchTrouble, find_roots, root_identity};
-use lancekeeper_model::{RootBranchReport, RootCleanupReport, RootOptimizeReport, RootStatus};
+use lancekeeper_model::{
+    RootBranchReport, RootCleanupReport, RootCounts, RootOptimizeReport, RootStatus,
+};
 
 use crate::args::Roots;
 
@@ -100,6 +102,14 @@ impl RootSet {
             add_origin(root.error.is_some(), &mut root.hint, origin.as_deref());
         }
         roots.extend(self.troubles.iter().map(SearchTrouble::to_branch_report));
+    }
+
+    /// The same for `count-rows`.
+    pub(crate) fn complete_counts(&self, roots: &mut Vec<RootCounts>) {
+        for (root, origin) in roots.iter_mut().zip(&self.origins) {
+            add_origin(root.error.is_some(), &mut root.hint, origin.as_deref());
+        }
+        roots.extend(self.troubles.iter().map(SearchTrouble::to_counts));
     }
 
     /// The same for `status`.

@@ -5,14 +5,16 @@ use std::io;
 use std::pin::pin;
 
 use lancekeeper::Keeper;
-use lancekeeper_model::{BranchReport, CleanupReport, ExitCode, OptimizeReport, StatusReport};
+use lancekeeper_model::{
+    BranchReport, CleanupReport, CountReport, ExitCode, OptimizeReport, StatusReport,
+};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
 use crate::args::{BranchVerb, Cli, ProgressMode, Verb};
 use crate::output::{
-    Format, Messages, ProgressView, Terminal, log, show_branches, show_cleanup, show_optimize,
-    show_status,
+    Format, Messages, ProgressView, Terminal, log, show_branches, show_cleanup, show_counts,
+    show_optimize, show_status,
 };
 use crate::roots::RootSet;
 use crate::target;
@@ -81,6 +83,7 @@ pub(crate) enum Report {
     Optimize(OptimizeReport),
     Cleanup(CleanupReport),
     Branch(BranchReport),
+    Counts(CountReport),
 }
 
 impl Report {
@@ -90,6 +93,7 @@ impl Report {
             Self::Optimize(report) => report.exit_code(),
             Self::Cleanup(report) => report.exit_code(),
             Self::Branch(report) => report.exit_code(),
+            Self::Counts(report) => report.exit_code(),
         }
     }
 }
@@ -101,6 +105,7 @@ async fn work(cli: &Cli, roots: &RootSet, keeper: &Keeper, messages: &Messages) 
         Report::Optimize(report) => roots.complete_optimize(&mut report.roots),
         Report::Cleanup(report) => roots.complete_cleanup(&mut report.roots),
         Report::Branch(report) => roots.complete_branches(&mut report.roots),
+        Report::Counts(report) => roots.complete_counts(&mut report.roots),
     }
     report
 }
@@ -108,6 +113,7 @@ async fn work(cli: &Cli, roots: &RootSet, keeper: &Keeper, messages: &Messages) 
 async fn call(cli: &Cli, roots: &[String], keeper: &Keeper, messages: &Messages) -> Report {
     match &cli.verb {
         Verb::Status(args) => Report::Status(keeper.status_of(roots, &args.options()).await),
+        Verb::CountRows(args) => Report::Counts(keeper.count_rows(roots, &args.options()).await),
         Verb::Cleanup(args) if args.is_preview() => {
             Report::Cleanup(keeper.plan_cleanup(roots, &args.options()).await)
         }
@@ -152,6 +158,7 @@ pub(crate) fn deliver(report: &Report, format: Format, terminal: &mut Terminal) 
         Report::Optimize(report) => show_optimize(report, format, terminal),
         Report::Cleanup(report) => show_cleanup(report, format, terminal),
         Report::Branch(report) => show_branches(report, format, terminal),
+        Report::Counts(report) => show_counts(report, format, terminal),
     };
     let code = report.exit_code();
     match shown {

@@ -310,6 +310,21 @@ pub(crate) async fn preview_opened(
     Ok(())
 }
 
+/// Whether more would go of the tables asked for at a later time than goes now.
+pub(crate) async fn frees_more_at(
+    cleaning: &Cleaning<'_>,
+    options: &CleanupOptions,
+    later: DateTime<Utc>,
+) -> Result<bool, CleanupRootError> {
+    let lists = Lists::of(&cleaning.read.root).await.map_err(CleanupError::from)?;
+    let gathered = gather::gather_settled(cleaning, &lists).await?;
+    let now = gathered.plan(cleaning);
+    let then = plan_cleanup(&gathered.inventory(), &cleaning.own, &cleaning.policy, later);
+    let wanted = wanted(&gathered, &options.tables, &cleaning.read.root.given)?;
+    let goes = |plan: &CleanupPlan, at: usize| plan.datasets[at].deletions.len();
+    Ok(wanted.into_iter().any(|at| goes(&then, at) > goes(&now, at)))
+}
+
 /// The datasets asked for, by their place in what was gathered.
 fn wanted(
     gathered: &Gathered,

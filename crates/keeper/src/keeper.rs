@@ -6,17 +6,18 @@ use std::time::Instant;
 use chrono::Utc;
 use futures::{FutureExt, StreamExt};
 use lancekeeper_model::{
-    BranchAction, BranchReport, CleanupOptions, CleanupReport, NoProgress, OperationId,
-    OptimizeOptions, OptimizeReport, Progress, ProgressEvent, RootOptimizeReport, StatusOptions,
-    StatusReport,
+    BranchAction, BranchReport, CleanupOptions, CleanupReport, CountOptions, CountReport,
+    NoProgress, OperationId, OptimizeOptions, OptimizeReport, Progress, ProgressEvent,
+    RootOptimizeReport, StatusOptions, StatusReport,
 };
 use lancekeeper_rewrite::Admission;
 use lancekeeper_store::Tables;
 
 use crate::budget::Budget;
 use crate::concurrency::in_order;
+use crate::optimize::Optimized;
 use crate::stop::Stop;
-use crate::{branch, cleanup, optimize, status};
+use crate::{branch, cleanup, count, optimize, status};
 
 /// Roots worked on at the same time. Tables of one root share its lock, so this is the only
 /// parallelism between databases.
@@ -95,6 +96,14 @@ impl Keeper {
         StatusReport { roots: in_order(roots, ROOTS_AT_ONCE).collect().await }
     }
 
+    /// Counts the rows that readers see. Writes nothing. Never fails as a whole: a root or a
+    /// table that cannot be read says so in its place.
+    pub async fn count_rows(&self, uris: &[String], options: &CountOptions) -> CountReport {
+        let started = Instant::now();
+        let roots = uris.iter().map(|uri| count::count_root(self, uri, options).boxed()).collect();
+        CountReport::new(in_order(roots, ROOTS_AT_ONCE).collect().await, millis(started))
+    }
+
     /// What [`Keeper::optimize`] would do now, without writing anything.
     pub async fn plan_optimize(
         &self,
@@ -132,7 +141,13 @@ impl Keeper {
             .iter()
             .map(|uri| optimize::optimize_root(self, uri, options, budget, progress).boxed())
             .collect();
-        let roots: Vec<RootOptimizeReport> = in_order(roots, roots_at_once(budget)).collect().await;
+        let done: Vec<Optimized> = in_order(roots, roots_at_once(budget)).collect().await;
+        // Only after all work: the roots wait out the writer window together.
+        let roots = done
+            .into_iter()
+            .map(|done| optimize::prune::finish(self, done, options, progress).boxed())
+            .collect();
+        let roots: Vec<RootOptimizeReport> = in_order(roots, ROOTS_AT_ONCE).collect().await;
         OptimizeReport::new(false, roots, millis(started))
     }
 

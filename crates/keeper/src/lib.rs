@@ -22,6 +22,7 @@ mod branch;
 mod budget;
 mod cleanup;
 mod concurrency;
+mod count;
 mod established;
 mod facts;
 mod keeper;
@@ -38,10 +39,11 @@ pub use established::{
 pub use keeper::Keeper;
 pub use lancekeeper_model::{
     Branch, BranchReconcileStats, BranchReport, BranchRow, BranchSelection, BudgetLimit,
-    CleanupOptions, CleanupPolicyOptions, CleanupReport, ErrorKind, ExitCode, ForkRefStatus,
-    IndexMode, NoProgress, OptimizeOptions, OptimizeReport, PendingIndex, Progress, ProgressEvent,
-    PruneOptions, RootBranchReport, RootOptimizeReport, RootStatus, SkipReason, StatusReport,
-    TableCleanupStats, TableKey, TableOptimizeStats, TableRef, TableStatus, Version, WorkLeft,
+    CleanupOptions, CleanupPolicyOptions, CleanupReport, CountOptions, CountReport, ErrorKind,
+    ExitCode, ForkRefStatus, IndexMode, NoProgress, OptimizeOptions, OptimizeReport, PendingIndex,
+    Progress, ProgressEvent, PruneOptions, RootBranchReport, RootOptimizeReport, RootStatus,
+    SkipReason, StatusReport, TableCleanupStats, TableKey, TableOptimizeStats, TableRef,
+    TableStatus, Version, WorkLeft,
 };
 pub use lancekeeper_queue::{ExclusiveLock, Queues, RootIdentity, RootQueue, TableGuards};
 pub use open::OpenRootError;

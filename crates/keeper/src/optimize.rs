@@ -19,7 +19,7 @@ mod internal;
 mod inventory;
 mod plain;
 mod probe;
-mod prune;
+pub(crate) mod prune;
 mod publish;
 mod report;
 mod stage;
@@ -63,7 +63,21 @@ pub(crate) struct Run<'a> {
     pub(crate) entries: AtomicU64,
 }
 
-/// Optimizes one root. Never fails: the report says what went wrong.
+/// One root that is optimized, and what is to be pruned of it once nobody needs it any more.
+#[derive(Debug)]
+pub(crate) struct Optimized {
+    report: RootOptimizeReport,
+    pending: Option<prune::Pending>,
+}
+
+impl From<RootOptimizeReport> for Optimized {
+    fn from(report: RootOptimizeReport) -> Self {
+        Self { report, pending: None }
+    }
+}
+
+/// Optimizes one root. Never fails: the report says what went wrong. When this returns, nothing
+/// is locked any more.
 ///
 /// # Cancel safety
 ///
@@ -74,22 +88,22 @@ pub(crate) async fn optimize_root(
     options: &OptimizeOptions,
     budget: &Budget,
     progress: &dyn Progress,
-) -> RootOptimizeReport {
+) -> Optimized {
     if keeper.stop.is_requested() {
-        return root_failure(uri, None, ErrorKind::Interrupted, &Interrupted, None);
+        return root_failure(uri, None, ErrorKind::Interrupted, &Interrupted, None).into();
     }
     let now = Utc::now();
     let wish = match Wish::from_options(options) {
         Ok(wish) => wish,
-        Err(error) => return root_failure(uri, None, error.kind(), &error, None),
+        Err(error) => return root_failure(uri, None, error.kind(), &error, None).into(),
     };
     let root = match look(uri).await {
         Ok(root) => root,
-        Err(error) => return open_failure(uri, None, &error),
+        Err(error) => return open_failure(uri, None, &error).into(),
     };
     let kind = root.kind;
     if let Err(error) = prune::check(kind, options) {
-        return root_failure(uri, Some(kind), error.kind(), &error, error.hint());
+        return root_failure(uri, Some(kind), error.kind(), &error, error.hint()).into();
     }
     progress.on_event(ProgressEvent::RootOpened { uri: uri.to_owned(), kind });
     let operation = new_operation();
@@ -98,7 +112,7 @@ pub(crate) async fn optimize_root(
     let opening = Opening { verb: "optimize", selected, operation: &operation, now, observer };
     let write = match write_root(root, &keeper.tables, &opening).await {
         Ok(write) => write,
-        Err(error) => return open_failure(uri, Some(kind), &error),
+        Err(error) => return open_failure(uri, Some(kind), &error).into(),
     };
     let run = Run {
         keeper,
@@ -120,18 +134,20 @@ pub(crate) async fn optimize_root(
         None => match targets(&write.read, None, options).await {
             Ok(targets) => {
                 Box::pin(plain::run(&run, targets, &mut report)).await;
-                Box::pin(prune::run(&run, now, &mut report)).await;
                 Ok(())
             }
             Err(error) => Err(error),
         },
     };
     match outcome {
-        Ok(()) => report,
+        Ok(()) => {
+            let pending = Box::pin(prune::pending(&run, &report)).await;
+            Optimized { report, pending }
+        }
         Err(error) => {
             let recovery = report.recovery;
             let failure = root_failure(uri, Some(kind), error.kind(), &error, None);
-            RootOptimizeReport { recovery, ..failure }
+            RootOptimizeReport { recovery, ..failure }.into()
         }
     }
 }
@@ -201,6 +217,7 @@ pub(crate) async fn plan_root(
     };
     let mut report = root_report(uri, kind);
     report.warnings.extend(read.members.warnings.iter().cloned());
+    let mut has_work = false;
     for view in views {
         let targets = match targets(&read, view.as_ref(), options).await {
             Ok(targets) => targets,
@@ -219,6 +236,7 @@ pub(crate) async fn plan_root(
             tables.push(table);
         }
         budget.cut(&mut tables);
+        has_work |= tables.iter().any(|table| table.plan.is_some());
         tables.iter_mut().for_each(report::preview);
         report.tables.extend(tables.into_iter().map(|table| table.stats));
     }
@@ -226,7 +244,7 @@ pub(crate) async fn plan_root(
     if let Some(graph) = read.graph.as_ref().filter(|_| is_whole) {
         report.tables.extend(internal::preview(&graph.graph, &wish).await);
     }
-    Box::pin(prune::preview(keeper, &read, options, now, &mut report)).await;
+    Box::pin(prune::preview(keeper, &read, options, has_work, now, &mut report)).await;
     report
 }
 

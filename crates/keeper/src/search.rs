@@ -2,7 +2,7 @@
 //! directory. Blocks on the file system; nothing is opened or written.
 
 use lancekeeper_model::{
-    BranchReconcileStats, ErrorKind, Recovery, RootBranchReport, RootCleanupReport,
+    BranchReconcileStats, ErrorKind, Recovery, RootBranchReport, RootCleanupReport, RootCounts,
     RootOptimizeReport, RootStatus,
 };
 use lancekeeper_store::root::{self, RootError, SEARCH_DEPTH_MAX};
@@ -102,6 +102,19 @@ impl SearchTrouble {
             hint: Some(self.hint.clone()),
             error_kind: Some(self.kind),
             ..RootBranchReport::of(&self.uri)
+        }
+    }
+
+    /// As an entry of the report of `count-rows`.
+    #[must_use]
+    pub fn to_counts(&self) -> RootCounts {
+        RootCounts {
+            uri: self.uri.clone(),
+            kind: None,
+            error: Some(self.message.clone()),
+            hint: Some(self.hint.clone()),
+            tables: Vec::new(),
+            error_kind: Some(self.kind),
         }
     }
 

@@ -7,6 +7,7 @@
 
 mod branch;
 mod cleanup;
+mod count;
 mod facts;
 mod ids;
 mod kind;
@@ -30,6 +31,7 @@ pub use cleanup::{
     ForkRefStatus, KEEP_UNLESS_TOLD, KeptVersionReport, LostCommitReport, RootCleanupReport,
     TableCleanupStats,
 };
+pub use count::{CountOptions, CountReport, CountTotals, RootCounts, TableCount};
 pub use facts::{
     CarryOver, DeclaredIndex, FragmentFacts, IndexFacts, IndexKind, SegmentFacts, TableFacts,
 };
@@ -37,7 +39,8 @@ pub use ids::{Branch, OperationId, TableKey, TableRef, Version};
 pub use kind::{ErrorKind, ExitCode};
 pub use left::{BudgetLimit, WorkLeft};
 pub use options::{
-    BranchSelection, IndexMode, OptimizeOptions, PruneOptions, SMALL_FRAGMENT_BYTES, WRITER_WINDOW,
+    BranchSelection, IndexMode, OptimizeOptions, PRUNE_WINDOW, PruneOptions, SMALL_FRAGMENT_BYTES,
+    WRITER_WINDOW,
 };
 pub use progress::{NoProgress, Progress, ProgressEvent, ProgressLine};
 pub use recovery::{MovedPin, RecoveredSidecar, Recovery};

@@ -11,6 +11,10 @@ pub const SMALL_FRAGMENT_BYTES: u64 = 64 << 20;
 /// The longest a writer of a real client stages before it commits, with room.
 pub const WRITER_WINDOW: TimeDelta = TimeDelta::minutes(10);
 
+/// The writer window of `optimize --prune-now`, which is waited out: longer than nearly every
+/// writer stages, short enough to sit through.
+pub const PRUNE_WINDOW: TimeDelta = TimeDelta::minutes(2);
+
 /// What `optimize` does with indexes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum IndexMode {
@@ -92,11 +96,22 @@ pub struct PruneOptions {
     /// The caller's word that nobody else writes: the window is lifted, and so is the age
     /// below which files that nothing refers to stay.
     pub no_other_writers: bool,
+    /// Wait until the window has passed since the run's commits. Without that, what they
+    /// replaced stays for the next run.
+    pub wait: bool,
+}
+
+impl PruneOptions {
+    /// The writer window that holds.
+    #[must_use]
+    pub fn window(&self) -> TimeDelta {
+        if self.no_other_writers { TimeDelta::zero() } else { self.writer_window }
+    }
 }
 
 impl Default for PruneOptions {
     fn default() -> Self {
-        Self { writer_window: WRITER_WINDOW, no_other_writers: false }
+        Self { writer_window: PRUNE_WINDOW, no_other_writers: false, wait: true }
     }
 }
 

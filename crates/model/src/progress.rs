@@ -48,6 +48,14 @@ pub enum ProgressEvent {
         /// Whether it failed.
         failed: bool,
     },
+    /// Pruning of a root was put off until the writer window has passed. Nothing is locked
+    /// meanwhile. Told about once a second.
+    PruneDelayed {
+        /// The root as the caller spelled it.
+        uri: String,
+        /// Seconds left to wait.
+        seconds_left: u64,
+    },
 }
 
 impl ProgressEvent {
@@ -83,6 +91,11 @@ impl ProgressEvent {
                 line.table = Some(table.to_string());
                 line.failed = Some(*failed);
             }
+            Self::PruneDelayed { uri, seconds_left } => {
+                line.event = "prune_delayed";
+                line.uri = Some(uri.clone());
+                line.seconds_left = Some(*seconds_left);
+            }
         }
         line
     }
@@ -109,6 +122,8 @@ pub struct ProgressLine {
     pub to: Option<Version>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds_left: Option<u64>,
 }
 
 /// Receives events. Called from several tasks at once; must not block.

@@ -22,6 +22,8 @@ use lancekeeper_store::root::recognise;
 use lancekeeper_store::strict::{Signature, commit};
 use lancekeeper_testkit::{check_graph, graph_rows};
 
+use crate::binary::{lancekeeper, run};
+
 use super::{COMPANY, DAMAGES, MANIFEST_DAMAGES, PERSON, World, optimize, pins, rows_of_tables};
 
 const STAMP: &str = "omnigraph:internal_schema_version";
@@ -153,13 +155,36 @@ async fn schema_files_that_are_not_in_order_stop_writes_and_are_named() {
 }
 
 #[tokio::test]
-async fn every_verb_waits_for_a_schema_apply() {
+async fn every_verb_that_writes_waits_for_a_schema_apply() {
     let world = World::new().await;
     let mut manifest = world.manifest().await;
     let version = manifest.manifest().version;
     manifest.create_branch("__schema_apply_lock__", version, None).await.unwrap();
     let words = ["optimize is unavailable while schema apply is in progress"];
     world.is_refused(13, &words, &["__schema_apply_lock__"]).await;
+    let (before, uri) = (super::files(&world.root()), world.uri());
+    for line in [
+        "optimize",
+        "optimize --dry-run",
+        "cleanup --keep 1",
+        "cleanup --keep 1 --confirm",
+        "branch create --from main",
+        "branch create --dry-run",
+        "branch delete",
+        "branch delete --confirm",
+    ] {
+        let words: Vec<&str> = line.split(' ').collect();
+        let branch = line.starts_with("branch").then_some("feat");
+        let ran = run(lancekeeper(words.iter().copied().chain([uri.as_str()]).chain(branch)));
+        assert_eq!(ran.code, Some(13), "{line}: {ran:#?}");
+        let said = "is unavailable while schema apply is in progress";
+        assert!(ran.stderr.contains(said), "{line}: {ran:#?}");
+    }
+    for line in ["status", "count-rows", "branch list"] {
+        let ran = run(lancekeeper(line.split(' ').chain([uri.as_str()])));
+        assert_eq!(ran.code, Some(0), "{line}: reading waits for nobody: {ran:#?}");
+    }
+    assert!(super::files(&world.root()) == before, "something was written");
     manifest.delete_branch("__schema_apply_lock__").await.unwrap();
     world.nothing_is_lost().await;
 }

@@ -53,7 +53,8 @@ async fn whatever_file_is_the_first_that_does_not_fit_nothing_is_lost() {
 #[tokio::test]
 async fn wherever_the_disk_fills_up_nothing_is_lost_and_the_next_run_finishes() {
     let Some(unshare) = unshare() else {
-        eprintln!("no mounts here: only the limit on file sizes is tested");
+        // `cargo xtask ci` says so too, at its end: a test that passes says nothing there.
+        eprintln!("SKIPPED: nothing can be mounted here, so no disk was filled up");
         return;
     };
     for kib in [0, 16, 80, 160, 220, 260, 300, 400, 600] {

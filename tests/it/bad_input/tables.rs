@@ -2,11 +2,79 @@
 //! others are done all the same.
 
 use std::fs;
+use std::sync::Arc;
 
-use lancekeeper_testkit::invariants::names;
+use lance::Dataset;
+use lance::dataset::CommitBuilder;
+use lance::dataset::transaction::{Operation, Transaction};
+use lancekeeper_manifest::{CompactError, Graph};
+use lancekeeper_model::{OperationId, TableKey};
+use lancekeeper_store::Tables;
+use lancekeeper_store::root::recognise;
+use lancekeeper_testkit::invariants::{check_files, names};
 use lancekeeper_testkit::tables;
 
 use super::{DAMAGES, MANIFEST_DAMAGES, PERSON, World, assert_clean, assert_says, optimize};
+
+/// Commits that one row less is deleted of every fragment than really is. Whoever counts by what
+/// the manifest says then expects a row that no scan gives.
+async fn lie_about_deleted_rows(table: Dataset) -> Dataset {
+    let mut updated_fragments = Vec::new();
+    for mut fragment in table.fragments().iter().cloned() {
+        if let Some(deleted) = fragment.deletion_file.as_mut() {
+            deleted.num_deleted_rows = deleted.num_deleted_rows.map(|number| number - 1);
+            updated_fragments.push(fragment);
+        }
+    }
+    assert!(!updated_fragments.is_empty(), "nothing is deleted here");
+    let (deleted_fragment_ids, predicate) = (Vec::new(), "a lie".to_owned());
+    let operation = Operation::Delete { updated_fragments, deleted_fragment_ids, predicate };
+    let transaction = Transaction::new(table.manifest().version, operation, None);
+    CommitBuilder::new(Arc::new(table)).execute(transaction).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_rewrite_with_another_number_of_rows_than_its_input_is_not_committed() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    for name in ["good.lance", "lying.lance"] {
+        let uri = at(name).to_string_lossy().into_owned();
+        tables::create(&uri, 3, 20, false).await.unwrap();
+        let mut table = super::open(&at(name)).await;
+        table.delete("id % 7 = 0").await.unwrap();
+    }
+    let head = lie_about_deleted_rows(super::open(&at("lying.lance")).await).await;
+    let report = optimize(&dir.path().to_string_lossy()).await;
+    assert_eq!(report.exit_code().number(), 3, "{report:#?}");
+    let [good, lying] = &report.roots[0].tables[..] else { panic!("{report:#?}") };
+    assert!(good.committed && good.error.is_none(), "{good:#?}");
+    assert_says(lying.error.as_deref(), &["lying", "gave 51 rows instead of 54"]);
+    assert!(!lying.committed, "{lying:#?}");
+    let now = super::open(&at("lying.lance")).await;
+    assert_eq!(now.manifest().version, head.manifest().version);
+    // What was rewritten all the same is gone.
+    check_files(&now, &at("lying.lance")).await.unwrap();
+    assert_clean(dir.path());
+}
+
+#[tokio::test]
+async fn a_table_of_pins_whose_rewrite_has_another_number_of_rows_is_not_committed() {
+    let world = World::new().await;
+    let directory = world.root().join("__manifest");
+    let newest = world.newest_manifest(&directory).await;
+    lie_about_deleted_rows(world.manifest().await).await;
+    let lie = world.newest_manifest(&directory).await;
+    assert_ne!(lie, newest);
+    let files = names(&directory.join("data")).unwrap();
+    let graph = Graph::open(&Tables::new(), &recognise(&world.uri()).unwrap()).await.unwrap();
+    let operation = OperationId::new("a-run");
+    let error = graph.compact_internal(&TableKey::new("__manifest"), &operation).await.unwrap_err();
+    assert!(matches!(error, CompactError::Rows { .. }), "{error:?}");
+    assert_eq!(names(&directory.join("data")).unwrap(), files, "staged files stay");
+    assert_eq!(world.newest_manifest(&directory).await, lie, "it was committed");
+    fs::remove_file(lie).unwrap();
+    world.nothing_is_lost().await;
+}
 
 #[tokio::test]
 async fn a_missing_table_is_its_own_rows_error() {

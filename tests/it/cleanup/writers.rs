@@ -1,8 +1,9 @@
 //! Writers that staged before our deletions and commit after them: what they must conflict
 //! with is still there. And versions that appear between our look and our deletions.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use arrow_array::RecordBatch;
 use lance::dataset::transaction::Transaction;
@@ -10,7 +11,7 @@ use lance::dataset::{
     CommitBuilder, DeleteBuilder, MergeInsertBuilder, WhenMatched, WhenNotMatched,
 };
 use lance_select::RowAddrTreeMap;
-use lancekeeper::{NoProgress, OptimizeOptions};
+use lancekeeper::{IndexMode, NoProgress, OptimizeOptions, Progress, ProgressEvent};
 use lancekeeper_model::{PruneOptions, TableKey, Version};
 use lancekeeper_planner::cleanup::{
     Authority, CleanupInventory, DatasetPlan, Retention, Role, plan_cleanup,
@@ -19,10 +20,10 @@ use lancekeeper_reconciler::cleanup::{
     DatasetInventory, DatasetPlace, Recheck, list_dataset, recheck,
 };
 use lancekeeper_store::Tables;
-use lancekeeper_store::owner::{Owner, owners_between};
 use lancekeeper_store::root::recognise;
 use lancekeeper_store::tables::version_of;
 use lancekeeper_testkit::Fixture;
+use lancekeeper_testkit::invariants::check_files;
 
 use super::*;
 
@@ -84,11 +85,9 @@ async fn late_writers_conflict(prune: PruneOptions) {
     let pruned = report.roots[0].tables[0].pruned.unwrap();
     assert!(pruned.old_versions_removed > 0, "{report:#?}");
     assert!(report.roots[0].tables[0].committed, "{report:#?}");
-    let operation = |of: &Owner| matches!(of, Owner::Ours(_));
     let head = table.open().await;
-    let version = version_of(&head);
-    let own = owners_between(&head, Version(version.0 - 3), version).await;
-    assert!(own.iter().all(operation), "this run's versions are gone: {own:?}");
+    assert_eq!(table.versions().await, [version_of(&head).0], "only the run's last version stays");
+    check_files(&head, &table.path()).await.unwrap();
     let rows = table_rows(&table.open().await).await.unwrap();
     for staged in [delete, upsert] {
         let error = staged.commit().await.unwrap_err();
@@ -98,14 +97,97 @@ async fn late_writers_conflict(prune: PruneOptions) {
 }
 
 #[tokio::test]
-async fn writers_that_staged_within_the_window_are_refused_not_committed_over() {
+async fn pruning_waits_out_the_window_frees_what_the_run_replaced_and_late_writers_conflict() {
     let writer_window = TimeDelta::seconds(1);
+    let started = Instant::now();
     late_writers_conflict(PruneOptions { writer_window, ..PruneOptions::default() }).await;
+    assert!(started.elapsed() > Duration::from_millis(2_100), "it did not wait");
 }
 
 #[tokio::test]
-async fn even_without_a_window_this_runs_own_versions_stay_for_late_writers() {
+async fn even_without_a_window_this_runs_last_version_stays_for_late_writers() {
     late_writers_conflict(PruneOptions { no_other_writers: true, ..PruneOptions::default() }).await;
+}
+
+#[tokio::test]
+async fn without_waiting_what_the_run_replaced_stays() {
+    let table = Table::new().await;
+    let head = version_of(&table.open().await);
+    let rows = table.rows().await;
+    let prune = PruneOptions { wait: false, ..PruneOptions::default() };
+    let report = optimize_and_prune(&table.uri(), prune).await;
+    assert!(report.roots[0].tables[0].committed, "{report:#?}");
+    let now = table.rows().await;
+    let replaced = ("main".to_owned(), head.0);
+    assert_eq!(now.get(&replaced), rows.get(&replaced), "{report:#?}");
+}
+
+/// Somebody who appends to a table as soon as its pruning waits.
+struct AppendsMeanwhile {
+    uri: String,
+    begun: AtomicBool,
+    done: Mutex<Option<tokio::task::JoinHandle<u64>>>,
+}
+
+impl Progress for AppendsMeanwhile {
+    fn on_event(&self, event: ProgressEvent) {
+        let is_waiting = matches!(event, ProgressEvent::PruneDelayed { .. });
+        if is_waiting && !self.begun.swap(true, Ordering::SeqCst) {
+            let uri = self.uri.clone();
+            let append = async move {
+                // The root is not locked either: another keeper may do its work.
+                let other = Keeper::new()
+                    .optimize(&[uri.clone()], &OptimizeOptions::default(), Arc::new(NoProgress))
+                    .await;
+                assert_eq!(other.exit_code().number(), 0, "{other:#?}");
+                tables::append(&uri, 9_000, 7).await.unwrap().manifest().version
+            };
+            *self.done.lock().unwrap() = Some(tokio::spawn(append));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_commit_while_pruning_waits_stays_with_what_it_stands_on() {
+    let table = Table::new().await;
+    let before = table.open().await.count_rows(None).await.unwrap();
+    let meanwhile = Arc::new(AppendsMeanwhile {
+        uri: table.uri(),
+        begun: AtomicBool::new(false),
+        done: Mutex::new(None),
+    });
+    let writer_window = TimeDelta::seconds(2);
+    let prune = Some(PruneOptions { writer_window, ..PruneOptions::default() });
+    let options = OptimizeOptions { prune, ..OptimizeOptions::default() };
+    let report = Keeper::new().optimize(&[table.uri()], &options, meanwhile.clone()).await;
+    assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+    let appended = meanwhile.done.lock().unwrap().take().unwrap().await.unwrap();
+    assert!(report.roots[0].tables[0].pruned.unwrap().old_versions_removed > 0, "{report:#?}");
+    assert_eq!(table.versions().await, [appended - 1, appended]);
+    assert_eq!(table.open().await.count_rows(None).await.unwrap(), before + 7);
+}
+
+#[tokio::test]
+async fn pruning_does_not_wait_where_waiting_frees_nothing() {
+    let table = Table { directory: tempfile::tempdir().unwrap() };
+    let params = ScalarIndexParams::default();
+    let mut handle = tables::create(&table.uri(), 1, 20, false).await.unwrap();
+    handle.create_index(&["id"], IndexType::BTree, None, &params, true).await.unwrap();
+    let alone = PruneOptions { no_other_writers: true, ..PruneOptions::default() };
+    optimize_and_prune(&table.uri(), alone).await;
+    let head = version_of(&table.open().await).0;
+    table.open().await.tags().create("now", head).await.unwrap();
+    // Of two commits to wait for, one replaces a tagged version, the other nothing at all.
+    for index in [IndexMode::Rebuild, IndexMode::Refresh] {
+        let prune = PruneOptions { writer_window: TimeDelta::hours(1), ..PruneOptions::default() };
+        let options = OptimizeOptions { index, prune: Some(prune), ..OptimizeOptions::default() };
+        let (keeper, roots) = (Keeper::new(), [table.uri()]);
+        let run = keeper.optimize(&roots, &options, Arc::new(NoProgress));
+        let report = tokio::time::timeout(Duration::from_secs(60), run).await.unwrap();
+        assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+        let committed = report.roots[0].tables[0].committed;
+        assert_eq!(committed, index == IndexMode::Rebuild, "{report:#?}");
+    }
 }
 
 #[tokio::test]
@@ -172,7 +254,7 @@ async fn pruning_counts_young_files_that_nothing_refers_to_and_deletes_them_only
     let table = Table::new().await;
     let staged = table.path().join("data/00000000-staged-by-somebody.lance");
     std::fs::write(&staged, b"not committed yet").unwrap();
-    let window = PruneOptions { writer_window: TimeDelta::zero(), no_other_writers: false };
+    let window = PruneOptions { writer_window: TimeDelta::zero(), ..PruneOptions::default() };
     let report = optimize_and_prune(&table.uri(), window).await;
     let pruned = report.roots[0].tables[0].pruned.unwrap();
     assert_eq!(pruned.unverified_left, 1, "{report:#?}");
@@ -190,7 +272,7 @@ async fn pruning_keeps_tags_and_fork_points_and_a_dry_run_only_says_so() {
     main.tags().create("v2", 2).await.unwrap();
     main.create_branch("side", 3, None).await.unwrap();
     let before = tree(&table.uri());
-    let prune = PruneOptions { writer_window: TimeDelta::zero(), no_other_writers: true };
+    let prune = PruneOptions { no_other_writers: true, ..PruneOptions::default() };
     let options = OptimizeOptions { prune: Some(prune), ..OptimizeOptions::default() };
     let planned = Keeper::new().plan_optimize(&[table.uri()], &options).await;
     assert_eq!(planned.roots[0].tables[0].pruned.unwrap().old_versions_removed, 5, "{planned:#?}");

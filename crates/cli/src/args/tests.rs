@@ -1,6 +1,8 @@
 //! What the command line accepts, what it refuses, and with which words.
 
-use lancekeeper_model::{CleanupOptions, CleanupPolicyOptions, IndexMode, PruneOptions};
+use lancekeeper_model::{
+    CleanupOptions, CleanupPolicyOptions, CountOptions, IndexMode, PruneOptions,
+};
 
 use super::*;
 
@@ -243,6 +245,42 @@ fn a_root_named_by_an_option_makes_the_other_names_tables_on_either_side_of_the_
 }
 
 #[test]
+fn a_leading_db_says_nothing_and_a_table_of_that_name_is_a_table() {
+    let (roots, options) = optimize("lancekeeper db --db-path d optimize events --all --prune-now");
+    assert_eq!((roots, options.tables), (vec!["d".to_owned()], vec!["events".to_owned()]));
+    assert!(options.all_tables && options.prune.is_some_and(|prune| prune.wait));
+    let (roots, options) = optimize("lancekeeper --db-path d optimize db");
+    assert_eq!((roots, options.tables), (vec!["d".to_owned()], vec!["db".to_owned()]));
+    assert_eq!(parse("lancekeeper db").unwrap_err().exit_code(), 2);
+}
+
+/// The roots and the options of a line that counts.
+fn counting(line: &str) -> (Vec<String>, CountOptions) {
+    match parse(line).unwrap().verb {
+        Verb::CountRows(args) => (args.roots.roots.clone(), args.options()),
+        _ => panic!("{line}"),
+    }
+}
+
+#[test]
+fn rows_are_counted_of_named_tables_of_one_root_or_of_all_tables_of_several() {
+    for line in ["db --db-path d count-rows a b", "count-rows d --table a --table b"] {
+        let (roots, options) = counting(&format!("lancekeeper {line}"));
+        assert_eq!(roots, ["d"], "{line}");
+        assert_eq!(options.tables, ["a", "b"], "{line}");
+        assert_eq!(options.branches, BranchSelection::Main, "{line}");
+    }
+    let (roots, options) = counting("lancekeeper count-rows g h --branch work --branch main");
+    assert_eq!(roots, ["g", "h"]);
+    let named = BranchSelection::Named(vec!["work".to_owned(), "main".to_owned()]);
+    assert_eq!(options, CountOptions { tables: Vec::new(), branches: named });
+    let verb = parse("lancekeeper count-rows g --all-branches").unwrap().verb;
+    assert!(!verb.writes() && !verb.is_dry_run());
+    refusal("lancekeeper count-rows");
+    refusal("lancekeeper count-rows g --all-branches --branch main");
+}
+
+#[test]
 fn all_beats_names_which_are_kept_to_be_checked() {
     let (roots, options) = optimize("lancekeeper --db-path db optimize events --all");
     assert_eq!(roots, ["db"]);
@@ -290,10 +328,13 @@ fn pruning_is_asked_for_by_name_and_its_options_mean_nothing_without() {
     let minutes = |n| chrono::TimeDelta::minutes(n);
     let prune = |line: &str| options(line).prune;
     assert_eq!(prune("--prune-now"), Some(PruneOptions::default()));
-    let window = PruneOptions { writer_window: minutes(90), no_other_writers: false };
+    assert_eq!(PruneOptions::default().window(), minutes(2));
+    let window = PruneOptions { writer_window: minutes(90), ..PruneOptions::default() };
     assert_eq!(prune("--prune-now --writer-window 1h30m"), Some(window));
     assert!(prune("--prune-now --no-other-writers").unwrap().no_other_writers);
-    for line in ["--writer-window 1h", "--no-other-writers"] {
+    assert_eq!(prune("--prune-now --no-other-writers").unwrap().window(), minutes(0));
+    assert!(!prune("--prune-now --no-wait").unwrap().wait);
+    for line in ["--writer-window 1h", "--no-other-writers", "--no-wait"] {
         let error = parse(&format!("lancekeeper optimize root {line}")).unwrap_err().to_string();
         assert!(error.contains("--prune-now"), "{error}");
     }

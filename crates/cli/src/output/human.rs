@@ -3,6 +3,7 @@
 
 pub(super) mod branch;
 pub(super) mod cleanup;
+pub(super) mod count;
 pub(super) mod optimize;
 pub(super) mod status;
 #[cfg(test)]

@@ -2,7 +2,9 @@
 //! Field names are those of `lancekeeper_model`; errors and warnings are in the document,
 //! not on stderr.
 
-use lancekeeper_model::{BranchAction, BranchReport, CleanupReport, OptimizeReport, StatusReport};
+use lancekeeper_model::{
+    BranchAction, BranchReport, CleanupReport, CountReport, OptimizeReport, StatusReport,
+};
 use serde::Serialize;
 
 /// Grows when a field is removed or changes its meaning, not when one is added.
@@ -56,6 +58,17 @@ pub(super) fn cleanup(report: &CleanupReport) -> serde_json::Result<String> {
         schema: SCHEMA,
         command: "cleanup",
         dry_run: Some(report.dry_run),
+        roots: &report.roots,
+        totals: &report.totals,
+    })
+}
+
+/// The document of `count-rows`.
+pub(super) fn counts(report: &CountReport) -> serde_json::Result<String> {
+    line(&Document {
+        schema: SCHEMA,
+        command: "count-rows",
+        dry_run: None,
         roots: &report.roots,
         totals: &report.totals,
     })
@@ -157,6 +170,18 @@ mod tests {
         let totals = &document["totals"];
         assert_eq!(left(totals), [by_time, 3.into(), 18.into(), mib(75), 2.into()]);
         assert_eq!(totals["tables_left"], 2);
+    }
+
+    #[test]
+    fn counts_are_numbers_or_null_with_the_reason() {
+        let document = parsed(&counts(&samples::counts()).unwrap());
+        assert_eq!(document["command"], "count-rows");
+        let tables = &document["roots"][0]["tables"];
+        assert_eq!((&tables[0]["rows"], &tables[0]["error"]), (&1_234_567.into(), &Value::Null));
+        assert_eq!((&tables[1]["branch"], &tables[1]["rows"]), (&"review".into(), &12.into()));
+        assert!(tables[2]["rows"].is_null() && tables[2]["error"].is_string(), "{tables}");
+        assert_eq!(document["totals"]["rows"], 1_234_579);
+        assert_eq!(document["totals"]["tables_failed"], 1);
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! Progress on stderr, driven by events: a bar with rate and time left for people, a JSON
 //! line per event for machines. Nothing here slows a run down or makes it fail.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use lancekeeper_model::{NoProgress, Progress, ProgressEvent};
 
 use super::Messages;
+use super::units::duration;
+use crate::target::without_secrets;
 
 /// Fast enough to look alive, slow enough to cost nothing.
 const TICK: Duration = Duration::from_millis(120);
@@ -19,10 +22,11 @@ pub(crate) struct ProgressView {
 }
 
 impl ProgressView {
-    /// A bar, drawn only if stderr is a terminal.
+    /// A bar if stderr is a terminal; else a word only where a run stands still on purpose.
     pub(crate) fn bar(messages: &Messages) -> Self {
         if messages.bars().is_hidden() {
-            return Self::none();
+            let notices = Notices { messages: messages.clone(), waiting: Mutex::default() };
+            return Self { progress: Arc::new(notices), bar: None };
         }
         let bar = messages.bars().add(ProgressBar::no_length());
         bar.set_style(style("{spinner} {elapsed:>4} {msg}"));
@@ -68,6 +72,27 @@ impl Progress for Lines {
     }
 }
 
+/// Says once per root that it waits: whoever reads a log would think it hangs.
+struct Notices {
+    messages: Messages,
+    waiting: Mutex<HashSet<String>>,
+}
+
+impl Progress for Notices {
+    fn on_event(&self, event: ProgressEvent) {
+        if let ProgressEvent::PruneDelayed { uri, seconds_left } = event {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            if waiting.insert(uri.clone()) {
+                let time = duration(seconds_left.saturating_mul(1_000));
+                let place = without_secrets(&uri);
+                self.messages.line(&format!(
+                    "{place}: pruning in {time}, for other writers' sake (--no-wait leaves it to the next run)"
+                ));
+            }
+        }
+    }
+}
+
 struct Bar {
     bar: ProgressBar,
 }
@@ -90,6 +115,14 @@ impl Progress for Bar {
             ProgressEvent::GroupStaged { table, bytes } => {
                 self.bar.set_message(table.to_string());
                 self.bar.inc(bytes);
+            }
+            ProgressEvent::PruneDelayed { seconds_left, .. } => {
+                // There is nothing left to count.
+                self.bar.set_style(style("{spinner} {elapsed:>4} {msg}"));
+                self.bar.set_message(format!(
+                    "pruning in {}",
+                    duration(seconds_left.saturating_mul(1_000))
+                ));
             }
             _ => {}
         }
@@ -128,12 +161,14 @@ mod tests {
             to: Version(5),
         });
         progress.on_event(ProgressEvent::TableFinished { table, failed: false });
+        progress.on_event(ProgressEvent::PruneDelayed { uri: "/g".into(), seconds_left: 120 });
         insta::assert_snapshot!(said.err(), @r#"
         {"event":"root_opened","uri":"/g","kind":"graph"}
         {"event":"table_planned","table":"node:Person","groups":2,"bytes":9}
         {"event":"group_staged","table":"node:Person","bytes":4}
         {"event":"table_published","table":"node:Person","from":3,"to":5}
         {"event":"table_finished","table":"node:Person","failed":false}
+        {"event":"prune_delayed","uri":"/g","seconds_left":120}
         "#);
         assert_eq!(said.out(), "");
     }
@@ -151,6 +186,8 @@ mod tests {
         assert_eq!(bar.bar.length(), Some(30));
         assert_eq!(bar.bar.position(), 10);
         assert_eq!(bar.bar.message(), "events");
+        bar.on_event(ProgressEvent::PruneDelayed { uri: "/db".into(), seconds_left: 75 });
+        assert_eq!(bar.bar.message(), "pruning in 1 min 15 s");
     }
 
     #[test]
@@ -159,5 +196,12 @@ mod tests {
         let view = ProgressView::bar(&terminal.messages());
         assert!(view.bar.is_none());
         assert_eq!(said.err(), "");
+        for seconds_left in [2, 1] {
+            let uri = "/db".to_owned();
+            view.progress().on_event(ProgressEvent::PruneDelayed { uri, seconds_left });
+        }
+        let said = said.err();
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.starts_with("/db: pruning in 2.0 s"), "{said}");
     }
 }

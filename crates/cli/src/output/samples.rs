@@ -1,11 +1,11 @@
 //! Reports that tests render: each kind of root and each outcome once.
 
 use lancekeeper_model::{
-    Branch, BranchReconcileStats, BudgetLimit, CleanupReport, ErrorKind, InternalStatus,
-    KeptVersionReport, LostCommitReport, MovedPin, OptimizeReport, PendingIndex, PendingSidecar,
-    Reclaimable, RecoveredSidecar, Recovery, RootCleanupReport, RootKind, RootOptimizeReport,
-    RootStatus, SkipReason, StatusReport, TableBytes, TableCleanupStats, TableKey,
-    TableOptimizeStats, TableStatus, Version, WorkLeft,
+    Branch, BranchReconcileStats, BudgetLimit, CleanupReport, CountReport, ErrorKind,
+    InternalStatus, KeptVersionReport, LostCommitReport, MovedPin, OptimizeReport, PendingIndex,
+    PendingSidecar, Reclaimable, RecoveredSidecar, Recovery, RootCleanupReport, RootCounts,
+    RootKind, RootOptimizeReport, RootStatus, SkipReason, StatusReport, TableBytes,
+    TableCleanupStats, TableCount, TableKey, TableOptimizeStats, TableStatus, Version, WorkLeft,
 };
 
 const MIB: u64 = 1 << 20;
@@ -316,6 +316,32 @@ pub(crate) fn missing_status() -> StatusReport {
         ..root_state(RootKind::Table, Vec::new())
     };
     StatusReport { roots: vec![root] }
+}
+
+/// The rows of a graph's tables, one of which cannot be read.
+pub(crate) fn counts() -> CountReport {
+    let table = |name: &str, rows: Option<u64>| TableCount {
+        table_key: TableKey::new(name),
+        branch: Branch::main(),
+        version: Some(Version(17)),
+        rows,
+        error: rows.is_none().then(|| "failed to count node:Place: a file is gone".to_owned()),
+    };
+    let review = Branch::named("review");
+    let tables = vec![
+        table("node:Person", Some(1_234_567)),
+        TableCount { branch: review, ..table("node:Person", Some(12)) },
+        table("node:Place", None),
+    ];
+    let root = RootCounts {
+        uri: "/data/people".to_owned(),
+        kind: Some(RootKind::Graph),
+        error: None,
+        hint: None,
+        tables,
+        error_kind: None,
+    };
+    CountReport::new(vec![root], 41)
 }
 
 fn cleaned_table(name: &str, removed: u64, files: u64, bytes: u64) -> TableCleanupStats {

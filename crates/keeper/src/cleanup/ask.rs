@@ -54,7 +54,7 @@ impl CleanupRootError {
         }
     }
 
-    pub(super) fn hint(&self) -> Option<&'static str> {
+    pub(crate) fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Open(error) => error.hint(),
             Self::NoRule => Some("`--keep 10` keeps the newest 10 versions of each table"),

@@ -58,6 +58,20 @@ fn optimized_graph_at_80() {
 }
 
 #[test]
+fn rows_that_were_counted() {
+    let show = |terminal: &mut Terminal| count::show(&samples::counts(), terminal);
+    insta::assert_snapshot!(seen(Some(80), show), @"
+    graph /data/people
+      table               version       rows
+      node:Person              17  1,234,567
+      node:Person@review       17         12
+      node:Place               17          -  error
+      node:Place: error: failed to count node:Place: a file is gone
+    total 3 tables · 1,234,579 rows · 1 failed
+    ");
+}
+
+#[test]
 fn optimized_graph_at_200() {
     insta::assert_snapshot!(optimize(&samples::optimized(), 200), @"
     graph /data/people · published 1

@@ -1,0 +1,70 @@
+//! How many rows there are, for people.
+
+use std::io;
+
+use lancekeeper_model::{CountReport, RootCounts, TableCount, TableRef};
+
+use super::{Notes, root_label, say_troubles};
+use crate::output::Terminal;
+use crate::output::grid::{Column, Rank, Remark, render};
+use crate::output::style::{Tone, dotted, paint};
+use crate::output::terminal::Screen;
+use crate::output::units::{count, counted};
+
+/// Writes the report.
+pub(in crate::output) fn show(report: &CountReport, terminal: &mut Terminal) -> io::Result<()> {
+    let screen = terminal.screen();
+    let messages = terminal.messages();
+    let several = report.roots.len() > 1;
+    for root in &report.roots {
+        if root.error.is_none() {
+            terminal.print(&root_text(root, screen))?;
+        }
+        let uri = several.then_some(root.uri.as_str());
+        say_troubles(&messages, uri, root.error.as_deref(), root.hint.as_deref(), &[]);
+    }
+    let totals = &report.totals;
+    if totals.tables > 1 {
+        let mut parts = vec![format!("total {}", counted(totals.tables, "table"))];
+        parts.push(counted(totals.rows, "row"));
+        if totals.tables_failed > 0 {
+            parts.push(format!("{} failed", count(totals.tables_failed)));
+        }
+        terminal.print(&format!("{}\n", dotted(&parts, screen.width)))?;
+    }
+    Ok(())
+}
+
+fn root_text(root: &RootCounts, screen: Screen) -> String {
+    let heading = paint(&root_label(root.kind, &root.uri), Tone::Strong, screen.colour);
+    if root.tables.is_empty() {
+        return format!("{heading}\n  no tables\n");
+    }
+    let remarks: Vec<Remark> = root.tables.iter().map(remark).collect();
+    let names = root.tables.iter().map(table_name);
+    let versions = root
+        .tables
+        .iter()
+        .map(|table| table.version.map_or_else(|| "-".to_owned(), |version| version.to_string()));
+    let rows = root.tables.iter().map(|table| table.rows.map_or_else(|| "-".to_owned(), count));
+    let columns = vec![
+        Column::text("table", Rank::Always, names),
+        Column::numbers("version", Rank::Usual, versions),
+        Column::numbers("rows", Rank::Always, rows),
+    ];
+    let rendered = render(columns, "", &remarks, screen);
+    let mut notes = Notes::default();
+    for at in rendered.shortened {
+        notes.add(&table_name(&root.tables[at]), &remarks[at].full());
+    }
+    format!("{heading}\n{}{}", rendered.text, notes.render(screen.width))
+}
+
+fn remark(table: &TableCount) -> Remark {
+    let short = if table.error.is_some() { "error" } else { "" };
+    Remark { short: short.to_owned(), detail: table.error.clone(), tone: Tone::Bad }
+}
+
+fn table_name(table: &TableCount) -> String {
+    TableRef { key: table.table_key.clone(), branch: table.branch.clone() }.to_string()
+}
