@@ -14,6 +14,7 @@ mod indexes;
 mod many;
 mod observer;
 mod races;
+mod random_tables;
 mod root_sets;
 mod spellings;
 mod strict;
