@@ -15,6 +15,7 @@ mod indexes;
 mod many;
 mod observer;
 mod races;
+mod random_tables;
 mod root_sets;
 mod spellings;
 mod strict;

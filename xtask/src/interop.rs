@@ -14,6 +14,7 @@ mod clients;
 mod crash;
 mod databases;
 mod failpoints;
+mod faults;
 mod fixture_path;
 mod graph;
 mod graph_reader;
@@ -25,6 +26,7 @@ mod pause;
 mod process;
 mod race;
 mod random;
+mod random_tables;
 mod report;
 mod staged;
 mod traps;
@@ -64,13 +66,14 @@ pub(crate) struct Args {
     /// Only this one of `traps`; may be repeated
     #[arg(long, value_enum, value_name = "TRAP")]
     trap: Vec<traps::Trap>,
-    /// Brings the random moments of `crash`, `cleanup` and `traps` back
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    seed: u64,
+    /// Brings the random moments of `crash`, `cleanup` and `traps` and the tables of `faults` back [default:
+    /// 1], and the histories of `random` [default: new ones]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     /// How many runs `crash` kills at random moments, per client and fixture
     #[arg(long, default_value_t = 50, value_name = "N")]
     kills: usize,
-    /// How long `race` takes, per client
+    /// How long `race` takes, per client, and how long `random` does
     #[arg(long, default_value_t = 5, value_name = "N")]
     minutes: u64,
 }
@@ -89,6 +92,10 @@ enum Suite {
     Race,
     /// What lost data elsewhere: forks, merges, dropped types, links, names, late writers
     Traps,
+    /// Tables of the kinds that maintenance tools have failed at, under each of our verbs
+    Faults,
+    /// The property test of random tables, for `--minutes`; is not one of `all`
+    Random,
     /// All of them
     All,
 }
@@ -102,11 +109,55 @@ struct Lab {
     failpoints: Vec<String>,
 }
 
+impl Suite {
+    /// Whether it is about graphs, whose clients take long to install.
+    fn needs_graph_clients(self) -> bool {
+        !matches!(self, Self::Faults | Self::Random)
+    }
+}
+
+impl Args {
+    fn wants(&self, suite: Suite) -> bool {
+        let is_all = self.suite.contains(&Suite::All) && suite != Suite::Random;
+        is_all || self.suite.contains(&suite)
+    }
+
+    /// The seed of what is the same every time unless one asks for something else.
+    fn fixed_seed(&self) -> u64 {
+        self.seed.unwrap_or(1)
+    }
+}
+
 pub(crate) fn run(root: &Path, args: &Args) -> Result<()> {
+    if args.wants(Suite::Random) {
+        random_tables::run(root, args.minutes, args.seed)?;
+        if args.suite == [Suite::Random] {
+            return Ok(());
+        }
+    }
     let keeper = Keeper(match &args.binary {
         Some(binary) => std::path::absolute(binary)?,
         None => cargo::build_lancekeeper(root)?,
     });
+    let mut report = Report::default();
+    let result = run_all(&mut report, root, keeper, args);
+    // Whatever stopped us, what was checked until then was checked.
+    println!("\n{report}");
+    result?;
+    match report.failed() {
+        0 => Ok(()),
+        failed => bail!("interop: {failed} checks failed"),
+    }
+}
+
+fn run_all(report: &mut Report, root: &Path, keeper: Keeper, args: &Args) -> Result<()> {
+    if args.wants(Suite::Faults) {
+        let python = python(root, args.cache.as_deref())?;
+        faults::run(report, &python, &keeper, args.fixed_seed())?;
+    }
+    if !args.suite.iter().any(|suite| suite.needs_graph_clients()) {
+        return Ok(());
+    }
     let mut clients = Clients::install(&cache(root, args.cache.as_deref())?)?;
     if let Some(version) = &args.client {
         clients.omnigraph.retain(|client| client.version == version);
@@ -118,19 +169,11 @@ pub(crate) fn run(root: &Path, args: &Args) -> Result<()> {
         fixtures: args.fixtures.clone().unwrap_or_else(|| root.join(archive::FIXTURES)),
         failpoints: failpoints(root, args)?,
     };
-    let mut report = Report::default();
-    let result = run_suites(&mut report, &lab, args);
-    // Whatever stopped us, what was checked until then was checked.
-    println!("\n{report}");
-    result?;
-    match report.failed() {
-        0 => Ok(()),
-        failed => bail!("interop: {failed} checks failed"),
-    }
+    run_suites(report, &lab, args)
 }
 
 fn run_suites(report: &mut Report, lab: &Lab, args: &Args) -> Result<()> {
-    let wanted = |suite| args.suite.contains(&suite) || args.suite.contains(&Suite::All);
+    let wanted = |suite| args.wants(suite);
     if wanted(Suite::Reads) {
         graphs::run(report, lab)?;
         changes::run(report, lab)?;

@@ -27,7 +27,7 @@ const PREFIX: &str = "cleanup.";
 const MOST_CROSSINGS: usize = 12;
 
 pub(super) fn run(report: &mut Report, lab: &Lab, args: &Args) -> Result<()> {
-    let mut random = Random::new(args.seed);
+    let mut random = Random::new(args.fixed_seed());
     for client in &lab.clients.omnigraph {
         for fixture in FIXTURES {
             let name = fixture.name(client);

@@ -18,7 +18,7 @@ use super::{Args, Lab};
 const MOST_CROSSINGS: usize = 40;
 
 pub(super) fn run(report: &mut Report, lab: &Lab, args: &Args) -> Result<()> {
-    let mut random = Random::new(args.seed);
+    let mut random = Random::new(args.fixed_seed());
     for client in &lab.clients.omnigraph {
         for fixture in FIXTURES {
             let sweep = Sweep::start(lab, client, fixture)?;

@@ -102,7 +102,7 @@ impl<'a> Database<'a> {
 }
 
 /// Pairs of the check's name and why it failed.
-fn read_checks(text: &str) -> Result<Vec<(String, Option<String>)>> {
+pub(super) fn read_checks(text: &str) -> Result<Vec<(String, Option<String>)>> {
     let checks = text.lines().map(|line| {
         let check: Value =
             serde_json::from_str(line).with_context(|| format!("not JSON: {line}"))?;

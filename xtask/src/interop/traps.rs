@@ -41,7 +41,7 @@ pub(super) fn run(report: &mut Report, lab: &Lab, args: &Args) -> Result<()> {
     let wanted = |trap| args.trap.is_empty() || args.trap.contains(&trap);
     for client in &lab.clients.omnigraph {
         // Of its own for each, so that one alone does what it does in company.
-        let random = || Random::new(args.seed);
+        let random = || Random::new(args.fixed_seed());
         if wanted(Trap::Forks) {
             forks::run(report, lab, client);
         }
