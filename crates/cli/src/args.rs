@@ -294,15 +294,6 @@ impl OptimizeArgs {
     }
 }
 
-/// The branches that `--branch` and `--all-branches` mean.
-fn selection(all: bool, named: &[String]) -> BranchSelection {
-    match (all, named) {
-        (true, _) => BranchSelection::All,
-        (false, []) => BranchSelection::Main,
-        (false, named) => BranchSelection::Named(named.to_vec()),
-    }
-}
-
 /// The line without the word `db` right behind the program's name: scripts for databases begin
 /// so, and it says nothing that `--db-path` does not.
 fn without_leading_db<S: Into<OsString> + Clone>(

@@ -320,7 +320,7 @@ pub(crate) async fn frees_more_at(
     let gathered = gather::gather_settled(cleaning, &lists).await?;
     let now = gathered.plan(cleaning);
     let then = plan_cleanup(&gathered.inventory(), &cleaning.own, &cleaning.policy, later);
-    let wanted = wanted(&gathered, &options.tables, &cleaning.read.root.given)?;
+    let wanted = wanted(&gathered, &options.tables, cleaning.read)?;
     let goes = |plan: &CleanupPlan, at: usize| plan.datasets[at].deletions.len();
     Ok(wanted.into_iter().any(|at| goes(&then, at) > goes(&now, at)))
 }

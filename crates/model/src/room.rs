@@ -33,7 +33,7 @@ pub struct InternalStatus {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Reclaimable {
     /// The rule: so many of the newest versions stay.
-    pub keep_versions: u64,
+    pub keep_versions: u32,
     /// Versions that would go.
     pub versions: u64,
     /// Files that would go.

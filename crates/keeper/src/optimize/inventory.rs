@@ -11,8 +11,8 @@ use lancekeeper_model::{
 use lancekeeper_planner::index::IndexWish;
 use lancekeeper_planner::optimize::{LayoutPolicy, PolicyError, SidecarClaim};
 use lancekeeper_planner::sweep::SweepPlan;
+use lancekeeper_store::LanceFailure;
 use lancekeeper_store::members::{Member, MemberState};
-use lancekeeper_store::root::RootError;
 use thiserror::Error;
 
 use crate::open::{ReadGraph, ReadRoot};

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::{FutureExt, StreamExt};
 use lancekeeper_model::{
-    Branch, CleanupOptions, ErrorKind, OperationId, OptimizeOptions, Progress, ProgressEvent,
-    PruneOptions, PrunedStats, RootCleanupReport, RootKind, RootOptimizeReport, TableKey, Version,
+    CleanupOptions, ErrorKind, OperationId, OptimizeOptions, Progress, ProgressEvent, PruneOptions,
+    PrunedStats, RootCleanupReport, RootKind, RootOptimizeReport, Version,
 };
 use lancekeeper_planner::cleanup::{ChainKey, PinnedVersion, Retention};
 use lancekeeper_store::failure::full_text;

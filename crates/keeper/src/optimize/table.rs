@@ -41,7 +41,7 @@ pub(crate) struct TableRun {
     /// Bytes to read for that, by estimate.
     pub(crate) index_bytes: u64,
     /// Bytes of its data files.
-    data_bytes: u64,
+    pub(crate) data_bytes: u64,
     /// What is to be done with the indexes, in words.
     pub(crate) index_reason: String,
     /// What is to be done with the indexes once this plan was carried out, if that is to be

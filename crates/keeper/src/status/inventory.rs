@@ -75,7 +75,7 @@ async fn lazy(read: &ReadRoot, branch: &Branch, target: &Target) -> TableStatus 
             .map_err(|error| {
                 LanceFailure::new("failed to open the pinned version", error.source)
             })?;
-        let view = view(&pinned, &target.table, IndexMode::Keep).await?;
+        let view = view(&pinned, &target.table, Upkeep::default()).await?;
         Ok::<_, LanceFailure>((view, version_of(&pinned)))
     };
     match seen.await {
