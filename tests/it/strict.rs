@@ -17,7 +17,7 @@ use lance_index::IndexType;
 use lance_index::scalar::ScalarIndexParams;
 use lancekeeper_model::{ErrorKind, OperationId, TableKey, TableRef};
 use lancekeeper_planner::optimize::{Group, GroupReason, RewriteMode};
-use lancekeeper_rewrite::stage::stage_group;
+use lancekeeper_rewrite::stage::{RowOrder, stage_group};
 use lancekeeper_rewrite::table_commit::TableCommit;
 use lancekeeper_store::owner::{Owner, owners_between};
 use lancekeeper_store::strict::{Change, CommitError, STEP_PROPERTY, Signature, commit};
@@ -170,7 +170,9 @@ impl World {
             batch_rows: 8192,
         };
         let signature = signature("rewrite");
-        let mut groups = [stage_group(&head, &signature.table, &group).await.unwrap()];
+        let order = RowOrder::AsListed { capture_addresses: false };
+        let staged = stage_group(&head, &signature.table, &group, order);
+        let mut groups = [staged.await.unwrap()];
         let steps = TableCommit {
             operation: &signature.operation,
             table: &signature.table,

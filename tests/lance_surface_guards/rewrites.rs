@@ -252,7 +252,7 @@ async fn files_under_a_base_that_is_no_dataset_are_rewritten_into_the_tables_own
     let other = tempfile::tempdir().unwrap();
     let base = other.path().to_string_lossy().into_owned();
     for n in 0..2 {
-        let batch = lancekeeper_testkit::tables::batch(n * 10, 10);
+        let batch = tables::batch(n * 10, 10);
         let reader = RecordBatchIterator::new([Ok(batch.clone())], batch.schema());
         let named = BasePath::new(1, base.clone(), Some("one".to_owned()), false);
         let params = WriteParams {
