@@ -126,7 +126,7 @@ async fn only_rewrites_that_were_under_way_leave_files_without_a_name() {
     let mut world = World::v4().await;
     world.dies(Death::at(failpoint::OPTIMIZE_AFTER_STAGE_GROUP, 1)).await;
     assert!(!world.journal().is_empty());
-    world.expects_unnamed_data_files().await;
+    world.expects_unnamed_files().await;
     world.converges().await;
 }
 

@@ -192,7 +192,9 @@ impl World {
     pub(crate) async fn is_at_rest(&self) {
         for file in &self.litter {
             // A file that was litter at the death may have gone with its journal entry.
-            if file.exists() {
+            if file.is_dir() {
+                fs::remove_dir_all(file).unwrap();
+            } else if file.exists() {
                 fs::remove_file(file).unwrap();
             }
         }
@@ -232,9 +234,9 @@ impl World {
         files
     }
 
-    /// Data files that no journal entry names and no version refers to: those of rewrites
-    /// that were under way at a death.
-    pub(crate) async fn expects_unnamed_data_files(&mut self) {
+    /// Data files and index segments that no journal entry names and no version refers to: those
+    /// of rewrites and of merges of segments that were under way at a death.
+    pub(crate) async fn expects_unnamed_files(&mut self) {
         let journal: Vec<String> = self.journal();
         let journal = journal.iter().map(|name| {
             let path = Path::new(&self.uri).join("__maintenance/journal").join(name);
@@ -248,13 +250,17 @@ impl World {
                 let at = table.checkout_version(version.version).await.unwrap();
                 let files = at.fragments().iter().flat_map(|fragment| &fragment.files);
                 referred.extend(files.map(|file| file.path.clone()));
+                let indexes = at.load_indices().await.unwrap();
+                referred.extend(indexes.iter().map(|index| index.uuid.to_string()));
             }
-            let directory = Path::new(&self.uri).join(pin.location).join("data");
-            let unnamed = names(&directory)
-                .unwrap()
-                .into_iter()
-                .filter(|name| !referred.contains(name) && !journal.contains(name.as_str()));
-            self.litter.extend(unnamed.map(|name| directory.join(name)));
+            for directory in ["data", "_indices"] {
+                let directory = Path::new(&self.uri).join(&pin.location).join(directory);
+                let unnamed = names(&directory)
+                    .unwrap()
+                    .into_iter()
+                    .filter(|name| !referred.contains(name) && !journal.contains(name.as_str()));
+                self.litter.extend(unnamed.map(|name| directory.join(name)));
+            }
         }
     }
 }

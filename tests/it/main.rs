@@ -11,6 +11,7 @@ mod databases;
 mod fixtures;
 mod habits;
 mod identity;
+mod index_kinds;
 mod indexes;
 mod many;
 mod observer;

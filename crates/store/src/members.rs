@@ -279,8 +279,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for path in paths {
             let file = dir.path().join(path);
-            fs::create_dir_all(file.parent().unwrap()).unwrap();
-            if !path.ends_with('/') {
+            if path.ends_with('/') {
+                fs::create_dir_all(file).unwrap();
+            } else {
+                fs::create_dir_all(file.parent().unwrap()).unwrap();
                 fs::write(file, "").unwrap();
             }
         }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use lance::index::DatasetIndexExt;
 use lancekeeper_manifest::GraphError;
 use lancekeeper_model::{
     Branch, BranchSelection, ErrorKind, OptimizeOptions, SkipReason, TableOptimizeStats, TableRef,
@@ -69,6 +70,14 @@ pub(crate) enum TargetError {
         /// What there is besides main.
         known: String,
     },
+    /// An index was asked for that no table has.
+    #[error("there is no index {name:?}; there are {known}")]
+    NoIndex {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
     /// A table was asked for that is not there.
     #[error("there is no table {name:?}; there are {known}")]
     Unknown {
@@ -84,7 +93,9 @@ impl TargetError {
         match self {
             Self::Lance(error) => error.kind(),
             Self::Graph(error) => error.kind(),
-            Self::Unknown { .. } | Self::NoBranch { .. } => ErrorKind::Invalid,
+            Self::Unknown { .. } | Self::NoBranch { .. } | Self::NoIndex { .. } => {
+                ErrorKind::Invalid
+            }
         }
     }
 }
@@ -153,9 +164,41 @@ pub(crate) async fn targets(
         names.is_empty() || names.iter().any(|name| name == target.table.key.as_str())
     };
     let selected: Vec<Target> = all.into_iter().filter(wanted).collect();
-    match (graph, &options.branches) {
-        (Some(_), _) | (None, BranchSelection::Main) => Ok(selected),
-        (None, selection) => on_branches(read, selected, selection).await,
+    let selected = match (graph, &options.branches) {
+        (Some(_), _) | (None, BranchSelection::Main) => selected,
+        (None, selection) => on_branches(read, selected, selection).await?,
+    };
+    check_index_names(read, &selected, &options.index_names).await?;
+    Ok(selected)
+}
+
+/// Refuses a name that no index of these tables has, and none that a schema declares.
+async fn check_index_names(
+    read: &ReadRoot,
+    targets: &[Target],
+    names: &[String],
+) -> Result<(), TargetError> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let mut known = BTreeSet::new();
+    for target in targets.iter().filter(|target| target.left_alone.is_none()) {
+        let declared = read.declared(&target.table.key).iter();
+        known.extend(declared.map(|index| format!("{}_idx", index.column)));
+        let uri = read.root.address_of(&target.location);
+        // What cannot be opened gets a row that says why.
+        let Ok(table) = read.tables.open(&uri, &target.table.branch).await else { continue };
+        let indexes = table.load_indices().await.map_err(|source| {
+            LanceFailure::new(format!("failed to list the indexes of {}", target.table), source)
+        })?;
+        known.extend(indexes.iter().map(|index| index.name.clone()));
+    }
+    match names.iter().find(|name| !known.contains(*name)) {
+        None => Ok(()),
+        Some(name) => {
+            let known = known.into_iter().collect::<Vec<_>>().join(", ");
+            Err(TargetError::NoIndex { name: name.clone(), known })
+        }
     }
 }
 

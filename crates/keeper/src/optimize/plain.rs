@@ -104,12 +104,11 @@ async fn passes(run: &Run<'_>, table: &mut TableRun) {
         // What was left before is in the new plan.
         table.stats.left = WorkLeft::default();
         table.stats.pending_indexes.clone_from(&fresh.stats.pending_indexes);
-        let stats = std::mem::replace(&mut table.stats, fresh.stats);
-        let plan = fresh.plan;
-        if is_redo && let Some(plan) = &plan {
+        if is_redo && let Some(plan) = &fresh.plan {
             table.stats.groups_redone += plan.groups.len() as u64;
         }
-        *table = TableRun { stats, plan, ..fresh };
+        let stats = std::mem::replace(&mut table.stats, fresh.stats);
+        *table = TableRun { stats, ..fresh };
         run.budget.cut(std::slice::from_mut(table));
     }
     if table.plan.is_some() && !table.stats.committed {
