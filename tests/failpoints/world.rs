@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fail::FailScenario;
+use lance::index::DatasetIndexExt;
 use lancekeeper::{
     CleanupReport, Keeper, NoProgress, OptimizeOptions, OptimizeReport, TableOptimizeStats, Version,
 };

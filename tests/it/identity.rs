@@ -190,9 +190,8 @@ async fn a_database_that_moved_with_branches_is_refused_with_clones_in_it_or_not
 
 /// The list of tables that LanceDB keeps: names, types and locations.
 async fn name_tables(world: &World, rows: &[(&str, &str, Option<&str>)]) {
-    let text = |at: fn(&(&str, &str, Option<&str>)) -> Option<String>| {
-        StringArray::from(rows.iter().map(at).collect::<Vec<_>>())
-    };
+    type Cell = fn(&(&str, &str, Option<&str>)) -> Option<String>;
+    let text = |at: Cell| StringArray::from(rows.iter().map(at).collect::<Vec<_>>());
     let fields = ["object_id", "object_type", "location", "metadata"]
         .map(|name| Field::new(name, DataType::Utf8, name != "object_id"));
     let schema = Arc::new(Schema::new(fields.to_vec()));

@@ -128,7 +128,8 @@ async fn a_few_rows_appended_to_many_leave_the_large_segment_as_it_is() {
     let large = table.load_indices().await.unwrap()[0].uuid;
     tables::append(&uri, 2000, 3).await.unwrap();
     let options = OptimizeOptions { index_only: true, ..OptimizeOptions::default() };
-    let report = Keeper::new().optimize(&[uri.clone()], &options, Arc::new(NoProgress)).await;
+    let report =
+        Keeper::new().optimize(std::slice::from_ref(&uri), &options, Arc::new(NoProgress)).await;
     assert!(report.roots[0].tables[0].committed, "{report:#?}");
     let head = Dataset::open(&uri).await.unwrap();
     assert_eq!(head.fragments().len(), 2, "only indexes are worked on");

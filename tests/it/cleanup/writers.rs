@@ -137,7 +137,11 @@ impl Progress for AppendsMeanwhile {
             let append = async move {
                 // The root is not locked either: another keeper may do its work.
                 let other = Keeper::new()
-                    .optimize(&[uri.clone()], &OptimizeOptions::default(), Arc::new(NoProgress))
+                    .optimize(
+                        std::slice::from_ref(&uri),
+                        &OptimizeOptions::default(),
+                        Arc::new(NoProgress),
+                    )
                     .await;
                 assert_eq!(other.exit_code().number(), 0, "{other:#?}");
                 tables::append(&uri, 9_000, 7).await.unwrap().manifest().version
@@ -161,7 +165,8 @@ async fn what_others_commit_while_pruning_waits_stays_with_what_it_stands_on() {
     let options = OptimizeOptions { prune, ..OptimizeOptions::default() };
     let report = Keeper::new().optimize(&[table.uri()], &options, meanwhile.clone()).await;
     assert_eq!(report.exit_code().number(), 0, "{report:#?}");
-    let appended = meanwhile.done.lock().unwrap().take().unwrap().await.unwrap();
+    let append = meanwhile.done.lock().unwrap().take().unwrap();
+    let appended = append.await.unwrap();
     assert!(report.roots[0].tables[0].pruned.unwrap().old_versions_removed > 0, "{report:#?}");
     assert_eq!(table.versions().await, [appended - 1, appended]);
     assert_eq!(table.open().await.count_rows(None).await.unwrap(), before + 7);

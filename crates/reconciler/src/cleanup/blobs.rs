@@ -146,7 +146,7 @@ async fn read_fragment(
     fragment: Fragment,
 ) -> Result<Vec<Reference>, String> {
     // A branch of the same name may have been made anew, and its version read for this one.
-    let is_same = snapshot.fragments().iter().any(|other| *other == fragment);
+    let is_same = snapshot.fragments().contains(&fragment);
     if !is_same {
         return Err("the version is another one than was listed".to_owned());
     }

@@ -185,7 +185,8 @@ fn columns(tables: &[TableStatus]) -> Vec<Column> {
         }),
     ];
     // The parts of the size that are not always there.
-    let parts: [(&'static str, fn(&TableStatus) -> u64); 2] =
+    type Part = fn(&TableStatus) -> u64;
+    let parts: [(&'static str, Part); 2] =
         [("blobs", |table| table.sizes.blob_bytes), ("indexes", |table| table.sizes.index_bytes)];
     for (title, part) in parts {
         if tables.iter().any(|table| part(table) > 0) {
