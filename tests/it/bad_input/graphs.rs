@@ -159,6 +159,7 @@ async fn every_verb_that_writes_waits_for_a_schema_apply() {
     let world = World::new().await;
     let mut manifest = world.manifest().await;
     let version = manifest.manifest().version;
+    manifest.create_branch("feat", version, None).await.unwrap();
     manifest.create_branch("__schema_apply_lock__", version, None).await.unwrap();
     let words = ["optimize is unavailable while schema apply is in progress"];
     world.is_refused(13, &words, &["__schema_apply_lock__"]).await;
@@ -174,7 +175,10 @@ async fn every_verb_that_writes_waits_for_a_schema_apply() {
         "branch delete --confirm",
     ] {
         let words: Vec<&str> = line.split(' ').collect();
-        let branch = line.starts_with("branch").then_some("feat");
+        let branch = match line.split_once(' ') {
+            Some(("branch", verb)) => Some(if verb.starts_with("create") { "new" } else { "feat" }),
+            _ => None,
+        };
         let ran = run(lancekeeper(words.iter().copied().chain([uri.as_str()]).chain(branch)));
         assert_eq!(ran.code, Some(13), "{line}: {ran:#?}");
         let said = "is unavailable while schema apply is in progress";
@@ -186,6 +190,7 @@ async fn every_verb_that_writes_waits_for_a_schema_apply() {
     }
     assert!(super::files(&world.root()) == before, "something was written");
     manifest.delete_branch("__schema_apply_lock__").await.unwrap();
+    manifest.delete_branch("feat").await.unwrap();
     world.nothing_is_lost().await;
 }
 

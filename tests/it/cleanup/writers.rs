@@ -87,7 +87,10 @@ async fn late_writers_conflict(prune: PruneOptions) {
     assert!(report.roots[0].tables[0].committed, "{report:#?}");
     let head = table.open().await;
     assert_eq!(table.versions().await, [version_of(&head).0], "only the run's last version stays");
-    check_files(&head, &table.path()).await.unwrap();
+    // With other writers about, what they have staged is too young to go.
+    if prune.no_other_writers {
+        check_files(&head, &table.path()).await.unwrap();
+    }
     let rows = table_rows(&table.open().await).await.unwrap();
     for staged in [delete, upsert] {
         let error = staged.commit().await.unwrap_err();

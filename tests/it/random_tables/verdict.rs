@@ -11,7 +11,7 @@ use lancekeeper::{
     CleanupOptions, CleanupPolicyOptions, IndexMode, Keeper, NoProgress, OptimizeOptions,
     OptimizeReport, TableOptimizeStats,
 };
-use lancekeeper_model::PruneOptions;
+use lancekeeper_model::{PruneOptions, SkipReason};
 use lancekeeper_testkit::table_rows;
 
 use super::questions::{KINDS, ask, questions};
@@ -152,8 +152,9 @@ async fn run(world: &World, options: &OptimizeOptions) -> Result<OptimizeReport>
         for table in &root.tables {
             let key = &table.table_key;
             ensure!(table.error.is_none(), "{key} fails: {:?}", table.error);
+            // A clone whose fragments all lie in the table it was made of has none to rewrite.
             ensure!(
-                table.skipped.is_none(),
+                table.skipped.is_none_or(|token| token == SkipReason::FilesInBase),
                 "{key} is left: {:?}, {}",
                 table.skipped,
                 table.reason

@@ -96,7 +96,8 @@ pub(crate) async fn stage_table(
         return Ok(StagedTable::default());
     };
     let work = std::mem::take(&mut table.index_work);
-    // Groups were planned as if the indexes covered them: without those none is begun.
+    // Groups were planned as if the indexes covered them: without those none is begun, and the
+    // first goes with them.
     if !work.is_empty() && !run.budget.may_begin() {
         let mut left = left_of(BudgetLimit::MaxTime, &plan.groups);
         left.left_by = Some(BudgetLimit::MaxTime);
@@ -113,7 +114,7 @@ pub(crate) async fn stage_table(
         }
     }
     let order = order_of(&table.target, &handle, &work);
-    match stage_groups(run, &table.target, &handle, &groups, order).await {
+    match stage_groups(run, &table.target, &handle, &groups, order, !work.is_empty()).await {
         Ok((groups, left)) => Ok(StagedTable { groups, indexes, left }),
         Err(error) => {
             if let Some(staged) = indexes {
@@ -189,12 +190,14 @@ async fn stage_groups(
     handle: &Dataset,
     groups: &[Group],
     order: RowOrder,
+    is_first_begun: bool,
 ) -> Result<(Vec<Journaled>, WorkLeft), StageTableError> {
     let stopped = AtomicBool::new(false);
-    let rewrites = groups.iter().map(|group| {
+    let rewrites = groups.iter().enumerate().map(|(at, group)| {
+        let is_begun = is_first_begun && at == 0;
         let stopped = &stopped;
         let rewrite = async move {
-            if stopped.load(Ordering::Relaxed) || !run.budget.may_begin() {
+            if stopped.load(Ordering::Relaxed) || !(is_begun || run.budget.may_begin()) {
                 return Ok(None);
             }
             stage_one(run, target, handle, group, order).await.map(Some)

@@ -117,7 +117,13 @@ pub fn classify(path: &str) -> Place {
             [stem, _] => Place::Blob { beside: Some(format!("data/{stem}.lance")) },
             _ => Place::Unknown,
         },
-        "_blobs" if flat && extension == "blob" => Place::Blob { beside: None },
+        // As Lance names those it manages; another name would be somebody else's.
+        "_blobs" if flat && extension == "blob" => {
+            match name.strip_suffix(".blob").filter(|id| id.len() == 36 && is_uuid(id)) {
+                Some(_) => Place::Blob { beside: None },
+                None => Place::Unknown,
+            }
+        }
         "_deletions" if flat && matches!(extension, "arrow" | "bin") => {
             Place::Part(path.to_owned())
         }
@@ -236,7 +242,7 @@ mod tests {
         assert_eq!(classify("data/x.lance"), part("data/x.lance"));
         let blob = |beside: Option<&str>| Place::Blob { beside: beside.map(ToOwned::to_owned) };
         assert_eq!(classify("data/x/01.blob"), blob(Some("data/x.lance")));
-        assert_eq!(classify("_blobs/0a1b.blob"), blob(None));
+        assert_eq!(classify(&format!("_blobs/{UUID}.blob")), blob(None));
         assert_eq!(classify("_deletions/0-1-2.arrow"), part("_deletions/0-1-2.arrow"));
         assert_eq!(classify("_transactions/1-u.txn"), part("_transactions/1-u.txn"));
         let segment = format!("_indices/{UUID}");
@@ -298,6 +304,7 @@ mod tests {
             "_indices/not-a-segment/x.idx",
             "_indices/0A1B2C3D-0000-4000-8000-0123456789AB/x.idx",
             "_blobs/x.bin",
+            "_blobs/x.blob",
             "_blobs/x/y.blob",
             "_fri/m/1",
             "_versions/x.manifest",

@@ -15,7 +15,7 @@ use lancekeeper_planner::cleanup::{
 };
 use lancekeeper_store::failpoint;
 use lancekeeper_store::listing::{ListingError, delete_empty_below, sync_below};
-use lancekeeper_store::members::{Member, members};
+use lancekeeper_store::members::{Member, MemberState, members};
 use lancekeeper_store::{LanceFailure, Root};
 use tokio::sync::watch;
 
@@ -338,8 +338,10 @@ impl Attempt<'_> {
         let root = &self.executor.root;
         let members =
             members(root).await.map_err(|error| CleanupError::Beside(error.to_string()))?;
-        for Member { key: table, location, .. } in members.all {
-            if !self.dataset.tables.contains(&location) {
+        for Member { key: table, location, state } in members.all {
+            // What has no version reads nothing; once it has one, it is another kind of member.
+            let has_versions = !matches!(state, MemberState::Declared | MemberState::Empty);
+            if has_versions && !self.dataset.tables.contains(&location) {
                 let place = DatasetPlace { table, location, role: Role::Plain };
                 if reads_beside(root, &place).await.may_read(root, self.dataset) {
                     return Ok(true);
