@@ -297,6 +297,10 @@ async fn plan_run(
     if !decision.is_nothing()
         && probe(&handle, &mut facts.indexes.existing, &decision.indexes).await
     {
+        // A later look at other indexes has to go on saying it.
+        let IndexInventory { existing, learned, .. } = &mut facts.indexes;
+        let found = existing.iter().filter_map(|i| Some((i.name.clone(), i.unusable.clone()?)));
+        learned.failed.extend(found);
         decision = facts.decide(&run.wish);
     }
     run.handle = Some(handle);
