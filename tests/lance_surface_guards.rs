@@ -18,6 +18,8 @@ mod commits;
 mod features;
 #[path = "lance_surface_guards/indexes.rs"]
 mod indexes;
+#[path = "lance_surface_guards/kinds.rs"]
+mod kinds;
 #[path = "lance_surface_guards/layout.rs"]
 mod layout;
 #[path = "lance_surface_guards/listed.rs"]

@@ -199,6 +199,15 @@ impl Client {
         self.publish(key, &table).await;
     }
 
+    /// Commits to the first table that a branch owns, without publishing it.
+    pub(crate) async fn commit_to_fork(&self, branch: &Branch) {
+        let snapshot = self.graph().await.snapshot(branch).await.unwrap();
+        let pin = snapshot.pins.iter().find(|pin| pin.table_branch == *branch).unwrap();
+        let root = recognise(&self.uri).unwrap();
+        let mut fork = Tables::new().open(&root.address_of(&pin.location), branch).await.unwrap();
+        fork.update_config([("somebody", "was here")]).await.unwrap();
+    }
+
     /// Drops a table from the graph: a tombstone above its pin.
     pub(crate) async fn drop_table(&self, key: &str) {
         graphs::drop_table(&self.uri, key, self.pin(key).await.0).await.unwrap();

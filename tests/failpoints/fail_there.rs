@@ -2,7 +2,7 @@
 //! staged and did not commit is gone at once, and the next run finishes the work.
 
 use fail::FailGuard;
-use lancekeeper::OptimizeOptions;
+use lancekeeper::{Branch, BranchSelection, OptimizeOptions, SkipReason, TableOptimizeStats};
 use lancekeeper_store::failpoint;
 
 use crate::pause::count;
@@ -230,4 +230,29 @@ async fn sidecars_of_unmoved_tables_that_cannot_be_deleted_are_resolved_by_the_n
     world.has_no_unexplained_file().await;
     assert!(world.journal().is_empty());
     world.converges().await;
+}
+
+/// Somebody commits to a fork and does not publish, so the run looks at the branch again; by then
+/// main is done.
+#[tokio::test]
+async fn what_was_done_on_main_is_reported_when_a_later_branch_cannot_be_looked_at_at_fixture_path()
+{
+    let world = World::at_path("omnigraph-0.8.0-branches").await;
+    let work = Branch::named("work");
+    world.client.commit_to_fork(&work).await;
+    let guard = FailGuard::new(failpoint::RECOVERY_SIDECAR_LIST, "3*off->return").unwrap();
+    let options = OptimizeOptions { branches: BranchSelection::All, ..OptimizeOptions::default() };
+    let report = world.optimize_with(&options).await;
+    drop(guard);
+    let root = &report.roots[0];
+    assert!(root.error.as_ref().is_some_and(|e| e.contains("recovery.sidecar_list")), "{root:#?}");
+    assert_eq!(root.published, 1, "main's publish");
+    let on_main = root.tables.iter().filter(|table| table.branch.is_main() && table.committed);
+    assert_eq!(on_main.count(), MOVING.len(), "{root:#?}");
+    let drifting = |table: &&TableOptimizeStats| {
+        table.branch == work && table.skipped == Some(SkipReason::DriftNeedsRepair)
+    };
+    assert_eq!(root.tables.iter().filter(drifting).count(), 1, "{root:#?}");
+    assert_ne!(report.exit_code().number(), 0);
+    world.has_no_unexplained_file().await;
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lancekeeper::{Keeper, NoProgress, OptimizeOptions, OptimizeReport, SkipReason};
 use lancekeeper_manifest::Graph;
-use lancekeeper_model::{Branch, Version};
+use lancekeeper_model::{Branch, BranchSelection, StatusOptions, Version};
 use lancekeeper_store::Tables;
 use lancekeeper_store::root::recognise;
 use lancekeeper_testkit::rows::{branch_rows, count};
@@ -130,6 +130,14 @@ async fn status_and_dry_run_write_nothing_at_fixture_path() {
     let status = keeper.status(&[fixture.uri()]).await;
     assert_eq!(status.roots[0].branches, ["lazy", "work"]);
     assert_eq!(status.roots[0].tables.iter().map(|t| t.rows).sum::<u64>(), 7193);
+    let all = StatusOptions { branches: BranchSelection::All };
+    let status = keeper.status_of(&[fixture.uri()], &all).await;
+    let rows = graph_rows(&fixture.uri()).await.unwrap();
+    assert_eq!(status.roots[0].tables.len(), rows.len());
+    for table in &status.roots[0].tables {
+        let key = (table.branch.label().to_owned(), table.table_key.to_string());
+        assert_eq!(table.rows, rows[&key].len() as u64, "{key:?}");
+    }
     let plan = keeper.plan_optimize(&[fixture.uri()], &OptimizeOptions::default()).await;
     assert!(plan.dry_run);
     assert!(plan.totals.fragments_after < plan.totals.fragments_before);

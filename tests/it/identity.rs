@@ -18,6 +18,7 @@ use lancekeeper::{
     BranchSelection, CleanupOptions, CleanupPolicyOptions, CleanupReport, Keeper, NoProgress,
     OptimizeOptions, OptimizeReport,
 };
+use lancekeeper_model::{CountOptions, StatusOptions};
 use lancekeeper_testkit::{table_rows, tables};
 use tempfile::TempDir;
 
@@ -399,4 +400,24 @@ async fn branches_of_tables_are_worked_on_when_asked_for_and_never_main_instead(
         let planned = Keeper::new().plan_optimize(&[world.uri(root)], &none).await;
         assert_eq!(planned.exit_code().number(), 2, "{planned:#?}");
     }
+    // The verbs that only read see the same branches.
+    let uris = [world.uri("")];
+    let shown = StatusOptions { branches: BranchSelection::All };
+    let status = Keeper::new().status_of(&uris, &shown).await;
+    let shown: Vec<_> = status.roots[0]
+        .tables
+        .iter()
+        .map(|row| (row.table_key.to_string(), row.branch.to_string(), Some(row.rows)))
+        .collect();
+    let counted = CountOptions { branches: BranchSelection::All, ..CountOptions::default() };
+    let counts = Keeper::new().count_rows(&uris, &counted).await;
+    let counted: Vec<_> = counts.roots[0]
+        .tables
+        .iter()
+        .map(|row| (row.table_key.to_string(), row.branch.to_string(), row.rows))
+        .collect();
+    assert_eq!(shown, counted);
+    let branches: Vec<_> = counted.iter().map(|(table, branch, _)| (&**table, &**branch)).collect();
+    assert_eq!(branches, [("a", "main"), ("a", "dev"), ("b", "main")]);
+    assert!(counted[1].2 > counted[0].2, "{counted:?}");
 }

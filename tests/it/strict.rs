@@ -16,7 +16,7 @@ use lance::index::DatasetIndexExt;
 use lance_index::IndexType;
 use lance_index::scalar::ScalarIndexParams;
 use lancekeeper_model::{ErrorKind, OperationId, TableKey, TableRef};
-use lancekeeper_planner::optimize::{Group, GroupReason, RewriteMode};
+use lancekeeper_planner::optimize::{Group, GroupReason, Recipe};
 use lancekeeper_rewrite::stage::{RowOrder, stage_group};
 use lancekeeper_rewrite::table_commit::TableCommit;
 use lancekeeper_store::owner::{Owner, owners_between};
@@ -163,11 +163,10 @@ impl World {
     async fn prepare_rewrite(&self, head: Dataset) -> (Dataset, Change) {
         let group = Group {
             fragments: vec![0, 1, 2],
-            rows: 30,
+            outputs: vec![30],
             bytes: 0,
-            mode: RewriteMode::Reencode,
+            recipe: Recipe::Reencode { batch_rows: 8192 },
             why: GroupReason::Merge,
-            batch_rows: 8192,
         };
         let signature = signature("rewrite");
         let order = RowOrder::AsListed { capture_addresses: false };

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use flate2::read::GzDecoder;
 
-pub(crate) const FIXTURES: &str = "tests/fixtures";
+/// Where they lie, from the root.
+pub const FIXTURES: &str = "tests/fixtures";
 
 /// Unpacks `NAME.tar.gz` into `parent`, which is emptied first: a leftover file would be an orphan to
 /// everything that looks at the root.
-pub(crate) fn unpack(fixtures: &Path, name: &str, parent: &Path) -> Result<()> {
+pub fn unpack(fixtures: &Path, name: &str, parent: &Path) -> Result<()> {
     let archive: PathBuf = fixtures.join(format!("{name}.tar.gz"));
     let file =
         File::open(&archive).with_context(|| format!("failed to open {}", archive.display()))?;
@@ -21,7 +22,8 @@ pub(crate) fn unpack(fixtures: &Path, name: &str, parent: &Path) -> Result<()> {
         .with_context(|| format!("failed to unpack {}", archive.display()))
 }
 
-pub(crate) fn remove(dir: &Path) -> Result<()> {
+/// Removes a directory with all that is below it; one that is not there is no error.
+pub fn remove(dir: &Path) -> Result<()> {
     match fs::remove_dir_all(dir) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("failed to remove {}", dir.display()))

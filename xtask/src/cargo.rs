@@ -5,21 +5,26 @@
 //! made here.
 
 use std::env;
-use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, bail, ensure};
+
+/// Where the protoc of the crates lies, for `.cargo/protoc`.
+const VENDORED_PROTOC: &str = "PROTOC_OF_XTASK";
 
 /// What tests and clippy are run on. Only `fail` and the crates that use it differ from a plain build.
-pub(crate) const WITH_FAILPOINTS: [&str; 3] =
+pub const WITH_FAILPOINTS: [&str; 3] =
     ["--workspace", "--features", "lancekeeper-tests/failpoints"];
 
-pub(crate) fn build(root: &Path, args: &[String]) -> Result<()> {
+/// Builds the workspace.
+pub fn build(root: &Path, args: &[String]) -> Result<()> {
     run(cargo(root)?.args(["build", "--workspace"]).args(args))
 }
 
-pub(crate) fn test(root: &Path, args: &[String]) -> Result<()> {
+/// Runs every test, those of the failpoints too.
+pub fn test(root: &Path, args: &[String]) -> Result<()> {
     // Tests run the binary as a person does, and nextest builds only what it runs itself.
     run(cargo(root)?.arg("build").args(WITH_FAILPOINTS))?;
     if !nextest_is_installed(root)? {
@@ -37,27 +42,33 @@ pub(crate) fn test(root: &Path, args: &[String]) -> Result<()> {
 }
 
 /// Builds the workspace and returns the path of the binary.
-pub(crate) fn build_lancekeeper(root: &Path) -> Result<PathBuf> {
+pub fn build_lancekeeper(root: &Path) -> Result<PathBuf> {
     build(root, &[])?;
     let name = format!("lancekeeper{}", env::consts::EXE_SUFFIX);
     Ok(target_directory(root)?.join("debug").join(name))
 }
 
 /// Builds the binary as it is shipped and returns its path.
-pub(crate) fn build_released(root: &Path) -> Result<PathBuf> {
+pub fn build_released(root: &Path) -> Result<PathBuf> {
     build(root, &["--release".to_owned()])?;
     let name = format!("lancekeeper{}", env::consts::EXE_SUFFIX);
     Ok(target_directory(root)?.join("release").join(name))
 }
 
-pub(crate) fn target_directory(root: &Path) -> Result<PathBuf> {
+/// Where cargo puts what it builds.
+pub fn target_directory(root: &Path) -> Result<PathBuf> {
     let metadata = cargo_metadata::MetadataCommand::new().current_dir(root).no_deps().exec()?;
     Ok(metadata.target_directory.into_std_path_buf())
 }
 
-pub(crate) fn cargo(dir: &Path) -> Result<Command> {
+/// A cargo that works in a directory, to be given its arguments.
+pub fn cargo(dir: &Path) -> Result<Command> {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(dir).env("PROTOC", protoc()?);
+    command.current_dir(dir);
+    // Read by `.cargo/protoc`, which is what PROTOC is unless somebody sets another.
+    if let Ok(path) = protoc_bin_vendored::protoc_bin_path() {
+        command.env(VENDORED_PROTOC, path);
+    }
     for (name, _) in env::vars_os().filter(|(name, _)| is_set_by_cargo_run(name)) {
         command.env_remove(name);
     }
@@ -65,7 +76,7 @@ pub(crate) fn cargo(dir: &Path) -> Result<Command> {
 }
 
 /// Runs a command on our terminal; anything but success is an error.
-pub(crate) fn run(command: &mut Command) -> Result<()> {
+pub fn run(command: &mut Command) -> Result<()> {
     let line = command_line(command);
     let status = command.status().with_context(|| format!("failed to start {line}"))?;
     if !status.success() {
@@ -74,8 +85,15 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Lets a command take our place: what it says and how it ends is all there is to say. Returns only if
+/// it cannot be started.
+pub fn hand_over(command: &mut Command) -> Error {
+    let line = command_line(command);
+    Error::new(command.exec()).context(format!("failed to start {line}"))
+}
+
 /// What a command printed, or what it said when it failed.
-pub(crate) fn output(command: &mut Command) -> Result<String> {
+pub fn output(command: &mut Command) -> Result<String> {
     let line = command_line(command);
     let output =
         command.stdin(Stdio::null()).output().with_context(|| format!("failed to start {line}"))?;
@@ -84,7 +102,8 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("{line}: the output is not UTF-8"))
 }
 
-pub(crate) fn command_line(command: &Command) -> String {
+/// A command as a person would type it, the program by its name alone.
+pub fn command_line(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
     let words = std::iter::once(program).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
@@ -94,17 +113,6 @@ fn nextest_is_installed(root: &Path) -> Result<bool> {
     let mut command = cargo(root)?;
     command.args(["nextest", "--version"]).stdout(Stdio::null()).stderr(Stdio::null());
     Ok(command.status()?.success())
-}
-
-fn protoc() -> Result<OsString> {
-    match env::var_os("PROTOC") {
-        Some(path) => Ok(path),
-        None => {
-            let path = protoc_bin_vendored::protoc_bin_path()
-                .context("no bundled protoc for this machine: install protoc and set PROTOC")?;
-            Ok(path.into_os_string())
-        }
-    }
 }
 
 /// Some build scripts run again when these change, and a cargo started by hand does not have them.
@@ -122,7 +130,7 @@ mod tests {
         let command = cargo(Path::new(".")).unwrap();
         let set =
             |name: &str| command.get_envs().any(|(key, value)| key == name && value.is_some());
-        assert!(set("PROTOC"));
+        assert!(set(VENDORED_PROTOC));
         assert!(is_set_by_cargo_run("CARGO_PKG_NAME".as_ref()));
         assert!(!is_set_by_cargo_run("CARGO_HOME".as_ref()));
         assert!(!set("CARGO_PKG_NAME"));

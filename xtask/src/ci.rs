@@ -5,8 +5,8 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use xtask::cargo::{self, WITH_FAILPOINTS};
 
-use crate::cargo::{self, WITH_FAILPOINTS};
 use crate::tidy;
 
 type Step = fn(&Path) -> Result<()>;

@@ -4,8 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-
-use crate::{archive, cargo};
+use xtask::{archive, cargo};
 
 const FIXTURE: &str = "omnigraph-0.8.0-main-only";
 

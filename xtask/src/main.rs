@@ -1,25 +1,23 @@
 //! The project's own commands: `cargo xtask build | test | ci | tidy | demo | bench | interop`.
 //!
-//! Nothing here is shipped. What a check means is written in the module of that check.
+//! Nothing here is shipped. What a check means is written in the module of that check. `bench` and
+//! `interop` are the package `interop`, which is built when one of them is asked for.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "a developer's tool speaks to the terminal it was started from"
 )]
 
-mod archive;
-mod bench;
-mod cargo;
 mod ci;
 mod demo;
-mod interop;
 mod tidy;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use xtask::cargo;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Build, check and try Lancekeeper")]
@@ -30,7 +28,7 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Build the workspace, with the bundled protoc if PROTOC is not set
+    /// Build the workspace
     Build {
         /// Passed on to `cargo build`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -49,13 +47,23 @@ enum Command {
     /// Optimize a small graph before your eyes
     Demo,
     /// Measure our verbs against others' on the same work
-    Bench(bench::Args),
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// Passed on, `--help` too
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Let the real clients read and write what we optimized
-    Interop(interop::Args),
+    #[command(disable_help_flag = true)]
+    Interop {
+        /// Passed on, `--help` too
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
-    match run(Args::parse().command, &root()) {
+    match run(Args::parse().command, &xtask::root()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -71,12 +79,14 @@ fn run(command: Command, root: &Path) -> Result<()> {
         Command::Ci => ci::run(root),
         Command::Tidy => tidy::run(root),
         Command::Demo => demo::run(root),
-        Command::Bench(args) => bench::run(root, &args),
-        Command::Interop(args) => interop::run(root, &args),
+        Command::Bench { args } => hand_over(root, "bench", &args),
+        Command::Interop { args } => hand_over(root, "interop", &args),
     }
 }
 
-fn root() -> PathBuf {
-    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
-    xtask.parent().expect("xtask lies in the workspace").to_owned()
+/// Goes on as the other program, whose words and exit code are then all there are.
+fn hand_over(root: &Path, command: &str, args: &[String]) -> Result<()> {
+    let mut cargo = cargo::cargo(root)?;
+    cargo.args(["run", "--quiet", "--package", "lancekeeper-interop", "--", command]).args(args);
+    Err(cargo::hand_over(&mut cargo))
 }

@@ -12,10 +12,13 @@ mod heavy_dependencies;
 mod layers;
 mod machine_paths;
 mod manifests;
+mod module_cycles;
 mod module_docs;
+mod module_graph;
 mod repo;
 mod rust_source;
 mod strict_commits;
+mod use_paths;
 
 use std::path::Path;
 
@@ -25,10 +28,11 @@ use repo::Repo;
 
 type Check = fn(&Repo) -> Vec<Finding>;
 
-const CHECKS: [(&str, Check); 11] = [
+const CHECKS: [(&str, Check); 12] = [
     ("layers", layers::check),
     ("heavy_dependencies", heavy_dependencies::check),
     ("module_docs", module_docs::check),
+    ("module_cycles", module_cycles::check),
     ("file_size", file_size::check),
     ("file_names", file_names::check),
     ("forbidden", forbidden::check),

@@ -160,6 +160,11 @@ impl Verb {
         }
     }
 
+    /// Whether the exit code is to say that a person has to act.
+    pub(crate) fn checks(&self) -> bool {
+        matches!(self, Self::Status(args) if args.check)
+    }
+
     /// Whether anything may be written.
     pub(crate) fn writes(&self) -> bool {
         let only_reads = match self {
@@ -177,13 +182,18 @@ pub(crate) struct StatusArgs {
     #[command(flatten)]
     roots: Roots,
 
-    /// Only this branch of a graph (repeatable); main unless given.
+    /// Only this branch of a graph or of tables (repeatable); main unless given.
     #[arg(long = "branch", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     branches: Vec<String>,
 
-    /// Every live branch of a graph, main included.
+    /// Every live branch of a graph, or of every table, main included.
     #[arg(long, conflicts_with = "branches")]
     all_branches: bool,
+
+    /// Ends with the exit code that a run which writes would end with before it does anything:
+    /// 12 if something must be recovered first, 13 if it would be refused or a table has drifted.
+    #[arg(long)]
+    pub(crate) check: bool,
 }
 
 impl StatusArgs {

@@ -67,6 +67,11 @@ pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> u8 {
     // Blocking calls may be left over after an interruption: nobody waits for them.
     runtime.shutdown_background();
     match report {
+        Some(Report::Status(report)) if cli.verb.checks() => {
+            let code = report.attention_code();
+            let shown = deliver(&Report::Status(report), Format::of(cli.speech.json), terminal);
+            if shown == ExitCode::Done.number() { code.number() } else { shown }
+        }
         Some(report) => deliver(&report, Format::of(cli.speech.json), terminal),
         None => ExitCode::Interrupted.number(),
     }

@@ -29,8 +29,8 @@ use lancekeeper_store::failure::{full_text, hint_of};
 use thiserror::Error;
 
 use crate::cleanup::{Cleaning, CleanupRootError};
-use crate::keeper::Keeper;
-use crate::open::{OpenRootError, ReadGraph, ReadRoot, look, recovery_needed};
+use crate::root::{OpenRootError, ReadGraph, ReadRoot, look, recovery_needed};
+use crate::run::Context;
 
 pub(crate) use create::{create_root, plan_create_root};
 pub(crate) use delete::{delete_root, plan_delete_root};
@@ -240,22 +240,22 @@ fn check_no_sidecar_naming(
 
 /// What facts are gathered and plans are made with.
 fn cleaning<'a>(
-    keeper: &'a Keeper,
+    context: &'a Context,
     read: &'a ReadRoot,
     policy: Retention,
     now: chrono::DateTime<chrono::Utc>,
 ) -> Cleaning<'a> {
-    Cleaning { keeper, read, policy, own: Vec::new(), now, concurrency: None }
+    Cleaning { context, read, policy, own: Vec::new(), now, concurrency: None }
 }
 
 async fn executor(
-    keeper: &Keeper,
+    context: &Context,
     read: &ReadRoot,
     operation: OperationId,
 ) -> Result<Executor, BranchRootError> {
     Ok(Executor {
         root: read.root.clone(),
-        stop: keeper.stop.receiver(),
+        stop: context.stop.receiver(),
         lists: Lists::of(&read.root).await.map_err(CleanupError::from)?,
         operation,
         at_once: crate::cleanup::DELETIONS_AT_ONCE,

@@ -28,12 +28,12 @@ use lancekeeper_planner::cleanup::{
 };
 use lancekeeper_reconciler::cleanup::{CleanupError, Done, Executor, Lists};
 
-use crate::keeper::{Keeper, millis, new_operation};
-use crate::open::{
+use crate::root::{
     OpenRootError, Opening, ReadRoot, WriteRoot, check_no_foreign_sidecar, check_one_spelling,
     check_writable, look, read_root, write_root,
 };
-use crate::stop::Interrupted;
+use crate::run::stop::Interrupted;
+use crate::run::{Context, millis, new_operation};
 
 pub(crate) use ask::CleanupRootError;
 use ask::retention;
@@ -49,7 +49,7 @@ pub(crate) const DELETIONS_AT_ONCE: usize = 4;
 
 /// What a run over one root works with.
 pub(crate) struct Cleaning<'a> {
-    pub(crate) keeper: &'a Keeper,
+    pub(crate) context: &'a Context,
     pub(crate) read: &'a ReadRoot,
     pub(crate) policy: Retention,
     /// Versions the running operation made.
@@ -65,7 +65,7 @@ pub(crate) struct Cleaning<'a> {
 ///
 /// As the verb's.
 pub(crate) async fn cleanup_root(
-    keeper: &Keeper,
+    context: &Context,
     uri: &str,
     options: &CleanupOptions,
     now: DateTime<Utc>,
@@ -75,7 +75,7 @@ pub(crate) async fn cleanup_root(
         Err(error) => return unrecognised(uri, options, &error.into()),
     };
     let mut report = root_report(uri, kind, options);
-    let outcome = Box::pin(clean(keeper, uri, options, now, &mut report)).await;
+    let outcome = Box::pin(clean(context, uri, options, now, &mut report)).await;
     ended(report, outcome)
 }
 
@@ -103,7 +103,7 @@ fn unrecognised(
 }
 
 async fn clean(
-    keeper: &Keeper,
+    context: &Context,
     uri: &str,
     options: &CleanupOptions,
     now: DateTime<Utc>,
@@ -112,19 +112,19 @@ async fn clean(
     let root = look(uri).await?;
     let policy = retention(root.kind, options)?;
     let operation = new_operation();
-    let read = read_root(root, &keeper.tables).await?;
+    let read = read_root(root, &context.tables).await?;
     check_one_spelling(&read)?;
     if let Some(graph) = &read.graph {
         check_no_foreign_sidecar(&read.root, VERB, &graph.found)?;
     }
-    let observer = keeper.observer();
+    let observer = context.observer();
     let opening = Opening { verb: VERB, selected: &[], operation: &operation, now, observer };
-    let write = write_root(read.root.clone(), &keeper.tables, &opening).await?;
+    let write = write_root(read.root.clone(), &context.tables, &opening).await?;
     report.recovery.clone_from(&write.recovery);
     report.warnings.extend(write.warnings.iter().cloned());
     report::warn_of_members(report, &write.read.members);
     let cleaning = Cleaning {
-        keeper,
+        context,
         read: &write.read,
         policy,
         own: Vec::new(),
@@ -152,7 +152,7 @@ pub(crate) async fn run(
     let wanted = wanted(&gathered, &options.tables, cleaning.read)?;
     let executor = Executor {
         root: cleaning.read.root.clone(),
-        stop: cleaning.keeper.stop.receiver(),
+        stop: cleaning.context.stop.receiver(),
         lists,
         operation,
         at_once: options.concurrency.filter(|n| *n > 0).unwrap_or(DELETIONS_AT_ONCE),
@@ -190,7 +190,7 @@ async fn clean_tables(
 ) -> Result<(), CleanupRootError> {
     // `__manifest` comes first: a name goes before what it names.
     for (at, number) in wanted.iter().copied().zip(0..) {
-        if cleaning.keeper.stop.is_requested() {
+        if cleaning.context.stop.is_requested() {
             return Err(Interrupted.into());
         }
         let started = Instant::now();
@@ -226,7 +226,7 @@ async fn clean_tables(
 
 /// Says what a cleanup of one root would do, without writing anything.
 pub(crate) async fn plan_root(
-    keeper: &Keeper,
+    context: &Context,
     uri: &str,
     options: &CleanupOptions,
     now: DateTime<Utc>,
@@ -236,12 +236,12 @@ pub(crate) async fn plan_root(
         Err(error) => return unrecognised(uri, options, &error.into()),
     };
     let mut report = root_report(uri, kind, options);
-    let outcome = Box::pin(preview(keeper, uri, options, now, &mut report)).await;
+    let outcome = Box::pin(preview(context, uri, options, now, &mut report)).await;
     ended(report, outcome)
 }
 
 async fn preview(
-    keeper: &Keeper,
+    context: &Context,
     uri: &str,
     options: &CleanupOptions,
     now: DateTime<Utc>,
@@ -249,13 +249,13 @@ async fn preview(
 ) -> Result<(), CleanupRootError> {
     let root = look(uri).await?;
     retention(root.kind, options)?;
-    let read = read_root(root, &keeper.tables).await?;
-    preview_read(keeper, &read, options, now, report).await
+    let read = read_root(root, &context.tables).await?;
+    preview_read(context, &read, options, now, report).await
 }
 
 /// Says what a cleanup of a root would do that was opened for reading.
 pub(crate) async fn preview_read(
-    keeper: &Keeper,
+    context: &Context,
     read: &ReadRoot,
     options: &CleanupOptions,
     now: DateTime<Utc>,
@@ -266,7 +266,7 @@ pub(crate) async fn preview_read(
     check_writable(read, VERB, &[], now).await?;
     report::warn_of_members(report, &read.members);
     let cleaning =
-        Cleaning { keeper, read, policy, own: Vec::new(), now, concurrency: options.concurrency };
+        Cleaning { context, read, policy, own: Vec::new(), now, concurrency: options.concurrency };
     preview_opened(&cleaning, options, report).await
 }
 

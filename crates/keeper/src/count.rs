@@ -6,17 +6,17 @@ mod report;
 
 use lancekeeper_model::{CountOptions, RootCounts};
 
-use crate::keeper::Keeper;
-use crate::open::{look, read_root};
+use crate::root::{look, read_root};
+use crate::run::Context;
 
 /// Counts the rows of one root. Never fails: the report says what went wrong.
-pub(crate) async fn count_root(keeper: &Keeper, uri: &str, options: &CountOptions) -> RootCounts {
+pub(crate) async fn count_root(context: &Context, uri: &str, options: &CountOptions) -> RootCounts {
     let root = match look(uri).await {
         Ok(root) => root,
         Err(error) => return report::failure(uri, None, error.kind(), &error, error.hint()),
     };
     let kind = root.kind;
-    let read = match read_root(root, &keeper.tables).await {
+    let read = match read_root(root, &context.tables).await {
         Ok(read) => read,
         Err(error) => return report::failure(uri, Some(kind), error.kind(), &error, error.hint()),
     };

@@ -15,28 +15,30 @@
 //! # }
 //! ```
 //!
+//! # Rooms
+//!
+//! `api` composes; the verbs are `optimize`, `cleanup`, `branch`, `status` and `count`, each from
+//! `inventory` to `report`; all of them stand on `root` (opening, and what stands in the way) and
+//! `run` (what a run is given). A verb does not use another, with two exceptions: `branch` deletes
+//! by `cleanup`, and `status` shows what `optimize` and `cleanup` would do, by their own plans.
+//!
 //! What is not here: decisions (`planner`), the format of `__manifest` (`manifest`), the
 //! rewriting of data (`rewrite`).
 
+mod api;
 mod branch;
-mod budget;
 mod cleanup;
-mod concurrency;
 mod count;
-mod established;
-mod facts;
-mod keeper;
-mod open;
 mod optimize;
-mod search;
+mod root;
+mod run;
 mod status;
-mod stop;
 
-pub use established::{
-    CleanupError, INTERNAL_MANIFEST_SCHEMA_VERSION, OptimizeError, cleanup_all_tables,
-    optimize_all_tables, reconcile_orphaned_branches,
+pub use api::{
+    CleanupError, FoundRoots, INTERNAL_MANIFEST_SCHEMA_VERSION, Keeper, OptimizeError,
+    SearchTrouble, cleanup_all_tables, find_roots, optimize_all_tables,
+    reconcile_orphaned_branches, root_identity,
 };
-pub use keeper::Keeper;
 pub use lancekeeper_model::{
     Branch, BranchReconcileStats, BranchReport, BranchRow, BranchSelection, BudgetLimit,
     CleanupOptions, CleanupPolicyOptions, CleanupReport, CountOptions, CountReport, ErrorKind,
@@ -46,5 +48,4 @@ pub use lancekeeper_model::{
     TableStatus, Version, WorkLeft,
 };
 pub use lancekeeper_queue::{ExclusiveLock, Queues, RootIdentity, RootQueue, TableGuards};
-pub use open::OpenRootError;
-pub use search::{FoundRoots, SearchTrouble, find_roots, root_identity};
+pub use root::OpenRootError;

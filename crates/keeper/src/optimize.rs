@@ -13,14 +13,15 @@
 //! change content. Databases and tables have no publish; their one visible step is the
 //! Rewrite itself.
 
-mod cover;
+mod cut;
 mod graph;
 mod internal;
 mod inventory;
+mod look;
+mod made;
 mod plain;
+mod preview;
 mod probe;
-pub(crate) mod prune;
-mod publish;
 mod report;
 mod stage;
 mod table;
@@ -35,16 +36,20 @@ use lancekeeper_model::{
     RootOptimizeReport,
 };
 
-use crate::budget::Budget;
-use crate::keeper::{Both, Keeper, millis, new_operation};
-use crate::open::{
-    OpenRootError, Opening, ReadGraph, WriteRoot, check_writable, look, read_root, write_root,
-};
 use crate::optimize::report::{root_failure, root_report};
-use crate::stop::Interrupted;
+use crate::root::{
+    OpenRootError, Opening, ReadGraph, ReadRoot, TargetError, WriteRoot, branch_views,
+    check_writable, look, read_root, targets, write_root,
+};
+use crate::run::budget::Budget;
+use crate::run::stop::Interrupted;
+use crate::run::{Both, Context, millis, new_operation};
 
-pub(crate) use inventory::{Target, TargetError, Wish, branch_views, inherited, targets};
-pub(crate) use table::{TableRun, look_at};
+use cut::cut;
+pub(crate) use inventory::{Wish, inherited};
+pub(crate) use look::look_at;
+pub(crate) use made::Made;
+use made::{check_prunable, made};
 
 /// How often groups that a writer invalidated are planned and staged again in one run.
 /// Maintenance yields to writers: what they keep changing waits for the next run.
@@ -52,7 +57,7 @@ const ROUNDS_MAX: u32 = 3;
 
 /// One run over one root.
 pub(crate) struct Run<'a> {
-    pub(crate) keeper: &'a Keeper,
+    pub(crate) context: &'a Context,
     pub(crate) write: &'a WriteRoot,
     pub(crate) operation: OperationId,
     pub(crate) wish: Wish,
@@ -63,16 +68,32 @@ pub(crate) struct Run<'a> {
     pub(crate) entries: AtomicU64,
 }
 
-/// One root that is optimized, and what is to be pruned of it once nobody needs it any more.
+/// One root that is optimized, and what the run made if that is to be pruned.
 #[derive(Debug)]
 pub(crate) struct Optimized {
-    report: RootOptimizeReport,
-    pending: Option<prune::Pending>,
+    pub(crate) report: RootOptimizeReport,
+    pub(crate) made: Option<Made>,
 }
 
 impl From<RootOptimizeReport> for Optimized {
     fn from(report: RootOptimizeReport) -> Self {
-        Self { report, pending: None }
+        Self { report, made: None }
+    }
+}
+
+/// What a run over one root would do.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    pub(crate) report: RootOptimizeReport,
+    /// The root, unless it failed as a whole.
+    pub(crate) read: Option<ReadRoot>,
+    /// Whether there is anything to do.
+    pub(crate) has_work: bool,
+}
+
+impl From<RootOptimizeReport> for Planned {
+    fn from(report: RootOptimizeReport) -> Self {
+        Self { report, read: None, has_work: false }
     }
 }
 
@@ -83,13 +104,13 @@ impl From<RootOptimizeReport> for Optimized {
 ///
 /// As the verb's.
 pub(crate) async fn optimize_root(
-    keeper: &Keeper,
+    context: &Context,
     uri: &str,
     options: &OptimizeOptions,
     budget: &Budget,
     progress: &dyn Progress,
 ) -> Optimized {
-    if keeper.stop.is_requested() {
+    if context.stop.is_requested() {
         return root_failure(uri, None, ErrorKind::Interrupted, &Interrupted, None).into();
     }
     let now = Utc::now();
@@ -102,20 +123,20 @@ pub(crate) async fn optimize_root(
         Err(error) => return open_failure(uri, None, &error).into(),
     };
     let kind = root.kind;
-    if let Err(error) = prune::check(kind, options) {
+    if let Err(error) = check_prunable(kind, options) {
         return root_failure(uri, Some(kind), error.kind(), &error, error.hint()).into();
     }
     progress.on_event(ProgressEvent::RootOpened { uri: uri.to_owned(), kind });
     let operation = new_operation();
     let selected = options.selected();
-    let observer = &Both(progress, keeper.observer());
+    let observer = &Both(progress, context.observer());
     let opening = Opening { verb: "optimize", selected, operation: &operation, now, observer };
-    let write = match write_root(root, &keeper.tables, &opening).await {
+    let write = match write_root(root, &context.tables, &opening).await {
         Ok(write) => write,
         Err(error) => return open_failure(uri, Some(kind), &error).into(),
     };
     let run = Run {
-        keeper,
+        context,
         write: &write,
         operation,
         wish,
@@ -141,8 +162,8 @@ pub(crate) async fn optimize_root(
     };
     match outcome {
         Ok(()) => {
-            let pending = Box::pin(prune::pending(&run, &report)).await;
-            Optimized { report, pending }
+            let made = Box::pin(made(&run, &report)).await;
+            Optimized { report, made }
         }
         Err(error) => {
             let recovery = report.recovery;
@@ -178,32 +199,32 @@ async fn branches(
 
 /// Plans one root without writing anything.
 pub(crate) async fn plan_root(
-    keeper: &Keeper,
+    context: &Context,
     uri: &str,
     options: &OptimizeOptions,
     budget: &Budget,
     now: DateTime<Utc>,
-) -> RootOptimizeReport {
+) -> Planned {
     let wish = match Wish::from_options(options) {
         Ok(wish) => wish,
-        Err(error) => return root_failure(uri, None, error.kind(), &error, None),
+        Err(error) => return root_failure(uri, None, error.kind(), &error, None).into(),
     };
     let root = match look(uri).await {
         Ok(root) => root,
-        Err(error) => return open_failure(uri, None, &error),
+        Err(error) => return open_failure(uri, None, &error).into(),
     };
     let kind = root.kind;
-    if let Err(error) = prune::check(kind, options) {
-        return root_failure(uri, Some(kind), error.kind(), &error, error.hint());
+    if let Err(error) = check_prunable(kind, options) {
+        return root_failure(uri, Some(kind), error.kind(), &error, error.hint()).into();
     }
     let checked = async {
-        let read = read_root(root, &keeper.tables).await?;
+        let read = read_root(root, &context.tables).await?;
         let sweep = check_writable(&read, "optimize", options.selected(), now).await?;
         Ok::<_, OpenRootError>((read, sweep))
     };
     let (read, sweep) = match checked.await {
         Ok(checked) => checked,
-        Err(error) => return open_failure(uri, Some(kind), &error),
+        Err(error) => return open_failure(uri, Some(kind), &error).into(),
     };
     let views = match &read.graph {
         None => Ok(vec![None]),
@@ -213,7 +234,7 @@ pub(crate) async fn plan_root(
     };
     let views = match views {
         Ok(views) => views,
-        Err(error) => return root_failure(uri, Some(kind), error.kind(), &error, None),
+        Err(error) => return root_failure(uri, Some(kind), error.kind(), &error, None).into(),
     };
     let mut report = root_report(uri, kind);
     report.warnings.extend(read.members.warnings.iter().cloned());
@@ -221,7 +242,7 @@ pub(crate) async fn plan_root(
     for view in views {
         let targets = match targets(&read, view.as_ref(), options).await {
             Ok(targets) => targets,
-            Err(error) => return root_failure(uri, Some(kind), error.kind(), &error, None),
+            Err(error) => return root_failure(uri, Some(kind), error.kind(), &error, None).into(),
         };
         let branch = view.as_ref().map_or_else(Branch::main, |v| v.snapshot.branch.clone());
         let mut tables = Vec::new();
@@ -235,17 +256,16 @@ pub(crate) async fn plan_root(
             table.stats.duration_ms = millis(started);
             tables.push(table);
         }
-        budget.cut(&mut tables);
+        cut(budget, &mut tables);
         has_work |= tables.iter().any(|table| table.plan.is_some());
-        tables.iter_mut().for_each(report::preview);
+        tables.iter_mut().for_each(preview::preview);
         report.tables.extend(tables.into_iter().map(|table| table.stats));
     }
     let is_whole = options.selected().is_empty() && !wish.index_only;
     if let Some(graph) = read.graph.as_ref().filter(|_| is_whole) {
         report.tables.extend(internal::preview(&graph.graph, &wish).await);
     }
-    Box::pin(prune::preview(keeper, &read, options, has_work, now, &mut report)).await;
-    report
+    Planned { report, read: Some(read), has_work }
 }
 
 fn open_failure(uri: &str, kind: Option<RootKind>, error: &OpenRootError) -> RootOptimizeReport {

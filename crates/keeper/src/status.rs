@@ -8,12 +8,16 @@ mod room;
 use chrono::Utc;
 use lancekeeper_model::{OptimizeOptions, RootStatus, StatusOptions};
 
-use crate::keeper::Keeper;
-use crate::open::{check_writable, look, read_root};
 use crate::optimize::Wish;
+use crate::root::{look, look_ahead, read_root};
+use crate::run::Context;
 
 /// Looks at one root.
-pub(crate) async fn root_status(keeper: &Keeper, uri: &str, options: &StatusOptions) -> RootStatus {
+pub(crate) async fn root_status(
+    context: &Context,
+    uri: &str,
+    options: &StatusOptions,
+) -> RootStatus {
     let wish = match Wish::from_options(&OptimizeOptions::default()) {
         Ok(wish) => wish,
         Err(error) => return report::failure(uri, None, error.kind(), &error, None),
@@ -23,15 +27,14 @@ pub(crate) async fn root_status(keeper: &Keeper, uri: &str, options: &StatusOpti
         Err(error) => return report::failure(uri, None, error.kind(), &error, error.hint()),
     };
     let kind = root.kind;
-    let read = match read_root(root, &keeper.tables).await {
+    let read = match read_root(root, &context.tables).await {
         Ok(read) => read,
         Err(error) => return report::failure(uri, Some(kind), error.kind(), &error, error.hint()),
     };
     let mut status = report::root(uri, &read);
     // What would stop a run that writes is worth knowing before it is tried.
-    if let Err(error) = check_writable(&read, "optimize", &[], Utc::now()).await {
-        status.warnings.push(error.to_string());
-    }
+    let way = look_ahead(&read, "optimize", &[], Utc::now()).await;
+    status.obstacles = way.obstacles.iter().map(report::obstacle).collect();
     match inventory::tables(&read, &wish, options).await {
         Ok(tables) => status.tables = tables,
         Err(error) => return report::failure(uri, Some(kind), error.kind(), &error, None),
@@ -39,7 +42,7 @@ pub(crate) async fn root_status(keeper: &Keeper, uri: &str, options: &StatusOpti
     if let Some(graph) = &read.graph {
         inventory::internal(&graph.graph, &mut status).await;
     }
-    match room::reclaimable(keeper, &read, Utc::now()).await {
+    match room::reclaimable(context, &read, Utc::now()).await {
         Ok(room) => status.reclaimable = Some(room),
         Err(why) => status.reclaimable_error = Some(why),
     }

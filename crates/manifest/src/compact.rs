@@ -15,15 +15,14 @@
 //! are old enough to be collected; they are a few kilobytes.
 
 use lance::Dataset;
-use lance::dataset::optimize::{
-    CompactionMode, CompactionOptions, CompactionTask, IndexRemapMode, TaskData,
-};
-use lance::dataset::transaction::{Operation, RewriteGroup};
 use lance::index::DatasetIndexExt;
-use lance_table::format::Fragment;
 use lancekeeper_model::{Branch, ErrorKind, OperationId, TableKey, TableRef, Version};
+use lancekeeper_planner::optimize::{BATCH_ROWS_MAX, Group, GroupReason, Recipe};
+use lancekeeper_rewrite::StageError;
+use lancekeeper_rewrite::journal::{StagedFile, discard};
+use lancekeeper_rewrite::stage::{RowOrder, stage_group};
+use lancekeeper_rewrite::table_commit::{StepError, TableCommit};
 use lancekeeper_store::root::MANIFEST_DIR;
-use lancekeeper_store::strict::{CommitError, Signature, commit};
 use lancekeeper_store::tables::version_of;
 use lancekeeper_store::{LanceFailure, OpenError};
 use thiserror::Error;
@@ -42,22 +41,15 @@ pub enum CompactError {
     /// It could not be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// It could not be rewritten.
+    /// It could not be read.
     #[error(transparent)]
     Lance(#[from] LanceFailure),
+    /// It could not be rewritten.
+    #[error(transparent)]
+    Stage(#[from] StageError),
     /// The Rewrite was not committed.
     #[error(transparent)]
-    Commit(#[from] CommitError),
-    /// The rewrite has another number of rows than its input.
-    #[error("{table}: rewriting gave {found} rows instead of {expected}")]
-    Rows {
-        /// The table.
-        table: TableRef,
-        /// Rows that went in.
-        expected: u64,
-        /// Rows that came out.
-        found: u64,
-    },
+    Commit(#[from] StepError),
 }
 
 impl CompactError {
@@ -67,8 +59,8 @@ impl CompactError {
         match self {
             Self::Open(error) => error.kind(),
             Self::Lance(error) => error.kind(),
+            Self::Stage(error) => error.kind(),
             Self::Commit(error) => error.kind(),
-            Self::Rows { .. } => ErrorKind::Corrupt,
         }
     }
 }
@@ -158,21 +150,18 @@ impl Graph {
         loop {
             let head = self.open_internal(table).await?;
             let before = size_of(&head).await?;
-            let indexes = head.load_indices().await.map_err(|source| failed(&table_ref, source))?;
+            let indexes = head.load_indices().await.map_err(|source| {
+                LanceFailure::new(format!("failed to list the indexes of {table}"), source)
+            })?;
             if before.fragments < 2 || !indexes.is_empty() {
                 return Ok(Compacted { before, after: before });
             }
-            let signature = Signature {
-                operation: operation.clone(),
-                table: table_ref.clone(),
-                step: format!("compact-{attempt}"),
-            };
-            match rewrite_all(&head, before.rows, &signature).await {
+            match rewrite_all(&head, before.rows, operation, &table_ref, attempt).await {
                 Ok(compacted) => {
                     return Ok(Compacted { before, after: size_of(&compacted).await? });
                 }
-                Err(CompactError::Commit(CommitError::Conflict { .. }))
-                    if attempt + 1 < ATTEMPTS =>
+                Err(CompactError::Commit(error))
+                    if error.kind() == ErrorKind::Conflict && attempt + 1 < ATTEMPTS =>
                 {
                     attempt += 1;
                 }
@@ -186,49 +175,39 @@ impl Graph {
     }
 }
 
-fn failed(table: &TableRef, source: lance::Error) -> LanceFailure {
-    LanceFailure::new(format!("failed to compact {table}"), source)
-}
-
 async fn rewrite_all(
     head: &Dataset,
     rows: u64,
-    signature: &Signature,
+    operation: &OperationId,
+    table: &TableRef,
+    attempt: u32,
 ) -> Result<Dataset, CompactError> {
-    let lance_failed = |source| failed(&signature.table, source);
-    let fragments: Vec<Fragment> = head.fragments().as_ref().clone();
-    let task = CompactionTask {
-        task: TaskData { fragments: fragments.clone() },
-        read_version: version_of(head).0,
-        options: CompactionOptions {
-            target_rows_per_fragment: usize::try_from(rows.max(1)).unwrap_or(usize::MAX),
-            num_threads: Some(1),
-            index_remap_mode: IndexRemapMode::Compact,
-            // Rows of many small publishes: their pages are not worth keeping.
-            compaction_mode: Some(CompactionMode::Reencode),
-            ..CompactionOptions::default()
-        },
+    let group = Group {
+        fragments: head.fragments().iter().map(|fragment| fragment.id).collect(),
+        outputs: Vec::from_iter((rows > 0).then_some(rows)),
+        bytes: 0,
+        // Rows of many small publishes: their pages are not worth keeping.
+        recipe: Recipe::Reencode { batch_rows: BATCH_ROWS_MAX },
+        why: GroupReason::Merge,
     };
-    let staged = Box::pin(task.execute(head)).await.map_err(lance_failed)?;
-    let found: u64 =
-        staged.new_fragments.iter().map(|f| f.physical_rows.unwrap_or_default() as u64).sum();
-    if found != rows {
-        discard(head, &staged.new_fragments).await;
-        let table = signature.table.clone();
-        return Err(CompactError::Rows { table, expected: rows, found });
-    }
-    let groups = vec![RewriteGroup {
-        old_fragments: fragments,
-        new_fragments: staged.new_fragments.clone(),
-    }];
-    let operation =
-        Operation::Rewrite { groups, rewritten_indices: Vec::new(), frag_reuse_index: None };
-    match commit(head, operation, signature).await {
+    let order = RowOrder::AsListed { capture_addresses: false };
+    let staged = match Box::pin(stage_group(head, table, &group, order)).await {
+        Ok(staged) => staged,
+        Err(error) => {
+            if let StageError::Rows { files, .. } = &error {
+                give_up(head, files).await;
+            }
+            return Err(error.into());
+        }
+    };
+    let files = staged.files.clone();
+    let commit = TableCommit { operation, table, round: attempt, watch: None };
+    match commit.rewrite(head, vec![staged], Vec::new()).await {
         Ok(compacted) => Ok(compacted),
         Err(error) => {
             // Whether an unknown commit was made is not ours to guess: its files stay.
             if error.kind() != ErrorKind::Unknown {
-                discard(head, &staged.new_fragments).await;
+                give_up(head, &files).await;
             }
             Err(error.into())
         }
@@ -237,16 +216,9 @@ async fn rewrite_all(
 
 /// Deletes staged files that were not committed. What cannot be deleted is litter of a few
 /// kilobytes, and is said.
-async fn discard(head: &Dataset, fragments: &[Fragment]) {
-    for file in fragments.iter().flat_map(|fragment| &fragment.files) {
-        let path = head.data_dir().join(file.path.as_str());
-        let deleted = match head.object_store(None).await {
-            Ok(store) => store.delete(&path).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = deleted {
-            tracing::warn!(target: "lancekeeper::optimize", %error, %path, "a staged file stays");
-        }
+async fn give_up(head: &Dataset, files: &[StagedFile]) {
+    if let Err(error) = discard(head, files).await {
+        tracing::warn!(target: "lancekeeper::optimize", %error, "staged files stay");
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{Branch, BranchSelection, ErrorKind, ExitCode, RootKind, TableKey, Ve
 pub struct CountOptions {
     /// Only these tables; empty means all.
     pub tables: Vec<String>,
-    /// Branches of graphs. Databases and tables have main only.
+    /// Branches of graphs or tables.
     pub branches: BranchSelection,
 }
 

@@ -32,12 +32,6 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// Whether the same call may succeed when made again, from fresh state.
-    #[must_use]
-    pub fn is_retryable(self) -> bool {
-        matches!(self, Self::Conflict | Self::Busy)
-    }
-
     /// The exit code of the binary when a run ends with this error.
     #[must_use]
     pub fn exit_code(self) -> ExitCode {

@@ -45,8 +45,8 @@ pub use options::{
 pub use progress::{NoProgress, Progress, ProgressEvent, ProgressLine};
 pub use recovery::{MovedPin, RecoveredSidecar, Recovery};
 pub use report::{
-    OptimizeReport, OptimizeTotals, PendingSidecar, PrunedStats, RootOptimizeReport, RootStatus,
-    StatusReport, TableOptimizeStats, TableStatus,
+    Obstacle, OptimizeReport, OptimizeTotals, PendingSidecar, PrunedStats, RootOptimizeReport,
+    RootStatus, StatusReport, TableOptimizeStats, TableStatus,
 };
 pub use room::{InternalStatus, Reclaimable, StatusOptions};
 pub use root::{InternalSchema, RootKind};

@@ -287,6 +287,18 @@ pub struct TableStatus {
     pub error: Option<String>,
 }
 
+/// Something that stands in the way of verbs that write.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Obstacle {
+    /// What it is.
+    pub message: String,
+    /// What a person can do about it.
+    pub hint: Option<String>,
+    /// What a caller can do about it.
+    #[serde(skip)]
+    pub kind: ErrorKind,
+}
+
 /// The state of one root.
 #[derive(Debug, Clone, Serialize)]
 pub struct RootStatus {
@@ -308,6 +320,8 @@ pub struct RootStatus {
     pub sidecars: Vec<PendingSidecar>,
     /// The place its branches still read from, when it was moved or copied.
     pub moved_from: Option<String>,
+    /// What stands in the way of verbs that write, all of it.
+    pub obstacles: Vec<Obstacle>,
     /// The tables a graph keeps for itself.
     pub internal: Vec<InternalStatus>,
     /// What a cleanup by the default rules would free; null when that could not be learned.
@@ -339,6 +353,23 @@ impl StatusReport {
             failed: root.tables.iter().filter(|table| table.error.is_some()).count(),
             blocked: 0,
             tables: root.tables.len(),
+        }))
+    }
+
+    /// The exit code for whoever wants to know whether a person has to act: that of the first
+    /// obstacle of a root; a table that drifted is one, too.
+    #[must_use]
+    pub fn attention_code(&self) -> ExitCode {
+        exit_code(self.roots.iter().map(|root| {
+            let obstacle = root.obstacles.first().map(|obstacle| obstacle.kind);
+            let has_drifted = root.tables.iter().any(|table| table.drift_head.is_some());
+            let drift = has_drifted.then_some(ErrorKind::Refused);
+            RootOutcome {
+                error: root.error_kind.or(obstacle).or(drift),
+                failed: root.tables.iter().filter(|table| table.error.is_some()).count(),
+                blocked: 0,
+                tables: root.tables.len(),
+            }
         }))
     }
 }

@@ -8,7 +8,7 @@ use crate::{BranchSelection, TableKey, Version};
 /// What `status` is to look at.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StatusOptions {
-    /// The branches of graphs whose tables are shown.
+    /// The branches whose tables are shown, of graphs or of tables.
     pub branches: BranchSelection,
 }
 

@@ -19,6 +19,7 @@
 //! Not here: looking at stores, and the order in time of deletions (`reconciler::cleanup`).
 
 mod authority;
+mod chain;
 mod features;
 mod floors;
 pub(crate) mod history;
@@ -33,10 +34,11 @@ mod reason;
 mod tests;
 
 pub use authority::{Authority, BranchFacts, CommitFacts, PinnedVersion};
+pub use chain::ChainKey;
 pub use features::{KNOWN_FEATURES, KNOWN_INDEXES, unknown_features, unknown_index};
 pub use inventory::{
-    ChainFacts, ChainKey, CleanupInventory, DatasetFacts, FileClass, FileFacts, FileId, ForkFacts,
-    Role, UnitId, VersionFacts,
+    ChainFacts, CleanupInventory, DatasetFacts, FileClass, FileFacts, FileId, ForkFacts, Role,
+    UnitId, VersionFacts,
 };
 pub use path::{Place, chain_dir, classify, is_root_litter, split_chain};
 pub use plan::{

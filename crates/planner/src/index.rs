@@ -113,6 +113,19 @@ pub struct IndexWork {
     pub segments: Vec<String>,
 }
 
+impl IndexWork {
+    /// On an index that exists.
+    fn of(index: &IndexFacts, action: IndexAction) -> Self {
+        Self {
+            name: index.name.clone(),
+            column: index.column.clone(),
+            kind: index.kind,
+            action,
+            segments: index.segments.iter().map(|segment| segment.id.clone()).collect(),
+        }
+    }
+}
+
 /// The work on a table's indexes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IndexPlan {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::lane::{QueueError, Turn};
 use crate::lock::{LockError, LockHolder, RootLock};
-use crate::queues::RootIdentity;
+use crate::registry::RootIdentity;
 use crate::root_queue::RootQueue;
 
 #[cfg(test)]

@@ -39,10 +39,12 @@ mod exclusive;
 mod lane;
 mod lock;
 mod queues;
+mod registry;
 mod root_queue;
 
 pub use exclusive::{ExclusiveLock, LOCK_POLL_INTERVAL};
 pub use lane::{Lane, QueueError, WAITERS_MAX};
 pub use lock::{LOCK_DIRECTORY, LOCK_FILE, LockError, LockHolder, RootLock};
-pub use queues::{Queues, RootIdentity};
+pub use queues::Queues;
+pub use registry::RootIdentity;
 pub use root_queue::{RootQueue, TableGuards, WouldBlock};

@@ -1,12 +1,14 @@
 //! The lock of a root against other processes: an exclusive OS lock on one file.
 //!
-//! One attempt, no waiting, no async. The OS drops the lock when the process ends, however it
+//! One attempt, no waiting for the lock, no async. The OS drops the lock when the process ends, however it
 //! ends. It is advisory: it keeps keepers apart, not foreign writers, who do not know it.
 //! Not here: the queue in front of it (`exclusive`), and leases on object stores.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use lancekeeper_model::ErrorKind;
 use thiserror::Error;
@@ -27,6 +29,13 @@ pub const LOCK_FILE: &str = "lock";
 /// How much of a lock file is read. A description is five short lines; the rest of anything
 /// longer is not ours.
 const DESCRIPTION_BYTES_MAX: u64 = 4096;
+
+/// How often the description of a holder is read before it counts as missing. A holder locks
+/// first and writes then: who comes between the two would name nobody.
+const DESCRIPTION_READS_MAX: usize = 6;
+
+/// The pause between two of these reads.
+const DESCRIPTION_PAUSE: Duration = Duration::from_millis(20);
 
 /// Why a root is not locked.
 #[derive(Debug, Error)]
@@ -122,7 +131,7 @@ impl RootLock {
             Err(TryLockError::WouldBlock) => {
                 // The description is a courtesy: the lock is held whether it can be read or
                 // not.
-                return match read_description(&file).unwrap_or_default() {
+                return match description_of_holder(&file) {
                     Description::Newer(found) => Err(LockError::NewerSchema { path, found }),
                     Description::Holder(text) => Err(LockError::Held { path, holder: Some(text) }),
                     Description::None => Err(LockError::Held { path, holder: None }),
@@ -193,6 +202,18 @@ impl Drop for RootLock {
         // of the handle, and the lock would stay until it has closed that.
         let _ = self.file.unlock();
     }
+}
+
+/// What the holder of a lock that others have says of itself. Blocks for at most
+/// [`DESCRIPTION_READS_MAX`] pauses, and only while there is nothing to read.
+fn description_of_holder(file: &File) -> Description {
+    for _ in 1..DESCRIPTION_READS_MAX {
+        match read_description(file).unwrap_or_default() {
+            Description::None => thread::sleep(DESCRIPTION_PAUSE),
+            described => return described,
+        }
+    }
+    read_description(file).unwrap_or_default()
 }
 
 fn read_description(file: &File) -> io::Result<Description> {

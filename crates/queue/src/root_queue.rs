@@ -5,14 +5,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lancekeeper_model::{ErrorKind, TableRef};
 use thiserror::Error;
 
-use crate::lane::{Lane, Lanes, QueueError, Turn};
-use crate::queues::{Registry, RootIdentity};
+use crate::lane::{Lane, QueueError, Turn};
+use crate::registry::{RootIdentity, RootState};
 
 #[cfg(test)]
 mod model_tests;
@@ -196,28 +196,6 @@ impl fmt::Debug for TableGuards {
             .field("tables", &self.tables)
             .field("waited", &self.waited)
             .finish_non_exhaustive()
-    }
-}
-
-/// What all handles on one root share. Leaves the registry when the last one goes; guards and
-/// waiters hold a handle.
-pub(crate) struct RootState {
-    identity: RootIdentity,
-    lanes: Arc<Lanes>,
-    registry: Weak<Registry>,
-}
-
-impl RootState {
-    pub(crate) fn new(identity: RootIdentity, registry: Weak<Registry>) -> Self {
-        Self { identity, lanes: Arc::default(), registry }
-    }
-}
-
-impl Drop for RootState {
-    fn drop(&mut self) {
-        if let Some(registry) = self.registry.upgrade() {
-            registry.forget(&self.identity, self);
-        }
     }
 }
 

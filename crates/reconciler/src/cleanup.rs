@@ -18,11 +18,13 @@
 mod authority;
 mod beside;
 mod blobs;
+mod dataset;
 mod descriptors;
 mod doomed;
 mod empty;
 mod execute;
 mod flip;
+mod hints;
 mod inventory;
 mod lists;
 mod names;
@@ -37,10 +39,11 @@ mod unknown;
 
 pub use authority::{AuthorityRead, Stamp, read_authority, stamp};
 pub use beside::{ReadsBeside, reads_beside};
+pub use dataset::{DatasetInventory, DatasetPlace, hold_across};
 pub use empty::empty;
 pub use execute::{Attempt, Done, Executor};
 pub use flip::{BranchFile, written_meanwhile};
-pub use inventory::{DatasetInventory, DatasetPlace, hold_across, list_dataset};
+pub use inventory::list_dataset;
 pub use lists::{Lists, Pending, PendingList};
 pub use recheck::{Recheck, recheck};
 pub use report::CleanupError;

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use lancekeeper_planner::optimize::{Group, RewriteMode};
+use lancekeeper_planner::optimize::{Group, Recipe};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Bytes that all running rewrites may use together.
@@ -58,11 +58,11 @@ fn to_units(bytes: u64) -> u32 {
 
 /// The bytes a group's rewrite is expected to hold at once.
 fn estimate(group: &Group, largest_batch: u64) -> u64 {
-    match group.mode {
-        RewriteMode::CopyPages => COPY_BYTES,
-        RewriteMode::Reencode => {
-            let row = group.bytes.checked_div(group.rows).unwrap_or(group.bytes).max(1);
-            let batch = row.saturating_mul(u64::from(group.batch_rows)).max(largest_batch);
+    match group.recipe {
+        Recipe::CopyPages => COPY_BYTES,
+        Recipe::Reencode { batch_rows } => {
+            let row = group.bytes.checked_div(group.rows()).unwrap_or(group.bytes).max(1);
+            let batch = row.saturating_mul(u64::from(batch_rows)).max(largest_batch);
             REENCODE_BYTES.saturating_add(BATCHES_IN_FLIGHT.saturating_mul(batch))
         }
     }
@@ -77,11 +77,10 @@ mod tests {
     fn group(rows: u64, bytes: u64, batch_rows: u32) -> Group {
         Group {
             fragments: vec![0, 1],
-            rows,
+            outputs: vec![rows],
             bytes,
-            mode: RewriteMode::Reencode,
+            recipe: Recipe::Reencode { batch_rows },
             why: GroupReason::Merge,
-            batch_rows,
         }
     }
 

@@ -18,11 +18,12 @@ use lance_core::datatypes::{BlobHandling, BlobKind};
 use lance_table::feature_flags::managed_blobs_enabled;
 use lance_table::format::Fragment;
 use lancekeeper_model::TableRef;
-use lancekeeper_planner::optimize::{BlobBatch, Group, blob_batch};
+use lancekeeper_planner::optimize::{BlobBatch, Group, Recipe, blob_batch};
 
 use crate::stage::{StageError, sources};
 
-/// The batches that a group's blobs allow; `None` when the table has no blobs.
+/// The batches that a group's blobs allow; `None` when the table has no blobs, or none of them
+/// passes through memory.
 ///
 /// # Errors
 ///
@@ -34,7 +35,8 @@ pub async fn batches(
 ) -> Result<Option<BlobBatch>, StageError> {
     let columns: Vec<Field> =
         table.schema().fields.iter().filter(|field| holds_blobs(field)).cloned().collect();
-    if columns.is_empty() || group.rows == 0 {
+    let Recipe::Reencode { batch_rows } = group.recipe else { return Ok(None) };
+    if columns.is_empty() || group.outputs.is_empty() {
         return Ok(None);
     }
     let source = sources(table, table_ref, group)?;
@@ -42,7 +44,7 @@ pub async fn batches(
         let fragments = group.fragments.clone();
         StageError::Lance { table: table_ref.clone(), fragments, source }
     })?;
-    Ok(Some(blob_batch(&sizes, group.batch_rows)))
+    Ok(Some(blob_batch(&sizes, batch_rows)))
 }
 
 fn holds_blobs(field: &Field) -> bool {

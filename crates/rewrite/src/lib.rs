@@ -17,6 +17,7 @@ pub mod check;
 mod damage;
 pub mod index;
 pub mod journal;
+mod recipe;
 pub mod remap;
 pub mod stage;
 pub mod table_commit;

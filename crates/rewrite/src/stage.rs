@@ -1,27 +1,20 @@
-//! Staging: one group of fragments rewritten into one new fragment, in files that nothing
-//! refers to yet.
+//! Staging: one group of fragments rewritten into new ones, in files that nothing refers to
+//! yet. Not here: how the rows get from the old files into the new ones (`recipe`).
 
-use futures::FutureExt;
 use lance::Dataset;
-use lance::dataset::optimize::{
-    CompactionMode, CompactionOptions, CompactionTask, IndexRemapMode, TaskData,
-};
 use lance_table::format::{Fragment, RowIdMeta};
 use lance_table::rowids::read_row_ids;
 use lancekeeper_model::{ErrorKind, TableRef, Version};
-use lancekeeper_planner::optimize::{Group, RewriteMode};
-use lancekeeper_store::failure::{full_text, guarded};
+use lancekeeper_planner::optimize::Group;
+use lancekeeper_store::failure::full_text;
 use lancekeeper_store::kind_of;
 use lancekeeper_store::tables::version_of;
 use thiserror::Error;
 
 use crate::damage::blame;
 use crate::journal::StagedFile;
-
-/// Bytes a scan may read ahead. Lance's default is sized for query servers.
-const IO_BUFFER_BYTES: u64 = 64 << 20;
-/// Bytes copied at once when pages are copied.
-const COPY_BATCH_BYTES: usize = 16 << 20;
+pub use crate::recipe::RowOrder;
+use crate::recipe::{Rewritten, carry_out};
 
 /// A group that was rewritten and not yet committed.
 #[derive(Debug, Clone)]
@@ -36,8 +29,6 @@ pub struct StagedGroup {
     pub version: Version,
     /// The files it wrote.
     pub files: Vec<StagedFile>,
-    /// Bytes that were read.
-    pub bytes_read: u64,
 }
 
 /// A group could not be rewritten.
@@ -66,17 +57,19 @@ pub enum StageError {
         #[source]
         source: lance::Error,
     },
-    /// The rewrite has another number of rows than its input.
-    #[error("{table}: rewriting fragments {fragments:?} gave {found} rows instead of {expected}")]
+    /// The rewrite has other numbers of rows than were planned.
+    #[error(
+        "{table}: rewriting fragments {fragments:?} gave new ones of {found:?} rows instead of {expected:?}"
+    )]
     Rows {
         /// The table.
         table: TableRef,
         /// The fragments.
         fragments: Vec<u64>,
-        /// Rows that went in.
-        expected: u64,
-        /// Rows that came out.
-        found: u64,
+        /// The rows of each new fragment, as planned.
+        expected: Vec<u64>,
+        /// The rows of each, as written.
+        found: Vec<u64>,
         /// The files that were written all the same.
         files: Vec<StagedFile>,
     },
@@ -96,20 +89,6 @@ impl StageError {
             Self::Rows { .. } => ErrorKind::Corrupt,
         }
     }
-}
-
-/// What the rows of a rewritten group have to bring with them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RowOrder {
-    /// Ascending row ids: the Lance of a graph's clients loses rows of text searches over
-    /// fragments whose row ids run backwards. Indexes there store row ids.
-    RowIds,
-    /// As the fragments stand in the table.
-    AsListed {
-        /// Whether an index over addresses will be there by the time of the Rewrite, that the
-        /// table at this version need not show yet.
-        capture_addresses: bool,
-    },
 }
 
 /// Rewrites one group. `table` stands at the version the group was planned at.
@@ -133,13 +112,8 @@ pub async fn stage_group(
     if order == RowOrder::RowIds {
         in_order_of_row_ids(&mut source);
     }
-    let task = CompactionTask {
-        task: TaskData { fragments: source.clone() },
-        read_version: version_of(table).0,
-        options: options_for(group, order),
-    };
-    let result = match guarded(table.uri(), task.execute(table).boxed()).await {
-        Ok(result) => result,
+    let rewritten = match carry_out(table, &source, group, order).await {
+        Ok(rewritten) => rewritten,
         Err(error) => {
             return Err(StageError::Lance {
                 table: table_ref.clone(),
@@ -148,26 +122,35 @@ pub async fn stage_group(
             });
         }
     };
-    let files = result.new_fragments.iter().flat_map(staged_files).collect();
-    let found: u64 =
-        result.new_fragments.iter().map(|f| f.physical_rows.unwrap_or_default() as u64).sum();
-    if found != group.rows {
+    judged(table_ref, version_of(table), group, source, rewritten)
+}
+
+/// A rewritten group, if it is what was planned. A row too few is a row lost at the commit.
+///
+/// # Errors
+///
+/// [`StageError::Rows`].
+fn judged(
+    table: &TableRef,
+    version: Version,
+    group: &Group,
+    source: Vec<Fragment>,
+    rewritten: Rewritten,
+) -> Result<StagedGroup, StageError> {
+    let Rewritten { fragments, row_addrs } = rewritten;
+    let files = fragments.iter().flat_map(staged_files).collect();
+    let found: Vec<u64> =
+        fragments.iter().map(|f| f.physical_rows.unwrap_or_default() as u64).collect();
+    if found != group.outputs {
         return Err(StageError::Rows {
-            table: table_ref.clone(),
+            table: table.clone(),
             fragments: group.fragments.clone(),
-            expected: group.rows,
+            expected: group.outputs.clone(),
             found,
             files,
         });
     }
-    Ok(StagedGroup {
-        source,
-        new_fragments: result.new_fragments,
-        row_addrs: result.row_addrs,
-        version: version_of(table),
-        files,
-        bytes_read: group.bytes,
-    })
+    Ok(StagedGroup { source, new_fragments: fragments, row_addrs, version, files })
 }
 
 /// The fragments of a group as they are in the table.
@@ -191,29 +174,6 @@ pub(crate) fn sources(
         })
     });
     source.collect()
-}
-
-fn options_for(group: &Group, order: RowOrder) -> CompactionOptions {
-    CompactionOptions {
-        // Left to itself, Lance looks at the indexes of the version that is read.
-        has_eager_remappable_index: match order {
-            RowOrder::RowIds => Some(false),
-            RowOrder::AsListed { capture_addresses } => capture_addresses.then_some(true),
-        },
-        // One output per group: the planner has sized the group, and Lance would otherwise
-        // split by its own rule.
-        target_rows_per_fragment: usize::try_from(group.rows.max(1)).unwrap_or(usize::MAX),
-        batch_size: Some(group.batch_rows as usize),
-        io_buffer_size: Some(IO_BUFFER_BYTES),
-        num_threads: Some(1),
-        index_remap_mode: IndexRemapMode::Compact,
-        binary_copy_read_batch_bytes: Some(COPY_BATCH_BYTES),
-        compaction_mode: Some(match group.mode {
-            RewriteMode::CopyPages => CompactionMode::TryBinaryCopy,
-            RewriteMode::Reencode => CompactionMode::Reencode,
-        }),
-        ..CompactionOptions::default()
-    }
 }
 
 /// Puts fragments that were appended before an earlier output back behind it: outputs go to
@@ -245,4 +205,49 @@ fn staged_files(fragment: &Fragment) -> Vec<StagedFile> {
             bytes: file.file_size_bytes.get().map(std::num::NonZero::get),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use lancekeeper_model::TableKey;
+    use lancekeeper_planner::optimize::{GroupReason, Recipe};
+
+    use super::*;
+
+    #[test]
+    fn a_rewrite_with_other_rows_than_planned_is_an_error_that_names_its_files() {
+        let group = Group {
+            fragments: vec![0, 1],
+            outputs: vec![10, 5],
+            bytes: 0,
+            recipe: Recipe::Reencode { batch_rows: 1 },
+            why: GroupReason::Merge,
+        };
+        let table = TableRef::on_main(TableKey::new("docs"));
+        let judge = |rows: &[usize]| {
+            let fragments = rows.iter().map(|rows| {
+                let mut fragment = Fragment::new(0).with_physical_rows(*rows);
+                fragment.add_file_legacy(
+                    &format!("{rows}.lance"),
+                    &lance_core::datatypes::Schema::default(),
+                );
+                fragment
+            });
+            let rewritten = Rewritten { fragments: fragments.collect(), row_addrs: None };
+            judged(&table, Version(1), &group, Vec::new(), rewritten)
+        };
+        assert!(judge(&[10, 5]).is_ok());
+        for wrong in [&[10, 4][..], &[15], &[5, 10], &[]] {
+            let Err(StageError::Rows { files, .. }) = judge(wrong) else {
+                panic!("{wrong:?} was taken");
+            };
+            assert_eq!(files.len(), wrong.len());
+        }
+        let error = judge(&[10, 4]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert_eq!(
+            error.to_string(),
+            "docs: rewriting fragments [0, 1] gave new ones of [10, 4] rows instead of [10, 5]"
+        );
+    }
 }

@@ -88,6 +88,19 @@ pub async fn members(root: &Root) -> Result<Members, RootError> {
     looked.await.unwrap_or_else(|error| Err(RootError::Task { why: error.to_string() }))
 }
 
+/// Whether a table lies at `location` of a root now. Beside clients that create and drop all the
+/// time, a table that was listed and cannot be opened may just not be one any more.
+///
+/// # Errors
+///
+/// As of [`members`].
+pub async fn has_table(root: &Root, location: &str) -> Result<bool, RootError> {
+    let members = members(root).await?;
+    let is_it =
+        |member: &Member| member.location == location && matches!(member.state, MemberState::Table);
+    Ok(members.all.iter().any(is_it))
+}
+
 /// Tables by location, as a namespace manifest names them, and what it names in vain.
 #[derive(Debug, Default)]
 struct Named {

@@ -14,7 +14,7 @@ use super::rust_source::{self, RustFile};
 pub(super) struct Repo {
     /// Text by path from the root, with forward slashes.
     pub(super) files: BTreeMap<String, String>,
-    /// Every `.rs` file below `crates`, `tests` and `xtask`.
+    /// Every `.rs` file below `crates`, `interop`, `tests` and `xtask`.
     pub(super) rust: Vec<RustFile>,
     pub(super) packages: Vec<Package>,
 }
@@ -76,7 +76,7 @@ impl Package {
 }
 
 fn has_rust_rules(path: &str) -> bool {
-    ["crates/", "tests/", "xtask/"].iter().any(|dir| path.starts_with(dir))
+    ["crates/", "interop/", "tests/", "xtask/"].iter().any(|dir| path.starts_with(dir))
 }
 
 /// New files too: a check that waits for `git add` is a surprise at commit time.

@@ -16,11 +16,11 @@ pub(crate) struct CountArgs {
     #[arg(long = "table", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(super) tables: Vec<String>,
 
-    /// As readers of this branch of a graph see it (repeatable); main unless given.
+    /// As readers of this branch of a graph or of tables see it (repeatable); main unless given.
     #[arg(long = "branch", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     branches: Vec<String>,
 
-    /// As seen on every live branch of a graph, main included.
+    /// As seen on every live branch of a graph, or of every table, main included.
     #[arg(long, conflicts_with = "branches")]
     all_branches: bool,
 }

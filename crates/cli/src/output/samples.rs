@@ -2,9 +2,9 @@
 
 use lancekeeper_model::{
     Branch, BranchReconcileStats, BudgetLimit, CleanupReport, CountReport, ErrorKind,
-    InternalStatus, KeptVersionReport, LostCommitReport, MovedPin, OptimizeReport, PendingIndex,
-    PendingSidecar, Reclaimable, RecoveredSidecar, Recovery, RootCleanupReport, RootCounts,
-    RootKind, RootOptimizeReport, RootStatus, SkipReason, StatusReport, TableBytes,
+    InternalStatus, KeptVersionReport, LostCommitReport, MovedPin, Obstacle, OptimizeReport,
+    PendingIndex, PendingSidecar, Reclaimable, RecoveredSidecar, Recovery, RootCleanupReport,
+    RootCounts, RootKind, RootOptimizeReport, RootStatus, SkipReason, StatusReport, TableBytes,
     TableCleanupStats, TableCount, TableKey, TableOptimizeStats, TableStatus, Version, WorkLeft,
 };
 
@@ -218,6 +218,7 @@ fn root_state(kind: RootKind, tables: Vec<TableStatus>) -> RootStatus {
         branches: Vec::new(),
         sidecars: Vec::new(),
         moved_from: None,
+        obstacles: Vec::new(),
         internal: Vec::new(),
         reclaimable: None,
         reclaimable_error: None,
@@ -267,6 +268,11 @@ pub(crate) fn graph_status() -> StatusReport {
         branches: vec!["review".to_owned(), "experiment".to_owned()],
         sidecars: vec![sidecar, unreadable],
         moved_from: Some("/old/people".to_owned()),
+        obstacles: vec![Obstacle {
+            message: "/data/people was moved or copied: it still refers to /old/people".to_owned(),
+            hint: Some("move it back to where it was made".to_owned()),
+            kind: ErrorKind::Refused,
+        }],
         internal: vec![InternalStatus {
             table_key: TableKey::new("__manifest"),
             version: Version(23),

@@ -12,11 +12,11 @@ use super::{
     BranchRootError, cleaning, ended, executor, find, graph_of, list, live_branches, look_at_graph,
 };
 use crate::cleanup::{Gathered, gather};
-use crate::keeper::{Keeper, new_operation};
-use crate::open::{
+use crate::root::{
     OpenRootError, Opening, PRESUMED_DEAD_AFTER, ReadGraph, ReadRoot, check_no_schema_apply,
     check_one_spelling, check_writable, read_root, write_root,
 };
+use crate::run::{Context, new_operation};
 
 const VERB: &str = "branch create";
 
@@ -26,32 +26,32 @@ const VERB: &str = "branch create";
 ///
 /// The branch is there or not. What else may be left is no branch, and a cleanup takes it away.
 pub(crate) async fn create_root(
-    keeper: &Keeper,
+    context: &Context,
     uri: &str,
     name: &str,
     from: &str,
     now: DateTime<Utc>,
 ) -> RootBranchReport {
     let mut report = RootBranchReport::of(uri);
-    let outcome = Box::pin(create(keeper, uri, name, from, now, &mut report)).await;
+    let outcome = Box::pin(create(context, uri, name, from, now, &mut report)).await;
     ended(report, outcome)
 }
 
 /// Says what creating a branch would do, without writing anything.
 pub(crate) async fn plan_create_root(
-    keeper: &Keeper,
+    context: &Context,
     uri: &str,
     name: &str,
     from: &str,
     now: DateTime<Utc>,
 ) -> RootBranchReport {
     let mut report = RootBranchReport::of(uri);
-    let outcome = Box::pin(preview(keeper, uri, name, from, now, &mut report)).await;
+    let outcome = Box::pin(preview(context, uri, name, from, now, &mut report)).await;
     ended(report, outcome)
 }
 
 async fn preview(
-    keeper: &Keeper,
+    context: &Context,
     uri: &str,
     name: &str,
     from: &str,
@@ -59,7 +59,7 @@ async fn preview(
     report: &mut RootBranchReport,
 ) -> Result<(), BranchRootError> {
     let wish = Wish::of(name, from)?;
-    let read = open(keeper, uri, now, report).await?;
+    let read = open(context, uri, now, report).await?;
     let graph = graph_of(&read)?;
     wish.check(&live_branches(graph).await?, uri)?;
     if has_leftovers(&read, graph, &wish.branch).await? {
@@ -83,20 +83,20 @@ async fn preview(
 
 /// Everything that can refuse before anything is written.
 async fn open(
-    keeper: &Keeper,
+    context: &Context,
     uri: &str,
     now: DateTime<Utc>,
     report: &mut RootBranchReport,
 ) -> Result<ReadRoot, BranchRootError> {
     let root = look_at_graph(uri, report).await?;
-    let read = read_root(root, &keeper.tables).await?;
+    let read = read_root(root, &context.tables).await?;
     check_one_spelling(&read)?;
     check_writable(&read, VERB, &[], now).await?;
     Ok(read)
 }
 
 async fn create(
-    keeper: &Keeper,
+    context: &Context,
     uri: &str,
     name: &str,
     from: &str,
@@ -104,13 +104,13 @@ async fn create(
     report: &mut RootBranchReport,
 ) -> Result<(), BranchRootError> {
     let wish = Wish::of(name, from)?;
-    let read = open(keeper, uri, now, report).await?;
+    let read = open(context, uri, now, report).await?;
     wish.check(&live_branches(graph_of(&read)?).await?, uri)?;
     let operation = new_operation();
     let root = read.root.clone();
-    let observer = keeper.observer();
+    let observer = context.observer();
     let opening = Opening { verb: VERB, selected: &[], operation: &operation, now, observer };
-    let write = write_root(root, &keeper.tables, &opening).await?;
+    let write = write_root(root, &context.tables, &opening).await?;
     report.recovery.clone_from(&write.recovery);
     report.warnings.extend(write.warnings.iter().cloned());
     let graph = graph_of(&write.read)?;
@@ -118,12 +118,12 @@ async fn create(
     check_no_schema_apply(&graph.graph, VERB).await?;
     wish.check(&live_branches(graph).await?, uri)?;
     if has_leftovers(&write.read, graph, &wish.branch).await? {
-        let executor = executor(keeper, &write.read, operation).await?;
-        take_leftovers_away(keeper, &write.read, &executor, &wish.branch, now).await?;
+        let executor = executor(context, &write.read, operation).await?;
+        take_leftovers_away(context, &write.read, &executor, &wish.branch, now).await?;
         report.warnings.push("files of an earlier branch of that name were taken away".into());
     }
     // Nothing of an earlier branch of that name may answer for this one.
-    keeper.tables.forget();
+    context.tables.forget();
     let cut: Cut = graph.graph.newest_cut(&wish.from).await?;
     graph.graph.create_branch(&wish.branch, &cut).await?;
     let live = live_branches(graph).await?;
@@ -189,7 +189,7 @@ async fn has_leftovers(
 ///
 /// As the executor's: the next cleanup goes on.
 async fn take_leftovers_away(
-    keeper: &Keeper,
+    context: &Context,
     read: &ReadRoot,
     executor: &Executor,
     branch: &Branch,
@@ -202,7 +202,7 @@ async fn take_leftovers_away(
         _ => TimeDelta::zero(),
     };
     let gathered =
-        gather(&cleaning(keeper, read, only_it(TimeDelta::zero()), now), &executor.lists).await?;
+        gather(&cleaning(context, read, only_it(TimeDelta::zero()), now), &executor.lists).await?;
     if gathered.read.stamp.has(branch) {
         // Somebody made it since it was asked for.
         return Err(BranchRootError::Exists { branch: branch.clone() });
@@ -213,7 +213,7 @@ async fn take_leftovers_away(
         .enumerate()
         .filter(|(_, dataset)| matches!(dataset.facts.role, Role::Manifest | Role::Commits));
     for ((at, dataset), number) in own.zip(0..) {
-        let cleaning = cleaning(keeper, read, only_it(of_role(dataset.facts.role)), now);
+        let cleaning = cleaning(context, read, only_it(of_role(dataset.facts.role)), now);
         let mut plan = plan_of(&gathered, &cleaning, branch, at)?;
         check_goes(dataset, &plan, branch)?;
         if recheck(&read.root, dataset, &mut plan).await? == Recheck::Changed {

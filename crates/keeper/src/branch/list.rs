@@ -6,24 +6,24 @@ use lancekeeper_model::{BranchRow, RootBranchReport};
 use lancekeeper_store::failure::text_with_hint;
 
 use super::{BranchRootError, ended, graph_of, live_branches, look_at_graph};
-use crate::keeper::Keeper;
-use crate::open::read_root;
+use crate::root::read_root;
+use crate::run::Context;
 
 /// Lists the branches of one root. Never fails: the report says what went wrong.
-pub(crate) async fn list_root(keeper: &Keeper, uri: &str, internal: bool) -> RootBranchReport {
+pub(crate) async fn list_root(context: &Context, uri: &str, internal: bool) -> RootBranchReport {
     let mut report = RootBranchReport::of(uri);
-    let outcome = Box::pin(list(keeper, uri, internal, &mut report)).await;
+    let outcome = Box::pin(list(context, uri, internal, &mut report)).await;
     ended(report, outcome)
 }
 
 async fn list(
-    keeper: &Keeper,
+    context: &Context,
     uri: &str,
     internal: bool,
     report: &mut RootBranchReport,
 ) -> Result<(), BranchRootError> {
     let root = look_at_graph(uri, report).await?;
-    let read = read_root(root, &keeper.tables).await?;
+    let read = read_root(root, &context.tables).await?;
     let graph = graph_of(&read)?;
     for live in live_branches(graph).await? {
         if internal || !live.branch.is_internal() {

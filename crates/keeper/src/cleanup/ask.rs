@@ -6,8 +6,8 @@ use lancekeeper_planner::cleanup::Retention;
 use lancekeeper_reconciler::cleanup::CleanupError;
 use thiserror::Error;
 
-use crate::open::OpenRootError;
-use crate::stop::Interrupted;
+use crate::root::OpenRootError;
+use crate::run::stop::Interrupted;
 
 /// A cleanup could not be started, or not be ended.
 #[derive(Debug, Error)]

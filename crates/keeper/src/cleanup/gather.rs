@@ -12,12 +12,12 @@ use lancekeeper_reconciler::cleanup::{
     Stamp, hold_across, list_dataset, read_authority, reads_beside, stamp,
 };
 use lancekeeper_store::Root;
-use lancekeeper_store::members::{Member, MemberState, members};
+use lancekeeper_store::members::{Member, MemberState, has_table, members};
 use lancekeeper_store::root::MANIFEST_DIR;
 
 use crate::cleanup::{Cleaning, CleanupRootError, LOOKS_MAX};
-use crate::concurrency::{in_order, tables_at_once};
-use crate::open::OpenRootError;
+use crate::root::OpenRootError;
+use crate::run::concurrency::{in_order, tables_at_once};
 
 /// Where v3 keeps its commits, and every graph what was recovered.
 const COMMIT_TABLES: [&str; 3] =
@@ -94,7 +94,7 @@ pub(crate) async fn gather(
         .iter()
         .zip(&explained)
         .map(|(place, explained)| {
-            list_dataset(&cleaning.keeper.tables, &cleaning.read.root, place, explained).boxed()
+            list_dataset(&cleaning.context.tables, &cleaning.read.root, place, explained).boxed()
         })
         .collect();
     let looked: Vec<_> = in_order(looks, at_once).collect().await;
@@ -104,6 +104,7 @@ pub(crate) async fn gather(
             Ok(dataset) if place.role == Role::Root && !has_litter(&dataset) => {}
             Ok(dataset) => gathered.add(place, dataset),
             Err(error) if place.role == Role::Manifest => return Err(error.into()),
+            Err(_) if is_no_table_any_more(cleaning, place).await => {}
             Err(error) => gathered.add_failed(cleaning, place, error).await,
         }
     }
@@ -172,7 +173,7 @@ impl Gathered {
         let place =
             DatasetPlace { table: facts.table.clone(), location: facts.location.clone(), role };
         let explained = self.explained(&place.location);
-        let (tables, root) = (&cleaning.keeper.tables, &cleaning.read.root);
+        let (tables, root) = (&cleaning.context.tables, &cleaning.read.root);
         self.datasets[at] = list_dataset(tables, root, &place, &explained).await?;
         self.datasets[at].facts.stuck = self.stuck.get(&at).cloned().unwrap_or_default();
         self.stale.remove(&at);
@@ -209,7 +210,7 @@ impl Gathered {
             is_new |= self.look_at_reader(cleaning, place).await;
         }
         for place in &places {
-            let (tables, root) = (&cleaning.keeper.tables, &cleaning.read.root);
+            let (tables, root) = (&cleaning.context.tables, &cleaning.read.root);
             match list_dataset(tables, root, place, &BTreeSet::new()).await {
                 Ok(dataset) => self.add(place, dataset),
                 // It is just being made, or was never a table.
@@ -237,7 +238,7 @@ impl Gathered {
     /// Learns what a table reads that is not cleaned up itself. One that cannot be looked at may
     /// read anything that its manifests do not deny. Returns whether it has any.
     async fn look_at_reader(&mut self, cleaning: &Cleaning<'_>, place: &DatasetPlace) -> bool {
-        let (tables, root) = (&cleaning.keeper.tables, &cleaning.read.root);
+        let (tables, root) = (&cleaning.context.tables, &cleaning.read.root);
         match list_dataset(tables, root, place, &BTreeSet::new()).await {
             Ok(dataset) => self.readers.push(dataset),
             Err(_) => match reads_beside(root, place).await {
@@ -342,6 +343,15 @@ async fn plain(
         }
     }
     Ok((tables, readers))
+}
+
+/// Whether a table of a database was dropped, or is just being made anew, since the tables were
+/// named.
+async fn is_no_table_any_more(cleaning: &Cleaning<'_>, place: &DatasetPlace) -> bool {
+    let root = &cleaning.read.root;
+    root.kind == RootKind::Database
+        && place.role == Role::Plain
+        && has_table(root, &place.location).await.is_ok_and(|has_table| !has_table)
 }
 
 /// The tables a graph keeps for itself, as far as it has them. `__manifest` is first.

@@ -11,7 +11,7 @@ use lancekeeper_store::failpoint;
 
 use crate::cleanup::gather::{Gathered, branches_of};
 use crate::cleanup::{Cleaning, CleanupRootError, LOOKS_MAX, VERB};
-use crate::open::{OpenRootError, WriteRoot, check_no_foreign_sidecar, check_no_schema_apply};
+use crate::root::{OpenRootError, WriteRoot, check_no_foreign_sidecar, check_no_schema_apply};
 
 /// More tables than a root has: what tells the lists of several attempts at one table apart.
 const ATTEMPT: usize = 1_000_000;
@@ -76,7 +76,7 @@ pub(super) async fn clean(
         let (dataset, planned) = (&gathered.datasets[at], &plan.datasets[at]);
         failpoint::cross_async(failpoint::CLEANUP_TABLE_GC).await.map_err(CleanupError::from)?;
         if let Some(newest) = planned.empties.filter(|_| planned.refused.is_none()) {
-            let (tables, root) = (&cleaning.keeper.tables, &cleaning.read.root);
+            let (tables, root) = (&cleaning.context.tables, &cleaning.read.root);
             empty(tables, root, dataset, newest, &executor.operation).await?;
             failpoint::cross_async(failpoint::CLEANUP_EMPTIED_PRE_DELETE)
                 .await

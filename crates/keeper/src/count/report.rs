@@ -3,7 +3,7 @@
 use lancekeeper_model::{Branch, ErrorKind, RootCounts, RootKind, TableCount, Version};
 use lancekeeper_store::failure::{full_text, hint_of};
 
-use crate::optimize::Target;
+use crate::root::Target;
 
 /// A root that could not be read, or of which something was asked that it does not have.
 pub(crate) fn failure(

@@ -4,25 +4,25 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use futures::{FutureExt, StreamExt};
-use lancekeeper_model::{
-    ErrorKind, ProgressEvent, RootOptimizeReport, SkipReason, TableRef, WorkLeft,
-};
+use lancekeeper_model::{ErrorKind, ProgressEvent, RootOptimizeReport, SkipReason, TableRef};
 use lancekeeper_planner::optimize::{WINDOW_TABLES_MAX, windows};
 use lancekeeper_planner::sweep::plan_sweep;
-use lancekeeper_reconciler::sweep;
+use lancekeeper_reconciler::{SweepError, sweep};
 use lancekeeper_store::failure::{full_text, hint_of};
 
-use crate::budget::leave;
-use crate::concurrency::{in_order, tables_at_once};
-use crate::keeper::millis;
-use crate::open::ReadGraph;
-use crate::optimize::inventory::{Target, inherited as inherited_row};
-use crate::optimize::report::{root_failure, set_error};
+use crate::optimize::cut::{cut, leave};
+use crate::optimize::inventory::inherited as inherited_row;
+use crate::optimize::look::look_at;
+use crate::optimize::report::set_error;
 use crate::optimize::stage::{StagedTable, stage_table};
-use crate::optimize::table::{TableRun, look_at};
+use crate::optimize::table::TableRun;
 use crate::optimize::window::{Member, Window, run_window};
 use crate::optimize::{ROUNDS_MAX, Run};
-use crate::stop::Interrupted;
+use crate::root::ReadGraph;
+use crate::root::Target;
+use crate::run::concurrency::{in_order, tables_at_once};
+use crate::run::millis;
+use crate::run::stop::Interrupted;
 
 /// How long a redo waits, times the round: the writer that got in between is probably still
 /// between its commit and its publish.
@@ -51,11 +51,10 @@ pub(crate) async fn run(
         // A live load between its commit and its publish looks like drift: look again once.
         tokio::time::sleep(REDO_PAUSE).await;
         if let Err(error) = look_again(run, graph, &mut tables, is_drifting).await {
-            *report = keep_rows(report, tables, error);
-            return;
+            return end_with(report, tables, &error);
         }
     }
-    run.budget.cut(&mut tables);
+    cut(run.budget, &mut tables);
     announce(run, &tables);
     let planned: BTreeSet<TableRef> = tables
         .iter()
@@ -71,10 +70,9 @@ pub(crate) async fn run(
             if let Err(error) =
                 look_again(run, graph, &mut tables, |table| table.plan.is_some()).await
             {
-                *report = keep_rows(report, tables, error);
-                return;
+                return end_with(report, tables, &error);
             }
-            run.budget.cut(&mut tables);
+            cut(run.budget, &mut tables);
         }
         if tables.iter().all(|table| table.plan.is_none() && !table.adopt) {
             break;
@@ -103,17 +101,13 @@ pub(crate) async fn run(
     report.tables.extend(tables.into_iter().map(|table| table.stats));
 }
 
-fn keep_rows(
-    report: &RootOptimizeReport,
-    tables: Vec<TableRun>,
-    error: lancekeeper_reconciler::SweepError,
-) -> RootOptimizeReport {
-    let mut failed = root_failure(&report.uri, report.kind, error.kind(), &error, None);
-    failed.published = report.published;
-    failed.recovery.clone_from(&report.recovery);
-    failed.warnings.clone_from(&report.warnings);
-    failed.tables = tables.into_iter().map(|table| table.stats).collect();
-    failed
+/// Ends the run over a graph that cannot be looked at again. What was done before stands in the
+/// rows, those of other branches too.
+fn end_with(report: &mut RootOptimizeReport, tables: Vec<TableRun>, error: &SweepError) {
+    report.error = Some(full_text(error));
+    report.error_kind = Some(error.kind());
+    report.hint = hint_of(error).map(ToOwned::to_owned);
+    report.tables.extend(tables.into_iter().map(|table| table.stats));
 }
 
 fn announce(run: &Run<'_>, tables: &[TableRun]) {
@@ -131,7 +125,7 @@ fn announce(run: &Run<'_>, tables: &[TableRun]) {
 async fn interrupt(run: &Run<'_>, report: &mut RootOptimizeReport) {
     report.error = Some(Interrupted.to_string());
     report.error_kind = Some(ErrorKind::Interrupted);
-    match run.write.journal.settle_all(&run.keeper.tables, &run.write.read.root).await {
+    match run.write.journal.settle_all(&run.context.tables, &run.write.read.root).await {
         Ok(settled) => report.warnings.extend(settled.kept),
         Err(error) => report.warnings.push(error.to_string()),
     }
@@ -148,7 +142,7 @@ async fn look_again(
     graph: &ReadGraph,
     tables: &mut [TableRun],
     wanted: impl Fn(&TableRun) -> bool,
-) -> Result<(), lancekeeper_reconciler::SweepError> {
+) -> Result<(), SweepError> {
     if !tables.iter().any(&wanted) {
         return Ok(());
     }
@@ -156,7 +150,7 @@ async fn look_again(
     let found = graph.sidecars.list().await?;
     // Our own sidecars are not swept here: none is left over while we run.
     let foreign: Vec<_> = found.into_iter().filter(|f| f.our_operation().is_none()).collect();
-    let claims = plan_sweep(&sweep::inventory(&graph.graph, &run.keeper.tables, &foreign).await?);
+    let claims = plan_sweep(&sweep::inventory(&graph.graph, &run.context.tables, &foreign).await?);
     for table in tables.iter_mut().filter(|table| wanted(table)) {
         // Under its key no writer of this process is between its commit and its publish, which
         // would look like drift. Without it, when too many wait, the look is only less sure.
@@ -168,24 +162,7 @@ async fn look_again(
         };
         let target = Target { pin: Some(pin.version), ..table.target.clone() };
         let fresh = table.look_again(read, target, &run.wish, Some(&claims)).await;
-        if table.stats.groups_dropped > 0 {
-            table.stats.groups_redone +=
-                fresh.plan.as_ref().map_or(0, |plan| plan.groups.len() as u64);
-        }
-        table.stats.skipped = fresh.stats.skipped;
-        table.stats.manifest_version = fresh.stats.manifest_version;
-        table.stats.lance_head_version = fresh.stats.lance_head_version;
-        if fresh.stats.error.is_some() {
-            table.stats.error.clone_from(&fresh.stats.error);
-            table.stats.error_kind = fresh.stats.error_kind;
-        }
-        if fresh.plan.is_none() {
-            table.stats.reason.clone_from(&fresh.stats.reason);
-        }
-        // What was left before is in the new plan.
-        table.stats.left = WorkLeft::default();
-        let stats = std::mem::replace(&mut table.stats, fresh.stats);
-        *table = TableRun { stats, ..fresh };
+        table.renew(fresh);
     }
     Ok(())
 }
@@ -214,7 +191,7 @@ async fn one_round(
             .filter(in_window)
             .map(|table| stage_member(run, table).boxed())
             .collect();
-        let stop = &run.keeper.stop;
+        let stop = &run.context.stop;
         let staged = stop.unless_requested(in_order(staging, at_once).collect::<Vec<_>>()).await;
         let Some(staged) = staged else {
             interrupt(run, report).await;

@@ -11,11 +11,11 @@ use lancekeeper_model::{
 use lancekeeper_planner::optimize::why_compact;
 use lancekeeper_store::failure::full_text;
 
-use crate::budget::leave;
-use crate::facts::Totals;
-use crate::keeper::millis;
+use crate::optimize::cut::leave;
 use crate::optimize::report::{empty_stats, set_after, set_before, set_error};
 use crate::optimize::{Run, Wish};
+use crate::root::facts::Totals;
+use crate::run::millis;
 
 /// Compacts every internal table; one row each. They are never selected by name, so a run
 /// that names tables leaves them alone.

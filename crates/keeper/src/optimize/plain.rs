@@ -7,21 +7,22 @@ use std::time::Instant;
 
 use futures::{FutureExt, StreamExt};
 use lancekeeper_model::{
-    ErrorKind, ProgressEvent, RootOptimizeReport, SkipReason, TableOptimizeStats, WorkLeft,
+    ErrorKind, ProgressEvent, RootOptimizeReport, SkipReason, TableOptimizeStats,
 };
 use lancekeeper_planner::index::Upkeep;
 use lancekeeper_store::tables::version_of;
 
-use crate::budget::leave;
-use crate::concurrency::{in_order, tables_at_once};
-use crate::facts::view;
-use crate::keeper::millis;
-use crate::optimize::inventory::Target;
+use crate::optimize::cut::{cut, leave};
+use crate::optimize::look::look_at;
 use crate::optimize::report::{set_after, set_error};
 use crate::optimize::stage::stage_table;
-use crate::optimize::table::{TableRun, look_at};
+use crate::optimize::table::TableRun;
 use crate::optimize::{ROUNDS_MAX, Run};
-use crate::stop::Interrupted;
+use crate::root::Target;
+use crate::root::facts::view;
+use crate::run::concurrency::{in_order, tables_at_once};
+use crate::run::millis;
+use crate::run::stop::Interrupted;
 use attempt::{Attempt, Outcome};
 
 /// How often a table is looked at in one run at most: for groups that writers invalidated, for
@@ -51,7 +52,7 @@ pub(crate) async fn run(run: &Run<'_>, targets: Vec<Target>, report: &mut RootOp
             failed: table.stats.error.is_some(),
         });
         report.tables.push(table.stats);
-        if run.keeper.stop.is_requested() {
+        if run.context.stop.is_requested() {
             report.error = Some(Interrupted.to_string());
             report.error_kind = Some(ErrorKind::Interrupted);
             return;
@@ -69,7 +70,7 @@ async fn planned_for_budget(run: &Run<'_>, targets: &[Target]) -> Vec<TableRun> 
     let at_once = tables_at_once(run.options.concurrency, targets.len());
     let looks = targets.iter().map(|target| look_at(read, target.clone(), &run.wish, None).boxed());
     let mut tables: Vec<TableRun> = in_order(looks.collect(), at_once).collect().await;
-    run.budget.cut(&mut tables);
+    cut(run.budget, &mut tables);
     tables
 }
 
@@ -93,23 +94,13 @@ async fn passes(run: &Run<'_>, table: &mut TableRun) {
             Next::Redo => redone += 1,
             Next::GoOn => {}
         }
-        let is_redo = !table.is_carried_out;
         let read = &run.write.read;
         let fresh = table.look_again(read, table.target.clone(), &run.wish, None).await;
-        if let Some(error) = fresh.stats.error {
-            table.stats.error = Some(error);
-            table.stats.error_kind = fresh.stats.error_kind;
+        table.renew(fresh);
+        if table.stats.error.is_some() {
             return;
         }
-        // What was left before is in the new plan.
-        table.stats.left = WorkLeft::default();
-        table.stats.pending_indexes.clone_from(&fresh.stats.pending_indexes);
-        if is_redo && let Some(plan) = &fresh.plan {
-            table.stats.groups_redone += plan.groups.len() as u64;
-        }
-        let stats = std::mem::replace(&mut table.stats, fresh.stats);
-        *table = TableRun { stats, ..fresh };
-        run.budget.cut(std::slice::from_mut(table));
+        cut(run.budget, std::slice::from_mut(table));
     }
     if table.plan.is_some() && !table.stats.committed {
         table.stats.skipped = Some(SkipReason::ChangedByWriters);
@@ -121,10 +112,10 @@ async fn one_pass(run: &Run<'_>, table: &mut TableRun, pass: u32) -> Next {
         return Next::Done;
     };
     let staging = Box::pin(stage_table(run, table));
-    let Some(staged) = run.keeper.stop.unless_requested(staging).await else {
+    let Some(staged) = run.context.stop.unless_requested(staging).await else {
         // The table is as it was; the verb's loop sees the request and ends the run.
         if let Err(error) =
-            run.write.journal.settle_all(&run.keeper.tables, &run.write.read.root).await
+            run.write.journal.settle_all(&run.context.tables, &run.write.read.root).await
         {
             tracing::warn!(target: "lancekeeper::optimize", %error, "staged files stay until the next run");
         }

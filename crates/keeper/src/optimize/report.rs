@@ -1,16 +1,12 @@
 //! Rows of the report: before, after, and what stands between them.
 
-use std::collections::BTreeSet;
-
 use lancekeeper_model::{
     ErrorKind, Recovery, RootKind, RootOptimizeReport, TableBytes, TableOptimizeStats, TableRef,
     WorkLeft,
 };
-use lancekeeper_planner::optimize::RewritePlan;
 use lancekeeper_store::failure::{full_text, text_with_hint};
 
-use crate::facts::Totals;
-use crate::optimize::table::TableRun;
+use crate::root::facts::Totals;
 
 /// A root about which nothing is known yet.
 pub(crate) fn root_report(uri: &str, kind: RootKind) -> RootOptimizeReport {
@@ -113,30 +109,4 @@ pub(crate) fn set_error(
         tracing::warn!(target: "lancekeeper::optimize", table = %stats.table_key, branch = %stats.branch,
             error = %full_text(error), "table failed");
     }
-}
-
-/// The row of a dry run: what the table would look like, as far as the plan can tell.
-pub(crate) fn preview(table: &mut TableRun) {
-    let Some(plan) = &table.plan else { return };
-    let replaced: BTreeSet<u64> =
-        plan.groups.iter().flat_map(|group| group.fragments.iter().copied()).collect();
-    let (mut files, mut purged) = (0, 0);
-    for fragment in table.fragments().iter().filter(|f| replaced.contains(&f.id)) {
-        files += fragment.files;
-        purged += fragment.bytes.saturating_sub(fragment.live_bytes());
-    }
-    let stats = &mut table.stats;
-    let (removed, added) = counts(plan);
-    stats.fragments_removed = removed;
-    stats.fragments_added = added;
-    stats.fragments_after = stats.fragments_before + added - removed;
-    stats.files_after = stats.files_before.saturating_sub(files) + added;
-    stats.sizes_after = stats.sizes_before.without_rows(purged);
-    stats.bytes_after = stats.sizes_after.total();
-}
-
-fn counts(plan: &RewritePlan) -> (u64, u64) {
-    let removed = plan.groups.iter().map(|group| group.fragments.len() as u64).sum();
-    let added = plan.groups.iter().filter(|group| group.rows > 0).count() as u64;
-    (removed, added)
 }

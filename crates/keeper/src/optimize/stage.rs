@@ -6,7 +6,7 @@ use futures::{FutureExt, StreamExt};
 use lance::Dataset;
 use lancekeeper_model::{BudgetLimit, ErrorKind, ProgressEvent, WorkLeft};
 use lancekeeper_planner::index::IndexWork;
-use lancekeeper_planner::optimize::Group;
+use lancekeeper_planner::optimize::{Group, Recipe};
 use lancekeeper_rewrite::blobs;
 use lancekeeper_rewrite::index::{
     BTreeForm, IndexFailure, SegmentNames, StagedIndexes, makes_addresses, stage_indexes,
@@ -18,11 +18,11 @@ use lancekeeper_store::LanceFailure;
 use lancekeeper_store::failpoint::{self, Injected};
 use thiserror::Error;
 
-use crate::budget::left_of;
-use crate::concurrency::in_order;
 use crate::optimize::Run;
-use crate::optimize::inventory::Target;
+use crate::optimize::cut::left_of;
 use crate::optimize::table::TableRun;
+use crate::root::Target;
+use crate::run::concurrency::in_order;
 
 /// Groups of one table rewritten at the same time. Each rewrite is parallel in itself.
 const GROUPS_AT_ONCE: usize = 2;
@@ -257,10 +257,10 @@ async fn stage_one(
     order: RowOrder,
 ) -> Result<(StagedGroup, Result<String, JournalError>), StageTableError> {
     let blobs = blobs::batches(handle, &target.table, group).await?;
-    let batch_rows = blobs.map_or(group.batch_rows, |batch| batch.rows);
-    let group = &Group { batch_rows, ..group.clone() };
+    let recipe = blobs.map_or(group.recipe, |batch| Recipe::Reencode { batch_rows: batch.rows });
+    let group = &Group { recipe, ..group.clone() };
     let largest = blobs.map_or(0, |batch| batch.bytes);
-    let _admitted = run.keeper.admission.admit(group, largest).await;
+    let _admitted = run.context.admission.admit(group, largest).await;
     let staged = stage_group(handle, &target.table, group, order).await?;
     let entry = note(run, target, handle, staged.files.clone()).await;
     let event = ProgressEvent::GroupStaged { table: target.table.clone(), bytes: group.bytes };

@@ -3,28 +3,20 @@
 
 use lance::Dataset;
 use lancekeeper_model::{
-    DeclaredIndex, ErrorKind, FragmentFacts, IndexKind, IndexMode, SkipReason, TableOptimizeStats,
-    Version,
+    ErrorKind, FragmentFacts, IndexMode, SkipReason, TableOptimizeStats, WorkLeft,
 };
 use lancekeeper_planner::index::{
-    IndexInventory, IndexPlan, IndexWish, IndexWork, Learned, Upkeep, mark_fragments, plan_indexes,
+    IndexInventory, IndexPlan, IndexWish, IndexWork, mark_fragments, plan_indexes,
 };
 use lancekeeper_planner::optimize::{
-    Authority, Group, RewritePlan, TableInventory, TablePlan, plan_table, withheld,
+    Group, RewritePlan, TableInventory, TablePlan, plan_table, withheld,
 };
-use lancekeeper_planner::sweep::SweepPlan;
-use lancekeeper_rewrite::check::{RowsError, same_rows};
 use lancekeeper_rewrite::index::IndexFailure;
-use lancekeeper_store::LanceFailure;
-use lancekeeper_store::owner::{Owner, owners_between};
-use lancekeeper_store::tables::version_of;
 use thiserror::Error;
 
-use crate::facts::view;
-use crate::open::ReadRoot;
-use crate::optimize::inventory::{Target, Wish, claim_of};
-use crate::optimize::probe::probe;
-use crate::optimize::report::{empty_stats, set_before, set_error};
+use crate::optimize::inventory::Wish;
+use crate::optimize::report::{empty_stats, set_error};
+use crate::root::Target;
 
 /// One table in one run.
 #[derive(Debug)]
@@ -70,13 +62,11 @@ impl TableRun {
         self.facts.as_ref().map_or(&[], |facts| &facts.table.facts.fragments)
     }
 
-    /// A plan whose reason tells of the indexes as well.
-    pub(crate) fn with_index_reason(&self, mut plan: RewritePlan) -> RewritePlan {
-        if !self.index_reason.is_empty() {
-            let join = if plan.reason.is_empty() { "" } else { ", " };
-            plan.reason = format!("{}{join}{}", plan.reason, self.index_reason);
-        }
-        plan
+    /// What is done to the table, fragments and indexes, in words.
+    pub(crate) fn reason(&self) -> String {
+        let of_fragments = self.plan.as_ref().map(RewritePlan::reason).unwrap_or_default();
+        let join = if of_fragments.is_empty() || self.index_reason.is_empty() { "" } else { ", " };
+        format!("{of_fragments}{join}{}", self.index_reason)
     }
 
     /// Takes note of indexes that could not be built, and plans the fragments around them. What
@@ -100,14 +90,44 @@ impl TableRun {
     }
 }
 
+impl TableRun {
+    /// Takes over what another look at the table found. What was done to it before stays in its
+    /// row; what the row says of the work ahead is the new look's.
+    pub(crate) fn renew(&mut self, fresh: Self) {
+        let is_redo = self.plan.is_some() && !self.is_carried_out;
+        let found = fresh.stats.clone();
+        let stats = std::mem::replace(&mut self.stats, empty_stats(&self.target.table));
+        *self = Self { stats, ..fresh };
+        let stats = &mut self.stats;
+        if is_redo {
+            stats.groups_redone += self.plan.as_ref().map_or(0, |plan| plan.groups.len() as u64);
+        }
+        stats.left = WorkLeft::default();
+        stats.pending_indexes = found.pending_indexes;
+        // After a commit that nothing more can be done is no news; that somebody got in between is.
+        let is_news = |token: &SkipReason| {
+            matches!(token, SkipReason::DriftNeedsRepair | SkipReason::RecoveryPending)
+        };
+        stats.skipped = found.skipped.filter(|token| !stats.committed || is_news(token));
+        stats.manifest_version = found.manifest_version;
+        stats.lance_head_version = found.lance_head_version;
+        if found.error.is_some() {
+            (stats.error, stats.error_kind) = (found.error, found.error_kind);
+        }
+        if self.plan.is_none() && !stats.committed {
+            stats.reason = found.reason;
+        }
+    }
+}
+
 /// What is to be done with a table.
-struct Decision {
-    table: TablePlan,
-    indexes: IndexPlan,
+pub(super) struct Decision {
+    pub(super) table: TablePlan,
+    pub(super) indexes: IndexPlan,
 }
 
 impl Facts {
-    fn decide(&mut self, wish: &Wish) -> Decision {
+    pub(super) fn decide(&mut self, wish: &Wish) -> Decision {
         let mut indexes = plan_indexes(&self.indexes, &wish.index);
         mark_fragments(&mut self.table.facts.fragments, &self.indexes.existing, &indexes);
         let mut table = plan_table(&self.table, &wish.layout);
@@ -125,7 +145,7 @@ impl Facts {
 }
 
 impl Decision {
-    fn is_nothing(&self) -> bool {
+    pub(super) fn is_nothing(&self) -> bool {
         !matches!(self.table, TablePlan::Rewrite(_)) && self.indexes.is_nothing()
     }
 }
@@ -154,79 +174,7 @@ fn then(wish: &IndexWish, plan: &IndexPlan) -> Option<IndexWish> {
     })
 }
 
-/// Looks at one table and plans it. A table that cannot be read gets a row with its error.
-pub(crate) async fn look_at(
-    read: &ReadRoot,
-    target: Target,
-    wish: &Wish,
-    sweep: Option<&SweepPlan>,
-) -> TableRun {
-    look_with(read, target, wish, sweep, Learned::default()).await
-}
-
-/// As [`look_at`], with what the run has learned of the table's indexes.
-async fn look_with(
-    read: &ReadRoot,
-    target: Target,
-    wish: &Wish,
-    sweep: Option<&SweepPlan>,
-    learned: Learned,
-) -> TableRun {
-    let mut run = TableRun {
-        stats: empty_stats(&target.table),
-        target,
-        handle: None,
-        plan: None,
-        index_work: Vec::new(),
-        index_bytes: 0,
-        data_bytes: 0,
-        index_reason: String::new(),
-        then: None,
-        adopt: false,
-        facts: None,
-        is_carried_out: false,
-        wish: wish.clone(),
-    };
-    if let Some((skipped, why)) = run.target.left_alone {
-        run.stats.skipped = Some(skipped);
-        run.stats.reason = why.to_owned();
-        return run;
-    }
-    let uri = read.root.address_of(&run.target.location);
-    match read.tables.open(&uri, &run.target.table.branch).await {
-        Ok(handle) => {
-            if let Err(error) = plan_run(&mut run, handle, read, sweep, learned).await {
-                set_error(&mut run.stats, error.kind(), &error);
-            }
-        }
-        // The table is known to its authority, so a missing one is damage.
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            set_error(&mut run.stats, ErrorKind::Corrupt, &error);
-        }
-        Err(error) => set_error(&mut run.stats, error.kind(), &error),
-    }
-    run
-}
-
 impl TableRun {
-    /// Looks at the table again, with what this run has learned of its indexes, for what is to
-    /// follow the plan that was carried out; else for the same as before.
-    pub(crate) async fn look_again(
-        &self,
-        read: &ReadRoot,
-        target: Target,
-        wish: &Wish,
-        sweep: Option<&SweepPlan>,
-    ) -> Self {
-        let index = match &self.then {
-            Some(then) if self.is_carried_out => then.clone(),
-            _ => self.wish.index.clone(),
-        };
-        let wish = Wish { index, ..wish.clone() };
-        let learned = self.facts.as_ref().map(|facts| facts.indexes.learned.clone());
-        look_with(read, target, &wish, sweep, learned.unwrap_or_default()).await
-    }
-
     /// Takes note of indexes that Lance would have left behind at the Rewrite.
     pub(crate) fn learn_lost(&mut self, lost: Vec<IndexFailure>) {
         let Some(facts) = &mut self.facts else { return };
@@ -243,73 +191,9 @@ impl TableRun {
 #[error("{0}")]
 struct Broken(String);
 
-async fn plan_run(
-    run: &mut TableRun,
-    handle: Dataset,
-    read: &ReadRoot,
-    sweep: Option<&SweepPlan>,
-    learned: Learned,
-) -> Result<(), LanceFailure> {
-    let table = run.target.table.clone();
-    let upkeep = if run.target.pin.is_some() { Upkeep::OneSegment } else { Upkeep::Segments };
-    let seen = view(&handle, &table, upkeep).await?;
-    set_before(&mut run.stats, seen.totals);
-    run.data_bytes = seen.totals.sizes.data_bytes;
-    let head = version_of(&handle);
-    let (authority, ahead_is_ours) = match run.target.pin {
-        None => (Authority::Head { head }, false),
-        Some(pin) => (Authority::Pinned { pin, head }, ours_between(&handle, pin, head).await),
-    };
-    let indexes = IndexInventory {
-        rows: run.stats.rows_before,
-        existing: seen.indexes,
-        declared: read.declared(&table.key).to_vec(),
-        without_vectors: without_vectors(&handle, read.declared(&table.key)).await?,
-        upkeep,
-        with_deletions: seen.with_deletions,
-        learned,
-    };
-    if let Some(untouchable) = seen.untouchable {
-        run.stats.skipped = Some(untouchable.reason);
-        run.stats.reason = untouchable.why;
-        run.handle = Some(handle);
-        return Ok(());
-    }
-    let inventory = TableInventory {
-        facts: seen.facts,
-        authority,
-        sidecar: claim_of(sweep, &table),
-        ahead_is_ours,
-    };
-    run.adopt = inventory.sidecar.is_none()
-        && ahead_is_ours
-        && run.target.pin.is_some_and(|pin| head > pin);
-    if run.adopt
-        && let Some(error) = rows_differ(read, run, &handle).await?
-    {
-        run.adopt = false;
-        set_error(&mut run.stats, error.kind(), &error);
-        run.handle = Some(handle);
-        return Ok(());
-    }
-    let mut facts = Facts { table: inventory, indexes };
-    let mut decision = facts.decide(&run.wish);
-    if !decision.is_nothing()
-        && probe(&handle, &mut facts.indexes.existing, &decision.indexes).await
-    {
-        // A later look at other indexes has to go on saying it.
-        let IndexInventory { existing, learned, .. } = &mut facts.indexes;
-        let found = existing.iter().filter_map(|i| Some((i.name.clone(), i.unusable.clone()?)));
-        learned.failed.extend(found);
-        decision = facts.decide(&run.wish);
-    }
-    run.handle = Some(handle);
-    run.take(facts, decision);
-    Ok(())
-}
-
 impl TableRun {
-    fn take(&mut self, facts: Facts, decision: Decision) {
+    /// Takes over what was decided.
+    pub(super) fn take(&mut self, facts: Facts, decision: Decision) {
         let Decision { table, indexes } = decision;
         self.stats.pending_indexes.clone_from(&indexes.pending);
         // No index is on a blob: what lies beside the data files is not read for one.
@@ -318,10 +202,9 @@ impl TableRun {
         self.then = then(&self.wish.index, &indexes);
         match table {
             TablePlan::Rewrite(plan) => {
-                let plan = self.with_index_reason(plan);
-                self.stats.reason.clone_from(&plan.reason);
                 self.index_work = indexes.before;
                 self.plan = Some(plan);
+                self.stats.reason = self.reason();
             }
             TablePlan::Nothing { reason } if indexes.before.is_empty() => {
                 self.stats.skipped =
@@ -329,15 +212,14 @@ impl TableRun {
                 self.stats.reason = reason;
             }
             TablePlan::Nothing { .. } => {
-                let reason = self.index_reason.clone();
-                self.stats.reason.clone_from(&reason);
                 self.index_work = indexes.before;
                 self.plan = Some(RewritePlan {
                     table: facts.table.facts.table.clone(),
                     version: facts.table.facts.version,
                     groups: Vec::new(),
-                    reason,
+                    publish_first: None,
                 });
+                self.stats.reason = self.reason();
             }
             TablePlan::Skip { reason, manifest_version, head, why } => {
                 self.stats.reason = why;
@@ -366,48 +248,4 @@ fn held_by(facts: &Facts, wish: &Wish) -> Option<SkipReason> {
     let would =
         !wish.index_only && matches!(plan_table(&free, &wish.layout), TablePlan::Rewrite(_));
     would.then_some(SkipReason::IndexUnreadable)
-}
-
-/// The columns of declared vector indexes that hold no vector yet.
-async fn without_vectors(
-    handle: &Dataset,
-    declared: &[DeclaredIndex],
-) -> Result<Vec<String>, LanceFailure> {
-    let mut empty = Vec::new();
-    for index in declared.iter().filter(|index| index.kind == IndexKind::Vector) {
-        let failed = |source| {
-            LanceFailure::new(format!("failed to look for vectors in {}", index.column), source)
-        };
-        let mut scan = handle.scan();
-        scan.project::<&str>(&[]).map_err(failed)?.with_row_id();
-        scan.filter(&format!("`{}` IS NOT NULL", index.column)).map_err(failed)?;
-        scan.limit(Some(1), None).map_err(failed)?;
-        let found = Box::pin(scan.try_into_batch()).await.map_err(failed)?;
-        if found.num_rows() == 0 {
-            empty.push(index.column.clone());
-        }
-    }
-    Ok(empty)
-}
-
-/// Whether every version between pin and HEAD was committed by a keeper.
-async fn ours_between(handle: &Dataset, pin: Version, head: Version) -> bool {
-    let owners = owners_between(handle, pin, head).await;
-    !owners.is_empty() && owners.iter().all(|owner| matches!(owner, Owner::Ours(_)))
-}
-
-/// What is wrong with versions of ours that are about to be published: maintenance keeps every
-/// row, so HEAD has as many as the pin.
-async fn rows_differ(
-    read: &ReadRoot,
-    run: &TableRun,
-    head: &Dataset,
-) -> Result<Option<RowsError>, LanceFailure> {
-    let Some(pin) = run.target.pin else { return Ok(None) };
-    let table = &run.target.table;
-    let uri = read.root.address_of(&run.target.location);
-    let pinned = read.tables.open_at(&uri, &table.branch, pin).await.map_err(|error| {
-        LanceFailure::new(format!("failed to open {table} at its pin {pin}"), error.source)
-    })?;
-    Ok(same_rows(table, &pinned, head).await.err())
 }

@@ -12,10 +12,11 @@ use lancekeeper_reconciler::sweep;
 use lancekeeper_store::LanceFailure;
 use lancekeeper_store::tables::version_of;
 
-use crate::concurrency::{in_order, tables_at_once};
-use crate::facts::view;
-use crate::open::ReadRoot;
-use crate::optimize::{Target, TargetError, Wish, branch_views, inherited, look_at, targets};
+use crate::optimize::{Wish, inherited, look_at};
+use crate::root::ReadRoot;
+use crate::root::facts::view;
+use crate::root::{Target, TargetError, seen_targets};
+use crate::run::concurrency::{in_order, tables_at_once};
 use crate::status::report;
 
 /// The rows of all tables, branch by branch. A table that cannot be read gets a row that says
@@ -25,21 +26,8 @@ pub(crate) async fn tables(
     wish: &Wish,
     options: &StatusOptions,
 ) -> Result<Vec<TableStatus>, TargetError> {
-    let all = OptimizeOptions::default();
-    let mut wanted: Vec<(Branch, Target)> = Vec::new();
-    match &read.graph {
-        None => {
-            let on_main = |target| (Branch::main(), target);
-            wanted.extend(targets(read, None, &all).await?.into_iter().map(on_main));
-        }
-        Some(graph) => {
-            for view in branch_views(graph, &options.branches).await? {
-                let branch = &view.snapshot.branch;
-                let targets = targets(read, Some(&view), &all).await?.into_iter();
-                wanted.extend(targets.map(|target| (branch.clone(), target)));
-            }
-        }
-    }
+    let all = OptimizeOptions { branches: options.branches.clone(), ..OptimizeOptions::default() };
+    let wanted = seen_targets(read, &all).await?;
     let claims = claims(read).await;
     let at_once = tables_at_once(None, wanted.len());
     let rows = wanted
@@ -65,7 +53,7 @@ async fn row(
 
 /// A table that a branch reads from where it was cut: nothing of it is the branch's own.
 async fn lazy(read: &ReadRoot, branch: &Branch, target: &Target) -> TableStatus {
-    let mut status = report::table(&inherited(target, branch), None);
+    let mut status = report::table(&inherited(target, branch), false);
     let seen = async {
         let uri = read.root.address_of(&target.location);
         let pinned = read
@@ -125,7 +113,7 @@ async fn table(
     claims: Option<&SweepPlan>,
 ) -> TableStatus {
     let mut run = look_at(read, target.clone(), wish, claims).await;
-    let mut status = report::table(&run.stats, run.plan.as_ref());
+    let mut status = report::table(&run.stats, run.plan.is_some());
     let Some(head) = run.handle.take() else { return status };
     if let Err(error) = fill(read, &target, &head, &mut status).await {
         status.error = Some(lancekeeper_store::failure::text_with_hint(&error));

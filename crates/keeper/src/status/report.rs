@@ -2,13 +2,13 @@
 
 use lancekeeper_manifest::FoundSidecar;
 use lancekeeper_model::{
-    Branch, ErrorKind, PendingSidecar, RootKind, RootStatus, TableBytes, TableOptimizeStats,
-    TableStatus, Version,
+    Branch, ErrorKind, Obstacle, PendingSidecar, RootKind, RootStatus, TableBytes,
+    TableOptimizeStats, TableStatus, Version,
 };
-use lancekeeper_planner::optimize::RewritePlan;
+use lancekeeper_store::failure::{full_text, hint_of};
 
-use crate::facts::TableView;
-use crate::open::ReadRoot;
+use crate::root::facts::TableView;
+use crate::root::{OpenRootError, ReadRoot};
 
 /// A root that could not be read.
 pub(crate) fn failure(
@@ -18,17 +18,18 @@ pub(crate) fn failure(
     error: &(dyn std::error::Error + 'static),
     hint: Option<&str>,
 ) -> RootStatus {
-    let hint = hint.or_else(|| lancekeeper_store::failure::hint_of(error));
+    let hint = hint.or_else(|| hint_of(error));
     RootStatus {
         uri: uri.to_owned(),
         kind,
-        error: Some(lancekeeper_store::failure::full_text(error)),
+        error: Some(full_text(error)),
         hint: hint.map(ToOwned::to_owned),
         internal_schema: None,
         manifest_version: None,
         branches: Vec::new(),
         sidecars: Vec::new(),
         moved_from: None,
+        obstacles: Vec::new(),
         internal: Vec::new(),
         reclaimable: None,
         reclaimable_error: None,
@@ -61,6 +62,7 @@ pub(crate) fn root(uri: &str, read: &ReadRoot) -> RootStatus {
             .unwrap_or_default(),
         sidecars: graph.map(|graph| graph.found.iter().map(pending).collect()).unwrap_or_default(),
         moved_from: read.spellings.elsewhere.first().cloned(),
+        obstacles: Vec::new(),
         internal: Vec::new(),
         reclaimable: None,
         reclaimable_error: None,
@@ -83,7 +85,7 @@ fn pending(found: &FoundSidecar) -> PendingSidecar {
 }
 
 /// A row before its table was read in full.
-pub(crate) fn table(stats: &TableOptimizeStats, plan: Option<&RewritePlan>) -> TableStatus {
+pub(crate) fn table(stats: &TableOptimizeStats, has_plan: bool) -> TableStatus {
     TableStatus {
         table_key: stats.table_key.clone(),
         branch: stats.branch.clone(),
@@ -99,11 +101,11 @@ pub(crate) fn table(stats: &TableOptimizeStats, plan: Option<&RewritePlan>) -> T
         unindexed_rows: None,
         drift_head: None,
         branches: Vec::new(),
-        would: match (plan, stats.skipped) {
-            (Some(plan), _) => format!("rewrite: {}", plan.reason),
-            (None, Some(skipped)) => format!("skip: {skipped} ({})", stats.reason),
-            (None, None) if stats.error.is_some() => String::new(),
-            (None, None) => format!("nothing: {}", stats.reason),
+        would: match (has_plan, stats.skipped) {
+            (true, _) => format!("rewrite: {}", stats.reason),
+            (false, Some(skipped)) => format!("skip: {skipped} ({})", stats.reason),
+            (false, None) if stats.error.is_some() => String::new(),
+            (false, None) => format!("nothing: {}", stats.reason),
         },
         error: stats.error.clone(),
     }
@@ -123,4 +125,13 @@ pub(crate) fn fill(status: &mut TableStatus, seen: &TableView, version: Version)
     let physical = totals.rows + totals.deleted;
     status.deleted_share =
         if physical == 0 { 0.0 } else { totals.deleted as f64 / physical as f64 };
+}
+
+/// What stands in the way of verbs that write.
+pub(crate) fn obstacle(error: &OpenRootError) -> Obstacle {
+    Obstacle {
+        message: full_text(error),
+        hint: error.hint().or_else(|| hint_of(error)).map(ToOwned::to_owned),
+        kind: error.kind(),
+    }
 }

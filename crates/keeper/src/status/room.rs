@@ -10,8 +10,8 @@ use lancekeeper_model::{
 use lancekeeper_store::failure::text_with_hint;
 
 use crate::cleanup::{self, CleanupRootError};
-use crate::keeper::Keeper;
-use crate::open::ReadRoot;
+use crate::root::ReadRoot;
+use crate::run::Context;
 
 /// `status` is looked at by people who wait for it: what takes longer to list than this is
 /// what `cleanup` itself is there for.
@@ -23,7 +23,7 @@ const LISTING_MAX: Duration = Duration::from_secs(60);
 ///
 /// Why that could not be learned, in a sentence.
 pub(crate) async fn reclaimable(
-    keeper: &Keeper,
+    context: &Context,
     read: &ReadRoot,
     now: DateTime<Utc>,
 ) -> Result<Reclaimable, String> {
@@ -32,7 +32,7 @@ pub(crate) async fn reclaimable(
         ..CleanupOptions::default()
     };
     let mut report = cleanup::root_report(&read.root.given, read.root.kind, &options);
-    let preview = Box::pin(cleanup::preview_read(keeper, read, &options, now, &mut report));
+    let preview = Box::pin(cleanup::preview_read(context, read, &options, now, &mut report));
     match tokio::time::timeout(LISTING_MAX, preview).await {
         Ok(Ok(())) => Ok(sums(&report)),
         Ok(Err(error)) => Err(why(&error)),

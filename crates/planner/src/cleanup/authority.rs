@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use lancekeeper_model::{Branch, Version};
 
-use super::inventory::ChainKey;
+use super::chain::ChainKey;
 
 /// What a graph's authorities need. Empty for databases and tables.
 #[derive(Debug, Clone, Default)]

@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use lancekeeper_model::{Branch, Version};
 
 use super::authority::{Authority, BranchFacts, CommitFacts, PinnedVersion};
+use super::chain::ChainKey;
 use super::history::merge_bases;
-use super::inventory::ChainKey;
 use super::policy::Retention;
 use super::reason::KeepReason;
 

@@ -16,15 +16,6 @@ pub struct FileId(pub u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnitId(pub u32);
 
-/// One chain of versions: a dataset's main, or one of its Lance branches.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ChainKey {
-    /// Where the dataset lies, relative to the root; empty for a root that is a table.
-    pub location: String,
-    /// The Lance branch.
-    pub branch: Branch,
-}
-
 /// Everything [`super::plan_cleanup`] reads.
 #[derive(Debug, Clone)]
 pub struct CleanupInventory<'a> {

@@ -1,6 +1,7 @@
 //! From facts to the list of what goes. Pure.
 
 mod dataset;
+mod fate;
 mod files;
 mod forks;
 
@@ -10,8 +11,9 @@ use chrono::{DateTime, Utc};
 use lancekeeper_model::{Branch, ForkRefStatus, TableKey, Version};
 
 use super::authority::{Authority, PinnedVersion};
+use super::chain::ChainKey;
 use super::floors::{Floors, opened_commits, ruled_commits};
-use super::inventory::{ChainFacts, ChainKey, CleanupInventory, DatasetFacts, FileId, UnitId};
+use super::inventory::{ChainFacts, CleanupInventory, DatasetFacts, FileId, UnitId};
 use super::policy::Retention;
 use super::reason::KeepReason;
 

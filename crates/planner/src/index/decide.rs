@@ -57,7 +57,7 @@ fn leave(
         }
         CarryOver::ByRefresh if !cannot_refresh => {
             let merge = index.segments.len();
-            plan.restore.push(work(index, IndexAction::Refresh { merge }));
+            plan.restore.push(IndexWork::of(index, IndexAction::Refresh { merge }));
         }
         _ => {
             plan.holding.insert(index.name.clone());
@@ -75,7 +75,7 @@ fn work_on(plan: &mut IndexPlan, inventory: &IndexInventory, index: &IndexFacts,
         // fragments.
         if index.carry_over == CarryOver::ByRefresh {
             let merge = index.segments.len();
-            plan.restore.push(work(index, IndexAction::Refresh { merge }));
+            plan.restore.push(IndexWork::of(index, IndexAction::Refresh { merge }));
         }
         return;
     };
@@ -87,7 +87,7 @@ fn work_on(plan: &mut IndexPlan, inventory: &IndexInventory, index: &IndexFacts,
         CarryOver::ByRefresh => &mut plan.after,
         CarryOver::ByRowIds | CarryOver::ByRemap | CarryOver::Not => &mut plan.before,
     };
-    list.push(work(index, action));
+    list.push(IndexWork::of(index, action));
 }
 
 /// What has to be done so that an index is whole; `None` when it is.
@@ -106,16 +106,6 @@ fn action(inventory: &IndexInventory, index: &IndexFacts, mode: IndexMode) -> Op
             let is_whole = index.uncovered_rows == 0 && merge <= 1;
             (!is_whole).then_some(IndexAction::Refresh { merge })
         }
-    }
-}
-
-pub(super) fn work(index: &IndexFacts, action: IndexAction) -> IndexWork {
-    IndexWork {
-        name: index.name.clone(),
-        column: index.column.clone(),
-        kind: index.kind,
-        action,
-        segments: index.segments.iter().map(|segment| segment.id.clone()).collect(),
     }
 }
 

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lancekeeper_model::{CarryOver, IndexFacts};
 
-use super::decide::work;
-use super::{IndexAction, IndexInventory, IndexPlan};
+use super::{IndexAction, IndexInventory, IndexPlan, IndexWork};
 
 /// A segment is merged with all newer ones once it has fewer than this many times their rows.
 /// So a row is written anew a number of times that grows with the logarithm of the table, and
@@ -111,7 +110,7 @@ impl IndexPlan {
         match planned {
             Some(at) => self.before[at].action = action,
             None => {
-                self.before.push(work(index, action));
+                self.before.push(IndexWork::of(index, action));
                 self.before.sort_by(|a, b| a.name.cmp(&b.name));
             }
         }

@@ -4,9 +4,9 @@
 //! # Overview
 //!
 //! A budget is offered the plans of some tables and takes units of work out of them: a group,
-//! or the indexes of a table that has nothing else to do. The indexes of a table that has are
-//! no unit: its groups were planned as if they were done, so whichever group is the table's
-//! first brings them with it, and pays for them.
+//! or the indexes of a table that has no groups. Where a table has groups, these were planned
+//! as if its indexes were done: so the first group that is taken of the table brings the work
+//! on its indexes with it, and pays for it.
 //!
 //! Units are taken in the order of fragments replaced per byte read, the most first, as long as
 //! they fit. That is what makes a table fast soonest, and it keeps no table waiting because of
@@ -162,17 +162,16 @@ fn cost(unit: &Unit, offers: &[Offer<'_>], shares: &[Share]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{GroupReason, RewriteMode};
+    use super::super::{GroupReason, Recipe};
     use super::*;
 
     fn group(fragments: u64, bytes: u64) -> Group {
         Group {
             fragments: (0..fragments).collect(),
-            rows: 10,
+            outputs: vec![10],
             bytes,
-            mode: RewriteMode::Reencode,
+            recipe: Recipe::Reencode { batch_rows: 1 },
             why: GroupReason::Merge,
-            batch_rows: 1,
         }
     }
 

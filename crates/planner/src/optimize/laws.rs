@@ -65,10 +65,10 @@ pub(super) fn applied(facts: &TableFacts, groups: &[Group]) -> TableFacts {
     for group in groups {
         let sources: Vec<FragmentFacts> =
             group.fragments.iter().map(|id| fragments.remove(id).expect("still there")).collect();
-        if group.rows > 0 {
+        if group.rows() > 0 {
             let output = FragmentFacts {
                 id,
-                physical_rows: group.rows,
+                physical_rows: group.rows(),
                 deleted_rows: 0,
                 bytes: sources.iter().map(FragmentFacts::live_bytes).sum(),
                 files: 1,
@@ -142,7 +142,7 @@ proptest! {
         for group in groups(&facts, &policy) {
             let bytes: u64 =
                 group.fragments.iter().map(|id| find(&facts, *id).live_bytes()).sum();
-            let fits = group.rows <= policy.target_rows && bytes <= policy.target_bytes;
+            let fits = group.rows() <= policy.target_rows && bytes <= policy.target_bytes;
             prop_assert!(fits || group.fragments.len() == 1, "{}", group);
         }
     }
@@ -227,8 +227,8 @@ proptest! {
             let one = group.fragments.len() == 1;
             let first = find(&facts, group.fragments[0]);
             let share = first.deleted_rows as f64 / first.physical_rows as f64;
-            prop_assert!(!one || group.rows == 0 || share > policy.deletion_threshold);
-            prop_assert_eq!(group.why == GroupReason::Merge, !one && group.rows > 0);
+            prop_assert!(!one || group.rows() == 0 || share > policy.deletion_threshold);
+            prop_assert_eq!(group.why == GroupReason::Merge, !one && group.rows() > 0);
         }
     }
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use lancekeeper_model::{FragmentFacts, TableFacts};
 
 use super::settle::settle;
-use super::{Group, GroupReason, LayoutPolicy, RewriteMode};
+use super::{Group, GroupReason, LayoutPolicy, Recipe, eligibility};
 
 /// Pages are copied only if a column of the group's smallest fragment takes at least this
 /// many bytes on average. 256 KiB.
@@ -35,29 +35,34 @@ pub const BATCH_ROWS_MAX: u32 = 8192;
 /// next plan could find two outputs side by side that fit into one.
 #[must_use]
 pub fn replan_groups(facts: &TableFacts, policy: &LayoutPolicy) -> Vec<Group> {
+    let eligible: Vec<(&FragmentFacts, bool)> = facts
+        .fragments
+        .iter()
+        .zip(eligibility(facts))
+        .map(|(fragment, why_not)| (fragment, why_not.is_none()))
+        .collect();
     // Any commit of Lance removes these by itself; as groups of their own they are a reason
     // to commit, and are counted.
-    let dead = facts
-        .fragments
-        .chunk_by(|a, b| may_go(a) && may_go(b) && a.coverage == b.coverage)
+    let may_go =
+        |(fragment, is_eligible): &(&FragmentFacts, bool)| *is_eligible && is_dead(fragment);
+    let dead = eligible
+        .chunk_by(|a, b| may_go(a) && may_go(b) && a.0.coverage == b.0.coverage)
         .filter(|chunk| may_go(&chunk[0]))
-        .map(dead_group);
-    let live = classes(facts)
+        .map(|chunk| dead_group(chunk.iter().map(|(fragment, _)| fragment.id)));
+    let alive = eligible.iter().filter(|(f, is_eligible)| *is_eligible && !is_dead(f));
+    let live = classes(alive.map(|(fragment, _)| *fragment))
         .into_iter()
         .flat_map(|class| settle(&class, policy))
         .map(|sources| live_group(facts, &sources));
     dead.chain(live).collect()
 }
 
-/// The fragments that may be rewritten, by index coverage. Lance refuses to merge across
-/// coverages, so each class is settled as if the others were not there.
-fn classes(facts: &TableFacts) -> Vec<Vec<&FragmentFacts>> {
+/// Fragments by index coverage. Lance refuses to merge across coverages, so each class is
+/// settled as if the others were not there.
+fn classes<'a>(fragments: impl Iterator<Item = &'a FragmentFacts>) -> Vec<Vec<&'a FragmentFacts>> {
     let mut classes: Vec<Vec<&FragmentFacts>> = Vec::new();
     let mut places = HashMap::new();
-    for fragment in &facts.fragments {
-        if is_dead(fragment) || is_contradictory(fragment) || fragment.held {
-            continue;
-        }
+    for fragment in fragments {
         // By first appearance: the numbers of coverages mean nothing.
         let place = *places.entry(fragment.coverage).or_insert_with(|| {
             classes.push(Vec::new());
@@ -73,25 +78,13 @@ fn is_dead(fragment: &FragmentFacts) -> bool {
     fragment.deleted_rows == fragment.physical_rows
 }
 
-/// Whether it goes without a trace.
-fn may_go(fragment: &FragmentFacts) -> bool {
-    is_dead(fragment) && !fragment.held
-}
-
-/// Whether it claims to hide more rows than it has. `plan_table` reports it; grouping it
-/// would drop the rows that it may have.
-fn is_contradictory(fragment: &FragmentFacts) -> bool {
-    fragment.deleted_rows > fragment.physical_rows
-}
-
-fn dead_group(fragments: &[FragmentFacts]) -> Group {
+fn dead_group(fragments: impl Iterator<Item = u64>) -> Group {
     Group {
-        fragments: fragments.iter().map(|fragment| fragment.id).collect(),
-        rows: 0,
+        fragments: fragments.collect(),
+        outputs: Vec::new(),
         bytes: 0,
-        mode: RewriteMode::Reencode,
+        recipe: Recipe::Reencode { batch_rows: BATCH_ROWS_MAX },
         why: GroupReason::PurgeDeletions,
-        batch_rows: BATCH_ROWS_MAX,
     }
 }
 
@@ -101,15 +94,14 @@ fn live_group(facts: &TableFacts, sources: &[&FragmentFacts]) -> Group {
     };
     Group {
         fragments: sources.iter().map(|fragment| fragment.id).collect(),
-        rows: sum(FragmentFacts::live_rows),
+        outputs: vec![sum(FragmentFacts::live_rows)],
         bytes: sum(|fragment| fragment.bytes),
-        mode: mode(facts, sources),
+        recipe: recipe(facts, sources),
         why: if sources.len() > 1 { GroupReason::Merge } else { GroupReason::PurgeDeletions },
-        batch_rows: batch_rows(sources),
     }
 }
 
-fn mode(facts: &TableFacts, fragments: &[&FragmentFacts]) -> RewriteMode {
+fn recipe(facts: &TableFacts, fragments: &[&FragmentFacts]) -> Recipe {
     let columns = u64::from(facts.columns.max(1));
     let copies = facts.can_copy_pages
         && fragments.iter().all(|fragment| {
@@ -117,7 +109,7 @@ fn mode(facts: &TableFacts, fragments: &[&FragmentFacts]) -> RewriteMode {
                 && fragment.files == 1
                 && fragment.bytes / columns >= PAGE_BYTES_WORTH_KEEPING
         });
-    if copies { RewriteMode::CopyPages } else { RewriteMode::Reencode }
+    if copies { Recipe::CopyPages } else { Recipe::Reencode { batch_rows: batch_rows(fragments) } }
 }
 
 /// By the fragment with the widest rows: the memory a batch takes has to be bounded in all

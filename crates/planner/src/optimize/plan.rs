@@ -1,9 +1,12 @@
-//! What was decided for one table, how it reads, and what must hold of every plan.
+//! What was decided for one table, and what must hold of every plan. Not here: how it reads
+//! (`words`).
 
+#[cfg(test)]
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 
-use lancekeeper_model::{FragmentFacts, SkipReason, TableFacts, TableRef, Version};
+#[cfg(test)]
+use lancekeeper_model::{FragmentFacts, TableFacts};
+use lancekeeper_model::{SkipReason, TableRef, Version};
 
 /// What to do with one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,36 +44,46 @@ pub struct RewritePlan {
     /// The version the plan was made at and the fragments are to be read at.
     pub version: Version,
     /// The groups, in the order in which their commit has to list them: new fragments go
-    /// after all others, numbered in this order.
+    /// after all others, numbered in this order. None when only indexes are worked on.
     pub groups: Vec<Group>,
-    /// What is done, in a sentence.
-    pub reason: String,
+    /// Versions of ours that have to be published before, the first and the last.
+    pub publish_first: Option<(Version, Version)>,
 }
 
-/// Fragments that become one fragment, or none if they have no live rows.
+/// Fragments that are rewritten together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
     /// Ids of the fragments, in manifest order.
     pub fragments: Vec<u64>,
-    /// Live rows in all of them: the rows of the output. 0 means that there is none.
-    pub rows: u64,
-    /// Bytes to read: the size of all their data files, or 0 if `rows` is 0.
+    /// The rows of each new fragment, in the order in which they are numbered: together the
+    /// live rows of the old ones. Empty if there are none.
+    pub outputs: Vec<u64>,
+    /// Bytes to read: the size of all their data files, or 0 without outputs.
     pub bytes: u64,
     /// How to rewrite them.
-    pub mode: RewriteMode,
+    pub recipe: Recipe,
     /// What for.
     pub why: GroupReason,
-    /// Rows to read per batch when re-encoding, 1 to 8192.
-    pub batch_rows: u32,
 }
 
 /// How a group is rewritten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RewriteMode {
+pub enum Recipe {
     /// Copy encoded pages as they are.
     CopyPages,
     /// Decode and encode: needed with deletions, better with tiny pages.
-    Reencode,
+    Reencode {
+        /// Rows to read per batch, 1 to 8192.
+        batch_rows: u32,
+    },
+}
+
+impl Group {
+    /// Live rows in all its fragments.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.outputs.iter().sum()
+    }
 }
 
 /// What a group is rewritten for.
@@ -83,22 +96,17 @@ pub enum GroupReason {
 }
 
 impl RewritePlan {
-    /// The plan with only these of its groups, by number and in order. What comes before the
-    /// rewrite (versions to publish first) stays in the reason.
+    /// The plan with only these of its groups, by number and in order.
     #[must_use]
     pub fn only(&self, numbers: &[usize]) -> Self {
-        let groups: Vec<Group> = numbers.iter().map(|at| self.groups[*at].clone()).collect();
-        let before = self.reason.split_once("; ").map_or("", |(before, _)| before);
-        let join = if before.is_empty() { "" } else { "; " };
-        let reason = format!("{before}{join}{}", super::why_rewrite(&groups));
-        Self { table: self.table.clone(), version: self.version, groups, reason }
+        let groups = numbers.iter().map(|at| self.groups[*at].clone()).collect();
+        Self { groups, table: self.table.clone(), ..*self }
     }
 
-    /// What is wrong with this plan for these facts, one sentence per finding. A plan made
-    /// by this crate has no findings: tests ask of every one they make, and an executor may
-    /// before it starts.
-    #[must_use]
-    pub fn lint(&self, facts: &TableFacts) -> Vec<String> {
+    /// What is wrong with this plan for these facts, one sentence per finding. Tests ask it of
+    /// every plan that they make: there must be none.
+    #[cfg(test)]
+    pub(super) fn lint(&self, facts: &TableFacts) -> Vec<String> {
         let mut findings = Vec::new();
         if self.table != facts.table || self.version != facts.version {
             findings.push(format!(
@@ -134,6 +142,7 @@ impl RewritePlan {
 }
 
 /// `known` are the group's fragments, each with its place in the manifest.
+#[cfg(test)]
 fn lint_group(group: &Group, known: &[(usize, &FragmentFacts)]) -> Vec<String> {
     let mut findings = Vec::new();
     if known.is_empty() {
@@ -150,87 +159,20 @@ fn lint_group(group: &Group, known: &[(usize, &FragmentFacts)]) -> Vec<String> {
         findings.push("an index that a rewrite would end covers one of its fragments".to_owned());
     }
     let rows: u64 = known.iter().map(|fragment| fragment.live_rows()).sum();
-    if rows != group.rows {
-        findings.push(format!("it says {} rows, its fragments have {rows}", group.rows));
+    if rows != group.rows() {
+        findings.push(format!("it says {} rows, its fragments have {rows}", group.rows()));
+    }
+    if group.outputs.contains(&0) {
+        findings.push("one of its outputs is empty".to_owned());
     }
     let deletions = known.iter().any(|fragment| fragment.deleted_rows > 0);
-    if group.mode == RewriteMode::CopyPages && deletions {
+    if group.recipe == Recipe::CopyPages && deletions {
         findings.push("it copies pages that hold deleted rows".to_owned());
     }
-    if group.batch_rows == 0 {
+    if group.recipe == (Recipe::Reencode { batch_rows: 0 }) {
         findings.push("its batches are empty".to_owned());
     }
     findings
-}
-
-impl fmt::Display for TablePlan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Rewrite(plan) => plan.fmt(f),
-            Self::Nothing { reason } => write!(f, "nothing: {reason}"),
-            Self::Skip { reason, why, .. } => write!(f, "skip ({reason}): {why}"),
-            Self::Broken { why } => write!(f, "broken: {why}"),
-        }
-    }
-}
-
-impl fmt::Display for RewritePlan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "rewrite at version {}: {}", self.version, self.reason)?;
-        for group in &self.groups {
-            write!(f, "\n  {group}")?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Group {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.why, spans(&self.fragments))?;
-        if self.rows == 0 {
-            return f.write_str(": nothing remains");
-        }
-        write!(f, ": {} rows, {} to read, ", self.rows, size(self.bytes))?;
-        match self.mode {
-            RewriteMode::CopyPages => f.write_str("copying pages"),
-            RewriteMode::Reencode => write!(f, "re-encoding {} rows at a time", self.batch_rows),
-        }
-    }
-}
-
-impl fmt::Display for GroupReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Merge => "merge",
-            Self::PurgeDeletions => "purge",
-        })
-    }
-}
-
-/// Ids as people write them: `0-4, 7`.
-fn spans(ids: &[u64]) -> String {
-    ids.chunk_by(|a, b| a.checked_add(1) == Some(*b))
-        .map(|run| match run {
-            [first, .., last] => format!("{first}-{last}"),
-            _ => run[0].to_string(),
-        })
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
-/// A number of bytes as people read it.
-pub(super) fn size(bytes: u64) -> String {
-    if bytes < 1 << 10 {
-        return format!("{bytes} B");
-    }
-    let mut value = bytes as f64 / 1024.0;
-    for unit in ["KiB", "MiB", "GiB"] {
-        if value < 1024.0 {
-            return format!("{value:.1} {unit}");
-        }
-        value /= 1024.0;
-    }
-    format!("{value:.1} TiB")
 }
 
 #[cfg(test)]
@@ -244,19 +186,24 @@ mod tests {
         let mut facts = table.facts;
         parse_fragments(&["3", "x", "10", "rows", "1MB"], &mut facts.fragments);
         parse_fragments(&["10-5", "rows", "1MB", "cov", "1"], &mut facts.fragments);
-        let group = |fragments: &[u64], rows| Group {
+        let group = |fragments: &[u64], outputs: &[u64], recipe| Group {
             fragments: fragments.to_vec(),
-            rows,
+            outputs: outputs.to_vec(),
             bytes: 0,
-            mode: RewriteMode::CopyPages,
+            recipe,
             why: GroupReason::Merge,
-            batch_rows: 0,
         };
+        let endless = Recipe::Reencode { batch_rows: 0 };
         let plan = RewritePlan {
             table: facts.table.clone(),
             version: Version(2),
-            groups: vec![group(&[2, 0], 20), group(&[2, 3], 20), group(&[], 0), group(&[9], 0)],
-            reason: String::new(),
+            groups: vec![
+                group(&[2, 0], &[20], endless),
+                group(&[2, 3], &[20, 0], Recipe::CopyPages),
+                group(&[], &[], Recipe::CopyPages),
+                group(&[9], &[], Recipe::CopyPages),
+            ],
+            publish_first: None,
         };
         insta::assert_snapshot!(plan.lint(&facts).join("\n"), @r"
             the plan is for docs at 2, the facts for docs at 1
@@ -265,8 +212,8 @@ mod tests {
             group 1: fragment 2 was there before
             group 1: its fragments differ in index coverage
             group 1: it says 20 rows, its fragments have 15
+            group 1: one of its outputs is empty
             group 1: it copies pages that hold deleted rows
-            group 1: its batches are empty
             group 2: it is empty
             group 3: not all fragments exist
         ");

@@ -493,7 +493,7 @@ fn a_part_of_a_plan_says_what_it_is_a_part_of() {
     let policy = LayoutPolicy::from_options(&options).expect("good options");
     let TablePlan::Rewrite(plan) = planned(&table, &policy) else { panic!("nothing to do") };
     insta::assert_snapshot!(
-        plan.reason,
+        plan.reason(),
         @"publish our versions 5 to 6 first; purge deleted rows of 1 fragment, drop 1 fragment without live rows"
     );
     insta::assert_snapshot!(

@@ -172,6 +172,24 @@ fn a_holder_without_description_is_held_all_the_same() {
     assert!(error.to_string().ends_with("(it left no description)"), "{error}");
 }
 
+/// Two commands started together: the second finds the lock taken before the first has written
+/// who it is.
+#[test]
+fn a_holder_that_is_just_writing_its_description_is_waited_for() {
+    let root = root();
+    write_text(&root, "");
+    let theirs = File::open(root.path().join("__maintenance/lock")).unwrap();
+    theirs.lock().unwrap();
+    let error = thread::scope(|scope| {
+        scope.spawn(|| {
+            thread::sleep(Duration::from_millis(30));
+            write_text(&root, &holder("01B").render());
+        });
+        RootLock::try_acquire(root.path(), &holder("01A")).unwrap_err()
+    });
+    assert!(matches!(error, LockError::Held { holder: Some(_), .. }), "{error:?}");
+}
+
 #[test]
 fn locking_a_root_that_does_not_exist_does_not_make_it() {
     let root = root();

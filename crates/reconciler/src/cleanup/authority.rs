@@ -12,7 +12,7 @@ use lancekeeper_store::failpoint;
 use lancekeeper_store::failure::full_text;
 use lancekeeper_store::root::MANIFEST_DIR;
 
-use crate::cleanup::inventory::{DatasetInventory, DatasetPlace};
+use crate::cleanup::dataset::{DatasetInventory, DatasetPlace};
 use crate::cleanup::report::CleanupError;
 
 /// Old versions of `__manifest` read at the same time.

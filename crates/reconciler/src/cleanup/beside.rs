@@ -10,7 +10,7 @@ use std::sync::Arc;
 use lancekeeper_store::Root;
 use lancekeeper_store::listing::list_below;
 
-use crate::cleanup::inventory::{DatasetInventory, DatasetPlace};
+use crate::cleanup::dataset::{DatasetInventory, DatasetPlace};
 use crate::cleanup::references::{Base, Bases, read_stored};
 
 /// What is known about it.

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use lancekeeper_planner::cleanup::{Deletion, DeletionStep};
 use lancekeeper_store::listing::{Listed, ListingError, delete_below, delete_listed_below};
 
-use crate::cleanup::inventory::DatasetInventory;
+use crate::cleanup::dataset::DatasetInventory;
 
 /// A file that goes.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use lancekeeper_model::{Branch, OperationId, TableRef, Version};
 use lancekeeper_store::strict::{Signature, commit};
 use lancekeeper_store::{Root, Tables};
 
-use crate::cleanup::inventory::DatasetInventory;
+use crate::cleanup::dataset::DatasetInventory;
 use crate::cleanup::report::CleanupError;
 
 const STEP: &str = "empty-0";

@@ -7,21 +7,18 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use futures::future::join_all;
-use lance_io::object_store::ObjectStore;
-use lance_table::io::commit::write_version_hint;
-use lancekeeper_model::{Branch, ErrorKind, ForkRefStatus, OperationId, Version};
-use lancekeeper_planner::cleanup::{
-    DatasetPlan, Deletion, DeletionStep, FileClass, Role, UnitId, chain_dir,
-};
+use lancekeeper_model::{Branch, ErrorKind, ForkRefStatus, OperationId};
+use lancekeeper_planner::cleanup::{DatasetPlan, Deletion, DeletionStep, FileClass, Role, UnitId};
+use lancekeeper_store::Root;
 use lancekeeper_store::failpoint;
 use lancekeeper_store::listing::{ListingError, delete_empty_below, sync_below};
 use lancekeeper_store::members::{Member, MemberState, members};
-use lancekeeper_store::{LanceFailure, Root};
 use tokio::sync::watch;
 
 use crate::cleanup::beside::reads_beside;
+use crate::cleanup::dataset::{DatasetInventory, DatasetPlace};
 use crate::cleanup::doomed::{Doomed, delete_batch, listed_names};
-use crate::cleanup::inventory::{DatasetInventory, DatasetPlace};
+use crate::cleanup::hints::hint_at_heads;
 use crate::cleanup::lists::{Lists, PendingList};
 use crate::cleanup::recheck::{has_new_refs, referred_to_since};
 use crate::cleanup::report::CleanupError;
@@ -381,32 +378,6 @@ impl Attempt<'_> {
         }
         Ok(())
     }
-}
-
-/// Lets the hints name the newest versions. From a hint that lags, Lance walks up until a
-/// version is missing: over the gaps we are about to make it would take an old version for
-/// HEAD, and a writer would commit below the newest one. A hint that is one behind a commit
-/// made meanwhile does no harm, because there is no gap above HEAD.
-async fn hint_at_heads(dataset: &DatasetInventory, plan: &DatasetPlan) -> Result<(), CleanupError> {
-    let store = ObjectStore::local();
-    let main = Branch::main();
-    let mut stays: BTreeSet<&Branch> = plan.kept.iter().map(|kept| &kept.branch).collect();
-    stays.extend(plan.empties.map(|_| &main));
-    let chains = dataset.facts.chains.iter().filter(|chain| stays.contains(&chain.branch));
-    for chain in chains.filter(|chain| !chain.is_zombie) {
-        let Some(head) = chain.versions.last() else { continue };
-        let head =
-            plan.empties.filter(|_| chain.branch.is_main()).map_or(head.version, Version::next);
-        let directory = dataset.directory.join(chain_dir(&chain.branch));
-        let base = object_store::path::Path::from_absolute_path(&directory).map_err(|error| {
-            LanceFailure::new(
-                format!("failed to name {}", directory.display()),
-                object_store::Error::from(error).into(),
-            )
-        })?;
-        write_version_hint(&store, &base, head.0).await;
-    }
-    Ok(())
 }
 
 fn parents<'a>(paths: impl Iterator<Item = &'a String>) -> BTreeSet<String> {

@@ -13,7 +13,7 @@ use lancekeeper_store::Root;
 use lancekeeper_store::document::{DocumentError, Documents};
 use lancekeeper_store::listing::list_below;
 
-use crate::cleanup::inventory::DatasetInventory;
+use crate::cleanup::dataset::DatasetInventory;
 use crate::cleanup::report::CleanupError;
 use crate::cleanup::since::new_files;
 

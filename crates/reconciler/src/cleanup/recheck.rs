@@ -9,7 +9,7 @@ use lancekeeper_store::Root;
 use lancekeeper_store::listing::{Listed, ListingError, list_below};
 use serde::Deserialize;
 
-use crate::cleanup::inventory::DatasetInventory;
+use crate::cleanup::dataset::DatasetInventory;
 use crate::cleanup::report::CleanupError;
 use crate::cleanup::since::new_files;
 

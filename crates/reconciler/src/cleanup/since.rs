@@ -10,7 +10,7 @@ use lancekeeper_store::Root;
 use lancekeeper_store::listing::{Listed, ListingError};
 
 use crate::cleanup::blobs::{self, Named};
-use crate::cleanup::inventory::DatasetInventory;
+use crate::cleanup::dataset::DatasetInventory;
 use crate::cleanup::references::{Bases, Fragments, read_stored};
 use crate::cleanup::report::CleanupError;
 use crate::cleanup::resolver::Resolver;

@@ -8,7 +8,7 @@ use lancekeeper_planner::cleanup::{DatasetFacts, FileClass, FileFacts, FileId, i
 use lancekeeper_store::Root;
 use lancekeeper_store::listing::{ListingError, list_below, list_directly};
 
-use crate::cleanup::inventory::{DatasetInventory, DatasetPlace};
+use crate::cleanup::dataset::{DatasetInventory, DatasetPlace};
 use crate::cleanup::names::Names;
 use crate::cleanup::report::CleanupError;
 

@@ -207,12 +207,17 @@ fn add_details(notes: &mut Notes, name: &str, table: &TableOptimizeStats) {
         let groups = counted(table.groups_dropped, "group");
         notes.add(name, &format!("{groups} given up: a writer had changed the fragments"));
     }
-    if let Some(pruned) = &table.pruned {
+    if let Some(pruned) = table.pruned.as_ref().filter(|pruned| tells_anything(pruned)) {
         notes.add(name, &prune_text(pruned));
     }
     for index in &table.pending_indexes {
         notes.add(name, &format!("index on {} is pending: {}", index.column, index.reason));
     }
+}
+
+/// Of a table of which nothing could go there is nothing to tell.
+fn tells_anything(pruned: &PrunedStats) -> bool {
+    pruned.old_versions_removed > 0 || pruned.files_removed > 0 || pruned.unverified_left > 0
 }
 
 fn prune_text(pruned: &PrunedStats) -> String {

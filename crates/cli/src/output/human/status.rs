@@ -31,6 +31,14 @@ pub(in crate::output) fn show(report: &StatusReport, terminal: &mut Terminal) ->
             root.hint.as_deref(),
             &root.warnings,
         );
+        for obstacle in &root.obstacles {
+            let place = several.then(|| format!("{}: ", without_secrets(&root.uri)));
+            let place = place.unwrap_or_default();
+            messages.warning(&format!("{place}needs attention: {}", obstacle.message));
+            if let Some(hint) = &obstacle.hint {
+                messages.hint(hint);
+            }
+        }
     }
     Ok(())
 }

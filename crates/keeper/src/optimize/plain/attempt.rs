@@ -18,8 +18,8 @@ use lancekeeper_store::{LanceFailure, OpenError};
 use thiserror::Error;
 
 use crate::optimize::Run;
-use crate::optimize::inventory::Target;
 use crate::optimize::stage::{Journaled, JournaledIndexes, StagedTable, give_up, note};
+use crate::root::Target;
 
 /// How often a strict commit is tried on a fresh HEAD. Foreign appends do not disturb a
 /// rewrite, so each of them costs one attempt and no work.
@@ -286,7 +286,7 @@ impl Attempt<'_> {
             return;
         }
         if let Some(journaled) = self.indexes.take() {
-            let (tables, root) = (&self.run.keeper.tables, &self.run.write.read.root);
+            let (tables, root) = (&self.run.context.tables, &self.run.write.read.root);
             if let Err(error) = self.run.write.journal.settle(tables, root, &journaled.entry).await
             {
                 tracing::warn!(target: "lancekeeper::optimize", %error, "staged index files stay until the next run");

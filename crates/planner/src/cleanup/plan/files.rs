@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::super::inventory::{DatasetFacts, FileClass, FileFacts, FileId, Role, UnitId};
 use super::super::policy::Retention;
-use super::dataset::Fate;
+use super::fate::Fate;
 use super::{DatasetPlan, Deletion, DeletionReason, DeletionStep};
 
 /// Decides about every file. `fates` has an entry per chain; `stays` one per version, chain by

@@ -1,0 +1,33 @@
+//! Rows of a dry run.
+
+use std::collections::BTreeSet;
+
+use lancekeeper_planner::optimize::RewritePlan;
+
+use crate::optimize::table::TableRun;
+
+/// The row of a dry run: what the table would look like, as far as the plan can tell.
+pub(crate) fn preview(table: &mut TableRun) {
+    let Some(plan) = &table.plan else { return };
+    let replaced: BTreeSet<u64> =
+        plan.groups.iter().flat_map(|group| group.fragments.iter().copied()).collect();
+    let (mut files, mut purged) = (0, 0);
+    for fragment in table.fragments().iter().filter(|f| replaced.contains(&f.id)) {
+        files += fragment.files;
+        purged += fragment.bytes.saturating_sub(fragment.live_bytes());
+    }
+    let stats = &mut table.stats;
+    let (removed, added) = counts(plan);
+    stats.fragments_removed = removed;
+    stats.fragments_added = added;
+    stats.fragments_after = stats.fragments_before + added - removed;
+    stats.files_after = stats.files_before.saturating_sub(files) + added;
+    stats.sizes_after = stats.sizes_before.without_rows(purged);
+    stats.bytes_after = stats.sizes_after.total();
+}
+
+fn counts(plan: &RewritePlan) -> (u64, u64) {
+    let removed = plan.groups.iter().map(|group| group.fragments.len() as u64).sum();
+    let added = plan.groups.iter().map(|group| group.outputs.len() as u64).sum();
+    (removed, added)
+}

@@ -1,0 +1,19 @@
+//! Roots: opened for reading or for writing, what stands in the way of a verb, and the tables
+//! of a root with what is known of each. Every verb begins here; no verb is known here.
+
+mod error;
+pub(crate) mod facts;
+mod obstacles;
+mod open;
+mod opened;
+mod recover;
+mod targets;
+
+pub use error::OpenRootError;
+pub(crate) use obstacles::{
+    PRESUMED_DEAD_AFTER, check_no_foreign_sidecar, check_no_schema_apply, check_one_spelling,
+    check_writable, look_ahead, recovery_needed,
+};
+pub(crate) use open::{look, read_root, write_root};
+pub(crate) use opened::{Opening, ReadGraph, ReadRoot, WriteRoot};
+pub(crate) use targets::{Target, TargetError, branch_views, seen_targets, targets};

@@ -1,0 +1,155 @@
+//! What stands in the way of a verb that writes, looked at without writing.
+
+use chrono::{DateTime, Utc};
+use lancekeeper_manifest::{FoundSidecar, Graph, check_schema_files};
+use lancekeeper_planner::sweep::{SweepPlan, plan_sweep};
+use lancekeeper_reconciler::{SweepError, sweep};
+use lancekeeper_store::{Root, Tables};
+
+use super::error::OpenRootError;
+use super::opened::{ReadGraph, ReadRoot};
+
+/// A foreign sidecar older than this is presumed to belong to a dead writer. A live load of
+/// a real client is done in seconds; the established tools wait for nothing at all.
+pub(crate) const PRESUMED_DEAD_AFTER: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
+
+/// What lies ahead of a verb that writes.
+#[derive(Debug, Default)]
+pub(crate) struct Way {
+    /// What stands in its way, in the order in which a refusal names the first.
+    pub(crate) obstacles: Vec<OpenRootError>,
+    /// What a sweep would do now.
+    pub(crate) sweep: SweepPlan,
+}
+
+/// Everything that forbids writing, looked at without writing. `selected` are the tables asked for
+/// by name, empty for all.
+pub(crate) async fn look_ahead(
+    read: &ReadRoot,
+    verb: &'static str,
+    selected: &[String],
+    now: DateTime<Utc>,
+) -> Way {
+    let uri = read.root.given.clone();
+    let mut way = Way::default();
+    if let Some(graph) = &read.graph
+        && !graph.graph.schema().is_writable()
+    {
+        let (uri, found) = (uri.clone(), graph.graph.schema());
+        way.obstacles.push(OpenRootError::OldSchema { uri, found });
+    }
+    if let Some(elsewhere) = read.spellings.elsewhere.first() {
+        let (uri, elsewhere) = (uri.clone(), elsewhere.clone());
+        way.obstacles.push(OpenRootError::Moved { uri, elsewhere });
+    }
+    let Some(graph) = &read.graph else { return way };
+    way.obstacles.extend(check_no_schema_apply(&graph.graph, verb).await.err());
+    way.obstacles.extend(check_schema(read, graph).await.err());
+    let blocking = graph.found.iter().filter(|sidecar| blocks(sidecar, selected, now));
+    way.obstacles.extend(blocking.map(|sidecar| recovery_needed(&uri, verb, sidecar)));
+    match plan_of(graph, &read.tables).await {
+        Ok(sweep) => way.sweep = sweep,
+        Err(error) => way.obstacles.push(error),
+    }
+    way
+}
+
+/// Refuses if anything forbids writing; returns what a sweep would do now.
+pub(crate) async fn check_writable(
+    read: &ReadRoot,
+    verb: &'static str,
+    selected: &[String],
+    now: DateTime<Utc>,
+) -> Result<SweepPlan, OpenRootError> {
+    let way = look_ahead(read, verb, selected, now).await;
+    match way.obstacles.into_iter().next() {
+        Some(obstacle) => Err(obstacle),
+        None => Ok(way.sweep),
+    }
+}
+
+async fn check_schema(read: &ReadRoot, graph: &ReadGraph) -> Result<(), OpenRootError> {
+    let (directory, has_branches) = (read.root.directory.clone(), !graph.branches.is_empty());
+    tokio::task::spawn_blocking(move || check_schema_files(&directory, has_branches)).await??;
+    Ok(())
+}
+
+/// Refuses while a schema apply runs.
+pub(crate) async fn check_no_schema_apply(
+    graph: &Graph,
+    verb: &'static str,
+) -> Result<(), OpenRootError> {
+    if graph.schema_apply_in_progress().await? {
+        return Err(OpenRootError::SchemaApply { verb });
+    }
+    Ok(())
+}
+
+/// Refuses a root whose branches spell it in several ways, for everything that deletes.
+pub(crate) fn check_one_spelling(read: &ReadRoot) -> Result<(), OpenRootError> {
+    if read.spellings.here.len() < 2 {
+        return Ok(());
+    }
+    let spellings: Vec<&str> = read.spellings.here.iter().map(String::as_str).collect();
+    Err(OpenRootError::Spellings { uri: read.root.given.clone(), spellings: spellings.join(", ") })
+}
+
+/// Refuses while any other writer's operation is unfinished: what it needs is not known.
+pub(crate) fn check_no_foreign_sidecar(
+    root: &Root,
+    verb: &'static str,
+    found: &[FoundSidecar],
+) -> Result<(), OpenRootError> {
+    match found.iter().find(|sidecar| sidecar.our_operation().is_none()) {
+        Some(sidecar) => Err(recovery_needed(&root.given, verb, sidecar)),
+        None => Ok(()),
+    }
+}
+
+/// Whether a sidecar blocks a run: a foreign one whose writer is presumed dead does, unless
+/// only tables it does not name are asked for. A live writer's blocks only its own tables.
+fn blocks(sidecar: &FoundSidecar, selected: &[String], now: DateTime<Utc>) -> bool {
+    if sidecar.our_operation().is_some() {
+        return false;
+    }
+    let Ok(content) = &sidecar.content else {
+        // The sweep says what is wrong with it, and stops.
+        return false;
+    };
+    let started = content.started_at.parse().ok().and_then(DateTime::from_timestamp_micros);
+    let is_dead = started.is_none_or(|started| now - started > PRESUMED_DEAD_AFTER);
+    let named = |table: &String| content.tables.iter().any(|t| t.table_key == *table);
+    is_dead && (selected.is_empty() || selected.iter().any(named))
+}
+
+pub(crate) fn recovery_needed(
+    uri: &str,
+    verb: &'static str,
+    sidecar: &FoundSidecar,
+) -> OpenRootError {
+    let tables: Vec<String> = sidecar.tables().iter().map(ToString::to_string).collect();
+    OpenRootError::RecoveryNeeded {
+        verb,
+        uri: uri.to_owned(),
+        file: sidecar.path(),
+        writer_kind: sidecar
+            .content
+            .as_ref()
+            .map_or_else(|_| "operation".to_owned(), |content| content.writer_kind.clone()),
+        tables: tables.join(", "),
+    }
+}
+
+/// Decides about sidecars that are not ours to sweep, without writing: an unreadable one
+/// stops the run before the lock.
+pub(super) async fn plan_of(
+    graph: &ReadGraph,
+    tables: &Tables,
+) -> Result<SweepPlan, OpenRootError> {
+    let inventory = sweep::inventory(&graph.graph, tables, &graph.found).await?;
+    let plan = plan_sweep(&inventory);
+    if let Some(stop) = plan.stops().next() {
+        return Err(SweepError::Stopped { file: stop.file.clone(), why: stop.why.clone() }.into());
+    }
+    Ok(plan)
+}

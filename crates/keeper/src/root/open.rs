@@ -1,0 +1,103 @@
+//! Opening roots: recognised, addressed by their own spelling, checked for everything that
+//! forbids writing, locked, swept.
+//!
+//! # Protocol
+//!
+//! Everything that can refuse is looked at before anything is written, the lock included: a
+//! refused root is left exactly as it was found. Then the lock is taken, sidecars and
+//! journals of dead runs of ours are settled, and the root may be written.
+
+use std::time::Duration;
+
+use chrono::SecondsFormat;
+use lancekeeper_manifest::{Catalog, Graph, Sidecars};
+use lancekeeper_model::{Branch, Recovery, RootKind};
+use lancekeeper_planner::sweep::SweepPlan;
+use lancekeeper_queue::{LockHolder, Queues, RootIdentity};
+use lancekeeper_rewrite::Journal;
+use lancekeeper_store::members::{Members, members};
+use lancekeeper_store::root::recognise;
+use lancekeeper_store::spelling::{Spellings, note_branches};
+use lancekeeper_store::{Root, Tables};
+
+use super::error::OpenRootError;
+use super::obstacles::{check_no_schema_apply, check_writable};
+use super::opened::{Opening, ReadGraph, ReadRoot, WriteRoot};
+use super::recover::sweep_all;
+
+/// Recognises a root without blocking the runtime.
+pub(crate) async fn look(uri: &str) -> Result<Root, OpenRootError> {
+    let uri = uri.to_owned();
+    Ok(tokio::task::spawn_blocking(move || recognise(&uri)).await??)
+}
+
+/// Opens a root for reading. Writes nothing.
+pub(crate) async fn read_root(root: Root, tables: &Tables) -> Result<ReadRoot, OpenRootError> {
+    let mut spellings = Spellings::default();
+    if root.kind != RootKind::Graph {
+        let members = members(&root).await?;
+        for (_, location) in members.tables() {
+            // A table that cannot be opened is reported as its own row later.
+            if let Ok(table) = tables.open(&root.address_of(location), &Branch::main()).await {
+                note_branches(tables, &root, location, &table, &mut spellings).await?;
+            }
+        }
+        let root = spellings.address(root);
+        return Ok(ReadRoot { root, tables: tables.clone(), graph: None, spellings, members });
+    }
+    let graph = Graph::open(tables, &root).await?;
+    let snapshot = graph.snapshot(&Branch::main()).await?;
+    let spellings = graph.spellings(&snapshot).await?;
+    let addressed = spellings.address(root.clone());
+    let graph = if addressed == root { graph } else { Graph::open(tables, &addressed).await? };
+    let sidecars = Sidecars::of(&addressed).await?;
+    let found = sidecars.list().await?;
+    let branches = graph.branches().await?;
+    let directory = addressed.directory.clone();
+    // A schema that cannot be read declares nothing here; whoever writes checks it and says so.
+    let catalog =
+        tokio::task::spawn_blocking(move || Catalog::read(&directory)).await?.unwrap_or_default();
+    Ok(ReadRoot {
+        root: addressed,
+        tables: tables.clone(),
+        graph: Some(ReadGraph { graph, sidecars, found, snapshot, branches, catalog }),
+        spellings,
+        members: Members::default(),
+    })
+}
+
+/// Opens a root for writing: checks, locks, sweeps.
+///
+/// # Cancel safety
+///
+/// Before the lock nothing is written. A sweep that was cut off is continued by the next.
+pub(crate) async fn write_root(
+    root: Root,
+    tables: &Tables,
+    opening: &Opening<'_>,
+) -> Result<WriteRoot, OpenRootError> {
+    let &Opening { verb, selected, operation, now, .. } = opening;
+    let mut read = read_root(root, tables).await?;
+    check_writable(&read, verb, selected, now).await?;
+    let mut recovery = Recovery::default();
+    let queue = Queues::process().root(&RootIdentity::new(read.root.identity()));
+    let started = now.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let holder = LockHolder::this_process(operation.clone(), verb, &started);
+    let lock = queue.exclusive_lock(&read.root.directory, &holder, Duration::ZERO).await?;
+    let sweep = match &mut read.graph {
+        None => SweepPlan::default(),
+        Some(graph) => {
+            check_no_schema_apply(&graph.graph, verb).await?;
+            let plan = sweep_all(graph, tables, opening, &mut recovery.sidecars).await?;
+            graph.snapshot = graph.graph.snapshot(&Branch::main()).await?;
+            plan
+        }
+    };
+    let journal = Journal::of(&read.root).await?;
+    let settled = journal.settle_all(tables, &read.root).await?;
+    recovery.staged_files_deleted = settled.deleted as u64;
+    if settled.deleted > 0 {
+        tracing::info!(target: "lancekeeper::recovery", count = settled.deleted, "deleted the staged files of dead runs");
+    }
+    Ok(WriteRoot { read, queue, journal, sweep, recovery, warnings: settled.kept, lock })
+}

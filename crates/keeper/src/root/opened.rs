@@ -1,0 +1,70 @@
+//! A root that was opened: for reading, and for writing. Opens nothing itself.
+
+use chrono::{DateTime, Utc};
+use lancekeeper_manifest::{Catalog, FoundSidecar, Graph, Sidecars};
+use lancekeeper_model::{
+    Branch, DeclaredIndex, OperationId, Progress, Recovery, Snapshot, TableKey,
+};
+use lancekeeper_planner::sweep::SweepPlan;
+use lancekeeper_queue::{ExclusiveLock, RootQueue};
+use lancekeeper_rewrite::Journal;
+use lancekeeper_store::members::Members;
+use lancekeeper_store::spelling::Spellings;
+use lancekeeper_store::{Root, Tables};
+
+/// A root opened for reading.
+#[derive(Debug)]
+pub(crate) struct ReadRoot {
+    pub(crate) root: Root,
+    pub(crate) tables: Tables,
+    /// Graphs only.
+    pub(crate) graph: Option<ReadGraph>,
+    /// Where its branches point, as far as asked.
+    pub(crate) spellings: Spellings,
+    /// The tables of a database, or the one table; none of a graph.
+    pub(crate) members: Members,
+}
+
+/// The graph part of a root opened for reading, as one of its branches sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct ReadGraph {
+    pub(crate) graph: Graph,
+    pub(crate) sidecars: Sidecars,
+    pub(crate) found: Vec<FoundSidecar>,
+    pub(crate) snapshot: Snapshot,
+    pub(crate) branches: Vec<Branch>,
+    pub(crate) catalog: Catalog,
+}
+
+impl ReadRoot {
+    /// The indexes a table declares; none outside graphs.
+    pub(crate) fn declared(&self, table: &TableKey) -> &[DeclaredIndex] {
+        self.graph.as_ref().map_or(&[], |graph| graph.catalog.declared(table))
+    }
+}
+
+/// A root that may be written: locked, swept.
+#[derive(Debug)]
+pub(crate) struct WriteRoot {
+    pub(crate) read: ReadRoot,
+    pub(crate) queue: RootQueue,
+    pub(crate) journal: Journal,
+    pub(crate) sweep: SweepPlan,
+    /// What opening recovered of runs that died.
+    pub(crate) recovery: Recovery,
+    /// What opening found and left alone.
+    pub(crate) warnings: Vec<String>,
+    /// Held as long as the root is worked on.
+    pub(crate) lock: ExclusiveLock,
+}
+
+/// Who opens a root for writing, and what for.
+pub(crate) struct Opening<'a> {
+    pub(crate) verb: &'static str,
+    /// The tables asked for by name; empty for all.
+    pub(crate) selected: &'a [String],
+    pub(crate) operation: &'a OperationId,
+    pub(crate) now: DateTime<Utc>,
+    /// Hears of every pin that recovery moves, also when opening fails after that.
+    pub(crate) observer: &'a dyn Progress,
+}

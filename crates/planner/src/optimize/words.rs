@@ -1,0 +1,181 @@
+//! How plans read: why something is done to a table, and why nothing is. Decides nothing.
+
+use std::fmt;
+
+use lancekeeper_model::{TableFacts, Version};
+
+use super::plan::{Group, GroupReason, Recipe, RewritePlan, TablePlan};
+use super::policy::LayoutPolicy;
+
+impl RewritePlan {
+    /// What is done, in a sentence; empty without groups and versions to publish.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        let first = self.publish_first.map(|(first, last)| why_first(first, last));
+        first.unwrap_or_default() + &why_rewrite(&self.groups)
+    }
+}
+
+impl fmt::Display for TablePlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rewrite(plan) => plan.fmt(f),
+            Self::Nothing { reason } => write!(f, "nothing: {reason}"),
+            Self::Skip { reason, why, .. } => write!(f, "skip ({reason}): {why}"),
+            Self::Broken { why } => write!(f, "broken: {why}"),
+        }
+    }
+}
+
+impl fmt::Display for RewritePlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "rewrite at version {}: {}", self.version, self.reason())?;
+        for group in &self.groups {
+            write!(f, "\n  {group}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.why, spans(&self.fragments))?;
+        if self.outputs.is_empty() {
+            return f.write_str(": nothing remains");
+        }
+        write!(f, ": {} rows", self.rows())?;
+        if self.outputs.len() > 1 {
+            write!(f, " in {} fragments", self.outputs.len())?;
+        }
+        write!(f, ", {} to read, ", size(self.bytes))?;
+        match self.recipe {
+            Recipe::CopyPages => f.write_str("copying pages"),
+            Recipe::Reencode { batch_rows } => {
+                write!(f, "re-encoding {batch_rows} rows at a time")
+            }
+        }
+    }
+}
+
+impl fmt::Display for GroupReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Merge => "merge",
+            Self::PurgeDeletions => "purge",
+        })
+    }
+}
+
+/// What comes before a rewrite at HEAD.
+pub(super) fn why_first(first: Version, last: Version) -> String {
+    if first == last {
+        format!("publish our version {first} first; ")
+    } else {
+        format!("publish our versions {first} to {last} first; ")
+    }
+}
+
+/// Why a table is left alone that has fewer fragments than a caller cares for; for tables that
+/// are not planned here as well.
+#[must_use]
+pub fn why_compact(fragments: u64, min_fragments: u64) -> String {
+    let noun = if fragments == 1 { "fragment" } else { "fragments" };
+    format!("{fragments} {noun}, fewer than {min_fragments}")
+}
+
+/// Why nothing is done to a table.
+pub(super) fn why_nothing(facts: &TableFacts, policy: &LayoutPolicy) -> String {
+    if facts.fragments.is_empty() {
+        return match facts.shared_fragments {
+            0 => "the table is empty".to_owned(),
+            1 => "its one fragment is shared with the table it comes from".to_owned(),
+            n => format!("all {n} fragments are shared with the table it comes from"),
+        };
+    }
+    let count = facts.fragments.len();
+    let mut why = if count == 1 { "one fragment".to_owned() } else { format!("{count} fragments") };
+    let full = facts.fragments.iter().filter(|f| policy.is_full(f)).count();
+    if full > 0 {
+        why.push_str(&format!(", {full} of them full"));
+    }
+    let held = facts.fragments.iter().filter(|fragment| fragment.held).count();
+    if held > 0 {
+        why.push_str(&format!(", {held} of them held by an index that a rewrite would end"));
+    } else if kept_apart_by_coverage(facts, policy) {
+        why.push_str(", neighbours covered by different indexes");
+    } else if count > 1 && full < count {
+        why.push_str(", no two neighbours fit into one");
+    }
+    if facts.fragments.iter().any(|fragment| fragment.deleted_rows > 0) {
+        let percent = policy.deletion_threshold * 100.0;
+        why.push_str(&format!(", at most {percent:.0} % of a fragment deleted"));
+    }
+    if facts.shared_fragments > 0 {
+        let shared = facts.shared_fragments;
+        why.push_str(&format!(", {shared} more are shared with the table it comes from"));
+    }
+    why
+}
+
+/// Whether a table with nothing to do would have something to do if the same indexes covered
+/// all of it. Neighbours are those of the walk: full fragments do not count.
+fn kept_apart_by_coverage(facts: &TableFacts, policy: &LayoutPolicy) -> bool {
+    let small = || facts.fragments.iter().filter(|fragment| !policy.is_full(fragment));
+    small().zip(small().skip(1)).any(|(a, b)| {
+        let rows = a.live_rows().saturating_add(b.live_rows());
+        policy.fits(rows, a.live_bytes().saturating_add(b.live_bytes()))
+    })
+}
+
+/// What is done to the groups of a table.
+fn why_rewrite(groups: &[Group]) -> String {
+    let merges = groups.iter().filter(|group| group.why == GroupReason::Merge);
+    let into: usize = merges.clone().map(|group| group.outputs.len()).sum();
+    let merged: usize = merges.map(|group| group.fragments.len()).sum();
+    let purged = groups.iter().filter(|group| group.why == GroupReason::PurgeDeletions);
+    let alone = purged.clone().filter(|group| !group.outputs.is_empty()).count();
+    let dropped = purged.filter(|group| group.outputs.is_empty());
+    let dropped: usize = dropped.map(|group| group.fragments.len()).sum();
+
+    let mut parts = Vec::new();
+    if into > 0 {
+        parts.push(format!("merge {merged} fragments into {into}"));
+    }
+    if alone > 0 {
+        parts.push(format!("purge deleted rows of {alone} {}", noun(alone)));
+    }
+    if dropped > 0 {
+        parts.push(format!("drop {dropped} {} without live rows", noun(dropped)));
+    }
+    parts.join(", ")
+}
+
+fn noun(count: usize) -> &'static str {
+    if count == 1 { "fragment" } else { "fragments" }
+}
+
+/// Ids as people write them: `0-4, 7`.
+fn spans(ids: &[u64]) -> String {
+    ids.chunk_by(|a, b| a.checked_add(1) == Some(*b))
+        .map(|run| match run {
+            [first, .., last] => format!("{first}-{last}"),
+            _ => run[0].to_string(),
+        })
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// A number of bytes as people read it.
+fn size(bytes: u64) -> String {
+    if bytes < 1 << 10 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1024.0;
+    for unit in ["KiB", "MiB", "GiB"] {
+        if value < 1024.0 {
+            return format!("{value:.1} {unit}");
+        }
+        value /= 1024.0;
+    }
+    format!("{value:.1} TiB")
+}

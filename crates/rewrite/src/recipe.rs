@@ -1,0 +1,104 @@
+//! How the rows of a group get from its old files into new ones: one arm per recipe. Whoever
+//! adds a recipe adds it here and in `planner`. Counts nothing and commits nothing.
+
+use futures::FutureExt;
+use lance::Dataset;
+use lance::dataset::optimize::{
+    CompactionMode, CompactionOptions, CompactionTask, IndexRemapMode, TaskData,
+};
+use lance_table::format::Fragment;
+use lancekeeper_planner::optimize::{Group, Recipe};
+use lancekeeper_store::failure::guarded;
+use lancekeeper_store::tables::version_of;
+
+/// Bytes a scan may read ahead. Lance's default is sized for query servers.
+const IO_BUFFER_BYTES: u64 = 64 << 20;
+/// Bytes copied at once when pages are copied.
+const COPY_BATCH_BYTES: usize = 16 << 20;
+
+/// What the rows of a rewritten group have to bring with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowOrder {
+    /// Ascending row ids: the Lance of a graph's clients loses rows of text searches over
+    /// fragments whose row ids run backwards. Indexes there store row ids.
+    RowIds,
+    /// As the fragments stand in the table.
+    AsListed {
+        /// Whether an index over addresses will be there by the time of the Rewrite, that the
+        /// table at this version need not show yet.
+        capture_addresses: bool,
+    },
+}
+
+/// What a recipe made.
+pub(crate) struct Rewritten {
+    /// New fragments, without ids, in the order of the outputs.
+    pub(crate) fragments: Vec<Fragment>,
+    /// The old addresses of the rows in new order, where an index needs them.
+    pub(crate) row_addrs: Option<Vec<u8>>,
+}
+
+/// Rewrites the fragments of a group as its recipe says.
+///
+/// # Cancel safety
+///
+/// Nothing becomes visible. Files written so far stay.
+pub(crate) async fn carry_out(
+    table: &Dataset,
+    source: &[Fragment],
+    group: &Group,
+    order: RowOrder,
+) -> lance::Result<Rewritten> {
+    match group.recipe {
+        Recipe::CopyPages => {
+            let mode = CompactionMode::TryBinaryCopy;
+            by_lance(
+                table,
+                source,
+                CompactionOptions { compaction_mode: Some(mode), ..options(group, order) },
+            )
+            .await
+        }
+        Recipe::Reencode { batch_rows } => {
+            let options = CompactionOptions {
+                compaction_mode: Some(CompactionMode::Reencode),
+                batch_size: Some(batch_rows as usize),
+                ..options(group, order)
+            };
+            by_lance(table, source, options).await
+        }
+    }
+}
+
+/// Rewrites fragments by Lance's own task, all outputs but the last of one size.
+async fn by_lance(
+    table: &Dataset,
+    source: &[Fragment],
+    options: CompactionOptions,
+) -> lance::Result<Rewritten> {
+    let task = CompactionTask {
+        task: TaskData { fragments: source.to_vec() },
+        read_version: version_of(table).0,
+        options,
+    };
+    let result = guarded(table.uri(), task.execute(table).boxed()).await?;
+    Ok(Rewritten { fragments: result.new_fragments, row_addrs: result.row_addrs })
+}
+
+fn options(group: &Group, order: RowOrder) -> CompactionOptions {
+    // The planner has sized the outputs, and Lance would otherwise split by its own rule.
+    let rows = group.outputs.iter().copied().max().unwrap_or(1);
+    CompactionOptions {
+        // Left to itself, Lance looks at the indexes of the version that is read.
+        has_eager_remappable_index: match order {
+            RowOrder::RowIds => Some(false),
+            RowOrder::AsListed { capture_addresses } => capture_addresses.then_some(true),
+        },
+        target_rows_per_fragment: usize::try_from(rows).unwrap_or(usize::MAX),
+        io_buffer_size: Some(IO_BUFFER_BYTES),
+        num_threads: Some(1),
+        index_remap_mode: IndexRemapMode::Compact,
+        binary_copy_read_batch_bytes: Some(COPY_BATCH_BYTES),
+        ..CompactionOptions::default()
+    }
+}
