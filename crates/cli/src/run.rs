@@ -122,19 +122,27 @@ async fn call(cli: &Cli, roots: &[String], keeper: &Keeper, messages: &Messages)
         Verb::Cleanup(args) if args.is_preview() => {
             Report::Cleanup(keeper.plan_cleanup(roots, &args.options()).await)
         }
-        Verb::Cleanup(args) => Report::Cleanup(keeper.cleanup(roots, &args.options()).await),
+        Verb::Cleanup(args) => {
+            let view = progress_view(cli, messages);
+            let keeper = keeper.clone().observed_by(view.progress());
+            Report::Cleanup(keeper.cleanup(roots, &args.options()).await)
+        }
         Verb::Branch(args) => Report::Branch(call_branch(&args.what, roots, keeper).await),
         Verb::Optimize(args) if args.dry_run => {
             Report::Optimize(keeper.plan_optimize(roots, &args.options()).await)
         }
         Verb::Optimize(args) => {
-            let view = match cli.speech.progress {
-                ProgressMode::Json => ProgressView::json(messages),
-                ProgressMode::Auto if !cli.speech.quiet => ProgressView::bar(messages),
-                ProgressMode::Auto | ProgressMode::None => ProgressView::none(),
-            };
+            let view = progress_view(cli, messages);
             Report::Optimize(keeper.optimize(roots, &args.options(), view.progress()).await)
         }
+    }
+}
+
+fn progress_view(cli: &Cli, messages: &Messages) -> ProgressView {
+    match cli.speech.progress {
+        ProgressMode::Json => ProgressView::json(messages),
+        ProgressMode::Auto if !cli.speech.quiet => ProgressView::bar(messages),
+        ProgressMode::Auto | ProgressMode::None => ProgressView::none(),
     }
 }
 

@@ -10,14 +10,14 @@ use std::time::Instant;
 use chrono::Utc;
 use futures::{FutureExt, StreamExt};
 use lancekeeper_model::{
-    BranchAction, BranchReport, CleanupOptions, CleanupReport, CountOptions, CountReport,
+    BranchAction, BranchReport, CleanupOptions, CleanupReport, CountOptions, CountReport, Observer,
     OptimizeOptions, OptimizeReport, Progress, RootOptimizeReport, StatusOptions, StatusReport,
 };
 
 use crate::optimize::Optimized;
 use crate::run::budget::Budget;
 use crate::run::concurrency::in_order;
-use crate::run::{Context, Observer, millis};
+use crate::run::{Context, millis};
 use crate::{branch, cleanup, count, optimize, status};
 
 pub use established::{

@@ -260,6 +260,7 @@ async fn executor(
         operation,
         at_once: crate::cleanup::DELETIONS_AT_ONCE,
         rate: None,
+        observer: context.observer.clone(),
     })
 }
 

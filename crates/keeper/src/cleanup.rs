@@ -20,7 +20,8 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use lancekeeper_model::{
-    Branch, CleanupOptions, ErrorKind, OperationId, RootCleanupReport, RootKind, TableKey,
+    Branch, CleanupOptions, ErrorKind, OperationId, ProgressEvent, RootCleanupReport, RootKind,
+    TableKey, TableRef,
 };
 use lancekeeper_planner::branch::{DeletePlan, plan_delete};
 use lancekeeper_planner::cleanup::{
@@ -157,7 +158,9 @@ pub(crate) async fn run(
         operation,
         at_once: options.concurrency.filter(|n| *n > 0).unwrap_or(DELETIONS_AT_ONCE),
         rate: options.delete_rate.filter(|rate| *rate > 0),
+        observer: cleaning.context.observer.clone(),
     };
+    announce(cleaning, &plan, &wanted);
     let outcome =
         clean_tables(cleaning, write, &executor, &mut gathered, &mut plan, &wanted, report).await;
     // Whatever ended the run: what was found and done until then is said.
@@ -172,6 +175,20 @@ pub(crate) async fn run(
         executor.lists.end_torn(file).await?;
     }
     Ok(())
+}
+
+/// Tells what is to go of each table that was asked for.
+fn announce(cleaning: &Cleaning<'_>, plan: &CleanupPlan, wanted: &[usize]) {
+    let (uri, kind) = (cleaning.read.root.given.clone(), cleaning.read.root.kind);
+    let observer = cleaning.context.observer();
+    observer.on_event(ProgressEvent::RootOpened { uri, kind });
+    for planned in wanted.iter().map(|at| &plan.datasets[*at]) {
+        observer.on_event(ProgressEvent::DeletionsPlanned {
+            table: TableRef::on_main(planned.table.clone()),
+            files: planned.deletions.len() as u64,
+            bytes: planned.bytes(),
+        });
+    }
 }
 
 /// Cleans up the tables asked for, one after the other, and adds their rows.
@@ -216,6 +233,10 @@ async fn clean_tables(
         report::add_undecided(report, planned);
         stats.duration_ms = millis(started);
         report::tell(&executor.operation, &stats);
+        cleaning.context.observer().on_event(ProgressEvent::TableFinished {
+            table: TableRef::on_main(stats.table_key.clone()),
+            failed: stats.error.is_some(),
+        });
         report.tables.push(stats);
         if is_interrupted {
             return Err(Interrupted.into());

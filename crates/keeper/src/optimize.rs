@@ -35,6 +35,7 @@ use lancekeeper_model::{
     Branch, ErrorKind, OperationId, OptimizeOptions, Progress, ProgressEvent, RootKind,
     RootOptimizeReport,
 };
+use lancekeeper_store::Root;
 
 use crate::optimize::report::{root_failure, root_report};
 use crate::root::{
@@ -97,6 +98,19 @@ impl From<RootOptimizeReport> for Planned {
     }
 }
 
+/// What is wanted, and of which root; else the report that says why that makes no sense.
+async fn recognised(
+    uri: &str,
+    options: &OptimizeOptions,
+) -> Result<(Wish, Root), Box<RootOptimizeReport>> {
+    let wish = Wish::from_options(options)
+        .map_err(|error| root_failure(uri, None, error.kind(), &error, None))?;
+    let root = look(uri).await.map_err(|error| open_failure(uri, None, &error))?;
+    check_prunable(root.kind, options)
+        .map_err(|error| root_failure(uri, Some(root.kind), error.kind(), &error, error.hint()))?;
+    Ok((wish, root))
+}
+
 /// Optimizes one root. Never fails: the report says what went wrong. When this returns, nothing
 /// is locked any more.
 ///
@@ -114,18 +128,11 @@ pub(crate) async fn optimize_root(
         return root_failure(uri, None, ErrorKind::Interrupted, &Interrupted, None).into();
     }
     let now = Utc::now();
-    let wish = match Wish::from_options(options) {
-        Ok(wish) => wish,
-        Err(error) => return root_failure(uri, None, error.kind(), &error, None).into(),
-    };
-    let root = match look(uri).await {
-        Ok(root) => root,
-        Err(error) => return open_failure(uri, None, &error).into(),
+    let (wish, root) = match recognised(uri, options).await {
+        Ok(recognised) => recognised,
+        Err(failure) => return (*failure).into(),
     };
     let kind = root.kind;
-    if let Err(error) = check_prunable(kind, options) {
-        return root_failure(uri, Some(kind), error.kind(), &error, error.hint()).into();
-    }
     progress.on_event(ProgressEvent::RootOpened { uri: uri.to_owned(), kind });
     let operation = new_operation();
     let selected = options.selected();
@@ -205,18 +212,11 @@ pub(crate) async fn plan_root(
     budget: &Budget,
     now: DateTime<Utc>,
 ) -> Planned {
-    let wish = match Wish::from_options(options) {
-        Ok(wish) => wish,
-        Err(error) => return root_failure(uri, None, error.kind(), &error, None).into(),
-    };
-    let root = match look(uri).await {
-        Ok(root) => root,
-        Err(error) => return open_failure(uri, None, &error).into(),
+    let (wish, root) = match recognised(uri, options).await {
+        Ok(recognised) => recognised,
+        Err(failure) => return (*failure).into(),
     };
     let kind = root.kind;
-    if let Err(error) = check_prunable(kind, options) {
-        return root_failure(uri, Some(kind), error.kind(), &error, error.hint()).into();
-    }
     let checked = async {
         let read = read_root(root, &context.tables).await?;
         let sweep = check_writable(&read, "optimize", options.selected(), now).await?;

@@ -5,11 +5,9 @@ pub(crate) mod budget;
 pub(crate) mod concurrency;
 pub(crate) mod stop;
 
-use std::fmt;
-use std::sync::Arc;
 use std::time::Instant;
 
-use lancekeeper_model::{NoProgress, OperationId, Progress, ProgressEvent};
+use lancekeeper_model::{Observer, OperationId, Progress, ProgressEvent};
 use lancekeeper_rewrite::Admission;
 use lancekeeper_store::Tables;
 
@@ -32,22 +30,6 @@ impl Context {
     /// Who hears of pins, whatever the verb.
     pub(crate) fn observer(&self) -> &dyn Progress {
         self.observer.0.as_ref()
-    }
-}
-
-/// Somebody who hears what happens.
-#[derive(Clone)]
-pub(crate) struct Observer(pub(crate) Arc<dyn Progress>);
-
-impl Default for Observer {
-    fn default() -> Self {
-        Self(Arc::new(NoProgress))
-    }
-}
-
-impl fmt::Debug for Observer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Observer")
     }
 }
 

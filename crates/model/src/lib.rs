@@ -42,7 +42,7 @@ pub use options::{
     BranchSelection, IndexMode, OptimizeOptions, PRUNE_WINDOW, PruneOptions, SMALL_FRAGMENT_BYTES,
     WRITER_WINDOW,
 };
-pub use progress::{NoProgress, Progress, ProgressEvent, ProgressLine};
+pub use progress::{NoProgress, Observer, Progress, ProgressEvent, ProgressLine};
 pub use recovery::{MovedPin, RecoveredSidecar, Recovery};
 pub use report::{
     Obstacle, OptimizeReport, OptimizeTotals, PendingSidecar, PrunedStats, RootOptimizeReport,

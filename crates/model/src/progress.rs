@@ -1,6 +1,9 @@
 //! What a run tells while it goes on. Events are facts in the past tense; drawing them is
 //! the business of `cli`.
 
+use std::fmt;
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::{RootKind, TableRef, Version};
@@ -48,6 +51,24 @@ pub enum ProgressEvent {
         /// Whether it failed.
         failed: bool,
     },
+    /// What cleanup is to delete of a table was planned. It may change when its turn comes.
+    DeletionsPlanned {
+        /// The table.
+        table: TableRef,
+        /// Files.
+        files: u64,
+        /// Their bytes.
+        bytes: u64,
+    },
+    /// Files of a table were deleted.
+    FilesDeleted {
+        /// The table.
+        table: TableRef,
+        /// How many.
+        files: u64,
+        /// Their bytes.
+        bytes: u64,
+    },
     /// Pruning of a root was put off until the writer window has passed. Nothing is locked
     /// meanwhile. Told about once a second.
     PruneDelayed {
@@ -91,6 +112,18 @@ impl ProgressEvent {
                 line.table = Some(table.to_string());
                 line.failed = Some(*failed);
             }
+            Self::DeletionsPlanned { table, files, bytes } => {
+                line.event = "deletions_planned";
+                line.table = Some(table.to_string());
+                line.files = Some(*files);
+                line.bytes = Some(*bytes);
+            }
+            Self::FilesDeleted { table, files, bytes } => {
+                line.event = "files_deleted";
+                line.table = Some(table.to_string());
+                line.files = Some(*files);
+                line.bytes = Some(*bytes);
+            }
             Self::PruneDelayed { uri, seconds_left } => {
                 line.event = "prune_delayed";
                 line.uri = Some(uri.clone());
@@ -115,6 +148,8 @@ pub struct ProgressLine {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub groups: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Version>,
@@ -130,6 +165,22 @@ pub struct ProgressLine {
 pub trait Progress: Send + Sync {
     /// Something happened.
     fn on_event(&self, event: ProgressEvent);
+}
+
+/// Somebody who receives events, to be handed on.
+#[derive(Clone)]
+pub struct Observer(pub Arc<dyn Progress>);
+
+impl Default for Observer {
+    fn default() -> Self {
+        Self(Arc::new(NoProgress))
+    }
+}
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
 }
 
 /// Receives events and forgets them.

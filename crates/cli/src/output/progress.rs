@@ -100,7 +100,10 @@ struct Bar {
 impl Progress for Bar {
     fn on_event(&self, event: ProgressEvent) {
         match event {
-            ProgressEvent::TablePlanned { bytes, .. } if bytes > 0 => {
+            ProgressEvent::TablePlanned { bytes, .. }
+            | ProgressEvent::DeletionsPlanned { bytes, .. }
+                if bytes > 0 =>
+            {
                 if self.bar.length().is_none() {
                     self.bar.set_style(style(
                         "{spinner} {percent:>3}% [{bar:12}] {binary_bytes}/{binary_total_bytes} \
@@ -112,7 +115,8 @@ impl Progress for Bar {
                 }
                 self.bar.inc_length(bytes);
             }
-            ProgressEvent::GroupStaged { table, bytes } => {
+            ProgressEvent::GroupStaged { table, bytes }
+            | ProgressEvent::FilesDeleted { table, bytes, .. } => {
                 self.bar.set_message(table.to_string());
                 self.bar.inc(bytes);
             }
@@ -160,6 +164,9 @@ mod tests {
             from: Version(3),
             to: Version(5),
         });
+        let (files, bytes) = (3, 12);
+        progress.on_event(ProgressEvent::DeletionsPlanned { table: table.clone(), files, bytes });
+        progress.on_event(ProgressEvent::FilesDeleted { table: table.clone(), files, bytes });
         progress.on_event(ProgressEvent::TableFinished { table, failed: false });
         progress.on_event(ProgressEvent::PruneDelayed { uri: "/g".into(), seconds_left: 120 });
         insta::assert_snapshot!(said.err(), @r#"
@@ -167,6 +174,8 @@ mod tests {
         {"event":"table_planned","table":"node:Person","groups":2,"bytes":9}
         {"event":"group_staged","table":"node:Person","bytes":4}
         {"event":"table_published","table":"node:Person","from":3,"to":5}
+        {"event":"deletions_planned","table":"node:Person","files":3,"bytes":12}
+        {"event":"files_deleted","table":"node:Person","files":3,"bytes":12}
         {"event":"table_finished","table":"node:Person","failed":false}
         {"event":"prune_delayed","uri":"/g","seconds_left":120}
         "#);

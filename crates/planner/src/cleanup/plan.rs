@@ -22,8 +22,6 @@ use super::reason::KeepReason;
 pub struct CleanupPlan {
     /// One per dataset, in the inventory's order.
     pub datasets: Vec<DatasetPlan>,
-    /// Commits that can be read now and not afterwards.
-    pub lost_commits: Vec<LostCommit>,
 }
 
 /// A commit that stops being readable.
@@ -207,8 +205,7 @@ pub fn plan_cleanup(
         .iter()
         .map(|dataset| dataset::plan(dataset, authority, &floors, policy, now))
         .collect();
-    let lost_commits = lost_commits(authority, &datasets);
-    CleanupPlan { datasets, lost_commits }
+    CleanupPlan { datasets }
 }
 
 /// What the rules for tables and the floors leave, before commits that merely happen to
@@ -268,7 +265,9 @@ pub(super) fn last_writes(dataset: &DatasetFacts) -> Vec<DateTime<Utc>> {
     written
 }
 
-/// The commits that stop being readable when these plans are carried out.
+/// The commits that stop being readable when these plans are carried out: all of a plan's, or
+/// those of them that were.
+#[must_use]
 pub fn lost_commits<'p>(
     authority: &Authority,
     datasets: impl IntoIterator<Item = &'p DatasetPlan>,

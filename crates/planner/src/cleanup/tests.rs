@@ -344,13 +344,15 @@ impl World {
             authority: &self.authority,
             datasets: self.tables.iter().map(|table| &table.0).collect(),
         };
-        Outcome(plan_cleanup(&inventory, &self.own, policy, now()))
+        let plan = plan_cleanup(&inventory, &self.own, policy, now());
+        let lost = lost_commits(&self.authority, &plan.datasets);
+        Outcome(plan, lost.into_iter().map(|commit| commit.id).collect())
     }
 }
 
-/// A plan, to be asked in few words.
+/// A plan and the ids of the commits that it ends, to be asked in few words.
 #[derive(Debug)]
-pub(super) struct Outcome(pub(super) CleanupPlan);
+pub(super) struct Outcome(pub(super) CleanupPlan, Vec<String>);
 
 impl Outcome {
     fn of(&self, table: &str) -> &DatasetPlan {
@@ -401,6 +403,6 @@ impl Outcome {
     }
 
     fn lost(&self) -> Vec<&str> {
-        self.0.lost_commits.iter().map(|commit| commit.id.as_str()).collect()
+        self.1.iter().map(String::as_str).collect()
     }
 }

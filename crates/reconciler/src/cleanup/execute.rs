@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use futures::future::join_all;
-use lancekeeper_model::{Branch, ErrorKind, ForkRefStatus, OperationId};
+use lancekeeper_model::{
+    Branch, ErrorKind, ForkRefStatus, Observer, OperationId, ProgressEvent, TableRef,
+};
 use lancekeeper_planner::cleanup::{DatasetPlan, Deletion, DeletionStep, FileClass, Role, UnitId};
 use lancekeeper_store::Root;
 use lancekeeper_store::failpoint;
@@ -45,6 +47,8 @@ pub struct Executor {
     pub at_once: usize,
     /// Deletions per second at most.
     pub rate: Option<u64>,
+    /// Who hears of deletions.
+    pub observer: Observer,
 }
 
 /// What was done to one dataset.
@@ -162,11 +166,11 @@ impl Executor {
 
     async fn delete(
         &self,
-        directory: &Path,
+        dataset: &DatasetInventory,
         deletions: &[Doomed],
         done: &mut Done,
     ) -> Result<(), CleanupError> {
-        let directory: Arc<Path> = directory.into();
+        let directory: Arc<Path> = dataset.directory.as_path().into();
         let batch =
             self.rate.map_or(BATCH, |rate| usize::try_from(rate).unwrap_or(BATCH).clamp(1, BATCH));
         let started = Instant::now();
@@ -178,12 +182,18 @@ impl Executor {
                 let batch = batch.to_vec();
                 tokio::task::spawn_blocking(move || delete_batch(&directory, &batch))
             });
+            let before = (done.files, done.bytes);
             for batch in join_all(batches).await {
                 let (files, bytes, failed) = batch?;
                 done.files += files;
                 done.bytes += bytes;
                 left.extend(failed);
             }
+            self.observer.0.on_event(ProgressEvent::FilesDeleted {
+                table: TableRef::on_main(dataset.facts.table.clone()),
+                files: done.files - before.0,
+                bytes: done.bytes - before.1,
+            });
             begun += wave.len() as u64;
             if let Some(rate) = self.rate {
                 let due = Duration::from_secs_f64(begun as f64 / rate.max(1) as f64);
@@ -230,7 +240,7 @@ impl Attempt<'_> {
         hint_at_heads(self.dataset, self.plan).await?;
         for deletion in &deletions {
             let one = std::slice::from_ref(deletion);
-            self.executor.delete(&self.dataset.directory, one, done).await?;
+            self.executor.delete(self.dataset, one, done).await?;
         }
         self.sync(&deletions).await
     }
@@ -298,7 +308,7 @@ impl Attempt<'_> {
             }
         }
         let before = done.files;
-        let outcome = self.executor.delete(&self.dataset.directory, portion, done).await;
+        let outcome = self.executor.delete(self.dataset, portion, done).await;
         done.versions += done.files - before;
         outcome
     }
@@ -322,7 +332,7 @@ impl Attempt<'_> {
                 .iter()
                 .filter(|deletion| !self.is_spared(files[deletion.file.0 as usize].class));
             let doomed: Vec<Doomed> = goes.map(|d| Doomed::of(d, &self.listed)).collect();
-            self.executor.delete(&self.dataset.directory, &doomed, done).await?;
+            self.executor.delete(self.dataset, &doomed, done).await?;
         }
         Ok(())
     }

@@ -149,9 +149,13 @@ async fn create(table: &Dataset, index: &IndexWork, uuid: Uuid) -> lance::Result
         IndexKind::Vector => {
             (IndexType::Vector, Box::new(VectorIndexParams::ivf_flat(1, MetricType::L2)))
         }
-        IndexKind::BTree | IndexKind::Other if is_new => {
+        IndexKind::BTree if is_new => {
             let params = ScalarIndexParams::for_builtin(BuiltinIndexType::BTree);
             (IndexType::BTree, Box::new(params))
+        }
+        // Schemas declare none: what it would be built as, nobody has said.
+        IndexKind::Other if is_new => {
+            return Err(lance::Error::index("an index of an unknown kind cannot be made"));
         }
         IndexKind::BTree | IndexKind::Other => {
             (IndexType::Scalar, Box::new(scalar_params(table, index).await?))

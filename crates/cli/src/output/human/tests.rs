@@ -253,6 +253,8 @@ fn graph_status_at_80() {
       edge:WorksAt: error: failed to open the table: its manifest is truncated
     --- stderr
     warning: commit history has a gap at version 12
+    warning: needs attention: /data/people was moved or copied: it still refers to /old/people
+    hint: move it back to where it was made
     ");
 }
 
@@ -277,6 +279,8 @@ fn graph_status_at_200() {
       edge:WorksAt              -          -          -      -      -        -        -         -          -        -  error: failed to open the table: its manifest is truncated
     --- stderr
     warning: commit history has a gap at version 12
+    warning: needs attention: /data/people was moved or copied: it still refers to /old/people
+    hint: move it back to where it was made
     ");
 }
 
