@@ -25,12 +25,12 @@ pub(crate) use roots::Roots;
 
 const AFTER_HELP: &str = "\
 Examples:
-  lancekeeper status ./graph              what is there, and what optimize would do
+  lancekeeper status ./graph              what is there and would be done
   lancekeeper optimize --dry-run ./graph  the plan; writes nothing
-  lancekeeper optimize ./graph            merge small fragments, drop deleted rows
+  lancekeeper optimize ./graph            merge small fragments, drop deletions
   lancekeeper optimize --max-time 1h ./g  a part; run again for the rest
   lancekeeper optimize --recursive /data  every graph, database and table below
-  lancekeeper cleanup --keep 10 ./graph   what would be deleted, and why the rest stays
+  lancekeeper cleanup --keep 10 ./graph   what would go, and why the rest stays
   lancekeeper cleanup --keep 10 --confirm ./graph
   lancekeeper branch create ./graph feat  a branch of main; no table is copied
   lancekeeper branch delete ./graph feat  what would be lost; --confirm deletes
