@@ -1,4 +1,7 @@
 //! The keeper: the verbs, each over several roots, and what is composed of two of them.
+//!
+//! Each verb is a boxed future. As an `async fn` it would be compiled, with all of Lance below it,
+//! in every crate that awaits it: the binary, and each binary of tests.
 
 mod established;
 mod prune;
@@ -8,6 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::Utc;
+use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use lancekeeper_model::{
     BranchAction, BranchReport, CleanupOptions, CleanupReport, CountOptions, CountReport, Observer,
@@ -59,41 +63,64 @@ impl Keeper {
 
     /// Looks at roots without writing anything. Never fails as a whole: a root or a table
     /// that cannot be read says so in its place.
-    pub async fn status(&self, uris: &[String]) -> StatusReport {
-        self.status_of(uris, &StatusOptions::default()).await
+    pub fn status<'a>(&'a self, uris: &'a [String]) -> BoxFuture<'a, StatusReport> {
+        async move { self.status_of(uris, &StatusOptions::default()).await }.boxed()
     }
 
     /// The same for other branches than main.
-    pub async fn status_of(&self, uris: &[String], options: &StatusOptions) -> StatusReport {
-        let roots = uris
-            .iter()
-            .map(|uri| status::root_status(&self.context, uri, options).boxed())
-            .collect();
-        StatusReport { roots: in_order(roots, ROOTS_AT_ONCE).collect().await }
+    pub fn status_of<'a>(
+        &'a self,
+        uris: &'a [String],
+        options: &'a StatusOptions,
+    ) -> BoxFuture<'a, StatusReport> {
+        async move {
+            let roots = uris
+                .iter()
+                .map(|uri| status::root_status(&self.context, uri, options).boxed())
+                .collect();
+            StatusReport { roots: in_order(roots, ROOTS_AT_ONCE).collect().await }
+        }
+        .boxed()
     }
 
     /// Counts the rows that readers see. Writes nothing. Never fails as a whole: a root or a
     /// table that cannot be read says so in its place.
-    pub async fn count_rows(&self, uris: &[String], options: &CountOptions) -> CountReport {
-        let started = Instant::now();
-        let roots =
-            uris.iter().map(|uri| count::count_root(&self.context, uri, options).boxed()).collect();
-        CountReport::new(in_order(roots, ROOTS_AT_ONCE).collect().await, millis(started))
+    pub fn count_rows<'a>(
+        &'a self,
+        uris: &'a [String],
+        options: &'a CountOptions,
+    ) -> BoxFuture<'a, CountReport> {
+        async move {
+            let started = Instant::now();
+            let roots = uris
+                .iter()
+                .map(|uri| count::count_root(&self.context, uri, options).boxed())
+                .collect();
+            CountReport::new(in_order(roots, ROOTS_AT_ONCE).collect().await, millis(started))
+        }
+        .boxed()
     }
 
     /// What [`Keeper::optimize`] would do now, without writing anything.
-    pub async fn plan_optimize(
-        &self,
-        uris: &[String],
-        options: &OptimizeOptions,
-    ) -> OptimizeReport {
-        let started = Instant::now();
-        // A plan takes no time worth limiting; what a limit on time would leave, none can know.
-        let budget = &Budget::of(&OptimizeOptions { max_time: None, ..options.clone() }, started);
-        let roots =
-            uris.iter().map(|uri| self.plan_optimize_root(uri, options, budget).boxed()).collect();
-        let roots: Vec<RootOptimizeReport> = in_order(roots, roots_at_once(budget)).collect().await;
-        OptimizeReport::new(true, roots, millis(started))
+    pub fn plan_optimize<'a>(
+        &'a self,
+        uris: &'a [String],
+        options: &'a OptimizeOptions,
+    ) -> BoxFuture<'a, OptimizeReport> {
+        async move {
+            let started = Instant::now();
+            // A plan takes no time worth limiting; what a limit on time would leave, none can know.
+            let budget =
+                &Budget::of(&OptimizeOptions { max_time: None, ..options.clone() }, started);
+            let roots = uris
+                .iter()
+                .map(|uri| self.plan_optimize_root(uri, options, budget).boxed())
+                .collect();
+            let roots: Vec<RootOptimizeReport> =
+                in_order(roots, roots_at_once(budget)).collect().await;
+            OptimizeReport::new(true, roots, millis(started))
+        }
+        .boxed()
     }
 
     /// Compacts the tables of roots and publishes the result. Never fails as a whole: what
@@ -103,40 +130,54 @@ impl Keeper {
     ///
     /// Dropped, every table is as it was or compacted and, in a graph, covered by a sidecar;
     /// the next run that opens the root for writing finishes or discards what is open.
-    pub async fn optimize(
-        &self,
-        uris: &[String],
-        options: &OptimizeOptions,
+    pub fn optimize<'a>(
+        &'a self,
+        uris: &'a [String],
+        options: &'a OptimizeOptions,
         progress: Arc<dyn Progress>,
-    ) -> OptimizeReport {
-        let started = Instant::now();
-        let progress = progress.as_ref();
-        let budget = &Budget::of(options, started);
-        let roots = uris
-            .iter()
-            .map(|uri| {
-                optimize::optimize_root(&self.context, uri, options, budget, progress).boxed()
-            })
-            .collect();
-        let done: Vec<Optimized> = in_order(roots, roots_at_once(budget)).collect().await;
-        // Only after all work: the roots wait out the writer window together.
-        let roots = done
-            .into_iter()
-            .map(|done| prune::finish(&self.context, done, options, progress).boxed())
-            .collect();
-        let roots: Vec<RootOptimizeReport> = in_order(roots, ROOTS_AT_ONCE).collect().await;
-        OptimizeReport::new(false, roots, millis(started))
+    ) -> BoxFuture<'a, OptimizeReport> {
+        async move {
+            let started = Instant::now();
+            let progress = progress.as_ref();
+            let budget = &Budget::of(options, started);
+            let roots = uris
+                .iter()
+                .map(|uri| {
+                    optimize::optimize_root(&self.context, uri, options, budget, progress).boxed()
+                })
+                .collect();
+            let done: Vec<Optimized> = in_order(roots, roots_at_once(budget)).collect().await;
+            // Only after all work: the roots wait out the writer window together.
+            let roots = done
+                .into_iter()
+                .map(|done| prune::finish(&self.context, done, options, progress).boxed())
+                .collect();
+            let roots: Vec<RootOptimizeReport> = in_order(roots, ROOTS_AT_ONCE).collect().await;
+            OptimizeReport::new(false, roots, millis(started))
+        }
+        .boxed()
     }
 
     /// What [`Keeper::cleanup`] would delete now, and why everything else stays. Writes
     /// nothing.
-    pub async fn plan_cleanup(&self, uris: &[String], options: &CleanupOptions) -> CleanupReport {
-        let started = Instant::now();
-        let roots = uris
-            .iter()
-            .map(|uri| cleanup::plan_root(&self.context, uri, options, Utc::now()).boxed())
-            .collect();
-        CleanupReport::new(true, in_order(roots, ROOTS_AT_ONCE).collect().await, millis(started))
+    pub fn plan_cleanup<'a>(
+        &'a self,
+        uris: &'a [String],
+        options: &'a CleanupOptions,
+    ) -> BoxFuture<'a, CleanupReport> {
+        async move {
+            let started = Instant::now();
+            let roots = uris
+                .iter()
+                .map(|uri| cleanup::plan_root(&self.context, uri, options, Utc::now()).boxed())
+                .collect();
+            CleanupReport::new(
+                true,
+                in_order(roots, ROOTS_AT_ONCE).collect().await,
+                millis(started),
+            )
+        }
+        .boxed()
     }
 
     /// Deletes forks, versions and files that nothing needs, and that the options let go.
@@ -146,31 +187,57 @@ impl Keeper {
     ///
     /// Dropped, every version that can be found can be read; what was listed and not yet
     /// deleted goes with the next cleanup.
-    pub async fn cleanup(&self, uris: &[String], options: &CleanupOptions) -> CleanupReport {
-        let started = Instant::now();
-        let roots = uris
-            .iter()
-            .map(|uri| cleanup::cleanup_root(&self.context, uri, options, Utc::now()).boxed())
-            .collect();
-        CleanupReport::new(false, in_order(roots, ROOTS_AT_ONCE).collect().await, millis(started))
+    pub fn cleanup<'a>(
+        &'a self,
+        uris: &'a [String],
+        options: &'a CleanupOptions,
+    ) -> BoxFuture<'a, CleanupReport> {
+        async move {
+            let started = Instant::now();
+            let roots = uris
+                .iter()
+                .map(|uri| cleanup::cleanup_root(&self.context, uri, options, Utc::now()).boxed())
+                .collect();
+            CleanupReport::new(
+                false,
+                in_order(roots, ROOTS_AT_ONCE).collect().await,
+                millis(started),
+            )
+        }
+        .boxed()
     }
 
     /// Lists the branches of graphs, those of operations only if asked for. Writes nothing.
-    pub async fn list_branches(&self, uris: &[String], internal: bool) -> BranchReport {
-        let started = Instant::now();
-        let roots = uris
-            .iter()
-            .map(|uri| branch::list_root(&self.context, uri, internal).boxed())
-            .collect();
-        let roots = in_order(roots, ROOTS_AT_ONCE).collect().await;
-        BranchReport::new(BranchAction::List, false, roots, millis(started))
+    pub fn list_branches<'a>(
+        &'a self,
+        uris: &'a [String],
+        internal: bool,
+    ) -> BoxFuture<'a, BranchReport> {
+        async move {
+            let started = Instant::now();
+            let roots = uris
+                .iter()
+                .map(|uri| branch::list_root(&self.context, uri, internal).boxed())
+                .collect();
+            let roots = in_order(roots, ROOTS_AT_ONCE).collect().await;
+            BranchReport::new(BranchAction::List, false, roots, millis(started))
+        }
+        .boxed()
     }
 
     /// What [`Keeper::create_branch`] would do now. Writes nothing.
-    pub async fn plan_create_branch(&self, uri: &str, name: &str, from: &str) -> BranchReport {
-        let started = Instant::now();
-        let root = branch::plan_create_root(&self.context, uri, name, from, Utc::now()).await;
-        BranchReport::new(BranchAction::Create, true, vec![root], millis(started))
+    pub fn plan_create_branch<'a>(
+        &'a self,
+        uri: &'a str,
+        name: &'a str,
+        from: &'a str,
+    ) -> BoxFuture<'a, BranchReport> {
+        async move {
+            let started = Instant::now();
+            let root = branch::plan_create_root(&self.context, uri, name, from, Utc::now()).await;
+            BranchReport::new(BranchAction::Create, true, vec![root], millis(started))
+        }
+        .boxed()
     }
 
     /// Creates a branch of a graph that reads what another one reads now. No table is copied.
@@ -179,17 +246,32 @@ impl Keeper {
     ///
     /// Dropped, the branch is there or not. What else may be left is no branch; the next
     /// cleanup takes it away.
-    pub async fn create_branch(&self, uri: &str, name: &str, from: &str) -> BranchReport {
-        let started = Instant::now();
-        let root = branch::create_root(&self.context, uri, name, from, Utc::now()).await;
-        BranchReport::new(BranchAction::Create, false, vec![root], millis(started))
+    pub fn create_branch<'a>(
+        &'a self,
+        uri: &'a str,
+        name: &'a str,
+        from: &'a str,
+    ) -> BoxFuture<'a, BranchReport> {
+        async move {
+            let started = Instant::now();
+            let root = branch::create_root(&self.context, uri, name, from, Utc::now()).await;
+            BranchReport::new(BranchAction::Create, false, vec![root], millis(started))
+        }
+        .boxed()
     }
 
     /// What [`Keeper::delete_branch`] would delete and lose now. Writes nothing.
-    pub async fn plan_delete_branch(&self, uri: &str, name: &str) -> BranchReport {
-        let started = Instant::now();
-        let root = branch::plan_delete_root(&self.context, uri, name, Utc::now()).await;
-        BranchReport::new(BranchAction::Delete, true, vec![root], millis(started))
+    pub fn plan_delete_branch<'a>(
+        &'a self,
+        uri: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, BranchReport> {
+        async move {
+            let started = Instant::now();
+            let root = branch::plan_delete_root(&self.context, uri, name, Utc::now()).await;
+            BranchReport::new(BranchAction::Delete, true, vec![root], millis(started))
+        }
+        .boxed()
     }
 
     /// Deletes a branch of a graph that nothing depends on, with all that only it has.
@@ -199,10 +281,13 @@ impl Keeper {
     /// Dropped, the branch is there as before, or gone; what is left of it then goes with the
     /// next cleanup. Dropped in the moment between, a branch that somebody cut from it stays
     /// readable, but this one may be gone.
-    pub async fn delete_branch(&self, uri: &str, name: &str) -> BranchReport {
-        let started = Instant::now();
-        let root = branch::delete_root(&self.context, uri, name, Utc::now()).await;
-        BranchReport::new(BranchAction::Delete, false, vec![root], millis(started))
+    pub fn delete_branch<'a>(&'a self, uri: &'a str, name: &'a str) -> BoxFuture<'a, BranchReport> {
+        async move {
+            let started = Instant::now();
+            let root = branch::delete_root(&self.context, uri, name, Utc::now()).await;
+            BranchReport::new(BranchAction::Delete, false, vec![root], millis(started))
+        }
+        .boxed()
     }
 }
 

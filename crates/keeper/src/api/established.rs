@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use lancekeeper_model::{
     BranchReconcileStats, CleanupOptions, CleanupPolicyOptions, ErrorKind, InternalSchema,
     OptimizeOptions, Progress, RootCleanupReport, TableCleanupStats, TableOptimizeStats,
@@ -124,7 +124,12 @@ async fn cleanup(
     root: &str,
     options: &CleanupOptions,
 ) -> Result<RootCleanupReport, CleanupError> {
-    let root = crate::cleanup::cleanup_root(&keeper.context, root, options, Utc::now()).await;
+    let mut report = keeper.cleanup(&[root.to_owned()], options).await;
+    let Some(root) = report.roots.pop() else {
+        let message = "nothing was reported of the root".to_owned();
+        let kind = ErrorKind::Internal;
+        return Err(CleanupError { message, hint: None, kind, tables: Vec::new() });
+    };
     match root.error {
         None => Ok(root),
         Some(message) => Err(CleanupError {
