@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use arrow_array::{RecordBatch, RecordBatchIterator, StringArray};
 use arrow_schema::{DataType, Field, Schema};
@@ -337,9 +338,17 @@ async fn names_without_a_table_are_said_and_the_others_are_done() {
     assert_eq!(cleaned.roots[0].warnings.len(), 5, "{cleaned:#?}");
     let status = Keeper::new().status(&[world.uri("")]).await;
     assert_eq!(status.exit_code().number(), 0, "{status:#?}");
-    // With files and without a version it is damaged, and that is an error.
+    // With files and without a version somebody may be just making it.
     fs::create_dir_all(world.path("empty.lance/data")).unwrap();
     fs::write(world.path("empty.lance/data/x.lance"), "").unwrap();
+    let (report, _) =
+        world.is_kept("", &["real.lance", "gone.lance"], &OptimizeOptions::default()).await;
+    assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+    assert!(world.path("empty.lance/data/x.lance").exists());
+    // An hour later it is damaged, and that is an error.
+    let file = fs::File::options().write(true).open(world.path("empty.lance/data/x.lance"));
+    let then = SystemTime::now() - Duration::from_secs(3600);
+    file.unwrap().set_modified(then).unwrap();
     let report = world.optimize("", &OptimizeOptions::default()).await;
     assert_eq!(report.exit_code().number(), 3, "{report:#?}");
 }

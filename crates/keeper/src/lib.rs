@@ -40,12 +40,16 @@ pub use api::{
     reconcile_orphaned_branches, root_identity,
 };
 pub use lancekeeper_model::{
-    Branch, BranchReconcileStats, BranchReport, BranchRow, BranchSelection, BudgetLimit,
-    CleanupOptions, CleanupPolicyOptions, CleanupReport, CountOptions, CountReport, ErrorKind,
-    ExitCode, ForkRefStatus, IndexMode, NoProgress, OptimizeOptions, OptimizeReport, PendingIndex,
-    Progress, ProgressEvent, PruneOptions, RootBranchReport, RootOptimizeReport, RootStatus,
-    SkipReason, StatusReport, TableCleanupStats, TableKey, TableOptimizeStats, TableRef,
-    TableStatus, Version, WorkLeft,
+    Branch, BranchAction, BranchLoss, BranchReconcileStats, BranchReport, BranchRow,
+    BranchSelection, BranchTableStats, BranchTotals, BudgetLimit, CleanupOptions,
+    CleanupPolicyOptions, CleanupReport, CleanupTotals, CountOptions, CountReport, CountTotals,
+    ErrorKind, ExitCode, ForkRefStatus, IndexMode, InternalSchema, InternalStatus,
+    KeptVersionReport, LostCommitReport, MovedPin, NoProgress, Obstacle, OperationId,
+    OptimizeOptions, OptimizeReport, OptimizeTotals, PendingIndex, PendingSidecar, Progress,
+    ProgressEvent, ProgressLine, PruneOptions, PrunedStats, Reclaimable, RecoveredSidecar,
+    Recovery, RootBranchReport, RootCleanupReport, RootCounts, RootKind, RootOptimizeReport,
+    RootStatus, SkipReason, StatusOptions, StatusReport, TableBytes, TableCleanupStats, TableCount,
+    TableKey, TableOptimizeStats, TableRef, TableStatus, Version, WorkLeft,
 };
 pub use lancekeeper_queue::{ExclusiveLock, Queues, RootIdentity, RootQueue, TableGuards};
 pub use root::OpenRootError;

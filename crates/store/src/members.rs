@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, RecordBatch};
@@ -30,8 +31,19 @@ pub enum MemberState {
     Deregistered,
     /// A directory in which no writer has left anything.
     Empty,
+    /// A directory in which a writer has left files just now, and no version yet: a table that may be
+    /// just being made.
+    Young,
     /// A table that no list names: it may read files of the others.
     Aside,
+}
+
+impl MemberState {
+    /// Whether there is a version, which may read files of other tables.
+    #[must_use]
+    pub fn has_versions(self) -> bool {
+        !matches!(self, Self::Declared | Self::Empty | Self::Young)
+    }
 }
 
 /// One of the tables of a root, or what stands in the place of one.
@@ -68,6 +80,9 @@ const RESERVED: &str = ".lance-reserved";
 const DEREGISTERED: &str = ".lance-deregistered";
 /// Where writers leave something before there is a version.
 const WRITTEN: [&str; 4] = ["data", "_indices", "_deletions", "_transactions"];
+/// How long a writer that has not yet made its first version may have written nothing. Whoever
+/// takes longer is presumed dead, and what it left is a damaged table.
+const YOUNG: Duration = Duration::from_secs(15 * 60);
 
 /// The members of a database or table root; none of a graph, whose tables `__manifest` pins.
 ///
@@ -225,14 +240,18 @@ fn table(root: &Root) -> Result<Members, RootError> {
     Ok(found)
 }
 
-/// What a directory is; `None` when there is none. A directory in which a writer left files but
-/// no version is a damaged table, or one that is just being made: opening it says so.
+/// What a directory is; `None` when there is none. A directory in which a writer left files long
+/// ago and no version is a damaged table: opening it says so.
 fn state_of(directory: &Path) -> Option<MemberState> {
     if !directory.is_dir() {
         return None;
     }
-    let is_written = WRITTEN.iter().any(|name| has_entries(&directory.join(name)));
-    Some(if has_version(directory) || is_written {
+    let has_version = has_version(directory);
+    let written: Vec<PathBuf> =
+        WRITTEN.iter().flat_map(|name| entries(&directory.join(name))).collect();
+    Some(if !has_version && written.iter().any(|path| is_young(path)) {
+        MemberState::Young
+    } else if has_version || !written.is_empty() {
         match directory.join(DEREGISTERED).exists() {
             true => MemberState::Deregistered,
             false => MemberState::Table,
@@ -252,8 +271,10 @@ fn has_version(directory: &Path) -> bool {
         .any(|path| path.extension().is_some_and(|extension| extension == "manifest"))
 }
 
-fn has_entries(directory: &Path) -> bool {
-    !entries(directory).is_empty()
+/// Whether something was written a moment ago; or, by a clock ahead of ours, just now.
+fn is_young(path: &Path) -> bool {
+    let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
+    modified.is_ok_and(|at| at.elapsed().map_or(true, |age| age < YOUNG))
 }
 
 /// What is in a directory. One that cannot be looked into is as good as full: whoever opens the
@@ -285,6 +306,8 @@ fn children(root: &Root) -> Result<Vec<(String, bool)>, RootError> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
     use crate::root::recognise;
 
@@ -316,14 +339,18 @@ mod tests {
             "gone.lance/_versions/1.manifest",
             "gone.lance/.lance-deregistered",
             "lost.lance/data/x.lance",
+            "making.lance/data/x.lance",
             "refs.lance/_refs/tags/t.json",
             "some.lance/_versions/",
             "file.lance",
             "notes/readme",
             "x_team$users/_versions/1.manifest",
         ]);
+        let lost =
+            fs::File::options().write(true).open(root.directory.join("lost.lance/data/x.lance"));
+        lost.unwrap().set_modified(SystemTime::now() - 2 * YOUNG).unwrap();
         let found = members(&root).await.unwrap();
-        use MemberState::{Aside, Declared, Deregistered, Empty, Table};
+        use MemberState::{Aside, Declared, Deregistered, Empty, Table, Young};
         assert_eq!(
             states(&found),
             [
@@ -332,12 +359,18 @@ mod tests {
                 ("empty", "empty.lance", Empty),
                 ("gone", "gone.lance", Deregistered),
                 ("lost", "lost.lance", Table),
+                ("making", "making.lance", Young),
                 ("refs", "refs.lance", Empty),
                 ("some", "some.lance", Empty),
                 ("x_team$users", "x_team$users", Aside),
             ]
         );
         assert_eq!(found.warnings.len(), 2, "{:?}", found.warnings);
+        for (location, has) in [("a.lance", true), ("making.lance", false), ("gone.lance", false)] {
+            assert_eq!(has_table(&root, location).await.unwrap(), has, "{location}");
+        }
+        fs::remove_dir_all(root.directory.join("a.lance")).unwrap();
+        assert!(!has_table(&root, "a.lance").await.unwrap());
     }
 
     #[test]

@@ -339,7 +339,7 @@ async fn plain(
         match state {
             MemberState::Table => tables.push(place),
             MemberState::Deregistered | MemberState::Aside => readers.push(place),
-            MemberState::Declared | MemberState::Empty => {}
+            MemberState::Declared | MemberState::Empty | MemberState::Young => {}
         }
     }
     Ok((tables, readers))

@@ -74,6 +74,7 @@ pub(super) fn warn_of_members(report: &mut RootCleanupReport, members: &Members)
             MemberState::Declared => "declared, without a version",
             MemberState::Deregistered => "taken off the list of tables",
             MemberState::Empty => "a directory without a table",
+            MemberState::Young => "no version yet, it may be just being made",
         };
         report.warnings.push(format!("{} is left alone: {what}", member.key));
     }

@@ -206,6 +206,9 @@ fn plain_targets(read: &ReadRoot) -> Vec<Target> {
                 Some((SkipReason::Deregistered, "taken off the list of tables"))
             }
             MemberState::Empty => Some((SkipReason::NotATable, "a directory without a table")),
+            MemberState::Young => {
+                Some((SkipReason::NotATable, "no version yet: it may be just being made"))
+            }
             MemberState::Aside => return None,
         };
         let (table, location) = (TableRef::on_main(member.key.clone()), member.location.clone());

@@ -7,11 +7,14 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use lancekeeper_planner::cleanup::Role;
 use lancekeeper_store::Root;
 use lancekeeper_store::listing::list_below;
+use lancekeeper_store::members::{Member, members};
 
 use crate::cleanup::dataset::{DatasetInventory, DatasetPlace};
 use crate::cleanup::references::{Base, Bases, read_stored};
+use crate::cleanup::report::CleanupError;
 
 /// What is known about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +40,27 @@ impl ReadsBeside {
             Self::Unknown => true,
         }
     }
+}
+
+/// Whether a table appeared in the database of a dataset that may be a clone of it.
+pub(super) async fn has_new_clone(
+    root: &Root,
+    dataset: &DatasetInventory,
+) -> Result<bool, CleanupError> {
+    if dataset.facts.role != Role::Plain {
+        return Ok(false);
+    }
+    let members = members(root).await.map_err(|error| CleanupError::Beside(error.to_string()))?;
+    for Member { key: table, location, state } in members.all {
+        // What has no version reads nothing; once it has one, it is another kind of member.
+        if state.has_versions() && !dataset.tables.contains(&location) {
+            let place = DatasetPlace { table, location, role: Role::Plain };
+            if reads_beside(root, &place).await.may_read(root, dataset) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// Learns what a dataset reads of others from the manifests that can be read. All versions of a clone have

@@ -14,11 +14,10 @@ use lancekeeper_planner::cleanup::{DatasetPlan, Deletion, DeletionStep, FileClas
 use lancekeeper_store::Root;
 use lancekeeper_store::failpoint;
 use lancekeeper_store::listing::{ListingError, delete_empty_below, sync_below};
-use lancekeeper_store::members::{Member, MemberState, members};
 use tokio::sync::watch;
 
-use crate::cleanup::beside::reads_beside;
-use crate::cleanup::dataset::{DatasetInventory, DatasetPlace};
+use crate::cleanup::beside::has_new_clone;
+use crate::cleanup::dataset::DatasetInventory;
 use crate::cleanup::doomed::{Doomed, delete_batch, listed_names};
 use crate::cleanup::hints::hint_at_heads;
 use crate::cleanup::lists::{Lists, PendingList};
@@ -303,7 +302,9 @@ impl Attempt<'_> {
     ) -> Result<(), CleanupError> {
         if number > 0 {
             self.executor.check_not_stopped()?;
-            if has_new_refs(self.dataset, self.plan).await? || self.has_new_clone().await? {
+            if has_new_refs(self.dataset, self.plan).await?
+                || has_new_clone(&self.executor.root, self.dataset).await?
+            {
                 return Err(CleanupError::Unsettled);
             }
         }
@@ -323,7 +324,7 @@ impl Attempt<'_> {
             if self.dataset.facts.role != Role::Root {
                 let root = &self.executor.root;
                 self.spared.extend(referred_to_since(root, self.dataset).await?);
-                if self.has_new_clone().await? {
+                if has_new_clone(&self.executor.root, self.dataset).await? {
                     return Err(CleanupError::Unsettled);
                 }
             }
@@ -335,27 +336,6 @@ impl Attempt<'_> {
             self.executor.delete(self.dataset, &doomed, done).await?;
         }
         Ok(())
-    }
-
-    /// Whether a table appeared in the database that may be a clone of this one.
-    async fn has_new_clone(&self) -> Result<bool, CleanupError> {
-        if self.dataset.facts.role != Role::Plain {
-            return Ok(false);
-        }
-        let root = &self.executor.root;
-        let members =
-            members(root).await.map_err(|error| CleanupError::Beside(error.to_string()))?;
-        for Member { key: table, location, state } in members.all {
-            // What has no version reads nothing; once it has one, it is another kind of member.
-            let has_versions = !matches!(state, MemberState::Declared | MemberState::Empty);
-            if has_versions && !self.dataset.tables.contains(&location) {
-                let place = DatasetPlace { table, location, role: Role::Plain };
-                if reads_beside(root, &place).await.may_read(root, self.dataset) {
-                    return Ok(true);
-                }
-            }
-        }
-        Ok(false)
     }
 
     fn is_spared(&self, class: FileClass) -> bool {
