@@ -86,7 +86,13 @@ async fn graphs_with_foreign_sidecars_and_old_graphs_are_refused_untouched_at_fi
         let before = tree(&fixture.uri());
         let report = optimize(&fixture.uri()).await;
         assert_eq!(report.exit_code().number(), exit_code, "{name}: {report:#?}");
-        assert!(report.roots[0].error.is_some());
+        let error = report.roots[0].error.as_deref().unwrap();
+        // Who looks before knows it already.
+        let status = Keeper::new().status(&[fixture.uri()]).await;
+        assert_eq!(status.attention_code().number(), exit_code, "{name}: {status:#?}");
+        let obstacle = &status.roots[0].obstacles[0];
+        assert_eq!((obstacle.message.as_str(), &obstacle.hint), (error, &report.roots[0].hint));
+        assert_eq!(status.exit_code().number(), 0, "{name}: it can be read");
         assert_eq!(tree(&fixture.uri()), before, "{name}: something was written");
         let rows = graph_rows(&fixture.uri()).await.unwrap();
         assert!(count(&rows, "main") > 0, "{name} is still readable");
@@ -120,6 +126,14 @@ async fn a_moved_graph_is_refused_and_says_where_it_was_at_fixture_path() {
     assert_eq!(tree(&copy.uri("graph")), before);
     let status = Keeper::new().status(&[copy.uri("graph")]).await;
     assert_eq!(status.roots[0].moved_from.as_deref(), Some(original.uri().as_str()));
+    assert_eq!(status.roots[0].obstacles.len(), 1, "{status:#?}");
+    // A second obstacle is shown beside it.
+    let recovery = std::path::Path::new(&copy.uri("graph")).join("__recovery");
+    std::fs::create_dir_all(&recovery).unwrap();
+    std::fs::write(recovery.join("01ARZ3NDEKTSV4RRFFQ69G5FAV.json"), "no JSON").unwrap();
+    let status = Keeper::new().status(&[copy.uri("graph")]).await;
+    assert_eq!(status.roots[0].obstacles.len(), 2, "{status:#?}");
+    assert_eq!(status.attention_code().number(), 13);
 }
 
 #[tokio::test]
