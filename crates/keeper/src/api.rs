@@ -49,7 +49,7 @@ impl Keeper {
 
     /// The same keeper with somebody who hears what happens in every verb. Every verb that
     /// writes first recovers what dead runs left, and that moves pins
-    /// ([`ProgressEvent::TablePublished`]): whoever caches what they read drops it then.
+    /// ([`TablePublished`](lancekeeper_model::ProgressEvent::TablePublished)): whoever caches what they read drops it then.
     #[must_use]
     pub fn observed_by(self, observer: Arc<dyn Progress>) -> Self {
         Self { context: Context { observer: Observer(observer), ..self.context } }
