@@ -2,6 +2,7 @@
 //! shapes the layout.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -15,7 +16,8 @@ use lance_index::scalar::{FullTextSearchQuery, ScalarIndexParams};
 use lancekeeper::{
     Keeper, NoProgress, OptimizeOptions, OptimizeReport, TableOptimizeStats, Version,
 };
-use lancekeeper_model::IndexMode;
+use lancekeeper_model::{IndexMode, OperationId};
+use lancekeeper_queue::{LockHolder, RootLock, SharedRootLock};
 use lancekeeper_testkit::invariants::check_files;
 use lancekeeper_testkit::{Fixture, table_rows, tables};
 use tempfile::TempDir;
@@ -554,4 +556,30 @@ async fn a_dry_run_writes_nothing_and_foretells_what_a_run_does() {
     }
     let version = Version(built.open("fine").await.manifest().version);
     assert_eq!(version, Version(1), "a table in good order is never committed to");
+}
+
+/// A run over a database works on each of its tables, so it and a run over one of them keep each
+/// other out: a cleanup of the one would take the other's staged files for litter.
+#[tokio::test]
+async fn a_run_over_a_table_and_one_over_its_database_keep_each_other_out() {
+    let built = Built::new();
+    built.create("a", 3, 4, false).await;
+    built.create("b", 3, 4, false).await;
+    let holder =
+        |verb| LockHolder::this_process(OperationId::new("01ABC"), verb, "2026-01-02T03:04:05Z");
+    let database = PathBuf::from(built.uri());
+    let held = RootLock::try_acquire(&database, &holder("cleanup")).unwrap();
+    let report = optimize(&[built.table("a")], &OptimizeOptions::default()).await;
+    assert_eq!(report.exit_code().number(), 11, "{report:#?}");
+    let error = report.roots[0].error.as_deref().unwrap();
+    assert!(error.contains("cleanup") && error.contains("01ABC"), "{error}");
+    drop(held);
+    // Runs over two tables do not keep each other out, but the run over all.
+    let share = SharedRootLock::try_acquire(&database, &holder("optimize")).unwrap();
+    done(&optimize(&[built.table("a")], &OptimizeOptions::default()).await);
+    let report = optimize(&[built.uri()], &OptimizeOptions::default()).await;
+    assert_eq!(report.exit_code().number(), 11, "{report:#?}");
+    drop(share);
+    done(&optimize(&[built.uri()], &OptimizeOptions::default()).await);
+    assert_eq!(built.open("b").await.fragments().len(), 1);
 }

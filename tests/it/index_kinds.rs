@@ -22,6 +22,7 @@ const KINDS: &[(&str, &str)] = &[
     ("ngram", "text"),
     ("fm", "text"),
     ("inverted", "text"),
+    ("minhashlsh", "text"),
 ];
 const NAME: &str = "chosen";
 

@@ -40,7 +40,8 @@ pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> u8 {
         ));
         return ExitCode::Usage.number();
     }
-    if !cli.speech.quiet {
+    // Whoever reads events reads nothing but events there, and warnings.
+    if !cli.speech.quiet && !matches!(cli.speech.progress, ProgressMode::Json) {
         for uri in &roots.uris {
             messages.line(&target_line(&cli.verb, uri));
         }

@@ -6,6 +6,7 @@ pub(crate) mod facts;
 mod obstacles;
 mod open;
 mod opened;
+mod outer;
 mod recover;
 mod targets;
 
@@ -16,4 +17,4 @@ pub(crate) use obstacles::{
 };
 pub(crate) use open::{look, read_root, write_root};
 pub(crate) use opened::{Opening, ReadGraph, ReadRoot, WriteRoot};
-pub(crate) use targets::{Target, TargetError, branch_views, seen_targets, targets};
+pub(crate) use targets::{Target, TargetError, branch_views, is_dropped, seen_targets, targets};

@@ -21,6 +21,8 @@ pub struct TableOptimizeStats {
     pub fragments_added: u64,
     /// Whether the table's pin (in a database: its HEAD) moved.
     pub committed: bool,
+    /// In a dry run: whether a run would commit to the table.
+    pub would_commit: bool,
     /// Why the table was left alone, if it was.
     pub skipped: Option<SkipReason>,
     /// The pinned version; only on drift skips.

@@ -44,7 +44,7 @@ mod root_queue;
 
 pub use exclusive::{ExclusiveLock, LOCK_POLL_INTERVAL};
 pub use lane::{Lane, QueueError, WAITERS_MAX};
-pub use lock::{LOCK_DIRECTORY, LOCK_FILE, LockError, LockHolder, RootLock};
+pub use lock::{LOCK_DIRECTORY, LOCK_FILE, LockError, LockHolder, RootLock, SharedRootLock};
 pub use queues::Queues;
 pub use registry::RootIdentity;
 pub use root_queue::{RootQueue, TableGuards, WouldBlock};

@@ -111,45 +111,8 @@ impl RootLock {
     /// [`LockError::Held`] with the holder's own description, if it can be read; otherwise
     /// see there.
     pub fn try_acquire(directory: &Path, holder: &LockHolder) -> Result<Self, LockError> {
-        let ours = directory.join(LOCK_DIRECTORY);
-        // Not its parents: a root that does not exist must not come into being by locking it.
-        match fs::create_dir(&ours) {
-            Err(source) if !ours.is_dir() => return Err(LockError::Io { path: ours, source }),
-            Ok(()) | Err(_) => {}
-        }
-        let path = ours.join(LOCK_FILE);
-        let io = |source| LockError::Io { path: path.clone(), source };
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(io)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                // The description is a courtesy: the lock is held whether it can be read or
-                // not.
-                return match description_of_holder(&file) {
-                    Description::Newer(found) => Err(LockError::NewerSchema { path, found }),
-                    Description::Holder(text) => Err(LockError::Held { path, holder: Some(text) }),
-                    Description::None => Err(LockError::Held { path, holder: None }),
-                };
-            }
-            Err(TryLockError::Error(source)) => return Err(io(source)),
-        }
-        if let Description::Newer(found) = read_description(&file).map_err(io)? {
-            return Err(LockError::NewerSchema { path, found });
-        }
-        // Before anything is written: a link must not lead us into a file of somebody else's.
-        if !leads_to(&path, &file).map_err(io)? {
-            return Err(LockError::Replaced { path });
-        }
-        let lock = Self { file, path };
-        lock.describe(holder)
-            .map_err(|source| LockError::Io { path: lock.path.clone(), source })?;
-        Ok(lock)
+        let (file, path) = locked(directory, holder, File::try_lock)?;
+        Ok(Self { file, path })
     }
 
     /// Finds out whether this lock still keeps others out: the path must lead to the file
@@ -172,25 +135,6 @@ impl RootLock {
     pub fn path(&self) -> &Path {
         &self.path
     }
-
-    /// Truncates first: a reader finds no description, a whole one, or the beginning of one,
-    /// and never that of the holder before.
-    fn describe(&self, holder: &LockHolder) -> io::Result<()> {
-        self.file.set_len(0)?;
-        io::Seek::rewind(&mut &self.file)?;
-        match (&self.file).write_all(holder.render().as_bytes()) {
-            // The verb that frees space must be able to run when there is none.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-                ) =>
-            {
-                Ok(())
-            }
-            written => written,
-        }
-    }
 }
 
 impl Drop for RootLock {
@@ -201,6 +145,97 @@ impl Drop for RootLock {
         // Not left to closing the file: a child that this process is just starting has a copy
         // of the handle, and the lock would stay until it has closed that.
         let _ = self.file.unlock();
+    }
+}
+
+/// A share of the lock on a root's lock file: others may have a share too, but nobody the whole
+/// lock. For whoever works on a part of a root. Released on drop or with the process.
+#[derive(Debug)]
+#[must_use = "the root is unlocked as soon as this is dropped"]
+pub struct SharedRootLock {
+    file: File,
+}
+
+impl SharedRootLock {
+    /// Makes one attempt at a share of the lock of the root in `directory`, as
+    /// [`RootLock::try_acquire`] does at the whole. The description is that of whoever came last.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn try_acquire(directory: &Path, holder: &LockHolder) -> Result<Self, LockError> {
+        let (file, _) = locked(directory, holder, File::try_lock_shared)?;
+        Ok(Self { file })
+    }
+}
+
+impl Drop for SharedRootLock {
+    fn drop(&mut self) {
+        // The description stays: it may be that of another share.
+        let _ = self.file.unlock();
+    }
+}
+
+/// The lock file of a root, made if missing, locked and described.
+fn locked(
+    directory: &Path,
+    holder: &LockHolder,
+    lock: fn(&File) -> Result<(), TryLockError>,
+) -> Result<(File, PathBuf), LockError> {
+    let ours = directory.join(LOCK_DIRECTORY);
+    // Not its parents: a root that does not exist must not come into being by locking it.
+    match fs::create_dir(&ours) {
+        Err(source) if !ours.is_dir() => return Err(LockError::Io { path: ours, source }),
+        Ok(()) | Err(_) => {}
+    }
+    let path = ours.join(LOCK_FILE);
+    let io = |source| LockError::Io { path: path.clone(), source };
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(io)?;
+    match lock(&file) {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            // The description is a courtesy: the lock is held whether it can be read or not.
+            return match description_of_holder(&file) {
+                Description::Newer(found) => Err(LockError::NewerSchema { path, found }),
+                Description::Holder(text) => Err(LockError::Held { path, holder: Some(text) }),
+                Description::None => Err(LockError::Held { path, holder: None }),
+            };
+        }
+        Err(TryLockError::Error(source)) => return Err(io(source)),
+    }
+    if let Description::Newer(found) = read_description(&file).map_err(io)? {
+        return Err(LockError::NewerSchema { path, found });
+    }
+    // Before anything is written: a link must not lead us into a file of somebody else's.
+    if !leads_to(&path, &file).map_err(io)? {
+        return Err(LockError::Replaced { path });
+    }
+    describe(&file, holder).map_err(io)?;
+    Ok((file, path))
+}
+
+/// Truncates first: a reader finds no description, a whole one, or the beginning of one, and never
+/// that of the holder before.
+fn describe(mut file: &File, holder: &LockHolder) -> io::Result<()> {
+    file.set_len(0)?;
+    io::Seek::rewind(&mut file)?;
+    match file.write_all(holder.render().as_bytes()) {
+        // The verb that frees space must be able to run when there is none.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            ) =>
+        {
+            Ok(())
+        }
+        written => written,
     }
 }
 

@@ -18,6 +18,7 @@ fn table(name: &str, before: (u64, u64, u64), after: (u64, u64, u64)) -> TableOp
         fragments_removed: if moved { before.0 } else { 0 },
         fragments_added: if moved { after.0 } else { 0 },
         committed: moved,
+        would_commit: false,
         skipped: None,
         manifest_version: None,
         lance_head_version: None,

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::count::report;
 use crate::root::ReadRoot;
-use crate::root::{Target, TargetError, seen_targets};
+use crate::root::{Target, TargetError, is_dropped, seen_targets};
 use crate::run::concurrency::{in_order, tables_at_once};
 
 /// A table could not be counted.
@@ -38,13 +38,16 @@ pub(crate) async fn tables(
     all.retain(|(_, target)| target.left_alone.is_none());
     let at_once = tables_at_once(None, all.len());
     let rows = all.into_iter().map(|(branch, target)| row(read, branch, target).boxed()).collect();
-    Ok(in_order(rows, at_once).collect().await)
+    let rows: Vec<Option<TableCount>> = in_order(rows, at_once).collect().await;
+    Ok(rows.into_iter().flatten().collect())
 }
 
-async fn row(read: &ReadRoot, branch: Branch, target: Target) -> TableCount {
+/// The row of a table; none of one that somebody dropped meanwhile.
+async fn row(read: &ReadRoot, branch: Branch, target: Target) -> Option<TableCount> {
     match count(read, &target).await {
-        Ok((version, rows)) => report::table(&target, branch, version, rows),
-        Err(error) => report::failed(&target, branch, text_with_hint(&error)),
+        Ok((version, rows)) => Some(report::table(&target, branch, version, rows)),
+        Err(_) if is_dropped(read, &target).await => None,
+        Err(error) => Some(report::failed(&target, branch, text_with_hint(&error))),
     }
 }
 

@@ -84,6 +84,7 @@ pub(crate) async fn preview(graph: &Graph, wish: &Wish) -> Vec<TableOptimizeStat
         let size = graph.internal_size(&table).await;
         let mut stats = row(&table, size.map(|before| Compacted { before, after: before }));
         if !is_compact(&mut stats, wish) && stats.fragments_before > 1 {
+            stats.would_commit = true;
             stats.fragments_removed = stats.fragments_before;
             stats.fragments_added = 1;
             stats.fragments_after = 1;

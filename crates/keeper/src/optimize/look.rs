@@ -2,13 +2,12 @@
 //! and the plan for both. Writes nothing.
 
 use lance::Dataset;
-use lancekeeper_model::{DeclaredIndex, ErrorKind, IndexKind, RootKind, SkipReason, Version};
+use lancekeeper_model::{DeclaredIndex, ErrorKind, IndexKind, SkipReason, Version};
 use lancekeeper_planner::index::{IndexInventory, Learned, Upkeep};
 use lancekeeper_planner::optimize::{Authority, TableInventory};
 use lancekeeper_planner::sweep::SweepPlan;
 use lancekeeper_rewrite::check::{RowsError, same_rows};
 use lancekeeper_store::LanceFailure;
-use lancekeeper_store::members::has_table;
 use lancekeeper_store::owner::{Owner, owners_between};
 use lancekeeper_store::tables::version_of;
 
@@ -17,7 +16,7 @@ use crate::optimize::probe::probe;
 use crate::optimize::report::{empty_stats, set_before, set_error};
 use crate::optimize::table::{Facts, TableRun};
 use crate::root::facts::view;
-use crate::root::{ReadRoot, Target};
+use crate::root::{ReadRoot, Target, is_dropped};
 
 /// Looks at one table and plans it. A table that cannot be read gets a row with its error.
 pub(crate) async fn look_at(
@@ -70,21 +69,20 @@ async fn look_with(
         }
         Err(error) => set_error(&mut run.stats, error.kind(), &error),
     }
-    if run.stats.error.is_some() && is_dropped(read, &run.target).await {
-        run.stats = empty_stats(&run.target.table);
-        run.stats.skipped = Some(SkipReason::NotATable);
-        run.stats.reason = "dropped since the run began".to_owned();
-    }
+    run.excuse(read).await;
     run
 }
 
-/// Whether a table of a database is no longer one.
-async fn is_dropped(read: &ReadRoot, target: &Target) -> bool {
-    read.root.kind == RootKind::Database
-        && has_table(&read.root, &target.location).await.is_ok_and(|has_table| !has_table)
-}
-
 impl TableRun {
+    /// Of a table that somebody dropped meanwhile, no error is said: nothing is wrong with it.
+    pub(crate) async fn excuse(&mut self, read: &ReadRoot) {
+        if self.stats.error.is_some() && is_dropped(read, &self.target).await {
+            self.stats = empty_stats(&self.target.table);
+            self.stats.skipped = Some(SkipReason::NotATable);
+            self.stats.reason = "dropped since the run began".to_owned();
+        }
+    }
+
     /// Looks at the table again, with what this run has learned of its indexes, for what is to
     /// follow the plan that was carried out; else for the same as before.
     pub(crate) async fn look_again(

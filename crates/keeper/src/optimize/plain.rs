@@ -46,6 +46,7 @@ pub(crate) async fn run(run: &Run<'_>, targets: Vec<Target>, report: &mut RootOp
             bytes: groups.iter().map(|group| group.bytes).sum(),
         });
         passes(run, &mut table).await;
+        table.excuse(&run.write.read).await;
         table.stats.duration_ms = millis(started);
         run.progress.on_event(ProgressEvent::TableFinished {
             table: table.target.table.clone(),

@@ -9,6 +9,7 @@ use crate::optimize::table::TableRun;
 /// The row of a dry run: what the table would look like, as far as the plan can tell.
 pub(crate) fn preview(table: &mut TableRun) {
     let Some(plan) = &table.plan else { return };
+    table.stats.would_commit = true;
     let replaced: BTreeSet<u64> =
         plan.groups.iter().flat_map(|group| group.fragments.iter().copied()).collect();
     let (mut files, mut purged) = (0, 0);

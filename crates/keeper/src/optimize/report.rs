@@ -53,6 +53,7 @@ pub(crate) fn empty_stats(table: &TableRef) -> TableOptimizeStats {
         fragments_removed: 0,
         fragments_added: 0,
         committed: false,
+        would_commit: false,
         skipped: None,
         manifest_version: None,
         lance_head_version: None,

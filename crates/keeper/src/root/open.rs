@@ -23,6 +23,7 @@ use lancekeeper_store::{Root, Tables};
 use super::error::OpenRootError;
 use super::obstacles::{check_no_schema_apply, check_writable};
 use super::opened::{Opening, ReadGraph, ReadRoot, WriteRoot};
+use super::outer::lock_outer;
 use super::recover::sweep_all;
 
 /// Recognises a root without blocking the runtime.
@@ -83,6 +84,7 @@ pub(crate) async fn write_root(
     let queue = Queues::process().root(&RootIdentity::new(read.root.identity()));
     let started = now.to_rfc3339_opts(SecondsFormat::Secs, true);
     let holder = LockHolder::this_process(operation.clone(), verb, &started);
+    let outer = lock_outer(&read.root, &holder).await?;
     let lock = queue.exclusive_lock(&read.root.directory, &holder, Duration::ZERO).await?;
     let sweep = match &mut read.graph {
         None => SweepPlan::default(),
@@ -99,5 +101,5 @@ pub(crate) async fn write_root(
     if settled.deleted > 0 {
         tracing::info!(target: "lancekeeper::recovery", count = settled.deleted, "deleted the staged files of dead runs");
     }
-    Ok(WriteRoot { read, queue, journal, sweep, recovery, warnings: settled.kept, lock })
+    Ok(WriteRoot { read, queue, journal, sweep, recovery, warnings: settled.kept, lock, outer })
 }

@@ -6,7 +6,7 @@ use lancekeeper_model::{
     Branch, DeclaredIndex, OperationId, Progress, Recovery, Snapshot, TableKey,
 };
 use lancekeeper_planner::sweep::SweepPlan;
-use lancekeeper_queue::{ExclusiveLock, RootQueue};
+use lancekeeper_queue::{ExclusiveLock, RootQueue, SharedRootLock};
 use lancekeeper_rewrite::Journal;
 use lancekeeper_store::members::Members;
 use lancekeeper_store::spelling::Spellings;
@@ -56,6 +56,8 @@ pub(crate) struct WriteRoot {
     pub(crate) warnings: Vec<String>,
     /// Held as long as the root is worked on.
     pub(crate) lock: ExclusiveLock,
+    #[expect(dead_code, reason = "held for its drop")]
+    pub(crate) outer: Vec<SharedRootLock>,
 }
 
 /// Who opens a root for writing, and what for.

@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use lance::index::DatasetIndexExt;
 use lancekeeper_manifest::GraphError;
 use lancekeeper_model::{
-    Branch, BranchSelection, ErrorKind, OptimizeOptions, SkipReason, TableRef, Version,
+    Branch, BranchSelection, ErrorKind, OptimizeOptions, RootKind, SkipReason, TableRef, Version,
 };
 use lancekeeper_store::LanceFailure;
-use lancekeeper_store::members::{Member, MemberState};
+use lancekeeper_store::members::{Member, MemberState, has_table};
 use thiserror::Error;
 
 use super::opened::{ReadGraph, ReadRoot};
@@ -164,6 +164,12 @@ pub(crate) async fn seen_targets(
         seen.extend(targets.into_iter().map(|target| (view.snapshot.branch.clone(), target)));
     }
     Ok(seen)
+}
+
+/// Whether a table of a database is no longer one: somebody dropped it since it was named.
+pub(crate) async fn is_dropped(read: &ReadRoot, target: &Target) -> bool {
+    read.root.kind == RootKind::Database
+        && has_table(&read.root, &target.location).await.is_ok_and(|has_table| !has_table)
 }
 
 /// Refuses a name that no index of these tables has, and none that a schema declares.

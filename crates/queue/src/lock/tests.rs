@@ -191,6 +191,22 @@ fn a_holder_that_is_just_writing_its_description_is_waited_for() {
 }
 
 #[test]
+fn shares_of_a_lock_keep_the_whole_lock_out_and_each_other_in() {
+    let root = root();
+    let one = SharedRootLock::try_acquire(root.path(), &holder("01A")).unwrap();
+    let other = SharedRootLock::try_acquire(root.path(), &holder("01B")).unwrap();
+    drop(one);
+    let error = RootLock::try_acquire(root.path(), &holder("01C")).unwrap_err();
+    assert!(error.to_string().contains("01B"), "{error}");
+    drop(other);
+    let whole = RootLock::try_acquire(root.path(), &holder("01C")).unwrap();
+    let error = SharedRootLock::try_acquire(root.path(), &holder("01D")).unwrap_err();
+    assert!(error.to_string().contains("01C"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Busy);
+    drop(whole);
+}
+
+#[test]
 fn locking_a_root_that_does_not_exist_does_not_make_it() {
     let root = root();
     let missing = root.path().join("missing");

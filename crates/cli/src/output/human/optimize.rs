@@ -173,8 +173,9 @@ fn outcome(table: &TableOptimizeStats, root_failed: bool, dry_run: bool) -> Rema
         // Nobody has to act on what the caller asked for.
         let tone = if reason.is_by_choice() { Tone::Dim } else { Tone::Warn };
         remark("skipped", tone, Some(skip_detail(table, reason)))
-    } else if dry_run && planned {
-        remark("would rewrite", Tone::Good, Some(table.reason.clone()))
+    } else if dry_run && (planned || table.would_commit) {
+        let short = if planned { "would rewrite" } else { "would be done" };
+        remark(short, Tone::Good, Some(table.reason.clone()))
     } else if table.committed {
         remark("done", Tone::Good, None)
     } else if root_failed && planned {
