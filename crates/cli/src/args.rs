@@ -17,7 +17,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use lancekeeper_model::{BranchSelection, OptimizeOptions, StatusOptions};
 
-pub(crate) use branch::{BranchArgs, BranchVerb};
+pub(crate) use branch::{BranchArgs, BranchVerb, CreateArgs, DeleteArgs, ListArgs};
 pub(crate) use cleanup::CleanupArgs;
 pub(crate) use count::CountArgs;
 use roots::Place;
@@ -116,71 +116,11 @@ pub(crate) enum Verb {
     CountRows(CountArgs),
 }
 
-impl Verb {
-    /// The name people type.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Status(_) => "status",
-            Self::Optimize(_) => "optimize",
-            Self::Cleanup(_) => "cleanup",
-            Self::Branch(args) => args.name(),
-            Self::CountRows(_) => "count-rows",
-        }
-    }
-
-    /// Which roots to work on.
-    pub(crate) fn roots(&self) -> &Roots {
-        match self {
-            Self::Status(args) => &args.roots,
-            Self::Optimize(args) => &args.roots,
-            Self::Cleanup(args) => &args.roots,
-            Self::Branch(args) => args.roots(),
-            Self::CountRows(args) => &args.roots,
-        }
-    }
-
-    /// Whether this is a plan that is only printed.
-    pub(crate) fn is_dry_run(&self) -> bool {
-        match self {
-            Self::Status(_) | Self::CountRows(_) => false,
-            Self::Optimize(args) => args.dry_run,
-            Self::Cleanup(args) => args.is_preview(),
-            Self::Branch(args) => args.is_dry_run(),
-        }
-    }
-
-    /// Whether it deletes what cannot be made again, without a second word about roots elsewhere.
-    pub(crate) fn lacks_yes(&self) -> bool {
-        match self {
-            Self::Cleanup(args) => args.confirm && !args.yes,
-            Self::Branch(BranchArgs { what: BranchVerb::Delete(args) }) => {
-                args.confirm && !args.yes
-            }
-            Self::Status(_) | Self::Optimize(_) | Self::Branch(_) | Self::CountRows(_) => false,
-        }
-    }
-
-    /// Whether the exit code is to say that a person has to act.
-    pub(crate) fn checks(&self) -> bool {
-        matches!(self, Self::Status(args) if args.check)
-    }
-
-    /// Whether anything may be written.
-    pub(crate) fn writes(&self) -> bool {
-        let only_reads = match self {
-            Self::Status(_) | Self::CountRows(_) => true,
-            Self::Branch(args) => matches!(args.what, BranchVerb::List(_)),
-            Self::Optimize(_) | Self::Cleanup(_) => false,
-        };
-        !only_reads && !self.is_dry_run()
-    }
-}
-
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
     #[command(flatten)]
-    roots: Roots,
+    pub(crate) roots: Roots,
 
     /// Only this branch of a graph or of tables (repeatable); main unless given.
     #[arg(long = "branch", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
@@ -216,7 +156,7 @@ fn selection(all: bool, named: &[String]) -> BranchSelection {
 #[derive(Debug, Args)]
 pub(crate) struct OptimizeArgs {
     #[command(flatten)]
-    roots: Roots,
+    pub(crate) roots: Roots,
 
     /// Only this table; may be repeated.
     #[arg(long = "table", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]

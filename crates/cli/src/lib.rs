@@ -9,6 +9,7 @@ mod output;
 mod roots;
 mod run;
 mod target;
+mod verbs;
 
 use std::process::ExitCode;
 

@@ -7,9 +7,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use lancekeeper::{SearchTrouble, find_roots, root_identity};
-use lancekeeper_model::{
-    RootBranchReport, RootCleanupReport, RootCounts, RootOptimizeReport, RootStatus,
-};
+use lancekeeper_model::RootReport;
 
 use crate::args::Roots;
 
@@ -81,43 +79,11 @@ impl RootSet {
     }
 
     /// Adds to a report what was not found, and to what failed where it was named.
-    pub(crate) fn complete_optimize(&self, roots: &mut Vec<RootOptimizeReport>) {
+    pub(crate) fn complete<Body: Default>(&self, roots: &mut Vec<RootReport<Body>>) {
         for (root, origin) in roots.iter_mut().zip(&self.origins) {
             add_origin(root.error.is_some(), &mut root.hint, origin.as_deref());
         }
-        roots.extend(self.troubles.iter().map(SearchTrouble::to_optimize_report));
-    }
-
-    /// The same for `cleanup`.
-    pub(crate) fn complete_cleanup(&self, roots: &mut Vec<RootCleanupReport>) {
-        for (root, origin) in roots.iter_mut().zip(&self.origins) {
-            add_origin(root.error.is_some(), &mut root.hint, origin.as_deref());
-        }
-        roots.extend(self.troubles.iter().map(SearchTrouble::to_cleanup_report));
-    }
-
-    /// The same for `branch`.
-    pub(crate) fn complete_branches(&self, roots: &mut Vec<RootBranchReport>) {
-        for (root, origin) in roots.iter_mut().zip(&self.origins) {
-            add_origin(root.error.is_some(), &mut root.hint, origin.as_deref());
-        }
-        roots.extend(self.troubles.iter().map(SearchTrouble::to_branch_report));
-    }
-
-    /// The same for `count-rows`.
-    pub(crate) fn complete_counts(&self, roots: &mut Vec<RootCounts>) {
-        for (root, origin) in roots.iter_mut().zip(&self.origins) {
-            add_origin(root.error.is_some(), &mut root.hint, origin.as_deref());
-        }
-        roots.extend(self.troubles.iter().map(SearchTrouble::to_counts));
-    }
-
-    /// The same for `status`.
-    pub(crate) fn complete_status(&self, roots: &mut Vec<RootStatus>) {
-        for (root, origin) in roots.iter_mut().zip(&self.origins) {
-            add_origin(root.error.is_some(), &mut root.hint, origin.as_deref());
-        }
-        roots.extend(self.troubles.iter().map(SearchTrouble::to_status));
+        roots.extend(self.troubles.iter().map(SearchTrouble::to_report));
     }
 }
 

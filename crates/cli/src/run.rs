@@ -1,23 +1,19 @@
-//! From parsed arguments to the exit code: wire up logs and progress, call the keeper, show
-//! its report. What the report looks like is decided in `output`.
+//! From parsed arguments to the exit code: wire up logs and progress, call the verb, show its
+//! report. What each verb does is in `verbs`, what a report looks like in `output`.
 
 use std::io;
 use std::pin::pin;
 
 use lancekeeper::Keeper;
-use lancekeeper_model::{
-    BranchReport, CleanupReport, CountReport, ExitCode, OptimizeReport, StatusReport,
-};
+use lancekeeper_model::ExitCode;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
-use crate::args::{BranchVerb, Cli, ProgressMode, Verb};
-use crate::output::{
-    Format, Messages, ProgressView, Terminal, log, show_branches, show_cleanup, show_counts,
-    show_optimize, show_status,
-};
+use crate::args::{Cli, ProgressMode};
+use crate::output::{Format, Messages, ProgressView, Terminal, log};
 use crate::roots::RootSet;
 use crate::target;
+use crate::verbs::{Answer, Call, VerbSpec, spec};
 
 const INTERRUPTED: &str =
     "interrupted: finishing the current step; press Ctrl-C again to stop at once";
@@ -26,14 +22,15 @@ const INTERRUPTED: &str =
 pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> u8 {
     let messages = terminal.messages();
     log::start(&messages, cli.speech.verbose);
-    let roots = match RootSet::gather(cli.verb.roots()) {
+    let verb = spec(&cli.verb);
+    let roots = match RootSet::gather(verb.roots()) {
         Ok(roots) => roots,
         Err(error) => {
             messages.error(&error.to_string());
             return ExitCode::Usage.number();
         }
     };
-    if let Some(uri) = unconfirmed(&cli.verb, &roots.uris) {
+    if let Some(uri) = unconfirmed(verb, &roots.uris) {
         let place = target::without_secrets(uri);
         messages.error(&format!(
             "{place} is not on this machine: deleting there takes --yes besides --confirm"
@@ -43,7 +40,7 @@ pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> u8 {
     // Whoever reads events reads nothing but events there, and warnings.
     if !cli.speech.quiet && !matches!(cli.speech.progress, ProgressMode::Json) {
         for uri in &roots.uris {
-            messages.line(&target_line(&cli.verb, uri));
+            messages.line(&target_line(verb, uri));
         }
     }
     for warning in &roots.warnings {
@@ -57,125 +54,51 @@ pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> u8 {
         }
     };
     let keeper = Keeper::new();
-    if let Verb::Cleanup(args) = &cli.verb {
-        for notice in args.notices() {
-            messages.warning(&notice);
-        }
+    for notice in verb.notices() {
+        messages.warning(&notice);
     }
-    let writes = cli.verb.writes();
-    let verb = work(cli, &roots, &keeper, &messages);
-    let report = runtime.block_on(until_interrupted(verb, keeper.clone(), writes, &messages));
+    let work = async {
+        let view = progress_view(cli, verb, &messages);
+        let progress = view.progress();
+        let mut answer = verb.call(Call { keeper: &keeper, roots: &roots.uris, progress }).await;
+        answer.complete(&roots);
+        answer
+    };
+    let work = until_interrupted(work, keeper.clone(), verb.writes(), &messages);
+    let answer = runtime.block_on(work);
     // Blocking calls may be left over after an interruption: nobody waits for them.
     runtime.shutdown_background();
-    match report {
-        Some(Report::Status(report)) if cli.verb.checks() => {
-            let code = report.attention_code();
-            let shown = deliver(&Report::Status(report), Format::of(cli.speech.json), terminal);
-            if shown == ExitCode::Done.number() { code.number() } else { shown }
+    match answer {
+        Some(answer) => {
+            deliver(answer.as_ref(), verb.checks(), Format::of(cli.speech.json), terminal)
         }
-        Some(report) => deliver(&report, Format::of(cli.speech.json), terminal),
         None => ExitCode::Interrupted.number(),
     }
 }
 
 /// A root that is elsewhere, where deleting takes one more word than was given.
-fn unconfirmed<'r>(verb: &Verb, roots: &'r [String]) -> Option<&'r String> {
+fn unconfirmed<'r>(verb: &dyn VerbSpec, roots: &'r [String]) -> Option<&'r String> {
     roots.iter().find(|uri| verb.lacks_yes() && !target::is_local(uri))
 }
 
-/// What a verb reported.
-pub(crate) enum Report {
-    Status(StatusReport),
-    Optimize(OptimizeReport),
-    Cleanup(CleanupReport),
-    Branch(BranchReport),
-    Counts(CountReport),
-}
-
-impl Report {
-    fn exit_code(&self) -> ExitCode {
-        match self {
-            Self::Status(report) => report.exit_code(),
-            Self::Optimize(report) => report.exit_code(),
-            Self::Cleanup(report) => report.exit_code(),
-            Self::Branch(report) => report.exit_code(),
-            Self::Counts(report) => report.exit_code(),
-        }
-    }
-}
-
-async fn work(cli: &Cli, roots: &RootSet, keeper: &Keeper, messages: &Messages) -> Report {
-    let mut report = call(cli, &roots.uris, keeper, messages).await;
-    match &mut report {
-        Report::Status(report) => roots.complete_status(&mut report.roots),
-        Report::Optimize(report) => roots.complete_optimize(&mut report.roots),
-        Report::Cleanup(report) => roots.complete_cleanup(&mut report.roots),
-        Report::Branch(report) => roots.complete_branches(&mut report.roots),
-        Report::Counts(report) => roots.complete_counts(&mut report.roots),
-    }
-    report
-}
-
-async fn call(cli: &Cli, roots: &[String], keeper: &Keeper, messages: &Messages) -> Report {
-    match &cli.verb {
-        Verb::Status(args) => Report::Status(keeper.status_of(roots, &args.options()).await),
-        Verb::CountRows(args) => Report::Counts(keeper.count_rows(roots, &args.options()).await),
-        Verb::Cleanup(args) if args.is_preview() => {
-            Report::Cleanup(keeper.plan_cleanup(roots, &args.options()).await)
-        }
-        Verb::Cleanup(args) => {
-            let view = progress_view(cli, messages);
-            let keeper = keeper.clone().observed_by(view.progress());
-            Report::Cleanup(keeper.cleanup(roots, &args.options()).await)
-        }
-        Verb::Branch(args) => Report::Branch(call_branch(&args.what, roots, keeper).await),
-        Verb::Optimize(args) if args.dry_run => {
-            Report::Optimize(keeper.plan_optimize(roots, &args.options()).await)
-        }
-        Verb::Optimize(args) => {
-            let view = progress_view(cli, messages);
-            Report::Optimize(keeper.optimize(roots, &args.options(), view.progress()).await)
-        }
-    }
-}
-
-fn progress_view(cli: &Cli, messages: &Messages) -> ProgressView {
+fn progress_view(cli: &Cli, verb: &dyn VerbSpec, messages: &Messages) -> ProgressView {
     match cli.speech.progress {
+        _ if !verb.tells_progress() => ProgressView::none(),
         ProgressMode::Json => ProgressView::json(messages),
         ProgressMode::Auto if !cli.speech.quiet => ProgressView::bar(messages),
         ProgressMode::Auto | ProgressMode::None => ProgressView::none(),
     }
 }
 
-async fn call_branch(what: &BranchVerb, roots: &[String], keeper: &Keeper) -> BranchReport {
-    // Creating and deleting have one root; the grammar sees to that.
-    let root = roots.first().map_or("", String::as_str);
-    match what {
-        BranchVerb::List(args) => keeper.list_branches(roots, args.all).await,
-        BranchVerb::Create(args) if args.dry_run => {
-            keeper.plan_create_branch(root, args.target.name(), &args.from).await
-        }
-        BranchVerb::Create(args) => {
-            keeper.create_branch(root, args.target.name(), &args.from).await
-        }
-        BranchVerb::Delete(args) if args.confirm => {
-            keeper.delete_branch(root, args.target.name()).await
-        }
-        BranchVerb::Delete(args) => keeper.plan_delete_branch(root, args.target.name()).await,
-    }
-}
-
-/// Shows a report. A reader that went away is no error: the code is that of the run.
-pub(crate) fn deliver(report: &Report, format: Format, terminal: &mut Terminal) -> u8 {
-    let shown = match report {
-        Report::Status(report) => show_status(report, format, terminal),
-        Report::Optimize(report) => show_optimize(report, format, terminal),
-        Report::Cleanup(report) => show_cleanup(report, format, terminal),
-        Report::Branch(report) => show_branches(report, format, terminal),
-        Report::Counts(report) => show_counts(report, format, terminal),
-    };
-    let code = report.exit_code();
-    match shown {
+/// Shows what a verb reported. A reader that went away is no error: the code is that of the run.
+pub(crate) fn deliver(
+    answer: &dyn Answer,
+    checks: bool,
+    format: Format,
+    terminal: &mut Terminal,
+) -> u8 {
+    let code = answer.exit_code(checks);
+    match answer.show(format, terminal) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             terminal.messages().error(&format!("cannot write the result: {error}"));
             if code == ExitCode::Done { ExitCode::Failed.number() } else { code.number() }
@@ -185,7 +108,7 @@ pub(crate) fn deliver(report: &Report, format: Format, terminal: &mut Terminal) 
 }
 
 /// The line that says what is about to be worked on.
-fn target_line(verb: &Verb, uri: &str) -> String {
+fn target_line(verb: &dyn VerbSpec, uri: &str) -> String {
     let dry = if verb.is_dry_run() { " (dry run)" } else { "" };
     format!("lancekeeper {} → {}{dry}", verb.name(), target::resolved(uri))
 }

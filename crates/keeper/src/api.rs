@@ -1,29 +1,31 @@
 //! The keeper: the verbs, each over several roots, and what is composed of two of them.
 //!
-//! Each verb is a boxed future. As an `async fn` it would be compiled, with all of Lance below it,
-//! in every crate that awaits it: the binary, and each binary of tests.
+//! A verb takes its roots as whatever yields text. What it does with each root is boxed in the
+//! verb's own room: as an `async fn` it would be compiled, with all of Lance below it, in every
+//! crate that awaits it.
 
+mod builder;
 mod established;
+mod optimizing;
 mod prune;
 mod search;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use chrono::Utc;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use lancekeeper_model::{
-    BranchAction, BranchReport, CleanupOptions, CleanupReport, CountOptions, CountReport, Observer,
-    OptimizeOptions, OptimizeReport, Progress, RootOptimizeReport, StatusOptions, StatusReport,
+    BranchAction, BranchReport, BranchSelection, CleanupOptions, CleanupReport, CountOptions,
+    CountReport, Observer, OptimizeOptions, OptimizeReport, Progress, RootBranchReport,
+    StatusOptions, StatusReport,
 };
 
-use crate::optimize::Optimized;
-use crate::run::budget::Budget;
 use crate::run::concurrency::in_order;
 use crate::run::{Context, millis};
-use crate::{branch, cleanup, count, optimize, status};
+use crate::{branch, cleanup, count, status};
 
+pub use builder::KeeperBuilder;
 pub use established::{
     CleanupError, INTERNAL_MANIFEST_SCHEMA_VERSION, OptimizeError, cleanup_all_tables,
     optimize_all_tables, reconcile_orphaned_branches,
@@ -47,6 +49,12 @@ impl Keeper {
         Self::default()
     }
 
+    /// A keeper with settings of the caller's own.
+    #[must_use]
+    pub fn builder() -> KeeperBuilder {
+        KeeperBuilder::default()
+    }
+
     /// The same keeper with somebody who hears what happens in every verb. Every verb that
     /// writes first recovers what dead runs left, and that moves pins
     /// ([`TablePublished`](lancekeeper_model::ProgressEvent::TablePublished)): whoever caches what they read drops it then.
@@ -61,66 +69,45 @@ impl Keeper {
         self.context.stop.request();
     }
 
-    /// Looks at roots without writing anything. Never fails as a whole: a root or a table
+    /// Looks at main of roots without writing anything. Never fails as a whole: a root or a table
     /// that cannot be read says so in its place.
-    pub fn status<'a>(&'a self, uris: &'a [String]) -> BoxFuture<'a, StatusReport> {
-        async move { self.status_of(uris, &StatusOptions::default()).await }.boxed()
+    pub fn status(
+        &self,
+        roots: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> BoxFuture<'_, StatusReport> {
+        static MAIN: StatusOptions = StatusOptions { branches: BranchSelection::Main };
+        self.status_of(roots, &MAIN)
     }
 
     /// The same for other branches than main.
     pub fn status_of<'a>(
         &'a self,
-        uris: &'a [String],
+        roots: impl IntoIterator<Item = impl AsRef<str>>,
         options: &'a StatusOptions,
     ) -> BoxFuture<'a, StatusReport> {
-        async move {
-            let roots = uris
-                .iter()
-                .map(|uri| status::root_status(&self.context, uri, options).boxed())
-                .collect();
-            StatusReport { roots: in_order(roots, ROOTS_AT_ONCE).collect().await }
-        }
-        .boxed()
+        let looks = each(roots, |root| status::root_status(&self.context, root, options));
+        async { StatusReport::new(looks.await) }.boxed()
     }
 
     /// Counts the rows that readers see. Writes nothing. Never fails as a whole: a root or a
     /// table that cannot be read says so in its place.
     pub fn count_rows<'a>(
         &'a self,
-        uris: &'a [String],
+        roots: impl IntoIterator<Item = impl AsRef<str>>,
         options: &'a CountOptions,
     ) -> BoxFuture<'a, CountReport> {
-        async move {
-            let started = Instant::now();
-            let roots = uris
-                .iter()
-                .map(|uri| count::count_root(&self.context, uri, options).boxed())
-                .collect();
-            CountReport::new(in_order(roots, ROOTS_AT_ONCE).collect().await, millis(started))
-        }
-        .boxed()
+        let started = Instant::now();
+        let counts = each(roots, |root| count::count_root(&self.context, root, options));
+        async move { CountReport::new(counts.await, millis(started)) }.boxed()
     }
 
     /// What [`Keeper::optimize`] would do now, without writing anything.
     pub fn plan_optimize<'a>(
         &'a self,
-        uris: &'a [String],
+        roots: impl IntoIterator<Item = impl AsRef<str>>,
         options: &'a OptimizeOptions,
     ) -> BoxFuture<'a, OptimizeReport> {
-        async move {
-            let started = Instant::now();
-            // A plan takes no time worth limiting; what a limit on time would leave, none can know.
-            let budget =
-                &Budget::of(&OptimizeOptions { max_time: None, ..options.clone() }, started);
-            let roots = uris
-                .iter()
-                .map(|uri| self.plan_optimize_root(uri, options, budget).boxed())
-                .collect();
-            let roots: Vec<RootOptimizeReport> =
-                in_order(roots, roots_at_once(budget)).collect().await;
-            OptimizeReport::new(true, roots, millis(started))
-        }
-        .boxed()
+        optimizing::plan(&self.context, owned(roots), options)
     }
 
     /// Compacts the tables of roots and publishes the result. Never fails as a whole: what
@@ -132,52 +119,23 @@ impl Keeper {
     /// the next run that opens the root for writing finishes or discards what is open.
     pub fn optimize<'a>(
         &'a self,
-        uris: &'a [String],
+        roots: impl IntoIterator<Item = impl AsRef<str>>,
         options: &'a OptimizeOptions,
         progress: Arc<dyn Progress>,
     ) -> BoxFuture<'a, OptimizeReport> {
-        async move {
-            let started = Instant::now();
-            let progress = progress.as_ref();
-            let budget = &Budget::of(options, started);
-            let roots = uris
-                .iter()
-                .map(|uri| {
-                    optimize::optimize_root(&self.context, uri, options, budget, progress).boxed()
-                })
-                .collect();
-            let done: Vec<Optimized> = in_order(roots, roots_at_once(budget)).collect().await;
-            // Only after all work: the roots wait out the writer window together.
-            let roots = done
-                .into_iter()
-                .map(|done| prune::finish(&self.context, done, options, progress).boxed())
-                .collect();
-            let roots: Vec<RootOptimizeReport> = in_order(roots, ROOTS_AT_ONCE).collect().await;
-            OptimizeReport::new(false, roots, millis(started))
-        }
-        .boxed()
+        optimizing::run(&self.context, owned(roots), options, progress)
     }
 
     /// What [`Keeper::cleanup`] would delete now, and why everything else stays. Writes
     /// nothing.
     pub fn plan_cleanup<'a>(
         &'a self,
-        uris: &'a [String],
+        roots: impl IntoIterator<Item = impl AsRef<str>>,
         options: &'a CleanupOptions,
     ) -> BoxFuture<'a, CleanupReport> {
-        async move {
-            let started = Instant::now();
-            let roots = uris
-                .iter()
-                .map(|uri| cleanup::plan_root(&self.context, uri, options, Utc::now()).boxed())
-                .collect();
-            CleanupReport::new(
-                true,
-                in_order(roots, ROOTS_AT_ONCE).collect().await,
-                millis(started),
-            )
-        }
-        .boxed()
+        let started = Instant::now();
+        let plans = each(roots, |root| cleanup::plan_root(&self.context, root, options));
+        async move { CleanupReport::new(true, plans.await, millis(started)) }.boxed()
     }
 
     /// Deletes forks, versions and files that nothing needs, and that the options let go.
@@ -189,55 +147,33 @@ impl Keeper {
     /// deleted goes with the next cleanup.
     pub fn cleanup<'a>(
         &'a self,
-        uris: &'a [String],
+        roots: impl IntoIterator<Item = impl AsRef<str>>,
         options: &'a CleanupOptions,
     ) -> BoxFuture<'a, CleanupReport> {
-        async move {
-            let started = Instant::now();
-            let roots = uris
-                .iter()
-                .map(|uri| cleanup::cleanup_root(&self.context, uri, options, Utc::now()).boxed())
-                .collect();
-            CleanupReport::new(
-                false,
-                in_order(roots, ROOTS_AT_ONCE).collect().await,
-                millis(started),
-            )
-        }
-        .boxed()
+        let started = Instant::now();
+        let runs = each(roots, |root| cleanup::cleanup_root(&self.context, root, options));
+        async move { CleanupReport::new(false, runs.await, millis(started)) }.boxed()
     }
 
     /// Lists the branches of graphs, those of operations only if asked for. Writes nothing.
-    pub fn list_branches<'a>(
-        &'a self,
-        uris: &'a [String],
+    pub fn list_branches(
+        &self,
+        roots: impl IntoIterator<Item = impl AsRef<str>>,
         internal: bool,
-    ) -> BoxFuture<'a, BranchReport> {
-        async move {
-            let started = Instant::now();
-            let roots = uris
-                .iter()
-                .map(|uri| branch::list_root(&self.context, uri, internal).boxed())
-                .collect();
-            let roots = in_order(roots, ROOTS_AT_ONCE).collect().await;
-            BranchReport::new(BranchAction::List, false, roots, millis(started))
-        }
-        .boxed()
+    ) -> BoxFuture<'_, BranchReport> {
+        let lists = each(roots, |root| branch::list_root(&self.context, root, internal));
+        branch_report(BranchAction::List, false, lists)
     }
 
     /// What [`Keeper::create_branch`] would do now. Writes nothing.
     pub fn plan_create_branch<'a>(
         &'a self,
-        uri: &'a str,
+        root: &'a str,
         name: &'a str,
         from: &'a str,
     ) -> BoxFuture<'a, BranchReport> {
-        async move {
-            let started = Instant::now();
-            let root = branch::plan_create_root(&self.context, uri, name, from, Utc::now()).await;
-            BranchReport::new(BranchAction::Create, true, vec![root], millis(started))
-        }
-        .boxed()
+        let plan = branch::plan_create_root(&self.context, root, name, from);
+        branch_report(BranchAction::Create, true, plan.map(|root| vec![root]).boxed())
     }
 
     /// Creates a branch of a graph that reads what another one reads now. No table is copied.
@@ -248,30 +184,22 @@ impl Keeper {
     /// cleanup takes it away.
     pub fn create_branch<'a>(
         &'a self,
-        uri: &'a str,
+        root: &'a str,
         name: &'a str,
         from: &'a str,
     ) -> BoxFuture<'a, BranchReport> {
-        async move {
-            let started = Instant::now();
-            let root = branch::create_root(&self.context, uri, name, from, Utc::now()).await;
-            BranchReport::new(BranchAction::Create, false, vec![root], millis(started))
-        }
-        .boxed()
+        let run = branch::create_root(&self.context, root, name, from);
+        branch_report(BranchAction::Create, false, run.map(|root| vec![root]).boxed())
     }
 
     /// What [`Keeper::delete_branch`] would delete and lose now. Writes nothing.
     pub fn plan_delete_branch<'a>(
         &'a self,
-        uri: &'a str,
+        root: &'a str,
         name: &'a str,
     ) -> BoxFuture<'a, BranchReport> {
-        async move {
-            let started = Instant::now();
-            let root = branch::plan_delete_root(&self.context, uri, name, Utc::now()).await;
-            BranchReport::new(BranchAction::Delete, true, vec![root], millis(started))
-        }
-        .boxed()
+        let plan = branch::plan_delete_root(&self.context, root, name);
+        branch_report(BranchAction::Delete, true, plan.map(|root| vec![root]).boxed())
     }
 
     /// Deletes a branch of a graph that nothing depends on, with all that only it has.
@@ -281,31 +209,33 @@ impl Keeper {
     /// Dropped, the branch is there as before, or gone; what is left of it then goes with the
     /// next cleanup. Dropped in the moment between, a branch that somebody cut from it stays
     /// readable, but this one may be gone.
-    pub fn delete_branch<'a>(&'a self, uri: &'a str, name: &'a str) -> BoxFuture<'a, BranchReport> {
-        async move {
-            let started = Instant::now();
-            let root = branch::delete_root(&self.context, uri, name, Utc::now()).await;
-            BranchReport::new(BranchAction::Delete, false, vec![root], millis(started))
-        }
-        .boxed()
+    pub fn delete_branch<'a>(
+        &'a self,
+        root: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, BranchReport> {
+        let run = branch::delete_root(&self.context, root, name);
+        branch_report(BranchAction::Delete, false, run.map(|root| vec![root]).boxed())
     }
 }
 
-impl Keeper {
-    async fn plan_optimize_root(
-        &self,
-        uri: &str,
-        options: &OptimizeOptions,
-        budget: &Budget,
-    ) -> RootOptimizeReport {
-        let now = Utc::now();
-        let planned = optimize::plan_root(&self.context, uri, options, budget, now).await;
-        prune::preview(&self.context, planned, options, now).await
-    }
+fn branch_report<'a>(
+    action: BranchAction,
+    dry_run: bool,
+    roots: BoxFuture<'a, Vec<RootBranchReport>>,
+) -> BoxFuture<'a, BranchReport> {
+    let started = Instant::now();
+    async move { BranchReport::new(action, dry_run, roots.await, millis(started)) }.boxed()
 }
 
-/// Roots that spend one budget do so in turn: which of them is given what would else depend on
-/// which is faster.
-fn roots_at_once(budget: &Budget) -> usize {
-    if budget.limits_bytes() { 1 } else { ROOTS_AT_ONCE }
+fn owned(roots: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<String> {
+    roots.into_iter().map(|root| root.as_ref().to_owned()).collect()
+}
+
+/// Does the same for each root, several at a time; the results are in the order of the roots.
+fn each<'a, T: Send + 'a>(
+    roots: impl IntoIterator<Item = impl AsRef<str>>,
+    work: impl Fn(String) -> BoxFuture<'a, T>,
+) -> BoxFuture<'a, Vec<T>> {
+    in_order(owned(roots).into_iter().map(work).collect(), ROOTS_AT_ONCE).collect().boxed()
 }

@@ -25,12 +25,12 @@ use lancekeeper_planner::cleanup::{DatasetPlan, Retention};
 use lancekeeper_reconciler::cleanup::{CleanupError, Executor, Lists};
 use lancekeeper_store::Root;
 use lancekeeper_store::document::DocumentError;
-use lancekeeper_store::failure::{full_text, hint_of};
 use thiserror::Error;
 
 use crate::cleanup::{Cleaning, CleanupRootError};
 use crate::root::{OpenRootError, ReadGraph, ReadRoot, look, recovery_needed};
 use crate::run::Context;
+use crate::run::ended::EndsRoot;
 
 pub(crate) use create::{create_root, plan_create_root};
 pub(crate) use delete::{delete_root, plan_delete_root};
@@ -130,8 +130,8 @@ pub(crate) enum BranchRootError {
     Unsettled,
 }
 
-impl BranchRootError {
-    pub(crate) fn kind(&self) -> ErrorKind {
+impl EndsRoot for BranchRootError {
+    fn kind(&self) -> ErrorKind {
         match self {
             Self::Open(error) => error.kind(),
             Self::Gather(error) => error.kind(),
@@ -150,7 +150,7 @@ impl BranchRootError {
     fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Open(error) => error.hint(),
-            Self::Gather(CleanupRootError::Open(error)) => error.hint(),
+            Self::Gather(error) => error.hint(),
             Self::Name(_) => Some("as in feat, team/feat or v1.2"),
             Self::NotAGraph { .. } => Some("branches of tables are made by Lance or LanceDB"),
             Self::Unknown { .. } => Some("`lancekeeper branch list` shows them"),
@@ -168,16 +168,6 @@ impl BranchRootError {
             _ => None,
         }
     }
-}
-
-/// Puts what ended a verb into its report.
-fn ended(mut report: RootBranchReport, outcome: Result<(), BranchRootError>) -> RootBranchReport {
-    if let Err(error) = outcome {
-        report.error = Some(full_text(&error));
-        report.hint = error.hint().or_else(|| hint_of(&error)).map(ToOwned::to_owned);
-        report.error_kind = Some(error.kind());
-    }
-    report
 }
 
 /// Recognises a root that must be a graph.
@@ -269,13 +259,10 @@ fn stats(plan: &DatasetPlan, branch: &Branch) -> BranchTableStats {
     let kept = plan.forks.iter().find(|fork| {
         fork.branch == *branch && fork.status != lancekeeper_model::ForkRefStatus::Orphan
     });
-    BranchTableStats {
-        table_key: plan.table.clone(),
-        versions_removed: plan.removed.len() as u64,
-        files_removed: plan.deletions.len() as u64,
-        bytes_removed: plan.bytes(),
-        kept: plan.refused.clone().or_else(|| kept.map(|fork| fork.why.clone())),
-        error: None,
-        error_kind: None,
-    }
+    let mut row = BranchTableStats::of(&plan.table);
+    row.versions_removed = plan.removed.len() as u64;
+    row.files_removed = plan.deletions.len() as u64;
+    row.bytes_removed = plan.bytes();
+    row.kept = plan.refused.clone().or_else(|| kept.map(|fork| fork.why.clone()));
+    row
 }

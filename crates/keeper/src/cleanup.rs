@@ -19,9 +19,11 @@ mod table;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use lancekeeper_model::{
-    Branch, CleanupOptions, ErrorKind, OperationId, ProgressEvent, RootCleanupReport, RootKind,
-    TableKey, TableRef,
+    Branch, CleanupOptions, ErrorKind, OperationId, ProgressEvent, RootCleanupReport, TableKey,
+    TableRef,
 };
 use lancekeeper_planner::branch::{DeletePlan, plan_delete};
 use lancekeeper_planner::cleanup::{
@@ -33,6 +35,7 @@ use crate::root::{
     OpenRootError, Opening, ReadRoot, WriteRoot, check_no_foreign_sidecar, check_one_spelling,
     check_writable, look, read_root, write_root,
 };
+use crate::run::ended::ended;
 use crate::run::stop::Interrupted;
 use crate::run::{Context, millis, new_operation};
 
@@ -40,7 +43,6 @@ pub(crate) use ask::CleanupRootError;
 use ask::retention;
 pub(crate) use gather::{Gathered, branches_of, gather};
 use report::Carried;
-pub(crate) use report::{root_failure, root_report};
 
 const VERB: &str = "cleanup";
 /// Looks at what others change at the same time, before it is left alone or taken as it is.
@@ -65,52 +67,28 @@ pub(crate) struct Cleaning<'a> {
 /// # Cancel safety
 ///
 /// As the verb's.
-pub(crate) async fn cleanup_root(
-    context: &Context,
-    uri: &str,
-    options: &CleanupOptions,
-    now: DateTime<Utc>,
-) -> RootCleanupReport {
-    let kind = match kind_of(uri).await {
-        Ok(kind) => kind,
-        Err(error) => return unrecognised(uri, options, &error.into()),
-    };
-    let mut report = root_report(uri, kind, options);
-    let outcome = Box::pin(clean(context, uri, options, now, &mut report)).await;
-    ended(report, outcome)
-}
-
-/// What was done before an error stays in the report.
-fn ended(
-    mut report: RootCleanupReport,
-    outcome: Result<(), CleanupRootError>,
-) -> RootCleanupReport {
-    if let Err(error) = outcome {
-        report::set_root_error(&mut report, &error, error.kind(), error.hint());
+pub(crate) fn cleanup_root<'a>(
+    context: &'a Context,
+    uri: String,
+    options: &'a CleanupOptions,
+) -> BoxFuture<'a, RootCleanupReport> {
+    async move {
+        let mut report = RootCleanupReport::of(&uri);
+        let outcome = clean(context, &uri, options, &mut report).await;
+        ended(report, outcome)
     }
-    report
-}
-
-async fn kind_of(uri: &str) -> Result<RootKind, OpenRootError> {
-    Ok(look(uri).await?.kind)
-}
-
-fn unrecognised(
-    uri: &str,
-    options: &CleanupOptions,
-    error: &CleanupRootError,
-) -> RootCleanupReport {
-    root_failure(uri, None, options, error.kind(), error, error.hint())
+    .boxed()
 }
 
 async fn clean(
     context: &Context,
     uri: &str,
     options: &CleanupOptions,
-    now: DateTime<Utc>,
     report: &mut RootCleanupReport,
 ) -> Result<(), CleanupRootError> {
-    let root = look(uri).await?;
+    report::set_rules(report, options);
+    let (root, now) = (look(uri).await?, context.now());
+    report.kind = Some(root.kind);
     let policy = retention(root.kind, options)?;
     let operation = new_operation();
     let read = read_root(root, &context.tables).await?;
@@ -120,7 +98,7 @@ async fn clean(
     }
     let observer = context.observer();
     let opening = Opening { verb: VERB, selected: &[], operation: &operation, now, observer };
-    let write = write_root(read.root.clone(), &context.tables, &opening).await?;
+    let write = write_root(read.root.clone(), context, &opening).await?;
     report.recovery.clone_from(&write.recovery);
     report.warnings.extend(write.warnings.iter().cloned());
     report::warn_of_members(report, &write.read.members);
@@ -246,32 +224,31 @@ async fn clean_tables(
 }
 
 /// Says what a cleanup of one root would do, without writing anything.
-pub(crate) async fn plan_root(
-    context: &Context,
-    uri: &str,
-    options: &CleanupOptions,
-    now: DateTime<Utc>,
-) -> RootCleanupReport {
-    let kind = match kind_of(uri).await {
-        Ok(kind) => kind,
-        Err(error) => return unrecognised(uri, options, &error.into()),
-    };
-    let mut report = root_report(uri, kind, options);
-    let outcome = Box::pin(preview(context, uri, options, now, &mut report)).await;
-    ended(report, outcome)
+pub(crate) fn plan_root<'a>(
+    context: &'a Context,
+    uri: String,
+    options: &'a CleanupOptions,
+) -> BoxFuture<'a, RootCleanupReport> {
+    async move {
+        let mut report = RootCleanupReport::of(&uri);
+        let outcome = preview(context, &uri, options, &mut report).await;
+        ended(report, outcome)
+    }
+    .boxed()
 }
 
 async fn preview(
     context: &Context,
     uri: &str,
     options: &CleanupOptions,
-    now: DateTime<Utc>,
     report: &mut RootCleanupReport,
 ) -> Result<(), CleanupRootError> {
+    report::set_rules(report, options);
     let root = look(uri).await?;
+    report.kind = Some(root.kind);
     retention(root.kind, options)?;
     let read = read_root(root, &context.tables).await?;
-    preview_read(context, &read, options, now, report).await
+    preview_read(context, &read, options, context.now(), report).await
 }
 
 /// Says what a cleanup of a root would do that was opened for reading.

@@ -4,24 +4,37 @@
 mod inventory;
 mod report;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use lancekeeper_model::{CountOptions, RootCounts};
 
 use crate::root::{look, read_root};
 use crate::run::Context;
+use crate::run::ended::{Ended, ended};
 
 /// Counts the rows of one root. Never fails: the report says what went wrong.
-pub(crate) async fn count_root(context: &Context, uri: &str, options: &CountOptions) -> RootCounts {
-    let root = match look(uri).await {
-        Ok(root) => root,
-        Err(error) => return report::failure(uri, None, error.kind(), &error, error.hint()),
-    };
-    let kind = root.kind;
-    let read = match read_root(root, &context.tables).await {
-        Ok(read) => read,
-        Err(error) => return report::failure(uri, Some(kind), error.kind(), &error, error.hint()),
-    };
-    match inventory::tables(&read, options).await {
-        Ok(tables) => report::root(uri, kind, tables),
-        Err(error) => report::failure(uri, Some(kind), error.kind(), &error, None),
+pub(crate) fn count_root<'a>(
+    context: &'a Context,
+    uri: String,
+    options: &'a CountOptions,
+) -> BoxFuture<'a, RootCounts> {
+    async move {
+        let mut report = RootCounts::of(&uri);
+        let outcome = count(context, &uri, options, &mut report).await;
+        ended(report, outcome)
     }
+    .boxed()
+}
+
+async fn count(
+    context: &Context,
+    uri: &str,
+    options: &CountOptions,
+    report: &mut RootCounts,
+) -> Result<(), Ended> {
+    let root = look(uri).await?;
+    report.kind = Some(root.kind);
+    let read = read_root(root, &context.tables).await?;
+    report.tables = inventory::tables(context, &read, options).await?;
+    Ok(())
 }

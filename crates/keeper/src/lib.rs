@@ -8,9 +8,9 @@
 //! # async fn example() {
 //! use std::sync::Arc;
 //! let keeper = lancekeeper::Keeper::new();
-//! let roots = ["/data/graph".to_owned()];
 //! let options = lancekeeper::OptimizeOptions::default();
-//! let report = keeper.optimize(&roots, &options, Arc::new(lancekeeper::NoProgress)).await;
+//! let progress = Arc::new(lancekeeper::NoProgress);
+//! let report = keeper.optimize(["/data/graph"], &options, progress).await;
 //! assert_eq!(report.exit_code().number(), 0);
 //! # }
 //! ```
@@ -19,7 +19,7 @@
 //!
 //! `api` composes; the verbs are `optimize`, `cleanup`, `branch`, `status` and `count`, each from
 //! `inventory` to `report`; all of them stand on `root` (opening, and what stands in the way) and
-//! `run` (what a run is given). A verb does not use another, with two exceptions: `branch` deletes
+//! `run` (what a run is given), on which `root` stands, too. A verb does not use another, with two exceptions: `branch` deletes
 //! by `cleanup`, and `status` shows what `optimize` and `cleanup` would do, by their own plans.
 //!
 //! What is not here: decisions (`planner`), the format of `__manifest` (`manifest`), the
@@ -35,21 +35,22 @@ mod run;
 mod status;
 
 pub use api::{
-    CleanupError, FoundRoots, INTERNAL_MANIFEST_SCHEMA_VERSION, Keeper, OptimizeError,
-    SearchTrouble, cleanup_all_tables, find_roots, optimize_all_tables,
+    CleanupError, FoundRoots, INTERNAL_MANIFEST_SCHEMA_VERSION, Keeper, KeeperBuilder,
+    OptimizeError, SearchTrouble, cleanup_all_tables, find_roots, optimize_all_tables,
     reconcile_orphaned_branches, root_identity,
 };
 pub use lancekeeper_model::{
-    Branch, BranchAction, BranchLoss, BranchReconcileStats, BranchReport, BranchRow,
-    BranchSelection, BranchTableStats, BranchTotals, BudgetLimit, CleanupOptions,
-    CleanupPolicyOptions, CleanupReport, CleanupTotals, CountOptions, CountReport, CountTotals,
-    ErrorKind, ExitCode, ForkRefStatus, IndexMode, InternalSchema, InternalStatus,
-    KeptVersionReport, LostCommitReport, MovedPin, NoProgress, Obstacle, OperationId,
-    OptimizeOptions, OptimizeReport, OptimizeTotals, PendingIndex, PendingSidecar, Progress,
-    ProgressEvent, ProgressLine, PruneOptions, PrunedStats, Reclaimable, RecoveredSidecar,
-    Recovery, RootBranchReport, RootCleanupReport, RootCounts, RootKind, RootOptimizeReport,
-    RootStatus, SkipReason, StatusOptions, StatusReport, TableBytes, TableCleanupStats, TableCount,
-    TableKey, TableOptimizeStats, TableRef, TableStatus, Version, WorkLeft,
+    Branch, BranchAction, BranchBody, BranchLoss, BranchReconcileStats, BranchReport, BranchRow,
+    BranchSelection, BranchTableStats, BranchTotals, BudgetLimit, CleanupBody, CleanupOptions,
+    CleanupPolicyOptions, CleanupReport, CleanupTotals, CountBody, CountOptions, CountReport,
+    CountTotals, ErrorKind, ExitCode, ForkRefStatus, IndexMode, InternalSchema, InternalStatus,
+    KeptVersionReport, LostCommitReport, MovedPin, NoProgress, Observer, Obstacle, OperationId,
+    OptimizeBody, OptimizeOptions, OptimizeReport, OptimizeTotals, PendingIndex, PendingSidecar,
+    Progress, ProgressEvent, ProgressLine, PruneOptions, PrunedStats, Reclaimable,
+    RecoveredSidecar, Recovery, RootBranchReport, RootCleanupReport, RootCounts, RootFailure,
+    RootKind, RootOptimizeReport, RootReport, RootStatus, SkipReason, StatusBody, StatusOptions,
+    StatusReport, TableBytes, TableCleanupStats, TableCount, TableKey, TableOptimizeStats,
+    TableRef, TableStatus, Version, WorkLeft,
 };
 pub use lancekeeper_queue::{ExclusiveLock, Queues, RootIdentity, RootQueue, TableGuards};
 pub use root::OpenRootError;

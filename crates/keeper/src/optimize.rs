@@ -32,17 +32,16 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use lancekeeper_model::{
-    Branch, ErrorKind, OperationId, OptimizeOptions, Progress, ProgressEvent, RootKind,
-    RootOptimizeReport,
+    Branch, OperationId, OptimizeOptions, Progress, ProgressEvent, RootOptimizeReport,
 };
 use lancekeeper_store::Root;
 
-use crate::optimize::report::{root_failure, root_report};
 use crate::root::{
-    OpenRootError, Opening, ReadGraph, ReadRoot, TargetError, WriteRoot, branch_views,
-    check_writable, look, read_root, targets, write_root,
+    Opening, ReadGraph, ReadRoot, TargetError, WriteRoot, branch_views, check_writable, look,
+    read_root, targets, write_root,
 };
 use crate::run::budget::Budget;
+use crate::run::ended::{Ended, ended};
 use crate::run::stop::Interrupted;
 use crate::run::{Both, Context, millis, new_operation};
 
@@ -76,12 +75,6 @@ pub(crate) struct Optimized {
     pub(crate) made: Option<Made>,
 }
 
-impl From<RootOptimizeReport> for Optimized {
-    fn from(report: RootOptimizeReport) -> Self {
-        Self { report, made: None }
-    }
-}
-
 /// What a run over one root would do.
 #[derive(Debug)]
 pub(crate) struct Planned {
@@ -92,22 +85,16 @@ pub(crate) struct Planned {
     pub(crate) has_work: bool,
 }
 
-impl From<RootOptimizeReport> for Planned {
-    fn from(report: RootOptimizeReport) -> Self {
-        Self { report, read: None, has_work: false }
-    }
-}
-
-/// What is wanted, and of which root; else the report that says why that makes no sense.
+/// What is wanted, and of which root.
 async fn recognised(
     uri: &str,
     options: &OptimizeOptions,
-) -> Result<(Wish, Root), Box<RootOptimizeReport>> {
-    let wish = Wish::from_options(options)
-        .map_err(|error| root_failure(uri, None, error.kind(), &error, None))?;
-    let root = look(uri).await.map_err(|error| open_failure(uri, None, &error))?;
-    check_prunable(root.kind, options)
-        .map_err(|error| root_failure(uri, Some(root.kind), error.kind(), &error, error.hint()))?;
+    report: &mut RootOptimizeReport,
+) -> Result<(Wish, Root), Ended> {
+    let wish = Wish::from_options(options)?;
+    let root = look(uri).await?;
+    report.kind = Some(root.kind);
+    check_prunable(root.kind, options)?;
     Ok((wish, root))
 }
 
@@ -124,24 +111,33 @@ pub(crate) async fn optimize_root(
     budget: &Budget,
     progress: &dyn Progress,
 ) -> Optimized {
+    let mut report = RootOptimizeReport::of(uri);
+    let mut made = None;
+    // Boxed: Lance's futures are deep, and the compiler bounds how deep a layout may be.
+    let work = Box::pin(optimize(context, uri, options, budget, progress, &mut report));
+    let outcome = work.await.map(|what| made = what);
+    Optimized { report: ended(report, outcome), made }
+}
+
+async fn optimize(
+    context: &Context,
+    uri: &str,
+    options: &OptimizeOptions,
+    budget: &Budget,
+    progress: &dyn Progress,
+    report: &mut RootOptimizeReport,
+) -> Result<Option<Made>, Ended> {
     if context.stop.is_requested() {
-        return root_failure(uri, None, ErrorKind::Interrupted, &Interrupted, None).into();
+        return Err(Interrupted.into());
     }
-    let now = Utc::now();
-    let (wish, root) = match recognised(uri, options).await {
-        Ok(recognised) => recognised,
-        Err(failure) => return (*failure).into(),
-    };
-    let kind = root.kind;
-    progress.on_event(ProgressEvent::RootOpened { uri: uri.to_owned(), kind });
+    let (wish, root) = recognised(uri, options, report).await?;
+    progress.on_event(ProgressEvent::RootOpened { uri: uri.to_owned(), kind: root.kind });
     let operation = new_operation();
-    let selected = options.selected();
+    let (selected, now) = (options.selected(), context.now());
     let observer = &Both(progress, context.observer());
     let opening = Opening { verb: "optimize", selected, operation: &operation, now, observer };
-    let write = match write_root(root, &context.tables, &opening).await {
-        Ok(write) => write,
-        Err(error) => return open_failure(uri, Some(kind), &error).into(),
-    };
+    let write = write_root(root, context, &opening).await?;
+    let entries = AtomicU64::new(0);
     let run = Run {
         context,
         write: &write,
@@ -150,34 +146,19 @@ pub(crate) async fn optimize_root(
         options,
         budget,
         progress: observer,
-        entries: AtomicU64::new(0),
+        entries,
     };
-    let mut report = root_report(uri, kind);
     report.recovery.clone_from(&write.recovery);
     report.warnings.extend(write.warnings.iter().cloned());
     report.warnings.extend(write.read.members.warnings.iter().cloned());
-    // Boxed: Lance's futures are deep, and the compiler bounds how deep a layout may be.
-    let outcome = match &write.read.graph {
-        Some(graph) => Box::pin(branches(&run, graph, &mut report)).await,
-        None => match targets(&write.read, None, options).await {
-            Ok(targets) => {
-                Box::pin(plain::run(&run, targets, &mut report)).await;
-                Ok(())
-            }
-            Err(error) => Err(error),
-        },
-    };
-    match outcome {
-        Ok(()) => {
-            let made = Box::pin(made(&run, &report)).await;
-            Optimized { report, made }
-        }
-        Err(error) => {
-            let recovery = report.recovery;
-            let failure = root_failure(uri, Some(kind), error.kind(), &error, None);
-            RootOptimizeReport { recovery, ..failure }.into()
+    match &write.read.graph {
+        Some(graph) => Box::pin(branches(&run, graph, report)).await?,
+        None => {
+            let targets = targets(&write.read, None, options).await?;
+            Box::pin(plain::run(&run, targets, report)).await;
         }
     }
+    Ok(Box::pin(made(&run, report)).await)
 }
 
 /// Runs over the branches that were asked for, one after the other, then over the graph's own
@@ -212,38 +193,38 @@ pub(crate) async fn plan_root(
     budget: &Budget,
     now: DateTime<Utc>,
 ) -> Planned {
-    let (wish, root) = match recognised(uri, options).await {
-        Ok(recognised) => recognised,
-        Err(failure) => return (*failure).into(),
-    };
-    let kind = root.kind;
-    let checked = async {
-        let read = read_root(root, &context.tables).await?;
-        let sweep = check_writable(&read, "optimize", options.selected(), now).await?;
-        Ok::<_, OpenRootError>((read, sweep))
-    };
-    let (read, sweep) = match checked.await {
-        Ok(checked) => checked,
-        Err(error) => return open_failure(uri, Some(kind), &error).into(),
-    };
+    let mut planned = Planned { report: RootOptimizeReport::of(uri), read: None, has_work: false };
+    let outcome = Box::pin(plan(context, uri, options, budget, now, &mut planned)).await;
+    planned.report = ended(planned.report, outcome);
+    planned
+}
+
+async fn plan(
+    context: &Context,
+    uri: &str,
+    options: &OptimizeOptions,
+    budget: &Budget,
+    now: DateTime<Utc>,
+    planned: &mut Planned,
+) -> Result<(), Ended> {
+    let report = &mut planned.report;
+    let (wish, root) = recognised(uri, options, report).await?;
+    let read = read_root(root, &context.tables).await?;
+    let sweep = check_writable(&read, "optimize", options.selected(), now).await?;
     let views = match &read.graph {
-        None => Ok(vec![None]),
-        Some(graph) => branch_views(graph, &options.branches)
-            .await
-            .map(|views| views.into_iter().map(Some).collect()),
+        None => vec![None],
+        Some(graph) => {
+            let views = branch_views(graph, &options.branches).await?;
+            views.into_iter().map(Some).collect()
+        }
     };
-    let views = match views {
-        Ok(views) => views,
-        Err(error) => return root_failure(uri, Some(kind), error.kind(), &error, None).into(),
-    };
-    let mut report = root_report(uri, kind);
-    report.warnings.extend(read.members.warnings.iter().cloned());
-    let mut has_work = false;
+    let mut work = Vec::new();
     for view in views {
-        let targets = match targets(&read, view.as_ref(), options).await {
-            Ok(targets) => targets,
-            Err(error) => return root_failure(uri, Some(kind), error.kind(), &error, None).into(),
-        };
+        let targets = targets(&read, view.as_ref(), options).await?;
+        work.push((view, targets));
+    }
+    report.warnings.extend(read.members.warnings.iter().cloned());
+    for (view, targets) in work {
         let branch = view.as_ref().map_or_else(Branch::main, |v| v.snapshot.branch.clone());
         let mut tables = Vec::new();
         for target in targets {
@@ -257,7 +238,7 @@ pub(crate) async fn plan_root(
             tables.push(table);
         }
         cut(budget, &mut tables);
-        has_work |= tables.iter().any(|table| table.plan.is_some());
+        planned.has_work |= tables.iter().any(|table| table.plan.is_some());
         tables.iter_mut().for_each(preview::preview);
         report.tables.extend(tables.into_iter().map(|table| table.stats));
     }
@@ -265,9 +246,6 @@ pub(crate) async fn plan_root(
     if let Some(graph) = read.graph.as_ref().filter(|_| is_whole) {
         report.tables.extend(internal::preview(&graph.graph, &wish).await);
     }
-    Planned { report, read: Some(read), has_work }
-}
-
-fn open_failure(uri: &str, kind: Option<RootKind>, error: &OpenRootError) -> RootOptimizeReport {
-    root_failure(uri, kind, error.kind(), error, error.hint())
+    planned.read = Some(read);
+    Ok(())
 }

@@ -2,19 +2,25 @@
 //! known of one run. Nothing here knows a verb or a root.
 
 pub(crate) mod budget;
+pub(crate) mod clock;
 pub(crate) mod concurrency;
+pub(crate) mod ended;
 pub(crate) mod stop;
 
 use std::time::Instant;
 
+use chrono::{DateTime, Utc};
 use lancekeeper_model::{Observer, OperationId, Progress, ProgressEvent};
+use lancekeeper_queue::Queues;
 use lancekeeper_rewrite::Admission;
 use lancekeeper_store::Tables;
 
+use clock::Clock;
+use concurrency::tables_at_once;
 use stop::Stop;
 
 /// What all runs of a keeper share. Cheap to clone.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Context {
     /// Opens tables, with one cache for all.
     pub(crate) tables: Tables,
@@ -24,9 +30,40 @@ pub(crate) struct Context {
     pub(crate) stop: Stop,
     /// Who hears of pins, whatever the verb.
     pub(crate) observer: Observer,
+    /// Where the keys of tables are had: those of the process, unless told.
+    pub(crate) queues: Queues,
+    /// What time it is.
+    pub(crate) clock: Clock,
+    /// Tables worked on at the same time where a verb does not say.
+    pub(crate) concurrency: Option<usize>,
+}
+
+impl Default for Context {
+    fn default() -> Self {
+        Self {
+            tables: Tables::default(),
+            admission: Admission::default(),
+            stop: Stop::default(),
+            observer: Observer::default(),
+            queues: Queues::process(),
+            clock: Clock::default(),
+            concurrency: None,
+        }
+    }
 }
 
 impl Context {
+    /// What time it is.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// Tables at once, of so many: what a verb asks for, else what the keeper was built with, else
+    /// the environment's.
+    pub(crate) fn tables_at_once(&self, asked: Option<usize>, tables: usize) -> usize {
+        tables_at_once(asked.or(self.concurrency), tables)
+    }
+
     /// Who hears of pins, whatever the verb.
     pub(crate) fn observer(&self) -> &dyn Progress {
         self.observer.0.as_ref()

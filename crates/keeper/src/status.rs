@@ -5,46 +5,50 @@ mod inventory;
 mod report;
 mod room;
 
-use chrono::Utc;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use lancekeeper_model::{OptimizeOptions, RootStatus, StatusOptions};
 
 use crate::optimize::Wish;
 use crate::root::{look, look_ahead, read_root};
 use crate::run::Context;
+use crate::run::ended::{Ended, ended};
 
-/// Looks at one root.
-pub(crate) async fn root_status(
+/// Looks at one root. Never fails: the report says what went wrong.
+pub(crate) fn root_status<'a>(
+    context: &'a Context,
+    uri: String,
+    options: &'a StatusOptions,
+) -> BoxFuture<'a, RootStatus> {
+    async move {
+        let mut status = RootStatus::of(&uri);
+        let outcome = look_at_root(context, &uri, options, &mut status).await;
+        ended(status, outcome)
+    }
+    .boxed()
+}
+
+async fn look_at_root(
     context: &Context,
     uri: &str,
     options: &StatusOptions,
-) -> RootStatus {
-    let wish = match Wish::from_options(&OptimizeOptions::default()) {
-        Ok(wish) => wish,
-        Err(error) => return report::failure(uri, None, error.kind(), &error, None),
-    };
-    let root = match look(uri).await {
-        Ok(root) => root,
-        Err(error) => return report::failure(uri, None, error.kind(), &error, error.hint()),
-    };
-    let kind = root.kind;
-    let read = match read_root(root, &context.tables).await {
-        Ok(read) => read,
-        Err(error) => return report::failure(uri, Some(kind), error.kind(), &error, error.hint()),
-    };
-    let mut status = report::root(uri, &read);
+    status: &mut RootStatus,
+) -> Result<(), Ended> {
+    let wish = Wish::from_options(&OptimizeOptions::default())?;
+    let root = look(uri).await?;
+    status.kind = Some(root.kind);
+    let read = read_root(root, &context.tables).await?;
+    let now = context.now();
     // What would stop a run that writes is worth knowing before it is tried.
-    let way = look_ahead(&read, "optimize", &[], Utc::now()).await;
-    status.obstacles = way.obstacles.iter().map(report::obstacle).collect();
-    match inventory::tables(&read, &wish, options).await {
-        Ok(tables) => status.tables = tables,
-        Err(error) => return report::failure(uri, Some(kind), error.kind(), &error, None),
-    }
+    let way = look_ahead(&read, "optimize", &[], now).await;
+    report::describe(status, &read, &way.obstacles);
+    status.tables = inventory::tables(context, &read, &wish, options).await?;
     if let Some(graph) = &read.graph {
-        inventory::internal(&graph.graph, &mut status).await;
+        inventory::internal(&graph.graph, status).await;
     }
-    match room::reclaimable(context, &read, Utc::now()).await {
+    match room::reclaimable(context, &read, now).await {
         Ok(room) => status.reclaimable = Some(room),
         Err(why) => status.reclaimable_error = Some(why),
     }
-    status
+    Ok(())
 }

@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::{Branch, ErrorKind, ExitCode, Recovery, RootKind, TableKey, Version};
+use crate::report::{RootReport, exit_code};
+use crate::{Branch, ErrorKind, ExitCode, Recovery, TableKey, Version};
 
 /// What was done with branches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -30,7 +31,8 @@ impl BranchAction {
 }
 
 /// One branch of a graph.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct BranchRow {
     /// Its name.
     pub name: Branch,
@@ -54,6 +56,14 @@ pub struct BranchRow {
     pub error: Option<String>,
 }
 
+impl BranchRow {
+    /// A row of which only the name is known yet.
+    #[must_use]
+    pub fn of(branch: &Branch) -> Self {
+        Self { name: branch.clone(), internal: branch.is_internal(), ..Self::default() }
+    }
+}
+
 /// What the deletion of a branch loses.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct BranchLoss {
@@ -68,7 +78,8 @@ pub struct BranchLoss {
 }
 
 /// What became of a branch's part of one table.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
+#[non_exhaustive]
 pub struct BranchTableStats {
     /// The table, or `__manifest`, or a table of commits.
     pub table_key: TableKey,
@@ -87,17 +98,21 @@ pub struct BranchTableStats {
     pub error_kind: Option<ErrorKind>,
 }
 
+impl BranchTableStats {
+    /// A row about which nothing is known yet.
+    #[must_use]
+    pub fn of(table: &TableKey) -> Self {
+        Self { table_key: table.clone(), ..Self::default() }
+    }
+}
+
 /// What was done with the branches of one root.
-#[derive(Debug, Clone, Serialize)]
-pub struct RootBranchReport {
-    /// The root as the caller spelled it.
-    pub uri: String,
-    /// What it is; null when it was not recognised.
-    pub kind: Option<RootKind>,
-    /// Why the whole root failed, if it did.
-    pub error: Option<String>,
-    /// What a person can do about `error`.
-    pub hint: Option<String>,
+pub type RootBranchReport = RootReport<BranchBody>;
+
+/// The part of a root's report that only `branch` has.
+#[derive(Debug, Clone, Default, Serialize)]
+#[non_exhaustive]
+pub struct BranchBody {
     /// The branches looked at, or the one created or deleted.
     pub branches: Vec<BranchRow>,
     /// What opening it recovered of runs that died.
@@ -108,32 +123,11 @@ pub struct RootBranchReport {
     pub warnings: Vec<String>,
     /// One row per table a deletion touches.
     pub tables: Vec<BranchTableStats>,
-    /// The kind of `error`.
-    #[serde(skip)]
-    pub error_kind: Option<ErrorKind>,
-}
-
-impl RootBranchReport {
-    /// A root about which nothing is known yet.
-    #[must_use]
-    pub fn of(uri: &str) -> Self {
-        Self {
-            uri: uri.to_owned(),
-            kind: None,
-            error: None,
-            hint: None,
-            branches: Vec::new(),
-            recovery: Recovery::default(),
-            lost: None,
-            warnings: Vec::new(),
-            tables: Vec::new(),
-            error_kind: None,
-        }
-    }
 }
 
 /// Sums over all roots.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct BranchTotals {
     /// Branches in the report.
     pub branches: u64,
@@ -149,6 +143,7 @@ pub struct BranchTotals {
 
 /// What was done with branches, over all roots.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct BranchReport {
     /// What was asked for.
     pub action: BranchAction,
@@ -187,14 +182,9 @@ impl BranchReport {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         let is_list = self.action == BranchAction::List;
-        crate::report::exit_code(self.roots.iter().map(|root| {
+        exit_code(self.roots.iter().map(|root| {
             let failed = root.branches.iter().filter(|branch| branch.error.is_some()).count();
-            crate::report::RootOutcome {
-                error: root.error_kind,
-                failed: if is_list { failed } else { 0 },
-                blocked: 0,
-                tables: root.branches.len(),
-            }
+            root.outcome(if is_list { failed } else { 0 }, root.branches.len())
         }))
     }
 }

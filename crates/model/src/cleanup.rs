@@ -6,9 +6,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use serde::Serialize;
 
-use crate::{
-    Branch, ErrorKind, ExitCode, Recovery, RootKind, SkipReason, TableKey, Version, WRITER_WINDOW,
-};
+use crate::report::{RootReport, exit_code};
+use crate::{Branch, ErrorKind, ExitCode, Recovery, SkipReason, TableKey, Version, WRITER_WINDOW};
 
 /// Whether anything reads a fork.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -99,7 +98,8 @@ pub struct KeptVersionReport {
 }
 
 /// What `cleanup` did to one table.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
+#[non_exhaustive]
 pub struct TableCleanupStats {
     /// The table.
     pub table_key: TableKey,
@@ -134,6 +134,14 @@ pub struct TableCleanupStats {
     pub error_kind: Option<ErrorKind>,
 }
 
+impl TableCleanupStats {
+    /// A row about which nothing is known yet.
+    #[must_use]
+    pub fn of(table: &TableKey) -> Self {
+        Self { table_key: table.clone(), ..Self::default() }
+    }
+}
+
 /// What became of orphaned forks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct BranchReconcileStats {
@@ -155,16 +163,12 @@ pub struct LostCommitReport {
 }
 
 /// What `cleanup` did to one root.
-#[derive(Debug, Clone, Serialize)]
-pub struct RootCleanupReport {
-    /// The root as the caller spelled it.
-    pub uri: String,
-    /// What it is; null when it was not recognised.
-    pub kind: Option<RootKind>,
-    /// Why the whole root failed, if it did.
-    pub error: Option<String>,
-    /// What a person can do about `error`.
-    pub hint: Option<String>,
+pub type RootCleanupReport = RootReport<CleanupBody>;
+
+/// The part of a root's report that only `cleanup` has.
+#[derive(Debug, Clone, Default, Serialize)]
+#[non_exhaustive]
+pub struct CleanupBody {
     /// The rule that was applied.
     pub keep_versions: Option<u32>,
     /// The rule that was applied, in seconds.
@@ -183,13 +187,11 @@ pub struct RootCleanupReport {
     pub warnings: Vec<String>,
     /// One row per table, the graph's own among them.
     pub tables: Vec<TableCleanupStats>,
-    /// The kind of `error`.
-    #[serde(skip)]
-    pub error_kind: Option<ErrorKind>,
 }
 
 /// Sums over all tables of all roots.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct CleanupTotals {
     /// Bytes.
     pub bytes_removed: u64,
@@ -209,6 +211,7 @@ pub struct CleanupTotals {
 
 /// What `cleanup` did, over all roots.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct CleanupReport {
     /// Whether this is a preview: nothing was deleted.
     pub dry_run: bool,
@@ -239,12 +242,11 @@ impl CleanupReport {
     /// The exit code: a root's error beats a table's; several different ones are a failure.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
-        crate::report::exit_code(self.roots.iter().map(|root| crate::report::RootOutcome {
-            error: root.error_kind,
-            failed: root.tables.iter().filter(|table| table.error.is_some()).count()
-                + root.reconciled.failures.len().saturating_sub(root.undecided_forks),
-            blocked: 0,
-            tables: root.tables.len() + root.reconciled.failures.len(),
+        exit_code(self.roots.iter().map(|root| {
+            let failures = &root.reconciled.failures;
+            let failed = root.tables.iter().filter(|table| table.error.is_some()).count();
+            let of_forks = failures.len().saturating_sub(root.undecided_forks);
+            root.outcome(failed + of_forks, root.tables.len() + failures.len())
         }))
     }
 }

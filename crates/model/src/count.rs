@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::report::{RootOutcome, exit_code};
-use crate::{Branch, BranchSelection, ErrorKind, ExitCode, RootKind, TableKey, Version};
+use crate::report::{RootReport, exit_code};
+use crate::{Branch, BranchSelection, ExitCode, TableKey, TableRef, Version};
 
 /// Which rows to count.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -15,7 +15,8 @@ pub struct CountOptions {
 }
 
 /// The rows of one table, as readers of one branch see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct TableCount {
     /// The table.
     pub table_key: TableKey,
@@ -29,26 +30,28 @@ pub struct TableCount {
     pub error: Option<String>,
 }
 
+impl TableCount {
+    /// A row about which nothing is known yet.
+    #[must_use]
+    pub fn of(table: &TableRef) -> Self {
+        Self { table_key: table.key.clone(), branch: table.branch.clone(), ..Self::default() }
+    }
+}
+
 /// The rows of one root.
-#[derive(Debug, Clone, Serialize)]
-pub struct RootCounts {
-    /// The root as the caller spelled it.
-    pub uri: String,
-    /// What it is; null when it was not recognised.
-    pub kind: Option<RootKind>,
-    /// Why it could not be read, if it could not.
-    pub error: Option<String>,
-    /// What a person can do about `error`.
-    pub hint: Option<String>,
+pub type RootCounts = RootReport<CountBody>;
+
+/// The part of a root's report that only `count-rows` has.
+#[derive(Debug, Clone, Default, Serialize)]
+#[non_exhaustive]
+pub struct CountBody {
     /// One row per table and branch.
     pub tables: Vec<TableCount>,
-    /// The kind of `error`.
-    #[serde(skip)]
-    pub error_kind: Option<ErrorKind>,
 }
 
 /// Sums over all roots.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct CountTotals {
     /// Tables that were looked at, once per branch.
     pub tables: u64,
@@ -62,6 +65,7 @@ pub struct CountTotals {
 
 /// The rows of all roots asked for.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct CountReport {
     /// One entry per root, in the order given.
     pub roots: Vec<RootCounts>,
@@ -85,11 +89,9 @@ impl CountReport {
     /// The exit code.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
-        exit_code(self.roots.iter().map(|root| RootOutcome {
-            error: root.error_kind,
-            failed: root.tables.iter().filter(|table| table.error.is_some()).count(),
-            blocked: 0,
-            tables: root.tables.len(),
+        exit_code(self.roots.iter().map(|root| {
+            let failed = root.tables.iter().filter(|table| table.error.is_some()).count();
+            root.outcome(failed, root.tables.len())
         }))
     }
 }

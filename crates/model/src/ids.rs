@@ -26,7 +26,7 @@ impl fmt::Display for Version {
 
 /// The name of a table inside its root: `node:Person`, `edge:Knows` in a graph, the
 /// directory name without `.lance` in a database.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct TableKey(String);
 

@@ -12,6 +12,7 @@ mod facts;
 mod ids;
 mod kind;
 mod left;
+mod optimize;
 mod options;
 mod progress;
 mod recovery;
@@ -21,35 +22,38 @@ mod root;
 mod sizes;
 mod skip;
 mod snapshot;
+mod status;
 
 pub use branch::{
-    BranchAction, BranchLoss, BranchReport, BranchRow, BranchTableStats, BranchTotals,
+    BranchAction, BranchBody, BranchLoss, BranchReport, BranchRow, BranchTableStats, BranchTotals,
     RootBranchReport,
 };
 pub use cleanup::{
-    BranchReconcileStats, CleanupOptions, CleanupPolicyOptions, CleanupReport, CleanupTotals,
-    ForkRefStatus, KEEP_UNLESS_TOLD, KeptVersionReport, LostCommitReport, RootCleanupReport,
-    TableCleanupStats,
+    BranchReconcileStats, CleanupBody, CleanupOptions, CleanupPolicyOptions, CleanupReport,
+    CleanupTotals, ForkRefStatus, KEEP_UNLESS_TOLD, KeptVersionReport, LostCommitReport,
+    RootCleanupReport, TableCleanupStats,
 };
-pub use count::{CountOptions, CountReport, CountTotals, RootCounts, TableCount};
+pub use count::{CountBody, CountOptions, CountReport, CountTotals, RootCounts, TableCount};
 pub use facts::{
     CarryOver, DeclaredIndex, FragmentFacts, IndexFacts, IndexKind, SegmentFacts, TableFacts,
 };
 pub use ids::{Branch, OperationId, TableKey, TableRef, Version};
 pub use kind::{ErrorKind, ExitCode};
 pub use left::{BudgetLimit, WorkLeft};
+pub use optimize::{
+    OptimizeBody, OptimizeReport, OptimizeTotals, PrunedStats, RootOptimizeReport,
+    TableOptimizeStats,
+};
 pub use options::{
     BranchSelection, IndexMode, OptimizeOptions, PRUNE_WINDOW, PruneOptions, SMALL_FRAGMENT_BYTES,
     WRITER_WINDOW,
 };
 pub use progress::{NoProgress, Observer, Progress, ProgressEvent, ProgressLine};
 pub use recovery::{MovedPin, RecoveredSidecar, Recovery};
-pub use report::{
-    Obstacle, OptimizeReport, OptimizeTotals, PendingSidecar, PrunedStats, RootOptimizeReport,
-    RootStatus, StatusReport, TableOptimizeStats, TableStatus,
-};
+pub use report::{RootFailure, RootReport};
 pub use room::{InternalStatus, Reclaimable, StatusOptions};
 pub use root::{InternalSchema, RootKind};
 pub use sizes::TableBytes;
 pub use skip::{PendingIndex, SkipReason};
 pub use snapshot::{Pin, Snapshot};
+pub use status::{Obstacle, PendingSidecar, RootStatus, StatusBody, StatusReport, TableStatus};

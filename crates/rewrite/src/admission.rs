@@ -8,7 +8,7 @@ use std::sync::Arc;
 use lancekeeper_planner::optimize::{Group, Recipe};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes that all running rewrites may use together.
+/// Bytes that all running rewrites may use together, unless told.
 const CEILING: u64 = 1 << 30;
 /// The unit permits are counted in, because they are counted in 32 bits.
 const UNIT: u64 = 1 << 20;
@@ -23,6 +23,7 @@ const BATCHES_IN_FLIGHT: u64 = 4;
 #[derive(Debug, Clone)]
 pub struct Admission {
     units: Arc<Semaphore>,
+    ceiling: u64,
 }
 
 /// Memory that was handed out; given back when dropped.
@@ -33,11 +34,18 @@ pub struct Admitted {
 
 impl Default for Admission {
     fn default() -> Self {
-        Self { units: Arc::new(Semaphore::new(to_units(CEILING) as usize)) }
+        Self::with_ceiling(CEILING)
     }
 }
 
 impl Admission {
+    /// With another ceiling than the default of 1 GiB, in bytes.
+    #[must_use]
+    pub fn with_ceiling(bytes: u64) -> Self {
+        let ceiling = bytes.max(UNIT);
+        Self { units: Arc::new(Semaphore::new(to_units(ceiling) as usize)), ceiling }
+    }
+
     /// Waits until a group's rewrite fits, whose largest batch is known to hold at least this
     /// much. A group that alone exceeds the ceiling runs alone.
     ///
@@ -45,7 +53,7 @@ impl Admission {
     ///
     /// Nothing is taken when dropped.
     pub async fn admit(&self, group: &Group, largest_batch: u64) -> Admitted {
-        let units = to_units(estimate(group, largest_batch).min(CEILING));
+        let units = to_units(estimate(group, largest_batch).min(self.ceiling));
         // The semaphore is never closed, so this only fails if that changes.
         let permit = Arc::clone(&self.units).acquire_many_owned(units).await.ok();
         Admitted { _permit: permit }

@@ -20,6 +20,28 @@ const METADATA_CACHE_BYTES: usize = 64 << 20;
 #[derive(Clone, Debug)]
 pub struct Tables {
     session: Arc<Mutex<Arc<Session>>>,
+    caches: Caches,
+}
+
+/// How much of what was read is kept, in bytes. Nobody can see what is cached but by time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caches {
+    /// Parts of indexes.
+    pub index_bytes: usize,
+    /// Manifests and footers of files.
+    pub metadata_bytes: usize,
+}
+
+impl Default for Caches {
+    fn default() -> Self {
+        Self { index_bytes: INDEX_CACHE_BYTES, metadata_bytes: METADATA_CACHE_BYTES }
+    }
+}
+
+impl Caches {
+    fn session(self) -> Arc<Session> {
+        Arc::new(Session::new(self.index_bytes, self.metadata_bytes, Arc::default()))
+    }
 }
 
 /// A dataset could not be opened.
@@ -55,13 +77,19 @@ impl Tables {
     /// With caches of the default sizes.
     #[must_use]
     pub fn new() -> Self {
-        Self { session: Arc::new(Mutex::new(new_session())) }
+        Self::with_caches(Caches::default())
+    }
+
+    /// With caches of these sizes.
+    #[must_use]
+    pub fn with_caches(caches: Caches) -> Self {
+        Self { session: Arc::new(Mutex::new(caches.session())), caches }
     }
 
     /// Forgets everything that was read. A branch that is deleted and made again has versions
     /// of the same numbers at the same places: what is cached under those would answer for it.
     pub fn forget(&self) {
-        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = new_session();
+        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = self.caches.session();
     }
 
     fn session(&self) -> Arc<Session> {
@@ -111,10 +139,6 @@ impl Tables {
             source,
         })
     }
-}
-
-fn new_session() -> Arc<Session> {
-    Arc::new(Session::new(INDEX_CACHE_BYTES, METADATA_CACHE_BYTES, Arc::default()))
 }
 
 /// The version a handle stands at.

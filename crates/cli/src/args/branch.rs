@@ -29,7 +29,7 @@ pub(crate) enum BranchVerb {
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
     #[command(flatten)]
-    pub(super) roots: Roots,
+    pub(crate) roots: Roots,
 
     /// Also the branches of operations, whose names begin with __.
     #[arg(long)]
@@ -68,7 +68,7 @@ pub(crate) struct DeleteArgs {
 
     /// With --confirm: also where the root is not on this machine.
     #[arg(long, requires = "confirm")]
-    pub(super) yes: bool,
+    pub(crate) yes: bool,
 
     /// A preview; the same as leaving --confirm out.
     #[arg(long, conflicts_with = "confirm")]
@@ -88,7 +88,7 @@ pub(crate) struct Target {
     words: Vec<String>,
 
     #[arg(skip)]
-    pub(super) roots: Roots,
+    pub(crate) roots: Roots,
 }
 
 impl Target {
@@ -119,32 +119,6 @@ impl Target {
 }
 
 impl BranchArgs {
-    /// The verb as people type it.
-    pub(super) fn name(&self) -> &'static str {
-        match self.what {
-            BranchVerb::List(_) => "branch list",
-            BranchVerb::Create(_) => "branch create",
-            BranchVerb::Delete(_) => "branch delete",
-        }
-    }
-
-    pub(super) fn roots(&self) -> &Roots {
-        match &self.what {
-            BranchVerb::List(args) => &args.roots,
-            BranchVerb::Create(args) => &args.target.roots,
-            BranchVerb::Delete(args) => &args.target.roots,
-        }
-    }
-
-    /// Whether this is a plan that is only printed.
-    pub(super) fn is_dry_run(&self) -> bool {
-        match &self.what {
-            BranchVerb::List(_) => false,
-            BranchVerb::Create(args) => args.dry_run,
-            BranchVerb::Delete(args) => !args.confirm,
-        }
-    }
-
     /// Makes the root explicit.
     pub(super) fn settle(&mut self, place: &Place) -> Result<(), Refusal> {
         match &mut self.what {

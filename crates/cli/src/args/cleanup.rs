@@ -14,7 +14,7 @@ use super::{Roots, values};
 #[derive(Debug, Args)]
 pub(crate) struct CleanupArgs {
     #[command(flatten)]
-    pub(super) roots: Roots,
+    pub(crate) roots: Roots,
 
     /// Keep the newest N existing versions of each table and branch. Without any rule: 10.
     #[arg(long = "keep", alias = "keep-versions", value_name = "N", value_parser = values::versions)]
@@ -34,11 +34,11 @@ pub(crate) struct CleanupArgs {
 
     /// Delete. Without it, only a preview is printed.
     #[arg(long)]
-    pub(super) confirm: bool,
+    pub(crate) confirm: bool,
 
     /// With --confirm: also where the root is not on this machine.
     #[arg(long, requires = "confirm")]
-    pub(super) yes: bool,
+    pub(crate) yes: bool,
 
     /// A preview; the same as leaving --confirm out.
     #[arg(long, conflicts_with = "confirm")]
@@ -95,21 +95,10 @@ impl CleanupArgs {
         options
     }
 
-    /// Whether nothing is to be deleted.
-    pub(crate) fn is_preview(&self) -> bool {
-        !self.confirm
-    }
-
-    /// What to say before anything is done.
-    pub(crate) fn notices(&self) -> Vec<String> {
-        let mut notices = Vec::new();
-        let without_rule = self.keep.is_none()
-            && self.older_than.is_none()
-            && self.keep_last.is_none()
-            && self.keep_within.is_none();
-        if without_rule {
-            notices.push(format!("no rule given: using --keep {KEEP_UNLESS_TOLD}"));
-        }
-        notices
+    /// What to say before anything is done: by which rule, if none was given.
+    pub(crate) fn notice(&self) -> Option<String> {
+        let rules = [self.keep.is_some(), self.older_than.is_some(), self.keep_last.is_some()];
+        let has_rule = rules.contains(&true) || self.keep_within.is_some();
+        (!has_rule).then(|| format!("no rule given: using --keep {KEEP_UNLESS_TOLD}"))
     }
 }

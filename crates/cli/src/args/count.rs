@@ -10,7 +10,7 @@ use super::{Roots, selection};
 #[derive(Debug, Args)]
 pub(crate) struct CountArgs {
     #[command(flatten)]
-    pub(super) roots: Roots,
+    pub(crate) roots: Roots,
 
     /// Only this table; may be repeated.
     #[arg(long = "table", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]

@@ -5,6 +5,7 @@ use lancekeeper_model::{
 };
 
 use super::*;
+use crate::verbs::{VerbSpec, spec};
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
     Cli::read(line.split_whitespace())
@@ -82,7 +83,7 @@ fn a_run_may_be_limited_to_indexes_and_to_some_of_them() {
 #[test]
 fn several_roots_and_global_options_on_either_side() {
     let cli = parse("lancekeeper --json status a b -vv --progress json").unwrap();
-    assert_eq!(cli.verb.roots().roots, ["a", "b"]);
+    assert_eq!(spec(&cli.verb).roots().roots, ["a", "b"]);
     assert!(cli.speech.json);
     assert_eq!(cli.speech.verbose, 2);
     assert_eq!(cli.speech.progress, ProgressMode::Json);
@@ -241,7 +242,7 @@ fn a_root_named_by_an_option_makes_the_other_names_tables_on_either_side_of_the_
     let (roots, options) = optimize("lancekeeper --db-path db optimize");
     assert_eq!((roots, options), (vec!["db".to_owned()], OptimizeOptions::default()));
     let cli = parse("lancekeeper status --db-path db").unwrap();
-    assert_eq!(cli.verb.roots().roots, ["db"]);
+    assert_eq!(spec(&cli.verb).roots().roots, ["db"]);
 }
 
 #[test]
@@ -274,8 +275,8 @@ fn rows_are_counted_of_named_tables_of_one_root_or_of_all_tables_of_several() {
     assert_eq!(roots, ["g", "h"]);
     let named = BranchSelection::Named(vec!["work".to_owned(), "main".to_owned()]);
     assert_eq!(options, CountOptions { tables: Vec::new(), branches: named });
-    let verb = parse("lancekeeper count-rows g --all-branches").unwrap().verb;
-    assert!(!verb.writes() && !verb.is_dry_run());
+    let cli = parse("lancekeeper count-rows g --all-branches").unwrap();
+    assert!(!spec(&cli.verb).writes() && !spec(&cli.verb).is_dry_run());
     refusal("lancekeeper count-rows");
     refusal("lancekeeper count-rows g --all-branches --branch main");
 }
@@ -293,12 +294,12 @@ fn all_beats_names_which_are_kept_to_be_checked() {
 #[test]
 fn a_set_of_roots_is_named_by_a_file_or_searched_for() {
     let cli = parse("lancekeeper status --roots set a --recursive").unwrap();
-    let roots = cli.verb.roots();
+    let roots = spec(&cli.verb).roots();
     assert_eq!(roots.file.as_deref(), Some(std::path::Path::new("set")));
     assert!(roots.recursive);
     assert_eq!(roots.roots, ["a"]);
     let cli = parse("lancekeeper optimize --roots -").unwrap();
-    assert_eq!(cli.verb.roots().file.as_deref(), Some(std::path::Path::new("-")));
+    assert_eq!(spec(&cli.verb).roots().file.as_deref(), Some(std::path::Path::new("-")));
 }
 
 #[test]
@@ -351,7 +352,7 @@ fn cleanup(line: &str) -> CleanupArgs {
 #[test]
 fn cleanup_is_a_preview_until_it_is_confirmed() {
     for (line, preview) in [("", true), ("--dry-run", true), ("--confirm", false)] {
-        assert_eq!(cleanup(line).is_preview(), preview, "{line}");
+        assert_eq!(VerbSpec::is_dry_run(&cleanup(line)), preview, "{line}");
     }
     refusal("lancekeeper cleanup root --confirm --dry-run");
     refusal("lancekeeper cleanup root --yes");
@@ -408,14 +409,16 @@ fn ages_that_make_no_sense_are_refused_with_an_example() {
 
 /// Root, name of the branch and the rest of a line about one.
 fn branch(line: &str) -> (Vec<String>, String, BranchVerb) {
-    match parse(&format!("lancekeeper branch {line}")).unwrap().verb {
+    let verb = parse(&format!("lancekeeper branch {line}")).unwrap().verb;
+    let roots = spec(&verb).roots().roots.clone();
+    match verb {
         Verb::Branch(args) => {
             let name = match &args.what {
                 BranchVerb::Create(args) => args.target.name().to_owned(),
                 BranchVerb::Delete(args) => args.target.name().to_owned(),
                 BranchVerb::List(_) => String::new(),
             };
-            (args.roots().roots.clone(), name, args.what)
+            (roots, name, args.what)
         }
         _ => panic!("{line}"),
     }
@@ -442,10 +445,12 @@ fn a_branch_is_named_after_its_root_or_beside_the_option_that_names_it() {
 #[test]
 fn deleting_a_branch_is_a_preview_until_it_is_confirmed() {
     for (line, preview) in [("", true), ("--dry-run", true), ("--confirm", false)] {
-        let verb = parse(&format!("lancekeeper branch delete g feat {line}")).unwrap().verb;
+        let cli = parse(&format!("lancekeeper branch delete g feat {line}")).unwrap();
+        let verb = spec(&cli.verb);
         assert_eq!((verb.is_dry_run(), verb.writes()), (preview, !preview), "{line}");
     }
     refusal("lancekeeper branch delete g feat --confirm --dry-run");
-    let verb = parse("lancekeeper branch list g").unwrap().verb;
+    let cli = parse("lancekeeper branch list g").unwrap();
+    let verb = spec(&cli.verb);
     assert!(!verb.writes() && !verb.is_dry_run());
 }

@@ -1,17 +1,16 @@
 //! Reports for people: per root a heading, an aligned table, what does not fit a cell below
 //! it, and sums at the end. Errors, hints and warnings go to stderr, next to their root.
 
-pub(super) mod branch;
-pub(super) mod cleanup;
-pub(super) mod count;
-pub(super) mod optimize;
-pub(super) mod status;
+mod branch;
+mod cleanup;
+mod count;
+mod optimize;
+mod status;
 #[cfg(test)]
 mod tests;
 
 use lancekeeper_model::{Recovery, RootKind, TableRef};
 
-use super::Messages;
 use super::style::indented;
 use super::units::counted;
 use crate::target::without_secrets;
@@ -23,27 +22,6 @@ const COMMITS_SHOWN: usize = 5;
 fn root_label(kind: Option<RootKind>, uri: &str) -> String {
     let uri = without_secrets(uri);
     kind.map_or_else(|| uri.clone(), |kind| format!("{kind} {uri}"))
-}
-
-/// Says what went wrong with a root as a whole and what to know about it.
-fn say_troubles(
-    messages: &Messages,
-    uri: Option<&str>,
-    error: Option<&str>,
-    hint: Option<&str>,
-    warnings: &[String],
-) {
-    // With one root the heading or the target line has named it.
-    let place = uri.map_or_else(String::new, |uri| format!("{}: ", without_secrets(uri)));
-    for warning in warnings {
-        messages.warning(&format!("{place}{warning}"));
-    }
-    if let Some(error) = error {
-        messages.error(&format!("{place}{error}"));
-    }
-    if let Some(hint) = hint {
-        messages.hint(hint);
-    }
 }
 
 /// What opening a root recovered, a line for each.

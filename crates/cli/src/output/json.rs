@@ -2,10 +2,9 @@
 //! Field names are those of `lancekeeper_model`; errors and warnings are in the document,
 //! not on stderr.
 
-use lancekeeper_model::{
-    BranchAction, BranchReport, CleanupReport, CountReport, OptimizeReport, StatusReport,
-};
 use serde::Serialize;
+
+use super::view::View;
 
 /// Grows when a field is removed or changes its meaning, not when one is added.
 const SCHEMA: u32 = 1;
@@ -21,72 +20,16 @@ struct Document<'a, Root, Totals> {
     totals: Totals,
 }
 
-#[derive(Serialize)]
-struct StatusTotals {
-    roots: usize,
-    tables: usize,
-}
-
-/// The document of `status`.
-pub(super) fn status(report: &StatusReport) -> serde_json::Result<String> {
-    line(&Document {
+/// The document of a report.
+pub(super) fn document<R: View>(report: &R) -> serde_json::Result<String> {
+    let document = Document {
         schema: SCHEMA,
-        command: "status",
-        dry_run: None,
-        roots: &report.roots,
-        totals: StatusTotals {
-            roots: report.roots.len(),
-            tables: report.roots.iter().map(|root| root.tables.len()).sum(),
-        },
-    })
-}
-
-/// The document of `optimize`.
-pub(super) fn optimize(report: &OptimizeReport) -> serde_json::Result<String> {
-    line(&Document {
-        schema: SCHEMA,
-        command: "optimize",
-        dry_run: Some(report.dry_run),
-        roots: &report.roots,
-        totals: &report.totals,
-    })
-}
-
-/// The document of `cleanup`.
-pub(super) fn cleanup(report: &CleanupReport) -> serde_json::Result<String> {
-    line(&Document {
-        schema: SCHEMA,
-        command: "cleanup",
-        dry_run: Some(report.dry_run),
-        roots: &report.roots,
-        totals: &report.totals,
-    })
-}
-
-/// The document of `count-rows`.
-pub(super) fn counts(report: &CountReport) -> serde_json::Result<String> {
-    line(&Document {
-        schema: SCHEMA,
-        command: "count-rows",
-        dry_run: None,
-        roots: &report.roots,
-        totals: &report.totals,
-    })
-}
-
-/// The document of `branch`.
-pub(super) fn branches(report: &BranchReport) -> serde_json::Result<String> {
-    line(&Document {
-        schema: SCHEMA,
-        command: report.action.verb(),
-        dry_run: (report.action != BranchAction::List).then_some(report.dry_run),
-        roots: &report.roots,
-        totals: &report.totals,
-    })
-}
-
-fn line(document: &impl Serialize) -> serde_json::Result<String> {
-    serde_json::to_string(document).map(|text| text + "\n")
+        command: report.command(),
+        dry_run: report.dry_run(),
+        roots: report.roots(),
+        totals: report.totals(),
+    };
+    serde_json::to_string(&document).map(|text| text + "\n")
 }
 
 #[cfg(test)]
@@ -127,11 +70,11 @@ mod tests {
 
     #[test]
     fn optimize_has_every_field_scripts_know() {
-        let document = parsed(&optimize(&samples::optimized()).unwrap());
-        assert_eq!(document["schema"], 1);
-        assert_eq!(document["command"], "optimize");
-        assert_eq!(document["dry_run"], false);
-        let root = &document["roots"][0];
+        let found = parsed(&document(&samples::optimized()).unwrap());
+        assert_eq!(found["schema"], 1);
+        assert_eq!(found["command"], "optimize");
+        assert_eq!(found["dry_run"], false);
+        let root = &found["roots"][0];
         assert_eq!(root["uri"], "/data/people");
         assert_eq!(root["kind"], "graph");
         assert_eq!(root["published"], 1);
@@ -145,16 +88,16 @@ mod tests {
         assert_eq!(drifted["skipped"], "drift_needs_repair");
         assert_eq!(drifted["manifest_version"], 5);
         assert_eq!(drifted["lance_head_version"], 7);
-        assert_eq!(document["totals"]["tables_failed"], 1);
-        assert_eq!(document["totals"]["sizes_after"]["blob_bytes"], 0);
+        assert_eq!(found["totals"]["tables_failed"], 1);
+        assert_eq!(found["totals"]["sizes_after"]["blob_bytes"], 0);
         let moved = &root["recovery"]["sidecars"][0]["moved"];
         assert_eq!((&moved["table_key"], &moved["to"]), (&"node:Person".into(), &8.into()));
     }
 
     #[test]
     fn what_a_budget_left_is_told_per_table_and_in_total() {
-        let document = parsed(&optimize(&samples::budgeted()).unwrap());
-        let tables = &document["roots"][0]["tables"];
+        let found = parsed(&document(&samples::budgeted()).unwrap());
+        let tables = &found["roots"][0]["tables"];
         let left = |of: &Value| {
             let fields = ["left_by", "groups_left", "fragments_left", "bytes_left", "indexes_left"];
             fields.map(|field| of[field].clone())
@@ -167,44 +110,44 @@ mod tests {
         assert_eq!(tables[1]["skipped"], "budget_spent");
         assert_eq!(left(&tables[2]), [Value::Null, 0.into(), 0.into(), 0.into(), 0.into()]);
         assert_eq!(tables[2]["skipped"], "already_compact");
-        let totals = &document["totals"];
+        let totals = &found["totals"];
         assert_eq!(left(totals), [by_time, 3.into(), 18.into(), mib(75), 2.into()]);
         assert_eq!(totals["tables_left"], 2);
     }
 
     #[test]
     fn counts_are_numbers_or_null_with_the_reason() {
-        let document = parsed(&counts(&samples::counts()).unwrap());
-        assert_eq!(document["command"], "count-rows");
-        let tables = &document["roots"][0]["tables"];
+        let found = parsed(&document(&samples::counts()).unwrap());
+        assert_eq!(found["command"], "count-rows");
+        let tables = &found["roots"][0]["tables"];
         assert_eq!((&tables[0]["rows"], &tables[0]["error"]), (&1_234_567.into(), &Value::Null));
         assert_eq!((&tables[1]["branch"], &tables[1]["rows"]), (&"review".into(), &12.into()));
         assert!(tables[2]["rows"].is_null() && tables[2]["error"].is_string(), "{tables}");
-        assert_eq!(document["totals"]["rows"], 1_234_579);
-        assert_eq!(document["totals"]["tables_failed"], 1);
+        assert_eq!(found["totals"]["rows"], 1_234_579);
+        assert_eq!(found["totals"]["tables_failed"], 1);
     }
 
     #[test]
     fn a_missing_root_is_still_a_document() {
-        let document = parsed(&optimize(&samples::missing()).unwrap());
-        assert_eq!(document["roots"][0]["error"], "no root at /nowhere");
-        assert!(document["roots"][0]["kind"].is_null());
-        assert_eq!(document["roots"][0]["tables"], serde_json::json!([]));
-        assert_eq!(document["totals"]["fragments_before"], 0);
+        let found = parsed(&document(&samples::missing()).unwrap());
+        assert_eq!(found["roots"][0]["error"], "no root at /nowhere");
+        assert!(found["roots"][0]["kind"].is_null());
+        assert_eq!(found["roots"][0]["tables"], serde_json::json!([]));
+        assert_eq!(found["totals"]["fragments_before"], 0);
     }
 
     #[test]
     fn status_counts_roots_and_tables() {
-        let document = parsed(&status(&samples::graph_status()).unwrap());
-        assert_eq!(document["command"], "status");
-        assert_eq!(document["totals"], serde_json::json!({"roots": 1, "tables": 4}));
-        let root = &document["roots"][0];
+        let found = parsed(&document(&samples::graph_status()).unwrap());
+        assert_eq!(found["command"], "status");
+        assert_eq!(found["totals"], serde_json::json!({"roots": 1, "tables": 4}));
+        let root = &found["roots"][0];
         assert_eq!(root["sidecars"][0]["ours"], false);
         assert_eq!(root["internal"][0]["versions"], 23);
         assert_eq!(root["reclaimable"]["bytes"], 33 << 20);
         for part in ["bytes", "data_bytes", "blob_bytes", "index_bytes", "deletion_bytes"] {
             assert!(root["tables"][0][part].is_u64(), "{part}");
         }
-        assert!(document.get("dry_run").is_none());
+        assert!(found.get("dry_run").is_none());
     }
 }

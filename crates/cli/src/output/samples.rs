@@ -4,58 +4,47 @@ use lancekeeper_model::{
     Branch, BranchReconcileStats, BudgetLimit, CleanupReport, CountReport, ErrorKind,
     InternalStatus, KeptVersionReport, LostCommitReport, MovedPin, Obstacle, OptimizeReport,
     PendingIndex, PendingSidecar, Reclaimable, RecoveredSidecar, Recovery, RootCleanupReport,
-    RootCounts, RootKind, RootOptimizeReport, RootStatus, SkipReason, StatusReport, TableBytes,
-    TableCleanupStats, TableCount, TableKey, TableOptimizeStats, TableStatus, Version, WorkLeft,
+    RootCounts, RootFailure, RootKind, RootOptimizeReport, RootReport, RootStatus, SkipReason,
+    StatusReport, TableBytes, TableCleanupStats, TableCount, TableKey, TableOptimizeStats,
+    TableRef, TableStatus, Version, WorkLeft,
 };
 
 const MIB: u64 = 1 << 20;
 
 fn table(name: &str, before: (u64, u64, u64), after: (u64, u64, u64)) -> TableOptimizeStats {
-    let moved = before != after;
-    TableOptimizeStats {
-        table_key: TableKey::new(name),
-        branch: Branch::main(),
-        fragments_removed: if moved { before.0 } else { 0 },
-        fragments_added: if moved { after.0 } else { 0 },
-        committed: moved,
-        would_commit: false,
-        skipped: None,
-        manifest_version: None,
-        lance_head_version: None,
-        pending_indexes: Vec::new(),
-        rows_before: 1_234_567,
-        rows_after: 1_234_567,
-        fragments_before: before.0,
-        fragments_after: after.0,
-        files_before: before.1,
-        files_after: after.1,
-        bytes_before: before.2,
-        bytes_after: after.2,
-        sizes_before: TableBytes { data_bytes: before.2, ..TableBytes::default() },
-        sizes_after: TableBytes { data_bytes: after.2, ..TableBytes::default() },
-        duration_ms: 1234,
-        error: None,
-        groups_dropped: 0,
-        groups_redone: 0,
-        left: WorkLeft::default(),
-        reason: "12 fragments below 64 MiB".to_owned(),
-        pruned: None,
-        error_kind: None,
+    let mut row = TableOptimizeStats::of(&on_main(name));
+    row.committed = before != after;
+    if row.committed {
+        (row.fragments_removed, row.fragments_added) = (before.0, after.0);
     }
+    (row.rows_before, row.rows_after) = (1_234_567, 1_234_567);
+    (row.fragments_before, row.files_before, row.bytes_before) = before;
+    (row.fragments_after, row.files_after, row.bytes_after) = after;
+    row.sizes_before = TableBytes { data_bytes: before.2, ..TableBytes::default() };
+    row.sizes_after = TableBytes { data_bytes: after.2, ..TableBytes::default() };
+    row.duration_ms = 1234;
+    row.reason = "12 fragments below 64 MiB".to_owned();
+    row
+}
+
+fn on_main(name: &str) -> TableRef {
+    TableRef::on_main(TableKey::new(name))
 }
 
 fn root(kind: RootKind, tables: Vec<TableOptimizeStats>) -> RootOptimizeReport {
-    RootOptimizeReport {
-        uri: "/data/people".to_owned(),
-        kind: Some(kind),
-        error: None,
-        hint: None,
-        published: 0,
-        recovery: Recovery::default(),
-        warnings: Vec::new(),
-        tables,
-        error_kind: None,
-    }
+    let mut root = RootOptimizeReport::of("/data/people").of_kind(kind);
+    root.tables = tables;
+    root
+}
+
+/// A root that does not exist.
+fn nothing<Body: Default>() -> RootReport<Body> {
+    RootReport::<Body>::of("/nowhere").failed(RootFailure {
+        message: "no root at /nowhere".to_owned(),
+        hint: Some("a root has __manifest/, NAME.lance/ or _versions/ directly below".to_owned()),
+        kind: ErrorKind::NotFound,
+        source: None,
+    })
 }
 
 /// A graph with every outcome.
@@ -63,33 +52,23 @@ pub(crate) fn optimized() -> OptimizeReport {
     let mut person = table("node:Person", (120, 240, 321 * MIB), (2, 2, 300 * MIB));
     person.groups_redone = 1;
     let same = (1, 1, 80 << 10);
-    let company = TableOptimizeStats {
-        rows_before: 42,
-        rows_after: 42,
-        duration_ms: 3,
-        reason: "one fragment".to_owned(),
-        pending_indexes: vec![PendingIndex {
-            column: "embedding".to_owned(),
-            reason: "every value is null".to_owned(),
-        }],
-        ..table("node:Company", same, same)
-    };
-    let drifted = TableOptimizeStats {
-        skipped: Some(SkipReason::DriftNeedsRepair),
-        manifest_version: Some(Version(5)),
-        lance_head_version: Some(Version(7)),
-        reason: "HEAD is ahead of its pin and nothing explains it".to_owned(),
-        ..table("edge:Knows", (12, 12, 12 * MIB), (12, 12, 12 * MIB))
-    };
-    let failed = TableOptimizeStats {
-        error: Some(
-            "failed to read data file /data/people/edges/1a2b3c4d.lance/data/0f1e2d3c-4b5a.lance: \
-             No such file or directory (os error 2)"
-                .to_owned(),
-        ),
-        error_kind: Some(ErrorKind::Corrupt),
-        ..table("edge:WorksAt", (31, 62, 31 * MIB), (31, 62, 31 * MIB))
-    };
+    let mut company = table("node:Company", same, same);
+    (company.rows_before, company.rows_after, company.duration_ms) = (42, 42, 3);
+    company.reason = "one fragment".to_owned();
+    company.pending_indexes = vec![PendingIndex {
+        column: "embedding".to_owned(),
+        reason: "every value is null".to_owned(),
+    }];
+    let mut drifted = table("edge:Knows", (12, 12, 12 * MIB), (12, 12, 12 * MIB));
+    drifted.skipped = Some(SkipReason::DriftNeedsRepair);
+    drifted.manifest_version = Some(Version(5));
+    drifted.lance_head_version = Some(Version(7));
+    drifted.reason = "HEAD is ahead of its pin and nothing explains it".to_owned();
+    let mut failed = table("edge:WorksAt", (31, 62, 31 * MIB), (31, 62, 31 * MIB));
+    let why = "failed to read data file /data/people/edges/1a2b3c4d.lance/data/0f1e2d3c-4b5a.lance: \
+               No such file or directory (os error 2)";
+    failed.error = Some(why.to_owned());
+    failed.error_kind = Some(ErrorKind::Corrupt);
     let recovered = RecoveredSidecar {
         file: "__recovery/01JABCDEFGHJKMNPQRSTVWXYZ0.json".to_owned(),
         branch: Branch::main(),
@@ -102,12 +81,10 @@ pub(crate) fn optimized() -> OptimizeReport {
             to: Version(8),
         }),
     };
-    let root = RootOptimizeReport {
-        recovery: Recovery { sidecars: vec![recovered], staged_files_deleted: 2 },
-        published: 1,
-        warnings: vec!["the sidecar of operation 01JABC could not be deleted".to_owned()],
-        ..root(RootKind::Graph, vec![person, company, drifted, failed])
-    };
+    let mut root = root(RootKind::Graph, vec![person, company, drifted, failed]);
+    root.recovery = Recovery { sidecars: vec![recovered], staged_files_deleted: 2 };
+    root.published = 1;
+    root.warnings = vec!["the sidecar of operation 01JABC could not be deleted".to_owned()];
     OptimizeReport::new(false, vec![root], 4_321)
 }
 
@@ -125,10 +102,8 @@ pub(crate) fn planned() -> OptimizeReport {
 /// A database, optimized.
 pub(crate) fn database() -> OptimizeReport {
     let events = table("events", (1_000, 1_000, 64 * MIB), (1, 1, 60 * MIB));
-    let users = TableOptimizeStats {
-        groups_dropped: 2,
-        ..table("users", (14, 14, 5 * MIB), (8, 8, 5 * MIB - 1000))
-    };
+    let mut users = table("users", (14, 14, 5 * MIB), (8, 8, 5 * MIB - 1000));
+    users.groups_dropped = 2;
     OptimizeReport::new(false, vec![root(RootKind::Database, vec![events, users])], 59_960)
 }
 
@@ -142,22 +117,16 @@ pub(crate) fn budgeted() -> OptimizeReport {
         bytes_left: (groups_left + indexes_left) * 15 * MIB,
         indexes_left,
     };
-    let events = TableOptimizeStats {
-        left: left(BudgetLimit::MaxBytes, 2, 0),
-        ..table("events", (1_000, 1_000, 64 * MIB), (13, 13, 60 * MIB))
-    };
+    let mut events = table("events", (1_000, 1_000, 64 * MIB), (13, 13, 60 * MIB));
+    events.left = left(BudgetLimit::MaxBytes, 2, 0);
     let same = (14, 14, 5 * MIB);
-    let users = TableOptimizeStats {
-        left: left(BudgetLimit::MaxTime, 1, 2),
-        skipped: Some(SkipReason::BudgetSpent),
-        reason: "merge 6 fragments into 1, refresh 2 indexes".to_owned(),
-        ..table("users", same, same)
-    };
-    let compact = TableOptimizeStats {
-        skipped: Some(SkipReason::AlreadyCompact),
-        reason: "3 fragments, fewer than 10".to_owned(),
-        ..table("visits", (3, 3, MIB), (3, 3, MIB))
-    };
+    let mut users = table("users", same, same);
+    users.left = left(BudgetLimit::MaxTime, 1, 2);
+    users.skipped = Some(SkipReason::BudgetSpent);
+    users.reason = "merge 6 fragments into 1, refresh 2 indexes".to_owned();
+    let mut compact = table("visits", (3, 3, MIB), (3, 3, MIB));
+    compact.skipped = Some(SkipReason::AlreadyCompact);
+    compact.reason = "3 fragments, fewer than 10".to_owned();
     let root = root(RootKind::Database, vec![events, users, compact]);
     OptimizeReport::new(false, vec![root], 59_960)
 }
@@ -166,87 +135,48 @@ pub(crate) fn budgeted() -> OptimizeReport {
 pub(crate) fn unpublished() -> OptimizeReport {
     let mut person = table("node:Person", (12, 24, 321 * MIB), (12, 24, 321 * MIB));
     person.skipped = Some(SkipReason::RunEnded);
-    let root = RootOptimizeReport {
-        error: Some("another writer published in between".to_owned()),
-        error_kind: Some(ErrorKind::Conflict),
-        ..root(RootKind::Graph, vec![person])
-    };
+    let root = root(RootKind::Graph, vec![person]).failed(RootFailure {
+        message: "another writer published in between".to_owned(),
+        hint: None,
+        kind: ErrorKind::Conflict,
+        source: None,
+    });
     OptimizeReport::new(false, vec![root], 4_321)
 }
 
 /// A root that does not exist.
 pub(crate) fn missing() -> OptimizeReport {
-    let root = RootOptimizeReport {
-        uri: "/nowhere".to_owned(),
-        kind: None,
-        error: Some("no root at /nowhere".to_owned()),
-        hint: Some("a root has __manifest/, NAME.lance/ or _versions/ directly below".to_owned()),
-        error_kind: Some(ErrorKind::NotFound),
-        ..root(RootKind::Table, Vec::new())
-    };
-    OptimizeReport::new(false, vec![root], 1)
+    OptimizeReport::new(false, vec![nothing()], 1)
 }
 
 fn state(name: &str, fragments: u64, would: &str) -> TableStatus {
-    TableStatus {
-        table_key: TableKey::new(name),
-        branch: Branch::main(),
-        version: Version(17),
-        rows: 1_234_567,
-        fragments,
-        files: 2 * fragments,
-        small_fragments: fragments - 1,
-        bytes: 321 * MIB,
-        sizes: TableBytes { data_bytes: 321 * MIB, ..TableBytes::default() },
-        deleted_share: 0.125,
-        versions: 17,
-        unindexed_rows: Some(1_200),
-        drift_head: None,
-        branches: Vec::new(),
-        would: would.to_owned(),
-        error: None,
-    }
+    let mut row = TableStatus::of(&on_main(name));
+    (row.version, row.versions, row.rows) = (Version(17), 17, 1_234_567);
+    (row.fragments, row.files, row.small_fragments) = (fragments, 2 * fragments, fragments - 1);
+    row.bytes = 321 * MIB;
+    row.sizes = TableBytes { data_bytes: 321 * MIB, ..TableBytes::default() };
+    row.deleted_share = 0.125;
+    row.unindexed_rows = Some(1_200);
+    row.would = would.to_owned();
+    row
 }
 
 fn root_state(kind: RootKind, tables: Vec<TableStatus>) -> RootStatus {
-    RootStatus {
-        uri: "/data/people".to_owned(),
-        kind: Some(kind),
-        error: None,
-        hint: None,
-        internal_schema: None,
-        manifest_version: None,
-        branches: Vec::new(),
-        sidecars: Vec::new(),
-        moved_from: None,
-        obstacles: Vec::new(),
-        internal: Vec::new(),
-        reclaimable: None,
-        reclaimable_error: None,
-        warnings: Vec::new(),
-        tables,
-        error_kind: None,
-    }
+    let mut root = RootStatus::of("/data/people").of_kind(kind);
+    root.tables = tables;
+    root
 }
 
 /// A graph with sidecars, drift, branches, and a place it was moved from.
 pub(crate) fn graph_status() -> StatusReport {
     let rewrite = "rewrite 120 fragments into 2: 119 are below 64 MiB";
-    let knows = TableStatus {
-        drift_head: Some(Version(19)),
-        unindexed_rows: None,
-        ..state("edge:Knows", 12, "skip: drift_needs_repair")
-    };
-    let review = TableStatus {
-        branches: vec!["review".to_owned()],
-        branch: Branch::named("review"),
-        deleted_share: 0.0,
-        ..state("node:Person", 1, "nothing: one fragment")
-    };
-    let broken = TableStatus {
-        error: Some("failed to open the table: its manifest is truncated".to_owned()),
-        ..state("edge:WorksAt", 1, "")
-    };
+    let mut knows = state("edge:Knows", 12, "skip: drift_needs_repair");
+    (knows.drift_head, knows.unindexed_rows) = (Some(Version(19)), None);
+    let mut review = state("node:Person", 1, "nothing: one fragment");
+    (review.branches, review.branch) = (vec!["review".to_owned()], Branch::named("review"));
+    review.deleted_share = 0.0;
+    let mut broken = state("edge:WorksAt", 1, "");
+    broken.error = Some("failed to open the table: its manifest is truncated".to_owned());
     let sidecar = PendingSidecar {
         file: "__recovery/01JABCDEFGHJKMNPQRSTVWXYZ0.json".to_owned(),
         writer_kind: Some("Load".to_owned()),
@@ -263,91 +193,70 @@ pub(crate) fn graph_status() -> StatusReport {
         ours: false,
         error: Some("schema_version 9 is newer than 1".to_owned()),
     };
-    let root = RootStatus {
-        internal_schema: Some(4),
-        manifest_version: Some(Version(23)),
-        branches: vec!["review".to_owned(), "experiment".to_owned()],
-        sidecars: vec![sidecar, unreadable],
-        moved_from: Some("/old/people".to_owned()),
-        obstacles: vec![Obstacle {
-            message: "/data/people was moved or copied: it still refers to /old/people".to_owned(),
-            hint: Some("move it back to where it was made".to_owned()),
-            kind: ErrorKind::Refused,
-        }],
-        internal: vec![InternalStatus {
-            table_key: TableKey::new("__manifest"),
-            version: Version(23),
-            versions: 23,
-            rows: 65,
-            fragments: 16,
-            bytes: 55 << 10,
-        }],
-        reclaimable: Some(Reclaimable {
-            keep_versions: 10,
-            versions: 12,
-            files: 140,
-            bytes: 33 * MIB,
-            orphaned_forks: vec!["edge:Knows@old".to_owned()],
-            unverified_left: 3,
-            unverified_left_bytes: 2_000,
-            unknown: vec!["edge:WorksAt: its manifest is truncated".to_owned()],
-        }),
-        warnings: vec!["commit history has a gap at version 12".to_owned()],
-        ..root_state(
-            RootKind::Graph,
-            vec![state("node:Person", 120, rewrite), review, knows, broken],
-        )
-    };
-    StatusReport { roots: vec![root] }
+    let tables = vec![state("node:Person", 120, rewrite), review, knows, broken];
+    let mut root = root_state(RootKind::Graph, tables);
+    root.internal_schema = Some(4);
+    root.manifest_version = Some(Version(23));
+    root.branches = vec!["review".to_owned(), "experiment".to_owned()];
+    root.sidecars = vec![sidecar, unreadable];
+    root.moved_from = Some("/old/people".to_owned());
+    root.obstacles = vec![Obstacle {
+        message: "/data/people was moved or copied: it still refers to /old/people".to_owned(),
+        hint: Some("move it back to where it was made".to_owned()),
+        kind: ErrorKind::Refused,
+    }];
+    root.internal = vec![InternalStatus {
+        table_key: TableKey::new("__manifest"),
+        version: Version(23),
+        versions: 23,
+        rows: 65,
+        fragments: 16,
+        bytes: 55 << 10,
+    }];
+    root.reclaimable = Some(Reclaimable {
+        keep_versions: 10,
+        versions: 12,
+        files: 140,
+        bytes: 33 * MIB,
+        orphaned_forks: vec!["edge:Knows@old".to_owned()],
+        unverified_left: 3,
+        unverified_left_bytes: 2_000,
+        unknown: vec!["edge:WorksAt: its manifest is truncated".to_owned()],
+    });
+    root.warnings = vec!["commit history has a gap at version 12".to_owned()];
+    StatusReport::new(vec![root])
 }
 
 /// A database.
 pub(crate) fn database_status() -> StatusReport {
     let sizes =
         TableBytes { blob_bytes: 200 * MIB, index_bytes: 21 * MIB, ..TableBytes::default() };
-    let events = state("events", 1_000, "rewrite 1,000 fragments into 1: all are below 64 MiB");
-    let tables = vec![TableStatus { sizes, ..events }, state("users", 1, "nothing: one fragment")];
-    let error = Some("failed to list /data/people: permission denied".to_owned());
-    let root = RootStatus { reclaimable_error: error, ..root_state(RootKind::Database, tables) };
-    StatusReport { roots: vec![root] }
+    let mut events = state("events", 1_000, "rewrite 1,000 fragments into 1: all are below 64 MiB");
+    events.sizes = sizes;
+    let tables = vec![events, state("users", 1, "nothing: one fragment")];
+    let mut root = root_state(RootKind::Database, tables);
+    root.reclaimable_error = Some("failed to list /data/people: permission denied".to_owned());
+    StatusReport::new(vec![root])
 }
 
 /// A root that does not exist.
 pub(crate) fn missing_status() -> StatusReport {
-    let root = RootStatus {
-        uri: "/nowhere".to_owned(),
-        kind: None,
-        error: Some("no root at /nowhere".to_owned()),
-        hint: Some("a root has __manifest/, NAME.lance/ or _versions/ directly below".to_owned()),
-        error_kind: Some(ErrorKind::NotFound),
-        ..root_state(RootKind::Table, Vec::new())
-    };
-    StatusReport { roots: vec![root] }
+    StatusReport::new(vec![nothing()])
 }
 
 /// The rows of a graph's tables, one of which cannot be read.
 pub(crate) fn counts() -> CountReport {
-    let table = |name: &str, rows: Option<u64>| TableCount {
-        table_key: TableKey::new(name),
-        branch: Branch::main(),
-        version: Some(Version(17)),
-        rows,
-        error: rows.is_none().then(|| "failed to count node:Place: a file is gone".to_owned()),
+    let table = |name: &str, rows: Option<u64>| {
+        let mut row = TableCount::of(&on_main(name));
+        (row.version, row.rows) = (Some(Version(17)), rows);
+        let why = || "failed to count node:Place: a file is gone".to_owned();
+        row.error = rows.is_none().then(why);
+        row
     };
-    let review = Branch::named("review");
-    let tables = vec![
-        table("node:Person", Some(1_234_567)),
-        TableCount { branch: review, ..table("node:Person", Some(12)) },
-        table("node:Place", None),
-    ];
-    let root = RootCounts {
-        uri: "/data/people".to_owned(),
-        kind: Some(RootKind::Graph),
-        error: None,
-        hint: None,
-        tables,
-        error_kind: None,
-    };
+    let mut review = table("node:Person", Some(12));
+    review.branch = Branch::named("review");
+    let mut root = RootCounts::of("/data/people").of_kind(RootKind::Graph);
+    root.tables = vec![table("node:Person", Some(1_234_567)), review, table("node:Place", None)];
     CountReport::new(vec![root], 41)
 }
 
@@ -357,26 +266,16 @@ fn cleaned_table(name: &str, removed: u64, files: u64, bytes: u64) -> TableClean
         version: Version(version),
         because: vec![because.to_owned()],
     };
-    TableCleanupStats {
-        table_key: TableKey::new(name),
-        bytes_removed: bytes,
-        old_versions_removed: removed,
-        error: None,
-        skipped: None,
-        files_removed: files,
-        versions_kept: 3,
-        kept: vec![
-            kept(4, "branch lazy reads it"),
-            kept(11, "among the newest 2"),
-            kept(12, "among the newest 2"),
-        ],
-        emptied: false,
-        unverified_left: 0,
-        unverified_left_bytes: 0,
-        warnings: Vec::new(),
-        duration_ms: 41,
-        error_kind: None,
-    }
+    let mut row = TableCleanupStats::of(&TableKey::new(name));
+    (row.old_versions_removed, row.files_removed, row.bytes_removed) = (removed, files, bytes);
+    row.versions_kept = 3;
+    row.kept = vec![
+        kept(4, "branch lazy reads it"),
+        kept(11, "among the newest 2"),
+        kept(12, "among the newest 2"),
+    ];
+    row.duration_ms = 41;
+    row
 }
 
 /// What a cleanup of a graph did, or would do, with everything that can be said of one.
@@ -395,23 +294,13 @@ pub(crate) fn cleaned(dry_run: bool) -> CleanupReport {
         branch: Branch::main(),
         manifest_version: Version(4),
     };
-    let root = RootCleanupReport {
-        uri: "/data/people".to_owned(),
-        kind: Some(RootKind::Graph),
-        error: None,
-        hint: None,
-        keep_versions: Some(2),
-        older_than_secs: None,
-        recovery: Recovery::default(),
-        reconciled: BranchReconcileStats {
-            reclaimed: vec![(TableKey::new("node:Person"), "feature".to_owned())],
-            failures: vec![(TableKey::new("__manifest"), "branch lazy: not readable".to_owned())],
-        },
-        undecided_forks: 0,
-        lost_commits: vec![commit("01JA"), commit("01JB")],
-        warnings: Vec::new(),
-        tables: vec![person, company, knows, manifest],
-        error_kind: None,
+    let mut root = RootCleanupReport::of("/data/people").of_kind(RootKind::Graph);
+    root.keep_versions = Some(2);
+    root.reconciled = BranchReconcileStats {
+        reclaimed: vec![(TableKey::new("node:Person"), "feature".to_owned())],
+        failures: vec![(TableKey::new("__manifest"), "branch lazy: not readable".to_owned())],
     };
+    root.lost_commits = vec![commit("01JA"), commit("01JB")];
+    root.tables = vec![person, company, knows, manifest];
     CleanupReport::new(dry_run, vec![root], 1_234)
 }

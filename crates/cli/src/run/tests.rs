@@ -5,21 +5,27 @@ use std::io::{self, Write};
 use super::*;
 use crate::output::{Screen, samples};
 
-fn code(report: Report) -> u8 {
-    deliver(&report, Format::Human, &mut Terminal::captured(Screen::plain(Some(80))).0)
+fn code(report: &dyn Answer) -> u8 {
+    deliver(report, false, Format::Human, &mut Terminal::captured(Screen::plain(Some(80))).0)
 }
 
 #[test]
 fn exit_codes_follow_the_report() {
-    assert_eq!(code(Report::Optimize(samples::database())), 0);
-    assert_eq!(code(Report::Optimize(samples::planned())), 0);
-    assert_eq!(code(Report::Optimize(samples::budgeted())), 0);
-    assert_eq!(code(Report::Optimize(samples::optimized())), 3);
-    assert_eq!(code(Report::Optimize(samples::missing())), 10);
-    assert_eq!(code(Report::Optimize(samples::unpublished())), 1);
-    assert_eq!(code(Report::Status(samples::graph_status())), 3);
-    assert_eq!(code(Report::Status(samples::database_status())), 0);
-    assert_eq!(code(Report::Status(samples::missing_status())), 10);
+    assert_eq!(code(&samples::database()), 0);
+    assert_eq!(code(&samples::planned()), 0);
+    assert_eq!(code(&samples::budgeted()), 0);
+    assert_eq!(code(&samples::optimized()), 3);
+    assert_eq!(code(&samples::missing()), 10);
+    assert_eq!(code(&samples::unpublished()), 1);
+    assert_eq!(code(&samples::graph_status()), 3);
+    assert_eq!(code(&samples::database_status()), 0);
+    assert_eq!(code(&samples::missing_status()), 10);
+    let (mut terminal, _) = Terminal::captured(Screen::plain(Some(80)));
+    let mut healthy = samples::database_status();
+    assert_eq!(deliver(&healthy, true, Format::Human, &mut terminal), 0);
+    healthy.roots[0].obstacles = samples::graph_status().roots.remove(0).body.obstacles;
+    assert_eq!(deliver(&healthy, true, Format::Human, &mut terminal), 13);
+    assert_eq!(deliver(&healthy, false, Format::Human, &mut terminal), 0);
 }
 
 struct Refusing(io::ErrorKind);
@@ -38,7 +44,7 @@ impl Write for Refusing {
 fn a_reader_that_went_away_is_no_error() {
     let (mut terminal, said) = Terminal::captured(Screen::plain(None));
     terminal.replace_stdout(Box::new(Refusing(io::ErrorKind::BrokenPipe)));
-    assert_eq!(deliver(&Report::Optimize(samples::database()), Format::Json, &mut terminal), 0);
+    assert_eq!(deliver(&samples::database(), false, Format::Json, &mut terminal), 0);
     assert_eq!(said.err(), "");
 }
 
@@ -46,7 +52,7 @@ fn a_reader_that_went_away_is_no_error() {
 fn a_full_disk_is_an_error() {
     let (mut terminal, said) = Terminal::captured(Screen::plain(None));
     terminal.replace_stdout(Box::new(Refusing(io::ErrorKind::StorageFull)));
-    assert_eq!(deliver(&Report::Optimize(samples::database()), Format::Json, &mut terminal), 1);
+    assert_eq!(deliver(&samples::database(), false, Format::Json, &mut terminal), 1);
     assert!(said.err().starts_with("error: cannot write the result: "), "{}", said.err());
 }
 
@@ -54,7 +60,7 @@ fn a_full_disk_is_an_error() {
 fn the_target_line_names_the_verb_and_hides_secrets() {
     let line = ["lancekeeper", "optimize", "--dry-run", "s3://key:secret@bucket/graph"];
     let cli = Cli::read(line).unwrap();
-    let shown = target_line(&cli.verb, &cli.verb.roots().roots[0]);
+    let shown = target_line(spec(&cli.verb), &spec(&cli.verb).roots().roots[0]);
     assert_eq!(shown, "lancekeeper optimize → s3://***@bucket/graph (dry run)");
 }
 
@@ -62,7 +68,7 @@ fn the_target_line_names_the_verb_and_hides_secrets() {
 fn deleting_on_other_machines_takes_a_second_word() {
     let unconfirmed_in = |line: &str| {
         let cli = Cli::read(line.split(' ')).unwrap();
-        unconfirmed(&cli.verb, &cli.verb.roots().roots).cloned()
+        unconfirmed(spec(&cli.verb), &spec(&cli.verb).roots().roots).cloned()
     };
     let remote = Some("s3://bucket/graph".to_owned());
     for (line, refused) in [

@@ -1,11 +1,12 @@
 //! The names embedders of the graph's own client know, over [`Keeper`].
 
+use std::error::Error;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
 use lancekeeper_model::{
-    BranchReconcileStats, CleanupOptions, CleanupPolicyOptions, ErrorKind, InternalSchema,
-    OptimizeOptions, Progress, RootCleanupReport, TableCleanupStats, TableOptimizeStats,
+    BranchReconcileStats, CleanupBody, CleanupOptions, CleanupPolicyOptions, ErrorKind,
+    InternalSchema, OptimizeOptions, Progress, RootFailure, TableCleanupStats, TableOptimizeStats,
 };
 use thiserror::Error;
 
@@ -17,13 +18,17 @@ pub const INTERNAL_MANIFEST_SCHEMA_VERSION: u32 = InternalSchema::NEWEST.number(
 /// A root could not be optimized as a whole.
 #[derive(Debug, Error)]
 #[error("{message}")]
+#[non_exhaustive]
 pub struct OptimizeError {
-    /// What went wrong.
+    /// What went wrong, causes included.
     pub message: String,
     /// What a person can do about it.
     pub hint: Option<String>,
     /// What a caller can do about it.
     pub kind: ErrorKind,
+    /// The error itself, with what caused it.
+    #[source]
+    pub source: Option<Arc<dyn Error + Send + Sync>>,
     /// What was done all the same. Whoever caches what is published has been told of it by
     /// the observer before this error came back.
     pub tables: Vec<TableOptimizeStats>,
@@ -48,29 +53,30 @@ pub async fn optimize_all_tables(
     options: &OptimizeOptions,
     observer: Arc<dyn Progress>,
 ) -> Result<Vec<TableOptimizeStats>, OptimizeError> {
-    let mut report = keeper.optimize(&[root.to_owned()], options, observer).await;
+    let mut report = keeper.optimize([root], options, observer).await;
     let Some(root) = report.roots.pop() else { return Ok(Vec::new()) };
-    match root.error {
-        None => Ok(root.tables),
-        Some(message) => Err(OptimizeError {
-            message,
-            hint: root.hint,
-            kind: root.error_kind.unwrap_or(ErrorKind::Internal),
-            tables: root.tables,
-        }),
+    match root.failure() {
+        None => Ok(root.body.tables),
+        Some(RootFailure { message, hint, kind, source }) => {
+            Err(OptimizeError { message, hint, kind, source, tables: root.body.tables })
+        }
     }
 }
 
 /// A root could not be cleaned up as a whole.
 #[derive(Debug, Error)]
 #[error("{message}")]
+#[non_exhaustive]
 pub struct CleanupError {
-    /// What went wrong.
+    /// What went wrong, causes included.
     pub message: String,
     /// What a person can do about it.
     pub hint: Option<String>,
     /// What a caller can do about it.
     pub kind: ErrorKind,
+    /// The error itself, with what caused it.
+    #[source]
+    pub source: Option<Arc<dyn Error + Send + Sync>>,
     /// What was done all the same.
     pub tables: Vec<TableCleanupStats>,
 }
@@ -123,20 +129,13 @@ async fn cleanup(
     keeper: &Keeper,
     root: &str,
     options: &CleanupOptions,
-) -> Result<RootCleanupReport, CleanupError> {
-    let mut report = keeper.cleanup(&[root.to_owned()], options).await;
-    let Some(root) = report.roots.pop() else {
-        let message = "nothing was reported of the root".to_owned();
-        let kind = ErrorKind::Internal;
-        return Err(CleanupError { message, hint: None, kind, tables: Vec::new() });
-    };
-    match root.error {
-        None => Ok(root),
-        Some(message) => Err(CleanupError {
-            message,
-            hint: root.hint,
-            kind: root.error_kind.unwrap_or(ErrorKind::Internal),
-            tables: root.tables,
-        }),
+) -> Result<CleanupBody, CleanupError> {
+    let mut report = keeper.cleanup([root], options).await;
+    let Some(root) = report.roots.pop() else { return Ok(CleanupBody::default()) };
+    match root.failure() {
+        None => Ok(root.body),
+        Some(RootFailure { message, hint, kind, source }) => {
+            Err(CleanupError { message, hint, kind, source, tables: root.body.tables })
+        }
     }
 }

@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use lancekeeper_model::{
     CleanupOptions, ErrorKind, OptimizeOptions, Progress, ProgressEvent, PruneOptions, PrunedStats,
-    RootCleanupReport, RootKind, RootOptimizeReport, Version,
+    RootCleanupReport, RootFailure, RootOptimizeReport, Version,
 };
 use lancekeeper_planner::cleanup::{PinnedVersion, Retention};
-use lancekeeper_store::failure::full_text;
 use lancekeeper_store::tables::version_of;
 
 use crate::cleanup::{self, Cleaning, CleanupRootError};
 use crate::optimize::{Made, Optimized, Planned};
 use crate::root::{Opening, ReadRoot, WriteRoot, check_one_spelling, look, read_root, write_root};
 use crate::run::Context;
+use crate::run::ended::Ended;
 use crate::run::stop::Interrupted;
 
 /// Between two looks at how long is left to wait.
@@ -49,16 +49,15 @@ pub(crate) async fn finish(
     let Optimized { mut report, made } = done;
     let (Some(made), Some(prune)) = (made, options.prune) else { return report };
     let pending = Pending { prune, made };
-    let kind = report.kind.unwrap_or(RootKind::Database);
     let cleanup_options = options_of(options);
-    let mut cleaned = cleanup::root_report(&report.uri, kind, &cleanup_options);
+    let mut cleaned = RootCleanupReport::of(&report.uri).of_kind(report.kind);
     let outcome = async {
         wait_out(context, &report.uri, &pending, options, progress).await?;
         let write = open(context, &report.uri, &pending).await?;
         check_one_spelling(&write.read)?;
         let own = and_later(&write.read, &pending.made.last).await;
         // Only now: what was committed while this waited for the lock has an age, too.
-        let cleaning = cleaning(context, &write.read, pending.prune, own, options, Utc::now());
+        let cleaning = cleaning(context, &write.read, pending.prune, own, options, context.now());
         let operation = pending.made.operation.clone();
         cleanup::run(&cleaning, &write, operation, &cleanup_options, &mut cleaned).await
     };
@@ -101,7 +100,7 @@ async fn frees_more_later(
     options: &OptimizeOptions,
 ) -> Result<bool, CleanupRootError> {
     let read = read_root(look(uri).await?, &context.tables).await?;
-    let (prune, now) = (pending.prune, Utc::now());
+    let (prune, now) = (pending.prune, context.now());
     let cleaning = cleaning(context, &read, prune, pending.made.last.clone(), options, now);
     cleanup::frees_more_at(&cleaning, &options_of(options), now + prune.window()).await
 }
@@ -115,11 +114,11 @@ async fn open(
 ) -> Result<WriteRoot, CleanupRootError> {
     let started = Instant::now();
     loop {
-        let (operation, now) = (&pending.made.operation, Utc::now());
+        let (operation, now) = (&pending.made.operation, context.now());
         let root = look(uri).await?;
         let observer = context.observer();
         let opening = Opening { verb: "optimize", selected: &[], operation, now, observer };
-        match write_root(root, &context.tables, &opening).await {
+        match write_root(root, context, &opening).await {
             Ok(write) => return Ok(write),
             Err(error) if error.kind() == ErrorKind::Busy && started.elapsed() < LOCK_PATIENCE => {
                 let tick = tokio::time::sleep(TICK);
@@ -144,7 +143,7 @@ pub(crate) async fn preview(
     let then = if waits { now + prune.window() } else { now };
     let cleaning = cleaning(context, &read, prune, Vec::new(), options, then);
     let options = options_of(options);
-    let mut cleaned = cleanup::root_report(&report.uri, read.root.kind, &options);
+    let mut cleaned = RootCleanupReport::of(&report.uri).of_kind(read.root.kind);
     let outcome = match check_one_spelling(&read) {
         Ok(()) => Box::pin(cleanup::preview_opened(&cleaning, &options, &mut cleaned)).await,
         Err(error) => Err(error.into()),
@@ -214,11 +213,11 @@ async fn and_later(read: &ReadRoot, last: &[PinnedVersion]) -> Vec<PinnedVersion
 /// Puts what was deleted into the rows of the tables.
 fn merge(
     report: &mut RootOptimizeReport,
-    cleaned: RootCleanupReport,
+    mut cleaned: RootCleanupReport,
     outcome: Result<(), CleanupRootError>,
 ) {
-    report.warnings.extend(cleaned.warnings);
-    for table in cleaned.tables {
+    report.warnings.append(&mut cleaned.warnings);
+    for table in cleaned.body.tables {
         report
             .warnings
             .extend(table.warnings.iter().map(|warning| format!("{}: {warning}", table.table_key)));
@@ -241,8 +240,8 @@ fn merge(
     if let Err(error) = outcome
         && report.error.is_none()
     {
-        report.error = Some(format!("pruning failed: {}", full_text(&error)));
-        report.hint = error.hint().map(ToOwned::to_owned);
-        report.error_kind = Some(error.kind());
+        let Ended(failure) = error.into();
+        let message = format!("pruning failed: {}", failure.message);
+        report.fail(RootFailure { message, ..failure });
     }
 }

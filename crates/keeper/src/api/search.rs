@@ -1,11 +1,11 @@
 //! Roots as a person names a set of them: which spellings are one, and which roots lie below a
 //! directory. Blocks on the file system; nothing is opened or written.
 
-use lancekeeper_model::{
-    BranchReconcileStats, ErrorKind, Recovery, RootBranchReport, RootCleanupReport, RootCounts,
-    RootOptimizeReport, RootStatus,
-};
+use lancekeeper_model::{RootFailure, RootReport};
 use lancekeeper_store::root::{self, RootError, SEARCH_DEPTH_MAX};
+
+use crate::root::OpenRootError;
+use crate::run::ended::Ended;
 
 /// The roots below a directory.
 #[derive(Debug, Default)]
@@ -22,9 +22,7 @@ pub struct FoundRoots {
 #[derive(Debug, Clone)]
 pub struct SearchTrouble {
     uri: String,
-    message: String,
-    hint: String,
-    kind: ErrorKind,
+    failure: RootFailure,
 }
 
 /// Finds every graph, database and table at or below a directory, at most 16 levels deep. What
@@ -38,14 +36,12 @@ pub fn find_roots(uri: &str) -> FoundRoots {
             "{count} directories lie more than {SEARCH_DEPTH_MAX} levels below {uri} and were not searched, such as those in {first}"
         )
     });
-    let trouble = |error: &RootError| SearchTrouble {
+    let trouble = |error: RootError| SearchTrouble {
         uri: error.uri().to_owned(),
-        message: lancekeeper_store::failure::full_text(error),
-        hint: error.hint().to_owned(),
-        kind: error.kind(),
+        failure: Ended::from(OpenRootError::from(error)).0,
     };
     FoundRoots {
-        troubles: found.troubles.iter().map(trouble).collect(),
+        troubles: found.troubles.into_iter().map(trouble).collect(),
         roots: found.roots,
         warnings: warning.into_iter().collect(),
     }
@@ -58,86 +54,9 @@ pub fn root_identity(uri: &str) -> String {
 }
 
 impl SearchTrouble {
-    /// As an entry of the report of `optimize`.
+    /// As an entry of the report of any verb.
     #[must_use]
-    pub fn to_optimize_report(&self) -> RootOptimizeReport {
-        RootOptimizeReport {
-            uri: self.uri.clone(),
-            kind: None,
-            error: Some(self.message.clone()),
-            hint: Some(self.hint.clone()),
-            published: 0,
-            recovery: Recovery::default(),
-            warnings: Vec::new(),
-            tables: Vec::new(),
-            error_kind: Some(self.kind),
-        }
-    }
-
-    /// As an entry of the report of `cleanup`.
-    #[must_use]
-    pub fn to_cleanup_report(&self) -> RootCleanupReport {
-        RootCleanupReport {
-            uri: self.uri.clone(),
-            kind: None,
-            error: Some(self.message.clone()),
-            hint: Some(self.hint.clone()),
-            keep_versions: None,
-            older_than_secs: None,
-            recovery: Recovery::default(),
-            reconciled: BranchReconcileStats::default(),
-            undecided_forks: 0,
-            lost_commits: Vec::new(),
-            warnings: Vec::new(),
-            tables: Vec::new(),
-            error_kind: Some(self.kind),
-        }
-    }
-
-    /// As an entry of the report of `branch`.
-    #[must_use]
-    pub fn to_branch_report(&self) -> RootBranchReport {
-        RootBranchReport {
-            error: Some(self.message.clone()),
-            hint: Some(self.hint.clone()),
-            error_kind: Some(self.kind),
-            ..RootBranchReport::of(&self.uri)
-        }
-    }
-
-    /// As an entry of the report of `count-rows`.
-    #[must_use]
-    pub fn to_counts(&self) -> RootCounts {
-        RootCounts {
-            uri: self.uri.clone(),
-            kind: None,
-            error: Some(self.message.clone()),
-            hint: Some(self.hint.clone()),
-            tables: Vec::new(),
-            error_kind: Some(self.kind),
-        }
-    }
-
-    /// As an entry of the report of `status`.
-    #[must_use]
-    pub fn to_status(&self) -> RootStatus {
-        RootStatus {
-            uri: self.uri.clone(),
-            kind: None,
-            error: Some(self.message.clone()),
-            hint: Some(self.hint.clone()),
-            internal_schema: None,
-            manifest_version: None,
-            branches: Vec::new(),
-            sidecars: Vec::new(),
-            moved_from: None,
-            obstacles: Vec::new(),
-            internal: Vec::new(),
-            reclaimable: None,
-            reclaimable_error: None,
-            warnings: Vec::new(),
-            tables: Vec::new(),
-            error_kind: Some(self.kind),
-        }
+    pub fn to_report<Body: Default>(&self) -> RootReport<Body> {
+        RootReport::<Body>::of(&self.uri).failed(self.failure.clone())
     }
 }

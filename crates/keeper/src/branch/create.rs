@@ -1,6 +1,8 @@
 //! `branch create`: a name, a place to cut at, and nothing of an earlier branch of that name.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use lancekeeper_manifest::{COMMITS, Cut, LiveBranch};
 use lancekeeper_model::{Branch, RootBranchReport, TableKey, TableRef};
 use lancekeeper_planner::branch::{check_beside, check_name, only_it};
@@ -9,13 +11,14 @@ use lancekeeper_reconciler::cleanup::{CleanupError, DatasetInventory, Executor, 
 use lancekeeper_store::root::MANIFEST_DIR;
 
 use super::{
-    BranchRootError, cleaning, ended, executor, find, graph_of, list, live_branches, look_at_graph,
+    BranchRootError, cleaning, executor, find, graph_of, list, live_branches, look_at_graph,
 };
 use crate::cleanup::{Gathered, gather};
 use crate::root::{
     OpenRootError, Opening, PRESUMED_DEAD_AFTER, ReadGraph, ReadRoot, check_no_schema_apply,
     check_one_spelling, check_writable, read_root, write_root,
 };
+use crate::run::ended::ended;
 use crate::run::{Context, new_operation};
 
 const VERB: &str = "branch create";
@@ -25,29 +28,33 @@ const VERB: &str = "branch create";
 /// # Cancel safety
 ///
 /// The branch is there or not. What else may be left is no branch, and a cleanup takes it away.
-pub(crate) async fn create_root(
-    context: &Context,
-    uri: &str,
-    name: &str,
-    from: &str,
-    now: DateTime<Utc>,
-) -> RootBranchReport {
-    let mut report = RootBranchReport::of(uri);
-    let outcome = Box::pin(create(context, uri, name, from, now, &mut report)).await;
-    ended(report, outcome)
+pub(crate) fn create_root<'a>(
+    context: &'a Context,
+    uri: &'a str,
+    name: &'a str,
+    from: &'a str,
+) -> BoxFuture<'a, RootBranchReport> {
+    async move {
+        let mut report = RootBranchReport::of(uri);
+        let outcome = create(context, uri, name, from, context.now(), &mut report).await;
+        ended(report, outcome)
+    }
+    .boxed()
 }
 
 /// Says what creating a branch would do, without writing anything.
-pub(crate) async fn plan_create_root(
-    context: &Context,
-    uri: &str,
-    name: &str,
-    from: &str,
-    now: DateTime<Utc>,
-) -> RootBranchReport {
-    let mut report = RootBranchReport::of(uri);
-    let outcome = Box::pin(preview(context, uri, name, from, now, &mut report)).await;
-    ended(report, outcome)
+pub(crate) fn plan_create_root<'a>(
+    context: &'a Context,
+    uri: &'a str,
+    name: &'a str,
+    from: &'a str,
+) -> BoxFuture<'a, RootBranchReport> {
+    async move {
+        let mut report = RootBranchReport::of(uri);
+        let outcome = preview(context, uri, name, from, context.now(), &mut report).await;
+        ended(report, outcome)
+    }
+    .boxed()
 }
 
 async fn preview(
@@ -110,7 +117,7 @@ async fn create(
     let root = read.root.clone();
     let observer = context.observer();
     let opening = Opening { verb: VERB, selected: &[], operation: &operation, now, observer };
-    let write = write_root(root, &context.tables, &opening).await?;
+    let write = write_root(root, context, &opening).await?;
     report.recovery.clone_from(&write.recovery);
     report.warnings.extend(write.warnings.iter().cloned());
     let graph = graph_of(&write.read)?;

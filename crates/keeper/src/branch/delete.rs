@@ -8,15 +8,18 @@ mod execute;
 mod report;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use lancekeeper_model::{Branch, OperationId, RootBranchReport};
 use lancekeeper_planner::branch::only_it;
 
 use super::{
-    BranchRootError, check_no_sidecar_naming, cleaning, ended, executor, find, graph_of, list,
+    BranchRootError, check_no_sidecar_naming, cleaning, executor, find, graph_of, list,
     live_branches, look_at_graph, stats,
 };
 use crate::cleanup::gather;
 use crate::root::{Opening, ReadRoot, check_one_spelling, check_writable, read_root, write_root};
+use crate::run::ended::ended;
 use crate::run::{Context, new_operation};
 use execute::{Deleting, VERB};
 use report::{check_free, concerns, say_loss};
@@ -26,27 +29,31 @@ use report::{check_free, concerns, say_loss};
 /// # Cancel safety
 ///
 /// The branch is there as before, or gone. What is left of it then goes with the next cleanup.
-pub(crate) async fn delete_root(
-    context: &Context,
-    uri: &str,
-    name: &str,
-    now: DateTime<Utc>,
-) -> RootBranchReport {
-    let mut report = RootBranchReport::of(uri);
-    let outcome = Box::pin(delete(context, uri, name, now, &mut report)).await;
-    ended(report, outcome)
+pub(crate) fn delete_root<'a>(
+    context: &'a Context,
+    uri: &'a str,
+    name: &'a str,
+) -> BoxFuture<'a, RootBranchReport> {
+    async move {
+        let mut report = RootBranchReport::of(uri);
+        let outcome = delete(context, uri, name, context.now(), &mut report).await;
+        ended(report, outcome)
+    }
+    .boxed()
 }
 
 /// Says what deleting a branch would lose, without writing anything.
-pub(crate) async fn plan_delete_root(
-    context: &Context,
-    uri: &str,
-    name: &str,
-    now: DateTime<Utc>,
-) -> RootBranchReport {
-    let mut report = RootBranchReport::of(uri);
-    let outcome = Box::pin(preview(context, uri, name, now, &mut report)).await;
-    ended(report, outcome)
+pub(crate) fn plan_delete_root<'a>(
+    context: &'a Context,
+    uri: &'a str,
+    name: &'a str,
+) -> BoxFuture<'a, RootBranchReport> {
+    async move {
+        let mut report = RootBranchReport::of(uri);
+        let outcome = preview(context, uri, name, context.now(), &mut report).await;
+        ended(report, outcome)
+    }
+    .boxed()
 }
 
 async fn preview(
@@ -120,7 +127,7 @@ async fn delete(
     let root = read.root.clone();
     let observer = context.observer();
     let opening = Opening { verb: VERB, selected: &[], operation: &operation, now, observer };
-    let write = write_root(root, &context.tables, &opening).await?;
+    let write = write_root(root, context, &opening).await?;
     report.recovery.clone_from(&write.recovery);
     report.warnings.extend(write.warnings.iter().cloned());
     let executor = executor(context, &write.read, operation).await?;

@@ -1,19 +1,29 @@
 //! `branch list`: every branch of a graph, with what it was cut from and what it has of its
 //! own. Writes nothing.
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use lancekeeper_manifest::{Graph, LiveBranch};
 use lancekeeper_model::{BranchRow, RootBranchReport};
 use lancekeeper_store::failure::text_with_hint;
 
-use super::{BranchRootError, ended, graph_of, live_branches, look_at_graph};
+use super::{BranchRootError, graph_of, live_branches, look_at_graph};
 use crate::root::read_root;
 use crate::run::Context;
+use crate::run::ended::ended;
 
 /// Lists the branches of one root. Never fails: the report says what went wrong.
-pub(crate) async fn list_root(context: &Context, uri: &str, internal: bool) -> RootBranchReport {
-    let mut report = RootBranchReport::of(uri);
-    let outcome = Box::pin(list(context, uri, internal, &mut report)).await;
-    ended(report, outcome)
+pub(crate) fn list_root(
+    context: &Context,
+    uri: String,
+    internal: bool,
+) -> BoxFuture<'_, RootBranchReport> {
+    async move {
+        let mut report = RootBranchReport::of(&uri);
+        let outcome = list(context, &uri, internal, &mut report).await;
+        ended(report, outcome)
+    }
+    .boxed()
 }
 
 async fn list(
@@ -38,18 +48,9 @@ async fn list(
 
 /// What is to be said of one branch. One that cannot be read says so.
 pub(super) async fn row(graph: &Graph, live: &LiveBranch) -> BranchRow {
-    let mut row = BranchRow {
-        name: live.branch.clone(),
-        parent: live.parent.clone(),
-        parent_version: live.parent_version,
-        manifest_version: None,
-        head_commit_id: None,
-        head_commit_at: None,
-        tables_owned: 0,
-        tables_lazy: 0,
-        internal: live.branch.is_internal(),
-        error: None,
-    };
+    let mut row = BranchRow::of(&live.branch);
+    row.parent.clone_from(&live.parent);
+    row.parent_version = live.parent_version;
     match graph.history(&live.branch).await {
         Ok(history) => {
             let head = history.commits.first();

@@ -7,6 +7,7 @@ use lancekeeper_reconciler::cleanup::CleanupError;
 use thiserror::Error;
 
 use crate::root::OpenRootError;
+use crate::run::ended::EndsRoot;
 use crate::run::stop::Interrupted;
 
 /// A cleanup could not be started, or not be ended.
@@ -44,17 +45,17 @@ pub(crate) enum CleanupRootError {
     Interrupted(#[from] Interrupted),
 }
 
-impl CleanupRootError {
-    pub(crate) fn kind(&self) -> ErrorKind {
+impl EndsRoot for CleanupRootError {
+    fn kind(&self) -> ErrorKind {
         match self {
             Self::Open(error) => error.kind(),
             Self::Cleanup(error) => error.kind(),
             Self::NoRule | Self::Option { .. } | Self::UnknownTable { .. } => ErrorKind::Invalid,
-            Self::Interrupted(_) => ErrorKind::Interrupted,
+            Self::Interrupted(error) => error.kind(),
         }
     }
 
-    pub(crate) fn hint(&self) -> Option<&'static str> {
+    fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Open(error) => error.hint(),
             Self::NoRule => Some("`--keep 10` keeps the newest 10 versions of each table"),

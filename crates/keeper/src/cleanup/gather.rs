@@ -17,7 +17,7 @@ use lancekeeper_store::root::MANIFEST_DIR;
 
 use crate::cleanup::{Cleaning, CleanupRootError, LOOKS_MAX};
 use crate::root::OpenRootError;
-use crate::run::concurrency::{in_order, tables_at_once};
+use crate::run::concurrency::in_order;
 
 /// Where v3 keeps its commits, and every graph what was recovered.
 const COMMIT_TABLES: [&str; 3] =
@@ -87,7 +87,7 @@ pub(crate) async fn gather(
         let (table, location) = (TableKey::new(BESIDE), String::new());
         places.push(DatasetPlace { table, location, role: Role::Root });
     }
-    let at_once = tables_at_once(cleaning.concurrency, places.len());
+    let at_once = cleaning.context.tables_at_once(cleaning.concurrency, places.len());
     let explained: Vec<BTreeSet<String>> =
         places.iter().map(|place| gathered.explained(&place.location)).collect();
     let looks = places

@@ -3,66 +3,21 @@
 use std::collections::BTreeMap;
 
 use lancekeeper_model::{
-    Branch, BranchReconcileStats, CleanupOptions, ErrorKind, ForkRefStatus, KeptVersionReport,
-    LostCommitReport, OperationId, Recovery, RootCleanupReport, RootKind, TableCleanupStats,
-    TableKey,
+    Branch, BranchReconcileStats, CleanupOptions, ForkRefStatus, KeptVersionReport,
+    LostCommitReport, OperationId, RootCleanupReport, RootKind, TableCleanupStats, TableKey,
 };
 use lancekeeper_planner::cleanup::{CleanupPlan, DatasetPlan, ForkDecision, lost_commits};
 use lancekeeper_reconciler::cleanup::{CleanupError, Done};
-use lancekeeper_store::failure::{full_text, hint_of, text_with_hint};
+use lancekeeper_store::failure::{full_text, text_with_hint};
 use lancekeeper_store::members::{MemberState, Members};
 use lancekeeper_store::root::MANIFEST_DIR;
 
 use crate::cleanup::gather::Gathered;
 
-/// A root about which nothing is known yet.
-pub(crate) fn root_report(
-    uri: &str,
-    kind: RootKind,
-    options: &CleanupOptions,
-) -> RootCleanupReport {
-    RootCleanupReport {
-        uri: uri.to_owned(),
-        kind: Some(kind),
-        error: None,
-        hint: None,
-        keep_versions: options.policy.keep_versions,
-        older_than_secs: options.policy.older_than.map(|age| age.as_secs()),
-        recovery: Recovery::default(),
-        reconciled: BranchReconcileStats::default(),
-        undecided_forks: 0,
-        lost_commits: Vec::new(),
-        warnings: Vec::new(),
-        tables: Vec::new(),
-        error_kind: None,
-    }
-}
-
-/// A root that failed as a whole.
-pub(crate) fn root_failure(
-    uri: &str,
-    kind: Option<RootKind>,
-    options: &CleanupOptions,
-    error_kind: ErrorKind,
-    error: &(dyn std::error::Error + 'static),
-    hint: Option<&str>,
-) -> RootCleanupReport {
-    let mut report = root_report(uri, RootKind::Table, options);
-    report.kind = kind;
-    set_root_error(&mut report, error, error_kind, hint);
-    report
-}
-
-/// What ended a run.
-pub(crate) fn set_root_error(
-    report: &mut RootCleanupReport,
-    error: &(dyn std::error::Error + 'static),
-    kind: ErrorKind,
-    hint: Option<&str>,
-) {
-    report.error = Some(full_text(error));
-    report.hint = hint.or_else(|| hint_of(error)).map(ToOwned::to_owned);
-    report.error_kind = Some(kind);
+/// The rules that are applied.
+pub(super) fn set_rules(report: &mut RootCleanupReport, options: &CleanupOptions) {
+    report.keep_versions = options.policy.keep_versions;
+    report.older_than_secs = options.policy.older_than.map(|age| age.as_secs());
 }
 
 /// What lies in a database where tables lie and is none that is cleaned up.
@@ -103,7 +58,7 @@ pub(super) fn set_failures(report: &mut RootCleanupReport, gathered: &Gathered, 
     }
     let wanted = |table: &TableKey| tables.is_empty() || tables.iter().any(|t| t == table.as_str());
     for (place, error) in gathered.failed.iter().filter(|(place, _)| wanted(&place.table)) {
-        let mut stats = empty_stats(&place.table);
+        let mut stats = TableCleanupStats::of(&place.table);
         match error.skip_reason() {
             Some(reason) => {
                 stats.skipped = Some(reason);
@@ -221,7 +176,7 @@ pub(super) enum Carried<'a> {
 
 /// The row of one table: what was planned, or what was done.
 pub(super) fn table_stats(plan: &DatasetPlan, carried: Carried<'_>) -> TableCleanupStats {
-    let mut stats = empty_stats(&plan.table);
+    let mut stats = TableCleanupStats::of(&plan.table);
     let is_planned = plan.refused.is_none();
     let versions = if is_planned { plan.removed.len() as u64 } else { 0 };
     let empties = is_planned && plan.empties.is_some();
@@ -253,25 +208,6 @@ pub(super) fn table_stats(plan: &DatasetPlan, carried: Carried<'_>) -> TableClea
 fn left_alone(fork: &ForkDecision) -> Option<String> {
     (fork.status == ForkRefStatus::Indeterminate)
         .then(|| format!("fork {} is left alone: {}", fork.branch, fork.why))
-}
-
-fn empty_stats(table: &TableKey) -> TableCleanupStats {
-    TableCleanupStats {
-        table_key: table.clone(),
-        bytes_removed: 0,
-        old_versions_removed: 0,
-        error: None,
-        skipped: None,
-        files_removed: 0,
-        versions_kept: 0,
-        kept: Vec::new(),
-        emptied: false,
-        unverified_left: 0,
-        unverified_left_bytes: 0,
-        warnings: Vec::new(),
-        duration_ms: 0,
-        error_kind: None,
-    }
 }
 
 /// What went wrong with a table.

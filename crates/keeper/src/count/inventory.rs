@@ -2,7 +2,7 @@
 
 use futures::{FutureExt, StreamExt};
 use lance::Dataset;
-use lancekeeper_model::{Branch, CountOptions, OptimizeOptions, TableCount, Version};
+use lancekeeper_model::{Branch, CountOptions, OptimizeOptions, TableCount, TableRef, Version};
 use lancekeeper_store::failure::text_with_hint;
 use lancekeeper_store::tables::version_of;
 use lancekeeper_store::{LanceFailure, OpenError};
@@ -11,7 +11,8 @@ use thiserror::Error;
 use crate::count::report;
 use crate::root::ReadRoot;
 use crate::root::{Target, TargetError, is_dropped, seen_targets};
-use crate::run::concurrency::{in_order, tables_at_once};
+use crate::run::Context;
+use crate::run::concurrency::in_order;
 
 /// A table could not be counted.
 #[derive(Debug, Error)]
@@ -25,6 +26,7 @@ enum TableError {
 /// The rows of all tables asked for, branch by branch. A table that cannot be read gets a row
 /// that says so.
 pub(crate) async fn tables(
+    context: &Context,
     read: &ReadRoot,
     options: &CountOptions,
 ) -> Result<Vec<TableCount>, TargetError> {
@@ -36,7 +38,7 @@ pub(crate) async fn tables(
     let mut all = seen_targets(read, &chosen).await?;
     // What is known to hold no rows has no number of them either.
     all.retain(|(_, target)| target.left_alone.is_none());
-    let at_once = tables_at_once(None, all.len());
+    let at_once = context.tables_at_once(None, all.len());
     let rows = all.into_iter().map(|(branch, target)| row(read, branch, target).boxed()).collect();
     let rows: Vec<Option<TableCount>> = in_order(rows, at_once).collect().await;
     Ok(rows.into_iter().flatten().collect())
@@ -44,10 +46,12 @@ pub(crate) async fn tables(
 
 /// The row of a table; none of one that somebody dropped meanwhile.
 async fn row(read: &ReadRoot, branch: Branch, target: Target) -> Option<TableCount> {
+    // The branch that was asked for, which may read the table from another one.
+    let seen = TableRef { branch, ..target.table.clone() };
     match count(read, &target).await {
-        Ok((version, rows)) => Some(report::table(&target, branch, version, rows)),
+        Ok((version, rows)) => Some(report::counted(&seen, version, rows)),
         Err(_) if is_dropped(read, &target).await => None,
-        Err(error) => Some(report::failed(&target, branch, text_with_hint(&error))),
+        Err(error) => Some(report::failed(&seen, target.pin, text_with_hint(&error))),
     }
 }
 

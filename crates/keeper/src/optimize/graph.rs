@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use futures::{FutureExt, StreamExt};
-use lancekeeper_model::{ErrorKind, ProgressEvent, RootOptimizeReport, SkipReason, TableRef};
+use lancekeeper_model::{
+    ErrorKind, ProgressEvent, RootFailure, RootOptimizeReport, SkipReason, TableRef,
+};
 use lancekeeper_planner::optimize::{WINDOW_TABLES_MAX, windows};
 use lancekeeper_planner::sweep::plan_sweep;
 use lancekeeper_reconciler::{SweepError, sweep};
-use lancekeeper_store::failure::{full_text, hint_of};
 
 use crate::optimize::cut::{cut, leave};
 use crate::optimize::inventory::inherited as inherited_row;
@@ -20,7 +21,8 @@ use crate::optimize::window::{Member, Window, run_window};
 use crate::optimize::{ROUNDS_MAX, Run};
 use crate::root::ReadGraph;
 use crate::root::Target;
-use crate::run::concurrency::{in_order, tables_at_once};
+use crate::run::concurrency::in_order;
+use crate::run::ended::{Ended, EndsRoot};
 use crate::run::millis;
 use crate::run::stop::Interrupted;
 
@@ -36,7 +38,7 @@ pub(crate) async fn run(
     report: &mut RootOptimizeReport,
 ) {
     let started = Instant::now();
-    let at_once = tables_at_once(run.options.concurrency, targets.len());
+    let at_once = run.context.tables_at_once(run.options.concurrency, targets.len());
     let branch = &graph.snapshot.branch;
     let (targets, inherited): (Vec<Target>, Vec<Target>) =
         targets.into_iter().partition(|target| target.table.branch == *branch);
@@ -51,7 +53,7 @@ pub(crate) async fn run(
         // A live load between its commit and its publish looks like drift: look again once.
         tokio::time::sleep(REDO_PAUSE).await;
         if let Err(error) = look_again(run, graph, &mut tables, is_drifting).await {
-            return end_with(report, tables, &error);
+            return end_with(report, tables, error);
         }
     }
     cut(run.budget, &mut tables);
@@ -70,7 +72,7 @@ pub(crate) async fn run(
             if let Err(error) =
                 look_again(run, graph, &mut tables, |table| table.plan.is_some()).await
             {
-                return end_with(report, tables, &error);
+                return end_with(report, tables, error);
             }
             cut(run.budget, &mut tables);
         }
@@ -101,12 +103,16 @@ pub(crate) async fn run(
     report.tables.extend(tables.into_iter().map(|table| table.stats));
 }
 
+impl EndsRoot for SweepError {
+    fn kind(&self) -> ErrorKind {
+        Self::kind(self)
+    }
+}
+
 /// Ends the run over a graph that cannot be looked at again. What was done before stands in the
 /// rows, those of other branches too.
-fn end_with(report: &mut RootOptimizeReport, tables: Vec<TableRun>, error: &SweepError) {
-    report.error = Some(full_text(error));
-    report.error_kind = Some(error.kind());
-    report.hint = hint_of(error).map(ToOwned::to_owned);
+fn end_with(report: &mut RootOptimizeReport, tables: Vec<TableRun>, error: SweepError) {
+    report.fail(Ended::from(error).0);
     report.tables.extend(tables.into_iter().map(|table| table.stats));
 }
 
@@ -123,8 +129,7 @@ fn announce(run: &Run<'_>, tables: &[TableRun]) {
 
 /// Ends an interrupted run: what was staged is deleted by the journal, at once.
 async fn interrupt(run: &Run<'_>, report: &mut RootOptimizeReport) {
-    report.error = Some(Interrupted.to_string());
-    report.error_kind = Some(ErrorKind::Interrupted);
+    report.fail(Ended::from(Interrupted).0);
     match run.write.journal.settle_all(&run.context.tables, &run.write.read.root).await {
         Ok(settled) => report.warnings.extend(settled.kept),
         Err(error) => report.warnings.push(error.to_string()),
@@ -207,11 +212,10 @@ async fn one_round(
             table.stats.duration_ms += millis(started);
         }
         if let Err(error) = outcome {
-            report.error = Some(full_text(&error));
-            report.error_kind = Some(error.kind());
-            let cause = hint_of(&error).map(|hint| format!("{hint}; ")).unwrap_or_default();
-            report.hint =
-                Some(format!("{cause}run again: opening the graph finishes what is open"));
+            let Ended(failure) = error.into();
+            let cause = failure.hint.map(|hint| format!("{hint}; ")).unwrap_or_default();
+            let hint = Some(format!("{cause}run again: opening the graph finishes what is open"));
+            report.fail(RootFailure { hint, ..failure });
             return false;
         }
     }

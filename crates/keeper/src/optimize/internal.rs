@@ -12,7 +12,7 @@ use lancekeeper_planner::optimize::why_compact;
 use lancekeeper_store::failure::full_text;
 
 use crate::optimize::cut::leave;
-use crate::optimize::report::{empty_stats, set_after, set_before, set_error};
+use crate::optimize::report::{set_after, set_before, set_error};
 use crate::optimize::{Run, Wish};
 use crate::root::facts::Totals;
 use crate::run::millis;
@@ -97,7 +97,7 @@ pub(crate) async fn preview(graph: &Graph, wish: &Wish) -> Vec<TableOptimizeStat
 }
 
 fn row(table: &TableKey, outcome: Result<Compacted, CompactError>) -> TableOptimizeStats {
-    let mut stats = empty_stats(&TableRef::on_main(table.clone()));
+    let mut stats = TableOptimizeStats::of(&TableRef::on_main(table.clone()));
     match outcome {
         Ok(compacted) => {
             set_before(&mut stats, totals(&compacted.before));

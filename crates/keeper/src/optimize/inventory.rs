@@ -1,13 +1,15 @@
 //! What is wanted of every table, and what of it the authority of its root already decides. What
 //! is known of each table and the plan for it are in [`super::table`].
 
-use lancekeeper_model::{Branch, OptimizeOptions, SkipReason, TableOptimizeStats, TableRef};
+use lancekeeper_model::{
+    Branch, ErrorKind, OptimizeOptions, SkipReason, TableOptimizeStats, TableRef,
+};
 use lancekeeper_planner::index::IndexWish;
 use lancekeeper_planner::optimize::{LayoutPolicy, PolicyError, SidecarClaim};
 use lancekeeper_planner::sweep::SweepPlan;
 
-use crate::optimize::report::empty_stats;
 use crate::root::Target;
+use crate::run::ended::EndsRoot;
 
 /// What the caller wants of every table.
 #[derive(Debug, Clone)]
@@ -28,6 +30,12 @@ impl Wish {
     }
 }
 
+impl EndsRoot for PolicyError {
+    fn kind(&self) -> ErrorKind {
+        Self::kind(self)
+    }
+}
+
 /// The foreign sidecar that claims a table, if one does.
 pub(crate) fn claim_of(sweep: Option<&SweepPlan>, table: &TableRef) -> Option<SidecarClaim> {
     let (_, claim) = sweep?.blocked.iter().find(|(blocked, _)| blocked == table)?;
@@ -37,7 +45,8 @@ pub(crate) fn claim_of(sweep: Option<&SweepPlan>, table: &TableRef) -> Option<Si
 /// The row of a table that a branch reads from where it was cut. It is no drift of the
 /// branch, and rewriting it here would undo the sharing.
 pub(crate) fn inherited(target: &Target, branch: &Branch) -> TableOptimizeStats {
-    let mut stats = empty_stats(&TableRef { branch: branch.clone(), ..target.table.clone() });
+    let seen = TableRef { branch: branch.clone(), ..target.table.clone() };
+    let mut stats = TableOptimizeStats::of(&seen);
     stats.skipped = Some(SkipReason::Inherited);
     stats.reason = format!("the branch reads it from {}", target.table.branch);
     stats

@@ -2,7 +2,9 @@
 //! and the plan for both. Writes nothing.
 
 use lance::Dataset;
-use lancekeeper_model::{DeclaredIndex, ErrorKind, IndexKind, SkipReason, Version};
+use lancekeeper_model::{
+    DeclaredIndex, ErrorKind, IndexKind, SkipReason, TableOptimizeStats, Version,
+};
 use lancekeeper_planner::index::{IndexInventory, Learned, Upkeep};
 use lancekeeper_planner::optimize::{Authority, TableInventory};
 use lancekeeper_planner::sweep::SweepPlan;
@@ -13,7 +15,7 @@ use lancekeeper_store::tables::version_of;
 
 use crate::optimize::inventory::{Wish, claim_of};
 use crate::optimize::probe::probe;
-use crate::optimize::report::{empty_stats, set_before, set_error};
+use crate::optimize::report::{set_before, set_error};
 use crate::optimize::table::{Facts, TableRun};
 use crate::root::facts::view;
 use crate::root::{ReadRoot, Target, is_dropped};
@@ -37,7 +39,7 @@ async fn look_with(
     learned: Learned,
 ) -> TableRun {
     let mut run = TableRun {
-        stats: empty_stats(&target.table),
+        stats: TableOptimizeStats::of(&target.table),
         target,
         handle: None,
         plan: None,
@@ -77,7 +79,7 @@ impl TableRun {
     /// Of a table that somebody dropped meanwhile, no error is said: nothing is wrong with it.
     pub(crate) async fn excuse(&mut self, read: &ReadRoot) {
         if self.stats.error.is_some() && is_dropped(read, &self.target).await {
-            self.stats = empty_stats(&self.target.table);
+            self.stats = TableOptimizeStats::of(&self.target.table);
             self.stats.skipped = Some(SkipReason::NotATable);
             self.stats.reason = "dropped since the run began".to_owned();
         }

@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use crate::optimize::Run;
 use crate::run::concurrency::in_order;
+use crate::run::ended::EndsRoot;
 
 /// Commits that one run makes to one table, with room.
 const OWN_COMMITS_MAX: u64 = 32;
@@ -31,15 +32,15 @@ pub(crate) enum PruneError {
     Window(i64),
 }
 
-impl PruneError {
-    pub(crate) fn kind(&self) -> ErrorKind {
+impl EndsRoot for PruneError {
+    fn kind(&self) -> ErrorKind {
         match self {
             Self::Graph => ErrorKind::Refused,
             Self::Window(_) => ErrorKind::Invalid,
         }
     }
 
-    pub(crate) fn hint(&self) -> Option<&'static str> {
+    fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Graph => Some("`lancekeeper cleanup --keep N` knows what they read"),
             Self::Window(_) => None,

@@ -6,9 +6,7 @@ mod attempt;
 use std::time::Instant;
 
 use futures::{FutureExt, StreamExt};
-use lancekeeper_model::{
-    ErrorKind, ProgressEvent, RootOptimizeReport, SkipReason, TableOptimizeStats,
-};
+use lancekeeper_model::{ProgressEvent, RootOptimizeReport, SkipReason, TableOptimizeStats};
 use lancekeeper_planner::index::Upkeep;
 use lancekeeper_store::tables::version_of;
 
@@ -20,7 +18,8 @@ use crate::optimize::table::TableRun;
 use crate::optimize::{ROUNDS_MAX, Run};
 use crate::root::Target;
 use crate::root::facts::view;
-use crate::run::concurrency::{in_order, tables_at_once};
+use crate::run::concurrency::in_order;
+use crate::run::ended::Ended;
 use crate::run::millis;
 use crate::run::stop::Interrupted;
 use attempt::{Attempt, Outcome};
@@ -54,8 +53,7 @@ pub(crate) async fn run(run: &Run<'_>, targets: Vec<Target>, report: &mut RootOp
         });
         report.tables.push(table.stats);
         if run.context.stop.is_requested() {
-            report.error = Some(Interrupted.to_string());
-            report.error_kind = Some(ErrorKind::Interrupted);
+            report.fail(Ended::from(Interrupted).0);
             return;
         }
     }
@@ -68,7 +66,7 @@ async fn planned_for_budget(run: &Run<'_>, targets: &[Target]) -> Vec<TableRun> 
         return Vec::new();
     }
     let read = &run.write.read;
-    let at_once = tables_at_once(run.options.concurrency, targets.len());
+    let at_once = run.context.tables_at_once(run.options.concurrency, targets.len());
     let looks = targets.iter().map(|target| look_at(read, target.clone(), &run.wish, None).boxed());
     let mut tables: Vec<TableRun> = in_order(looks.collect(), at_once).collect().await;
     cut(run.budget, &mut tables);

@@ -15,7 +15,7 @@ use lancekeeper_rewrite::index::IndexFailure;
 use thiserror::Error;
 
 use crate::optimize::inventory::Wish;
-use crate::optimize::report::{empty_stats, set_error};
+use crate::optimize::report::set_error;
 use crate::root::Target;
 
 /// One table in one run.
@@ -96,7 +96,7 @@ impl TableRun {
     pub(crate) fn renew(&mut self, fresh: Self) {
         let is_redo = self.plan.is_some() && !self.is_carried_out;
         let found = fresh.stats.clone();
-        let stats = std::mem::replace(&mut self.stats, empty_stats(&self.target.table));
+        let stats = std::mem::replace(&mut self.stats, TableOptimizeStats::of(&self.target.table));
         *self = Self { stats, ..fresh };
         let stats = &mut self.stats;
         if is_redo {

@@ -31,6 +31,7 @@ use thiserror::Error;
 
 use crate::root::{OpenRootError, check_no_schema_apply};
 use crate::run::concurrency::in_order;
+use crate::run::ended::EndsRoot;
 use cover::Cover;
 use member::MemberError;
 pub(crate) use member::{Member, Window};
@@ -58,8 +59,8 @@ pub(crate) enum WindowError {
     Injected(#[from] Injected),
 }
 
-impl WindowError {
-    pub(crate) fn kind(&self) -> ErrorKind {
+impl EndsRoot for WindowError {
+    fn kind(&self) -> ErrorKind {
         match self {
             Self::Queue(error) => error.kind(),
             Self::Open(error) => error.kind(),

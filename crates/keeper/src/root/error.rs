@@ -11,6 +11,8 @@ use lancekeeper_store::root::RootError;
 use lancekeeper_store::spelling::SpellingError;
 use thiserror::Error;
 
+use crate::run::ended::EndsRoot;
+
 /// A root could not be opened, or not for writing.
 #[derive(Debug, Error)]
 pub enum OpenRootError {
@@ -156,5 +158,15 @@ impl OpenRootError {
             Self::Lock(LockError::Held { .. }) => Some("wait for the other run to end"),
             _ => None,
         }
+    }
+}
+
+impl EndsRoot for OpenRootError {
+    fn kind(&self) -> ErrorKind {
+        Self::kind(self)
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        Self::hint(self)
     }
 }

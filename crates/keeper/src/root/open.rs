@@ -13,7 +13,7 @@ use chrono::SecondsFormat;
 use lancekeeper_manifest::{Catalog, Graph, Sidecars};
 use lancekeeper_model::{Branch, Recovery, RootKind};
 use lancekeeper_planner::sweep::SweepPlan;
-use lancekeeper_queue::{LockHolder, Queues, RootIdentity};
+use lancekeeper_queue::{LockHolder, RootIdentity};
 use lancekeeper_rewrite::Journal;
 use lancekeeper_store::members::{Members, members};
 use lancekeeper_store::root::recognise;
@@ -25,6 +25,7 @@ use super::obstacles::{check_no_schema_apply, check_writable};
 use super::opened::{Opening, ReadGraph, ReadRoot, WriteRoot};
 use super::outer::lock_outer;
 use super::recover::sweep_all;
+use crate::run::Context;
 
 /// Recognises a root without blocking the runtime.
 pub(crate) async fn look(uri: &str) -> Result<Root, OpenRootError> {
@@ -74,14 +75,15 @@ pub(crate) async fn read_root(root: Root, tables: &Tables) -> Result<ReadRoot, O
 /// Before the lock nothing is written. A sweep that was cut off is continued by the next.
 pub(crate) async fn write_root(
     root: Root,
-    tables: &Tables,
+    context: &Context,
     opening: &Opening<'_>,
 ) -> Result<WriteRoot, OpenRootError> {
+    let tables = &context.tables;
     let &Opening { verb, selected, operation, now, .. } = opening;
     let mut read = read_root(root, tables).await?;
     check_writable(&read, verb, selected, now).await?;
     let mut recovery = Recovery::default();
-    let queue = Queues::process().root(&RootIdentity::new(read.root.identity()));
+    let queue = context.queues.root(&RootIdentity::new(read.root.identity()));
     let started = now.to_rfc3339_opts(SecondsFormat::Secs, true);
     let holder = LockHolder::this_process(operation.clone(), verb, &started);
     let outer = lock_outer(&read.root, &holder).await?;

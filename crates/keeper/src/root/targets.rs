@@ -13,6 +13,7 @@ use lancekeeper_store::members::{Member, MemberState, has_table};
 use thiserror::Error;
 
 use super::opened::{ReadGraph, ReadRoot};
+use crate::run::ended::EndsRoot;
 
 /// A table to look at.
 #[derive(Debug, Clone)]
@@ -64,8 +65,8 @@ pub(crate) enum TargetError {
     },
 }
 
-impl TargetError {
-    pub(crate) fn kind(&self) -> ErrorKind {
+impl EndsRoot for TargetError {
+    fn kind(&self) -> ErrorKind {
         match self {
             Self::Lance(error) => error.kind(),
             Self::Graph(error) => error.kind(),

@@ -10,7 +10,7 @@ const DEFAULT: usize = 8;
 
 /// Tables at once: what the caller asks for, else the environment, else 8; never more than
 /// there are tables, never less than 1.
-pub(crate) fn tables_at_once(asked: Option<usize>, tables: usize) -> usize {
+pub(super) fn tables_at_once(asked: Option<usize>, tables: usize) -> usize {
     let from_environment = std::env::var(VARIABLE).ok();
     pick(asked, from_environment.as_deref(), tables)
 }

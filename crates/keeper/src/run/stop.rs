@@ -3,8 +3,11 @@
 
 use std::sync::Arc;
 
+use lancekeeper_model::ErrorKind;
 use thiserror::Error;
 use tokio::sync::watch;
+
+use super::ended::EndsRoot;
 
 /// A request to stop, shared by all runs of a keeper. Once made it stands.
 #[derive(Debug, Clone)]
@@ -16,6 +19,12 @@ pub(crate) struct Stop {
 #[derive(Debug, Error)]
 #[error("interrupted: what is published stays, the rest is as it was")]
 pub(crate) struct Interrupted;
+
+impl EndsRoot for Interrupted {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Interrupted
+    }
+}
 
 impl Default for Stop {
     fn default() -> Self {

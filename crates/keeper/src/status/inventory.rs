@@ -16,12 +16,14 @@ use crate::optimize::{Wish, inherited, look_at};
 use crate::root::ReadRoot;
 use crate::root::facts::view;
 use crate::root::{Target, TargetError, seen_targets};
-use crate::run::concurrency::{in_order, tables_at_once};
+use crate::run::Context;
+use crate::run::concurrency::in_order;
 use crate::status::report;
 
 /// The rows of all tables, branch by branch. A table that cannot be read gets a row that says
 /// so.
 pub(crate) async fn tables(
+    context: &Context,
     read: &ReadRoot,
     wish: &Wish,
     options: &StatusOptions,
@@ -29,7 +31,7 @@ pub(crate) async fn tables(
     let all = OptimizeOptions { branches: options.branches.clone(), ..OptimizeOptions::default() };
     let wanted = seen_targets(read, &all).await?;
     let claims = claims(read).await;
-    let at_once = tables_at_once(None, wanted.len());
+    let at_once = context.tables_at_once(None, wanted.len());
     let rows = wanted
         .into_iter()
         .map(|(branch, target)| row(read, branch, target, wish, claims.as_ref()).boxed())

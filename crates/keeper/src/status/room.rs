@@ -31,7 +31,7 @@ pub(crate) async fn reclaimable(
         policy: CleanupPolicyOptions { keep_versions: Some(KEEP_UNLESS_TOLD), older_than: None },
         ..CleanupOptions::default()
     };
-    let mut report = cleanup::root_report(&read.root.given, read.root.kind, &options);
+    let mut report = RootCleanupReport::of(&read.root.given).of_kind(read.root.kind);
     let preview = Box::pin(cleanup::preview_read(context, read, &options, now, &mut report));
     match tokio::time::timeout(LISTING_MAX, preview).await {
         Ok(Ok(())) => Ok(sums(&report)),

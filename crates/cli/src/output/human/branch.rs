@@ -1,44 +1,67 @@
 //! Branches, for people: which there are, and what creating or deleting one did.
 
-use std::io;
-
 use chrono::{DateTime, SecondsFormat, Utc};
 use lancekeeper_model::{
-    BranchAction, BranchLoss, BranchReport, BranchRow, BranchTableStats, RootBranchReport,
+    BranchAction, BranchBody, BranchLoss, BranchReport, BranchRow, BranchTableStats, BranchTotals,
+    ExitCode, RootBranchReport,
 };
 
-use super::{Notes, named_commits, recovery_text, root_label, say_troubles};
-use crate::output::Terminal;
+use super::{Notes, named_commits, recovery_text, root_label};
 use crate::output::grid::{Column, Rank, Remark, render};
 use crate::output::style::{Tone, dotted, indented, paint};
 use crate::output::terminal::Screen;
 use crate::output::units::{count, counted, size};
+use crate::output::view::View;
 
-/// Writes the report.
-pub(in crate::output) fn show(report: &BranchReport, terminal: &mut Terminal) -> io::Result<()> {
-    let screen = terminal.screen();
-    let messages = terminal.messages();
-    let several = report.roots.len() > 1;
-    if report.dry_run && report.roots.iter().any(|root| !root.branches.is_empty()) {
-        let text = match report.action {
+impl View for BranchReport {
+    type Body = BranchBody;
+    type Totals = BranchTotals;
+
+    fn command(&self) -> &'static str {
+        self.action.verb()
+    }
+
+    fn dry_run(&self) -> Option<bool> {
+        (self.action != BranchAction::List).then_some(self.dry_run)
+    }
+
+    fn roots(&self) -> &[RootBranchReport] {
+        &self.roots
+    }
+
+    fn roots_mut(&mut self) -> &mut Vec<RootBranchReport> {
+        &mut self.roots
+    }
+
+    fn totals(&self) -> Self::Totals {
+        self.totals.clone()
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        Self::exit_code(self)
+    }
+
+    fn head(&self) -> Option<&'static str> {
+        if !self.dry_run || self.roots.iter().all(|root| root.branches.is_empty()) {
+            return None;
+        }
+        Some(match self.action {
             BranchAction::Delete => "preview (nothing was deleted; --confirm deletes)",
             BranchAction::Create | BranchAction::List => "plan (nothing was written)",
-        };
-        terminal.print(&format!("{}\n", paint(text, Tone::Strong, screen.colour)))?;
+        })
     }
-    for root in &report.roots {
-        if !root.branches.is_empty() {
-            terminal.print(&root_text(root, report, screen))?;
-        }
-        say_troubles(
-            &messages,
-            several.then_some(root.uri.as_str()),
-            root.error.as_deref(),
-            root.hint.as_deref(),
-            &root.warnings,
-        );
+
+    fn is_shown(&self, root: &RootBranchReport) -> bool {
+        !root.branches.is_empty()
     }
-    Ok(())
+
+    fn root_text(&self, root: &RootBranchReport, screen: Screen) -> String {
+        root_text(root, self, screen)
+    }
+
+    fn warnings<'r>(&self, root: &'r RootBranchReport) -> &'r [String] {
+        &root.warnings
+    }
 }
 
 fn root_text(root: &RootBranchReport, report: &BranchReport, screen: Screen) -> String {

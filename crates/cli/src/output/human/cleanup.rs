@@ -1,59 +1,86 @@
 //! What `cleanup` deleted, or would delete, for people.
 
 use std::collections::BTreeMap;
-use std::io;
 
-use lancekeeper_model::{CleanupReport, RootCleanupReport, TableCleanupStats};
+use lancekeeper_model::{
+    CleanupBody, CleanupReport, CleanupTotals, ExitCode, RootCleanupReport, TableCleanupStats,
+};
 
-use super::{Notes, named_commits, recovery_text, root_label, say_troubles};
-use crate::output::Terminal;
+use super::{Notes, named_commits, recovery_text, root_label};
 use crate::output::grid::{Column, Rank, Remark, render};
 use crate::output::style::{Tone, dotted, indented, paint};
 use crate::output::terminal::Screen;
 use crate::output::units::{count, counted, duration, size};
+use crate::output::view::View;
 
-/// Writes the report.
-pub(in crate::output) fn show(report: &CleanupReport, terminal: &mut Terminal) -> io::Result<()> {
-    let screen = terminal.screen();
-    let messages = terminal.messages();
-    let several = report.roots.len() > 1;
-    if report.dry_run && report.roots.iter().any(|root| root.error.is_none()) {
-        let text = "preview (nothing was deleted; --confirm deletes)";
-        terminal.print(&format!("{}\n", paint(text, Tone::Strong, screen.colour)))?;
+impl View for CleanupReport {
+    type Body = CleanupBody;
+    type Totals = CleanupTotals;
+
+    fn command(&self) -> &'static str {
+        "cleanup"
     }
-    for root in &report.roots {
-        if root.error.is_none() || !root.tables.is_empty() {
-            terminal.print(&root_text(root, report.dry_run, screen))?;
+
+    fn dry_run(&self) -> Option<bool> {
+        Some(self.dry_run)
+    }
+
+    fn roots(&self) -> &[RootCleanupReport] {
+        &self.roots
+    }
+
+    fn roots_mut(&mut self) -> &mut Vec<RootCleanupReport> {
+        &mut self.roots
+    }
+
+    fn totals(&self) -> Self::Totals {
+        self.totals.clone()
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        Self::exit_code(self)
+    }
+
+    fn head(&self) -> Option<&'static str> {
+        let is_preview = self.dry_run && self.roots.iter().any(|root| root.error.is_none());
+        is_preview.then_some("preview (nothing was deleted; --confirm deletes)")
+    }
+
+    fn is_shown(&self, root: &RootCleanupReport) -> bool {
+        root.error.is_none() || !root.tables.is_empty()
+    }
+
+    fn root_text(&self, root: &RootCleanupReport, screen: Screen) -> String {
+        root_text(root, self.dry_run, screen)
+    }
+
+    fn warnings<'r>(&self, root: &'r RootCleanupReport) -> &'r [String] {
+        &root.warnings
+    }
+
+    fn totals_text(&self, screen: Screen) -> Option<String> {
+        let totals = &self.totals;
+        if self.roots.iter().all(|root| root.tables.is_empty()) {
+            return None;
         }
-        say_troubles(
-            &messages,
-            several.then_some(root.uri.as_str()),
-            root.error.as_deref(),
-            root.hint.as_deref(),
-            &root.warnings,
-        );
+        let verb = if self.dry_run { "would free" } else { "freed" };
+        let mut parts = vec![
+            format!("{verb} {}", size(totals.bytes_removed)),
+            counted(totals.old_versions_removed, "version"),
+            counted(totals.files_removed, "file"),
+        ];
+        if totals.forks_reclaimed > 0 {
+            parts.push(counted(totals.forks_reclaimed, "fork"));
+        }
+        if totals.unverified_left > 0 {
+            parts.push(format!("{} left unverified", counted(totals.unverified_left, "file")));
+        }
+        if totals.tables_failed > 0 {
+            parts.push(format!("{} failed", counted(totals.tables_failed, "table")));
+        }
+        parts.push(duration(totals.duration_ms));
+        Some(dotted(&parts, screen.width) + "\n")
     }
-    let totals = &report.totals;
-    if report.roots.iter().all(|root| root.tables.is_empty()) {
-        return Ok(());
-    }
-    let verb = if report.dry_run { "would free" } else { "freed" };
-    let mut parts = vec![
-        format!("{verb} {}", size(totals.bytes_removed)),
-        counted(totals.old_versions_removed, "version"),
-        counted(totals.files_removed, "file"),
-    ];
-    if totals.forks_reclaimed > 0 {
-        parts.push(counted(totals.forks_reclaimed, "fork"));
-    }
-    if totals.unverified_left > 0 {
-        parts.push(format!("{} left unverified", counted(totals.unverified_left, "file")));
-    }
-    if totals.tables_failed > 0 {
-        parts.push(format!("{} failed", counted(totals.tables_failed, "table")));
-    }
-    parts.push(duration(totals.duration_ms));
-    terminal.print(&(dotted(&parts, screen.width) + "\n"))
 }
 
 fn root_text(root: &RootCleanupReport, dry_run: bool, screen: Screen) -> String {

@@ -1,38 +1,60 @@
 //! How many rows there are, for people.
 
-use std::io;
+use lancekeeper_model::{
+    CountBody, CountReport, CountTotals, ExitCode, RootCounts, TableCount, TableRef,
+};
 
-use lancekeeper_model::{CountReport, RootCounts, TableCount, TableRef};
-
-use super::{Notes, root_label, say_troubles};
-use crate::output::Terminal;
+use super::{Notes, root_label};
 use crate::output::grid::{Column, Rank, Remark, render};
 use crate::output::style::{Tone, dotted, paint};
 use crate::output::terminal::Screen;
 use crate::output::units::{count, counted};
+use crate::output::view::View;
 
-/// Writes the report.
-pub(in crate::output) fn show(report: &CountReport, terminal: &mut Terminal) -> io::Result<()> {
-    let screen = terminal.screen();
-    let messages = terminal.messages();
-    let several = report.roots.len() > 1;
-    for root in &report.roots {
-        if root.error.is_none() {
-            terminal.print(&root_text(root, screen))?;
-        }
-        let uri = several.then_some(root.uri.as_str());
-        say_troubles(&messages, uri, root.error.as_deref(), root.hint.as_deref(), &[]);
+impl View for CountReport {
+    type Body = CountBody;
+    type Totals = CountTotals;
+
+    fn command(&self) -> &'static str {
+        "count-rows"
     }
-    let totals = &report.totals;
-    if totals.tables > 1 {
+
+    fn roots(&self) -> &[RootCounts] {
+        &self.roots
+    }
+
+    fn roots_mut(&mut self) -> &mut Vec<RootCounts> {
+        &mut self.roots
+    }
+
+    fn totals(&self) -> Self::Totals {
+        self.totals.clone()
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        Self::exit_code(self)
+    }
+
+    fn is_shown(&self, root: &RootCounts) -> bool {
+        root.error.is_none()
+    }
+
+    fn root_text(&self, root: &RootCounts, screen: Screen) -> String {
+        root_text(root, screen)
+    }
+
+    fn totals_text(&self, screen: Screen) -> Option<String> {
+        let totals = &self.totals;
+        if totals.tables < 2 {
+            return None;
+        }
         let mut parts = vec![format!("total {}", counted(totals.tables, "table"))];
         parts.push(counted(totals.rows, "row"));
         if totals.tables_failed > 0 {
             parts.push(format!("{} failed", count(totals.tables_failed)));
         }
-        terminal.print(&format!("{}\n", dotted(&parts, screen.width)))?;
+        Some(format!("{}\n", dotted(&parts, screen.width)))
     }
-    Ok(())
 }
 
 fn root_text(root: &RootCounts, screen: Screen) -> String {

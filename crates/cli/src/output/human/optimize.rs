@@ -1,52 +1,75 @@
 //! What `optimize` did, or would do, for people.
 
 use std::collections::BTreeSet;
-use std::io;
 
 use lancekeeper_model::{
-    BudgetLimit, OptimizeReport, OptimizeTotals, PrunedStats, RootKind, RootOptimizeReport,
-    SkipReason, TableOptimizeStats, TableRef, WorkLeft,
+    BudgetLimit, ExitCode, OptimizeBody, OptimizeReport, OptimizeTotals, PrunedStats, RootKind,
+    RootOptimizeReport, SkipReason, TableOptimizeStats, TableRef, WorkLeft,
 };
 
-use super::{Notes, recovery_text, root_label, say_troubles};
-use crate::output::Terminal;
+use super::{Notes, recovery_text, root_label};
 use crate::output::grid::{Column, Rank, Remark, render};
 use crate::output::style::{Tone, dotted, paint};
 use crate::output::terminal::Screen;
 use crate::output::units::{count, counted, duration, size};
+use crate::output::view::View;
 
-/// Writes the report.
-pub(in crate::output) fn show(report: &OptimizeReport, terminal: &mut Terminal) -> io::Result<()> {
-    let screen = terminal.screen();
-    let messages = terminal.messages();
-    let several = report.roots.len() > 1;
-    if report.dry_run && report.roots.iter().any(|root| root.error.is_none()) {
-        let heading = paint("plan (nothing was written)", Tone::Strong, screen.colour);
-        terminal.print(&format!("{heading}\n"))?;
+impl View for OptimizeReport {
+    type Body = OptimizeBody;
+    type Totals = OptimizeTotals;
+
+    fn command(&self) -> &'static str {
+        "optimize"
     }
-    for root in &report.roots {
-        if root.error.is_none() || !root.tables.is_empty() {
-            terminal.print(&root_text(root, report.dry_run, screen))?;
+
+    fn dry_run(&self) -> Option<bool> {
+        Some(self.dry_run)
+    }
+
+    fn roots(&self) -> &[RootOptimizeReport] {
+        &self.roots
+    }
+
+    fn roots_mut(&mut self) -> &mut Vec<RootOptimizeReport> {
+        &mut self.roots
+    }
+
+    fn totals(&self) -> Self::Totals {
+        self.totals.clone()
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        Self::exit_code(self)
+    }
+
+    fn head(&self) -> Option<&'static str> {
+        let is_plan = self.dry_run && self.roots.iter().any(|root| root.error.is_none());
+        is_plan.then_some("plan (nothing was written)")
+    }
+
+    fn is_shown(&self, root: &RootOptimizeReport) -> bool {
+        root.error.is_none() || !root.tables.is_empty()
+    }
+
+    fn root_text(&self, root: &RootOptimizeReport, screen: Screen) -> String {
+        root_text(root, self.dry_run, screen)
+    }
+
+    fn warnings<'r>(&self, root: &'r RootOptimizeReport) -> &'r [String] {
+        &root.warnings
+    }
+
+    fn totals_text(&self, screen: Screen) -> Option<String> {
+        let tables = self.roots.iter().map(|root| root.tables.len()).sum();
+        if tables == 0 {
+            return None;
         }
-        say_troubles(
-            &messages,
-            several.then_some(root.uri.as_str()),
-            root.error.as_deref(),
-            root.hint.as_deref(),
-            &root.warnings,
-        );
-    }
-    let tables = report.roots.iter().map(|root| root.tables.len()).sum();
-    if tables == 0 {
-        return Ok(());
-    }
-    terminal.print(&totals_text(&report.totals, tables, screen))?;
-    match left_text(report) {
-        Some(text) => {
-            let text = paint(&dotted(&text, screen.width), Tone::Warn, screen.colour);
-            terminal.print(&format!("{text}\n"))
+        let mut text = totals_text(&self.totals, tables, screen);
+        if let Some(left) = left_text(self) {
+            text += &paint(&dotted(&left, screen.width), Tone::Warn, screen.colour);
+            text.push('\n');
         }
-        None => Ok(()),
+        Some(text)
     }
 }
 

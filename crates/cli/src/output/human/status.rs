@@ -1,46 +1,74 @@
 //! What `status` found, for people.
 
 use std::collections::BTreeSet;
-use std::io;
 
 use lancekeeper_model::{
-    InternalStatus, PendingSidecar, RootStatus, StatusReport, TableKey, TableRef, TableStatus,
+    ExitCode, InternalStatus, Obstacle, PendingSidecar, RootStatus, StatusBody, StatusReport,
+    TableKey, TableRef, TableStatus,
 };
+use serde::Serialize;
 
-use super::{Notes, named_commits, root_label, say_troubles};
-use crate::output::Terminal;
+use super::{Notes, named_commits, root_label};
 use crate::output::grid::{Column, Rank, Remark, render};
 use crate::output::style::{Tone, dotted, indented, paint};
 use crate::output::terminal::Screen;
 use crate::output::units::{count, counted, percent, size};
+use crate::output::view::View;
 use crate::target::without_secrets;
 
-/// Writes the report.
-pub(in crate::output) fn show(report: &StatusReport, terminal: &mut Terminal) -> io::Result<()> {
-    let screen = terminal.screen();
-    let messages = terminal.messages();
-    let several = report.roots.len() > 1;
-    for root in &report.roots {
-        if root.error.is_none() || root.kind.is_some() {
-            terminal.print(&root_text(root, screen))?;
-        }
-        say_troubles(
-            &messages,
-            several.then_some(root.uri.as_str()),
-            root.error.as_deref(),
-            root.hint.as_deref(),
-            &root.warnings,
-        );
-        for obstacle in &root.obstacles {
-            let place = several.then(|| format!("{}: ", without_secrets(&root.uri)));
-            let place = place.unwrap_or_default();
-            messages.warning(&format!("{place}needs attention: {}", obstacle.message));
-            if let Some(hint) = &obstacle.hint {
-                messages.hint(hint);
-            }
+/// The sums of `status`.
+#[derive(Serialize)]
+pub(crate) struct StatusTotals {
+    roots: usize,
+    tables: usize,
+}
+
+impl View for StatusReport {
+    type Body = StatusBody;
+    type Totals = StatusTotals;
+
+    fn command(&self) -> &'static str {
+        "status"
+    }
+
+    fn roots(&self) -> &[RootStatus] {
+        &self.roots
+    }
+
+    fn roots_mut(&mut self) -> &mut Vec<RootStatus> {
+        &mut self.roots
+    }
+
+    fn totals(&self) -> Self::Totals {
+        StatusTotals {
+            roots: self.roots.len(),
+            tables: self.roots.iter().map(|root| root.tables.len()).sum(),
         }
     }
-    Ok(())
+
+    fn exit_code(&self) -> ExitCode {
+        Self::exit_code(self)
+    }
+
+    fn attention_code(&self) -> ExitCode {
+        Self::attention_code(self)
+    }
+
+    fn is_shown(&self, root: &RootStatus) -> bool {
+        root.error.is_none() || root.kind.is_some()
+    }
+
+    fn root_text(&self, root: &RootStatus, screen: Screen) -> String {
+        root_text(root, screen)
+    }
+
+    fn warnings<'r>(&self, root: &'r RootStatus) -> &'r [String] {
+        &root.warnings
+    }
+
+    fn obstacles<'r>(&self, root: &'r RootStatus) -> &'r [Obstacle] {
+        &root.obstacles
+    }
 }
 
 fn root_text(root: &RootStatus, screen: Screen) -> String {

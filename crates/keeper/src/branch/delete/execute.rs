@@ -15,6 +15,7 @@ use super::report::{check_free, concerns, note, note_failure, say_loss};
 use crate::branch::{BranchRootError, check_no_sidecar_naming};
 use crate::cleanup::{Cleaning, Gathered, LOOKS_MAX, branches_of};
 use crate::root::{OpenRootError, ReadGraph, WriteRoot, check_no_schema_apply};
+use crate::run::ended::EndsRoot;
 
 pub(super) const VERB: &str = "branch delete";
 

@@ -1,0 +1,123 @@
+//! What the command line knows of each verb: which roots it is about, what it may do to them, and
+//! the call of the keeper that does it. The grammar is in `args`, how a report looks in `output`.
+
+mod branch;
+mod cleanup;
+mod count;
+mod optimize;
+mod status;
+
+use std::io;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use lancekeeper::Keeper;
+use lancekeeper_model::{ExitCode, Progress};
+
+use crate::args::{BranchVerb, Roots, Verb};
+use crate::output::{Format, Terminal, View, show};
+use crate::roots::RootSet;
+
+/// One verb.
+pub(crate) trait VerbSpec {
+    /// The name people type.
+    fn name(&self) -> &'static str;
+
+    /// Which roots to work on.
+    fn roots(&self) -> &Roots;
+
+    /// Whether this is a plan that is only printed.
+    fn is_dry_run(&self) -> bool {
+        false
+    }
+
+    /// Whether anything may be written.
+    fn writes(&self) -> bool;
+
+    /// Whether it tells how far it is.
+    fn tells_progress(&self) -> bool {
+        false
+    }
+
+    /// Whether it deletes what cannot be made again, without a second word about roots elsewhere.
+    fn lacks_yes(&self) -> bool {
+        false
+    }
+
+    /// Whether the exit code is to say that a person has to act.
+    fn checks(&self) -> bool {
+        false
+    }
+
+    /// What to say before anything is done.
+    fn notices(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Does it.
+    fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Box<dyn Answer>>;
+}
+
+/// With what a verb is called.
+pub(crate) struct Call<'a> {
+    pub(crate) keeper: &'a Keeper,
+    pub(crate) roots: &'a [String],
+    pub(crate) progress: Arc<dyn Progress>,
+}
+
+impl Call<'_> {
+    /// The root of a verb that has one; the grammar sees to that.
+    fn root(&self) -> &str {
+        self.roots.first().map_or("", String::as_str)
+    }
+}
+
+/// The verb of a command line.
+pub(crate) fn spec(verb: &Verb) -> &dyn VerbSpec {
+    match verb {
+        Verb::Status(args) => args,
+        Verb::Optimize(args) => args,
+        Verb::Cleanup(args) => args,
+        Verb::CountRows(args) => args,
+        Verb::Branch(args) => match &args.what {
+            BranchVerb::List(args) => args,
+            BranchVerb::Create(args) => args,
+            BranchVerb::Delete(args) => args,
+        },
+    }
+}
+
+/// What a verb reported, whichever it was.
+pub(crate) trait Answer {
+    /// Adds what was not found, and to what failed where it was named.
+    fn complete(&mut self, roots: &RootSet);
+
+    /// The exit code of the run, or of whether a person has to act if the run itself went well.
+    fn exit_code(&self, checks: bool) -> ExitCode;
+
+    /// Writes it.
+    fn show(&self, format: Format, terminal: &mut Terminal) -> io::Result<()>;
+}
+
+impl<R: View> Answer for R {
+    fn complete(&mut self, roots: &RootSet) {
+        roots.complete(self.roots_mut());
+    }
+
+    fn exit_code(&self, checks: bool) -> ExitCode {
+        match View::exit_code(self) {
+            ExitCode::Done if checks => self.attention_code(),
+            code => code,
+        }
+    }
+
+    fn show(&self, format: Format, terminal: &mut Terminal) -> io::Result<()> {
+        show(self, format, terminal)
+    }
+}
+
+/// The report of a call, whichever verb it is of.
+fn answer<'a, R: View + 'static>(report: BoxFuture<'a, R>) -> BoxFuture<'a, Box<dyn Answer>> {
+    report.map(|report| Box::new(report) as Box<dyn Answer>).boxed()
+}

@@ -1,0 +1,48 @@
+//! `cleanup`.
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use super::{Answer, Call, VerbSpec, answer};
+use crate::args::{CleanupArgs, Roots};
+
+impl VerbSpec for CleanupArgs {
+    fn name(&self) -> &'static str {
+        "cleanup"
+    }
+
+    fn roots(&self) -> &Roots {
+        &self.roots
+    }
+
+    fn is_dry_run(&self) -> bool {
+        !self.confirm
+    }
+
+    fn writes(&self) -> bool {
+        self.confirm
+    }
+
+    fn tells_progress(&self) -> bool {
+        self.confirm
+    }
+
+    fn lacks_yes(&self) -> bool {
+        self.confirm && !self.yes
+    }
+
+    fn notices(&self) -> Vec<String> {
+        self.notice().into_iter().collect()
+    }
+
+    fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Box<dyn Answer>> {
+        let Call { keeper, roots, progress } = call;
+        let run = async move {
+            match self.confirm {
+                true => keeper.clone().observed_by(progress).cleanup(roots, &self.options()).await,
+                false => keeper.plan_cleanup(roots, &self.options()).await,
+            }
+        };
+        answer(run.boxed())
+    }
+}

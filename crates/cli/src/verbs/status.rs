@@ -1,0 +1,29 @@
+//! `status`.
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use super::{Answer, Call, VerbSpec, answer};
+use crate::args::{Roots, StatusArgs};
+
+impl VerbSpec for StatusArgs {
+    fn name(&self) -> &'static str {
+        "status"
+    }
+
+    fn roots(&self) -> &Roots {
+        &self.roots
+    }
+
+    fn writes(&self) -> bool {
+        false
+    }
+
+    fn checks(&self) -> bool {
+        self.check
+    }
+
+    fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Box<dyn Answer>> {
+        answer(async move { call.keeper.status_of(call.roots, &self.options()).await }.boxed())
+    }
+}

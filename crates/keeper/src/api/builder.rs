@@ -1,0 +1,76 @@
+//! The settings of a keeper. Each has a default that fits a machine which does other things, too.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use lancekeeper_model::{Observer, Progress};
+use lancekeeper_queue::Queues;
+use lancekeeper_rewrite::Admission;
+use lancekeeper_store::Tables;
+use lancekeeper_store::tables::Caches;
+
+use super::Keeper;
+use crate::run::Context;
+use crate::run::clock::Clock;
+
+/// Builds a [`Keeper`].
+#[derive(Debug, Clone, Default)]
+#[must_use]
+pub struct KeeperBuilder {
+    context: Context,
+    caches: Caches,
+}
+
+impl KeeperBuilder {
+    /// The memory that all rewrites of the keeper may take together, by estimate, in bytes. 1 GiB
+    /// unless told. One rewrite that takes more runs alone.
+    pub fn memory_bytes(mut self, bytes: u64) -> Self {
+        self.context.admission = Admission::with_ceiling(bytes);
+        self
+    }
+
+    /// What is kept of indexes that were read, in bytes. 256 MiB unless told.
+    pub fn index_cache_bytes(mut self, bytes: usize) -> Self {
+        self.caches.index_bytes = bytes;
+        self
+    }
+
+    /// What is kept of manifests and footers that were read, in bytes. 64 MiB unless told.
+    pub fn metadata_cache_bytes(mut self, bytes: usize) -> Self {
+        self.caches.metadata_bytes = bytes;
+        self
+    }
+
+    /// Tables worked on at the same time where a verb's options do not say. Else the variable
+    /// `OMNIGRAPH_MAINTENANCE_CONCURRENCY`, else 8.
+    pub fn concurrency(mut self, tables: usize) -> Self {
+        self.context.concurrency = Some(tables);
+        self
+    }
+
+    /// What time it is: whatever depends on the age of something asks this. The system's clock
+    /// unless told.
+    pub fn clock(mut self, now: impl Fn() -> DateTime<Utc> + Send + Sync + 'static) -> Self {
+        self.context.clock = Clock::of(now);
+        self
+    }
+
+    /// Where the keys of tables are had. Writers in this process that take the keys of the same
+    /// queues and the keeper keep out of each other's way. Those of the process unless told.
+    pub fn queues(mut self, queues: Queues) -> Self {
+        self.context.queues = queues;
+        self
+    }
+
+    /// Somebody who hears what happens in every verb, as by [`Keeper::observed_by`].
+    pub fn observer(mut self, observer: Arc<dyn Progress>) -> Self {
+        self.context.observer = Observer(observer);
+        self
+    }
+
+    /// The keeper.
+    #[must_use]
+    pub fn build(self) -> Keeper {
+        Keeper { context: Context { tables: Tables::with_caches(self.caches), ..self.context } }
+    }
+}

@@ -1,0 +1,210 @@
+//! `optimize`: what it reports. The report's fields are those of `--json`.
+
+use serde::Serialize;
+
+use crate::report::{RootOutcome, RootReport, exit_code};
+use crate::{
+    Branch, ErrorKind, ExitCode, PendingIndex, Recovery, RootKind, SkipReason, TableBytes,
+    TableKey, TableRef, Version, WorkLeft,
+};
+
+/// What `optimize` did to one table.
+#[derive(Debug, Clone, Default, Serialize)]
+#[non_exhaustive]
+pub struct TableOptimizeStats {
+    /// The table.
+    pub table_key: TableKey,
+    /// The branch.
+    pub branch: Branch,
+    /// Fragments that were replaced.
+    pub fragments_removed: u64,
+    /// Fragments that replaced them.
+    pub fragments_added: u64,
+    /// Whether the table's pin (in a database: its HEAD) moved.
+    pub committed: bool,
+    /// In a dry run: whether a run would commit to the table.
+    pub would_commit: bool,
+    /// Why the table was left alone, if it was.
+    pub skipped: Option<SkipReason>,
+    /// The pinned version; only on drift skips.
+    pub manifest_version: Option<Version>,
+    /// The table's HEAD; only on drift skips.
+    pub lance_head_version: Option<Version>,
+    /// Declared indexes that do not exist yet.
+    pub pending_indexes: Vec<PendingIndex>,
+    /// Live rows before.
+    pub rows_before: u64,
+    /// Live rows after.
+    pub rows_after: u64,
+    /// Fragments before.
+    pub fragments_before: u64,
+    /// Fragments after.
+    pub fragments_after: u64,
+    /// Data files before.
+    pub files_before: u64,
+    /// Data files after.
+    pub files_after: u64,
+    /// Bytes of all its files before.
+    pub bytes_before: u64,
+    /// Bytes of all its files after.
+    pub bytes_after: u64,
+    /// The same before, by kind of file.
+    pub sizes_before: TableBytes,
+    /// The same after.
+    pub sizes_after: TableBytes,
+    /// Wall time spent on this table, in milliseconds.
+    pub duration_ms: u64,
+    /// Why the table failed, if it did.
+    pub error: Option<String>,
+    /// Rewritten groups that were given up because a writer changed their fragments.
+    pub groups_dropped: u64,
+    /// Groups that were planned and rewritten again after a writer changed their fragments.
+    pub groups_redone: u64,
+    /// What the run's budget left for the next one; all zero when nothing was.
+    #[serde(flatten)]
+    pub left: WorkLeft,
+    /// What was planned or done, and why, in a sentence.
+    pub reason: String,
+    /// What was deleted afterwards, or would be; null when that was not asked for.
+    pub pruned: Option<PrunedStats>,
+    /// The kind of `error`.
+    #[serde(skip)]
+    pub error_kind: Option<ErrorKind>,
+}
+
+impl TableOptimizeStats {
+    /// A row about which nothing is known yet.
+    #[must_use]
+    pub fn of(table: &TableRef) -> Self {
+        Self { table_key: table.key.clone(), branch: table.branch.clone(), ..Self::default() }
+    }
+}
+
+/// What `optimize` deleted of one table after its work.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct PrunedStats {
+    /// Versions.
+    pub old_versions_removed: u64,
+    /// Bytes.
+    pub bytes_removed: u64,
+    /// Files.
+    pub files_removed: u64,
+    /// Versions that stay.
+    pub versions_kept: u64,
+    /// Files that nothing refers to and that stay, because they are young.
+    pub unverified_left: u64,
+}
+
+/// What `optimize` did to one root.
+pub type RootOptimizeReport = RootReport<OptimizeBody>;
+
+/// The part of a root's report that only `optimize` has.
+#[derive(Debug, Clone, Default, Serialize)]
+#[non_exhaustive]
+pub struct OptimizeBody {
+    /// Publishes to `__manifest` in this run (always 0 for databases and tables).
+    pub published: u64,
+    /// What opening it recovered of runs that died.
+    pub recovery: Recovery,
+    /// Things to know that are no errors.
+    pub warnings: Vec<String>,
+    /// One row per table.
+    pub tables: Vec<TableOptimizeStats>,
+}
+
+impl RootOptimizeReport {
+    /// Whether a row is about a table that a graph keeps for itself. Those being done does not
+    /// make a run of which nothing else is done a success.
+    fn is_internal(&self, table: &TableOptimizeStats) -> bool {
+        self.kind == Some(RootKind::Graph) && table.table_key.as_str().starts_with('_')
+    }
+}
+
+/// Sums over all tables of all roots.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct OptimizeTotals {
+    /// Live rows.
+    pub rows: u64,
+    /// Fragments before and after.
+    pub fragments_before: u64,
+    /// Fragments after.
+    pub fragments_after: u64,
+    /// Data files before.
+    pub files_before: u64,
+    /// Data files after.
+    pub files_after: u64,
+    /// Bytes of all files before.
+    pub bytes_before: u64,
+    /// Bytes of all files after.
+    pub bytes_after: u64,
+    /// The same before, by kind of file.
+    pub sizes_before: TableBytes,
+    /// The same after.
+    pub sizes_after: TableBytes,
+    /// Tables whose pin or HEAD moved.
+    pub tables_committed: u64,
+    /// Tables that failed.
+    pub tables_failed: u64,
+    /// Tables of which the budget left something for the next run.
+    pub tables_left: u64,
+    /// What it left of them.
+    #[serde(flatten)]
+    pub left: WorkLeft,
+    /// Wall time of the run, in milliseconds.
+    pub duration_ms: u64,
+}
+
+/// What `optimize` did, over all roots.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct OptimizeReport {
+    /// Whether this is a plan that was not carried out.
+    pub dry_run: bool,
+    /// One entry per root, in the order given.
+    pub roots: Vec<RootOptimizeReport>,
+    /// Sums.
+    pub totals: OptimizeTotals,
+}
+
+impl OptimizeReport {
+    /// Builds the report and its sums.
+    #[must_use]
+    pub fn new(dry_run: bool, roots: Vec<RootOptimizeReport>, duration_ms: u64) -> Self {
+        let mut totals = OptimizeTotals { duration_ms, ..OptimizeTotals::default() };
+        for table in roots.iter().flat_map(|root| &root.tables) {
+            totals.rows += table.rows_after;
+            totals.fragments_before += table.fragments_before;
+            totals.fragments_after += table.fragments_after;
+            totals.files_before += table.files_before;
+            totals.files_after += table.files_after;
+            totals.bytes_before += table.bytes_before;
+            totals.bytes_after += table.bytes_after;
+            totals.sizes_before.add(&table.sizes_before);
+            totals.sizes_after.add(&table.sizes_after);
+            totals.tables_committed += u64::from(table.committed);
+            totals.tables_failed += u64::from(table.error.is_some());
+            totals.tables_left += u64::from(!table.left.is_nothing());
+            totals.left.add(&table.left);
+        }
+        Self { dry_run, roots, totals }
+    }
+
+    /// The exit code: a root's error beats a table's; several different ones are a failure.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        exit_code(self.roots.iter().map(|root| {
+            RootOutcome {
+                error: root.error_kind,
+                failed: root.tables.iter().filter(|table| table.error.is_some()).count(),
+                // Blocked tables count as done unless they are all there is.
+                blocked: root
+                    .tables
+                    .iter()
+                    .filter(|table| table.skipped == Some(SkipReason::RecoveryPending))
+                    .count(),
+                tables: root.tables.iter().filter(|table| !root.is_internal(table)).count(),
+            }
+        }))
+    }
+}

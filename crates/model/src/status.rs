@@ -1,0 +1,156 @@
+//! `status`: what it reports. The report's fields are those of `--json`.
+
+use serde::Serialize;
+
+use crate::report::{RootOutcome, RootReport, exit_code};
+use crate::{
+    Branch, ErrorKind, ExitCode, InternalStatus, Reclaimable, TableBytes, TableKey, TableRef,
+    Version,
+};
+
+/// An unfinished operation found under `__recovery/`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PendingSidecar {
+    /// The file, relative to the root.
+    pub file: String,
+    /// The kind of its writer: `Load`, `Optimize`, …; null when it cannot be read.
+    pub writer_kind: Option<String>,
+    /// The tables it names.
+    pub tables: Vec<TableKey>,
+    /// The graph branch it is about.
+    pub branch: Branch,
+    /// Whether this keeper wrote it.
+    pub ours: bool,
+    /// Why it cannot be read, if it cannot.
+    pub error: Option<String>,
+}
+
+/// The state of one table.
+#[derive(Debug, Clone, Default, Serialize)]
+#[non_exhaustive]
+pub struct TableStatus {
+    /// The table.
+    pub table_key: TableKey,
+    /// The branch.
+    pub branch: Branch,
+    /// The version readers see.
+    pub version: Version,
+    /// Live rows.
+    pub rows: u64,
+    /// Fragments.
+    pub fragments: u64,
+    /// Data files.
+    pub files: u64,
+    /// Fragments below [`crate::SMALL_FRAGMENT_BYTES`].
+    pub small_fragments: u64,
+    /// Bytes of all its files.
+    pub bytes: u64,
+    /// The same by kind of file.
+    #[serde(flatten)]
+    pub sizes: TableBytes,
+    /// Share of rows that are deleted but still stored, 0 to 1.
+    pub deleted_share: f64,
+    /// Versions that exist.
+    pub versions: u64,
+    /// Rows that some index of the table does not cover; null when it has no index.
+    pub unindexed_rows: Option<u64>,
+    /// HEAD, when it is not the pinned version.
+    pub drift_head: Option<Version>,
+    /// Lance branches of the table.
+    pub branches: Vec<String>,
+    /// What `optimize` would do, and why.
+    pub would: String,
+    /// Why the table could not be read, if it could not.
+    pub error: Option<String>,
+}
+
+impl TableStatus {
+    /// A row about which nothing is known yet.
+    #[must_use]
+    pub fn of(table: &TableRef) -> Self {
+        Self { table_key: table.key.clone(), branch: table.branch.clone(), ..Self::default() }
+    }
+}
+
+/// Something that stands in the way of verbs that write.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Obstacle {
+    /// What it is.
+    pub message: String,
+    /// What a person can do about it.
+    pub hint: Option<String>,
+    /// What a caller can do about it.
+    #[serde(skip)]
+    pub kind: ErrorKind,
+}
+
+/// The state of one root.
+pub type RootStatus = RootReport<StatusBody>;
+
+/// The part of a root's report that only `status` has.
+#[derive(Debug, Clone, Default, Serialize)]
+#[non_exhaustive]
+pub struct StatusBody {
+    /// A graph's internal schema version.
+    pub internal_schema: Option<u32>,
+    /// A graph's version of `__manifest` on main.
+    pub manifest_version: Option<Version>,
+    /// A graph's branches, besides main.
+    pub branches: Vec<String>,
+    /// Unfinished operations.
+    pub sidecars: Vec<PendingSidecar>,
+    /// The place its branches still read from, when it was moved or copied.
+    pub moved_from: Option<String>,
+    /// What stands in the way of verbs that write, all of it.
+    pub obstacles: Vec<Obstacle>,
+    /// The tables a graph keeps for itself.
+    pub internal: Vec<InternalStatus>,
+    /// What a cleanup by the default rules would free; null when that could not be learned.
+    pub reclaimable: Option<Reclaimable>,
+    /// Why not, if not.
+    pub reclaimable_error: Option<String>,
+    /// Things to know that are no errors.
+    pub warnings: Vec<String>,
+    /// One row per table.
+    pub tables: Vec<TableStatus>,
+}
+
+/// The state of all roots asked for.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct StatusReport {
+    /// One entry per root, in the order given.
+    pub roots: Vec<RootStatus>,
+}
+
+impl StatusReport {
+    /// Builds the report.
+    #[must_use]
+    pub fn new(roots: Vec<RootStatus>) -> Self {
+        Self { roots }
+    }
+
+    /// The exit code.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        exit_code(self.roots.iter().map(outcome))
+    }
+
+    /// The exit code for whoever wants to know whether a person has to act: that of the first
+    /// obstacle of a root; a table that drifted is one, too.
+    #[must_use]
+    pub fn attention_code(&self) -> ExitCode {
+        exit_code(self.roots.iter().map(|root| {
+            let obstacle = root.obstacles.first().map(|obstacle| obstacle.kind);
+            let has_drifted = root.tables.iter().any(|table| table.drift_head.is_some());
+            let drift = has_drifted.then_some(ErrorKind::Refused);
+            let outcome = outcome(root);
+            RootOutcome { error: outcome.error.or(obstacle).or(drift), ..outcome }
+        }))
+    }
+}
+
+fn outcome(root: &RootStatus) -> RootOutcome {
+    let failed = root.tables.iter().filter(|table| table.error.is_some()).count();
+    root.outcome(failed, root.tables.len())
+}
