@@ -20,19 +20,21 @@ mod inventory;
 mod look;
 mod made;
 mod plain;
+mod planning;
 mod preview;
 mod probe;
 mod report;
+mod settle;
 mod stage;
 mod table;
 mod window;
+mod work;
 
 use std::sync::atomic::AtomicU64;
-use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use lancekeeper_model::{
-    Branch, OperationId, OptimizeOptions, Progress, ProgressEvent, RootOptimizeReport,
+    OperationId, OptimizeOptions, Progress, ProgressEvent, RootOptimizeReport,
 };
 use lancekeeper_store::Root;
 
@@ -43,13 +45,14 @@ use crate::root::{
 use crate::run::budget::Budget;
 use crate::run::ended::{Ended, ended};
 use crate::run::stop::Interrupted;
-use crate::run::{Both, Context, millis, new_operation};
+use crate::run::{Both, Context, new_operation};
 
-use cut::cut;
 pub(crate) use inventory::{Wish, inherited};
 pub(crate) use look::look_at;
 pub(crate) use made::Made;
 use made::{check_prunable, made};
+use planning::Planning;
+use table::TableRun;
 
 /// How often groups that a writer invalidated are planned and staged again in one run.
 /// Maintenance yields to writers: what they keep changing waits for the next run.
@@ -66,6 +69,38 @@ pub(crate) struct Run<'a> {
     pub(crate) progress: &'a dyn Progress,
     /// Numbers journal entries.
     pub(crate) entries: AtomicU64,
+}
+
+impl Run<'_> {
+    /// With what its tables are planned.
+    fn planning(&self) -> Planning<'_> {
+        Planning {
+            context: self.context,
+            read: &self.write.read,
+            wish: &self.wish,
+            sweep: self.write.read.graph.is_some().then_some(&self.write.sweep),
+            budget: self.budget,
+            concurrency: self.options.concurrency,
+            queue: Some(&self.write.queue),
+        }
+    }
+
+    /// Tells what is planned for a table.
+    fn announce(&self, table: &TableRun) {
+        self.progress.on_event(ProgressEvent::TablePlanned {
+            table: table.target.table.clone(),
+            groups: table.groups().len() as u64,
+            bytes: table.groups().iter().map(|group| group.bytes).sum(),
+        });
+    }
+
+    /// Tells that nothing more is done to a table.
+    fn finished(&self, table: &TableRun) {
+        self.progress.on_event(ProgressEvent::TableFinished {
+            table: table.target.table.clone(),
+            failed: table.stats.error.is_some(),
+        });
+    }
 }
 
 /// One root that is optimized, and what the run made if that is to be pruned.
@@ -224,23 +259,21 @@ async fn plan(
         work.push((view, targets));
     }
     report.warnings.extend(read.members.warnings.iter().cloned());
+    let planning = Planning {
+        context,
+        read: &read,
+        wish: &wish,
+        sweep: read.graph.is_some().then_some(&sweep),
+        budget,
+        concurrency: options.concurrency,
+        queue: None,
+    };
     for (view, targets) in work {
-        let branch = view.as_ref().map_or_else(Branch::main, |v| v.snapshot.branch.clone());
-        let mut tables = Vec::new();
-        for target in targets {
-            let started = Instant::now();
-            if view.is_some() && target.table.branch != branch {
-                report.tables.push(inherited(&target, &branch));
-                continue;
-            }
-            let mut table = look_at(&read, target, &wish, Some(&sweep)).await;
-            table.stats.duration_ms = millis(started);
-            tables.push(table);
-        }
-        cut(budget, &mut tables);
-        planned.has_work |= tables.iter().any(|table| table.plan.is_some());
-        tables.iter_mut().for_each(preview::preview);
-        report.tables.extend(tables.into_iter().map(|table| table.stats));
+        let mut plans = planning.plan(view.as_ref(), targets).await?;
+        planned.has_work |= plans.tables.iter().any(|table| table.planned().is_some());
+        plans.tables.iter_mut().for_each(preview::preview);
+        report.tables.extend(plans.inherited);
+        report.tables.extend(plans.tables.into_iter().map(|table| table.stats));
     }
     let is_whole = options.selected().is_empty() && !wish.index_only;
     if let Some(graph) = read.graph.as_ref().filter(|_| is_whole) {

@@ -4,52 +4,56 @@ use lancekeeper_model::{BudgetLimit, SkipReason, TableOptimizeStats, WorkLeft};
 use lancekeeper_planner::optimize::{Group, Offer};
 
 use crate::optimize::table::TableRun;
+use crate::optimize::work::{Planned, Work};
 use crate::run::budget::Budget;
 
 /// Cuts the plans of some tables to what the bytes of a budget allow, and spends it. What is left
 /// of a table stands in its row. Versions of ours that only need publishing cost nothing; what
 /// such a table has to do besides is offered in the next round.
 pub(crate) fn cut(budget: &Budget, tables: &mut [TableRun]) {
-    let mut offered: Vec<&mut TableRun> =
-        tables.iter_mut().filter(|table| table.plan.is_some() && !table.adopt).collect();
-    let offers: Vec<Offer<'_>> = offered
-        .iter()
-        .map(|table| Offer {
-            groups: table.plan.as_ref().map_or(&[], |plan| &plan.groups),
-            indexes: !table.index_work.is_empty(),
-            index_bytes: table.index_bytes,
-        })
-        .collect();
+    let is_offered = |table: &&mut TableRun| matches!(table.work, Work::Planned(_));
+    let mut offered: Vec<&mut TableRun> = tables.iter_mut().filter(is_offered).collect();
+    let offers: Vec<Offer<'_>> =
+        offered.iter().filter_map(|table| table.planned()).map(offer).collect();
     let Some(shares) = budget.take(&offers) else { return };
     for (table, share) in offered.iter_mut().zip(shares) {
         table.keep(&share.groups, share.indexes);
     }
 }
 
+fn offer(planned: &Planned) -> Offer<'_> {
+    Offer {
+        groups: &planned.rewrite.groups,
+        indexes: !planned.indexes.is_empty(),
+        index_bytes: planned.index_bytes,
+    }
+}
+
 impl TableRun {
     /// Leaves of the plan what is not named here.
     fn keep(&mut self, groups: &[usize], indexes: bool) {
-        let Some(plan) = &self.plan else { return };
+        let Work::Planned(planned) = &mut self.work else { return };
+        let plan = &planned.rewrite;
         let mut left = left_of(
             BudgetLimit::MaxBytes,
             plan.groups.iter().enumerate().filter(|(at, _)| !groups.contains(at)).map(|(_, g)| g),
         );
-        if !indexes && !self.index_work.is_empty() {
+        if !indexes && !planned.indexes.is_empty() {
             left.left_by = Some(BudgetLimit::MaxBytes);
-            left.indexes_left = self.index_work.len() as u64;
-            left.bytes_left = left.bytes_left.saturating_add(self.index_bytes);
+            left.indexes_left = planned.indexes.len() as u64;
+            left.bytes_left = left.bytes_left.saturating_add(planned.index_bytes);
         }
         if left.is_nothing() {
             return;
         }
-        if groups.is_empty() && !indexes {
-            self.plan = None;
-            self.index_work.clear();
+        let is_all = groups.is_empty() && !indexes;
+        if is_all {
+            self.work = Work::Nothing;
         } else {
-            self.plan = Some(plan.only(groups));
-            self.stats.reason = self.reason();
+            planned.rewrite = plan.only(groups);
+            self.stats.reason = planned.reason();
         }
-        leave(&mut self.stats, left, self.plan.is_none());
+        leave(&mut self.stats, left, is_all);
     }
 }
 

@@ -17,6 +17,7 @@ use crate::optimize::inventory::{Wish, claim_of};
 use crate::optimize::probe::probe;
 use crate::optimize::report::{set_before, set_error};
 use crate::optimize::table::{Facts, TableRun};
+use crate::optimize::work::Work;
 use crate::root::facts::view;
 use crate::root::{ReadRoot, Target, is_dropped};
 
@@ -38,21 +39,7 @@ async fn look_with(
     sweep: Option<&SweepPlan>,
     learned: Learned,
 ) -> TableRun {
-    let mut run = TableRun {
-        stats: TableOptimizeStats::of(&target.table),
-        target,
-        handle: None,
-        plan: None,
-        index_work: Vec::new(),
-        index_bytes: 0,
-        data_bytes: 0,
-        index_reason: String::new(),
-        then: None,
-        adopt: false,
-        facts: None,
-        is_carried_out: false,
-        wish: wish.clone(),
-    };
+    let mut run = TableRun::of(target, wish);
     if let Some((skipped, why)) = run.target.left_alone {
         run.stats.skipped = Some(skipped);
         run.stats.reason = why.to_owned();
@@ -82,6 +69,7 @@ impl TableRun {
             self.stats = TableOptimizeStats::of(&self.target.table);
             self.stats.skipped = Some(SkipReason::NotATable);
             self.stats.reason = "dropped since the run began".to_owned();
+            self.work = Work::Nothing;
         }
     }
 
@@ -94,8 +82,8 @@ impl TableRun {
         wish: &Wish,
         sweep: Option<&SweepPlan>,
     ) -> Self {
-        let index = match &self.then {
-            Some(then) if self.is_carried_out => then.clone(),
+        let index = match &self.work {
+            Work::Follow(then) => then.clone(),
             _ => self.wish.index.clone(),
         };
         let wish = Wish { index, ..wish.clone() };
@@ -115,7 +103,6 @@ async fn plan_run(
     let upkeep = if run.target.pin.is_some() { Upkeep::OneSegment } else { Upkeep::Segments };
     let seen = view(&handle, &table, upkeep).await?;
     set_before(&mut run.stats, seen.totals);
-    run.data_bytes = seen.totals.sizes.data_bytes;
     let head = version_of(&handle);
     let (authority, ahead_is_ours) = match run.target.pin {
         None => (Authority::Head { head }, false),
@@ -142,18 +129,16 @@ async fn plan_run(
         sidecar: claim_of(sweep, &table),
         ahead_is_ours,
     };
-    run.adopt = inventory.sidecar.is_none()
+    let ahead = inventory.sidecar.is_none()
         && ahead_is_ours
         && run.target.pin.is_some_and(|pin| head > pin);
-    if run.adopt
-        && let Some(error) = rows_differ(read, run, &handle).await?
-    {
-        run.adopt = false;
+    if ahead && let Some(error) = rows_differ(read, run, &handle).await? {
         set_error(&mut run.stats, error.kind(), &error);
         run.handle = Some(handle);
         return Ok(());
     }
-    let mut facts = Facts { table: inventory, indexes };
+    let data_bytes = seen.totals.sizes.data_bytes;
+    let mut facts = Facts { table: inventory, indexes, data_bytes };
     let mut decision = facts.decide(&run.wish);
     if !decision.is_nothing()
         && probe(&handle, &mut facts.indexes.existing, &decision.indexes).await
@@ -165,7 +150,7 @@ async fn plan_run(
         decision = facts.decide(&run.wish);
     }
     run.handle = Some(handle);
-    run.take(facts, decision);
+    run.take(facts, decision, ahead);
     Ok(())
 }
 

@@ -8,8 +8,9 @@ use crate::optimize::table::TableRun;
 
 /// The row of a dry run: what the table would look like, as far as the plan can tell.
 pub(crate) fn preview(table: &mut TableRun) {
-    let Some(plan) = &table.plan else { return };
-    table.stats.would_commit = true;
+    table.stats.would_commit = table.is_ready();
+    let Some(planned) = table.planned() else { return };
+    let plan = &planned.rewrite;
     let replaced: BTreeSet<u64> =
         plan.groups.iter().flat_map(|group| group.fragments.iter().copied()).collect();
     let (mut files, mut purged) = (0, 0);
@@ -17,8 +18,8 @@ pub(crate) fn preview(table: &mut TableRun) {
         files += fragment.files;
         purged += fragment.bytes.saturating_sub(fragment.live_bytes());
     }
-    let stats = &mut table.stats;
     let (removed, added) = counts(plan);
+    let stats = &mut table.stats;
     stats.fragments_removed = removed;
     stats.fragments_added = added;
     stats.fragments_after = stats.fragments_before + added - removed;

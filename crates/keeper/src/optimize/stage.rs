@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures::{FutureExt, StreamExt};
 use lance::Dataset;
 use lancekeeper_model::{BudgetLimit, ErrorKind, ProgressEvent, WorkLeft};
-use lancekeeper_planner::index::IndexWork;
+use lancekeeper_planner::index::{IndexWish, IndexWork};
 use lancekeeper_planner::optimize::{Group, Recipe};
 use lancekeeper_rewrite::blobs;
 use lancekeeper_rewrite::index::{
@@ -21,6 +21,7 @@ use thiserror::Error;
 use crate::optimize::Run;
 use crate::optimize::cut::left_of;
 use crate::optimize::table::TableRun;
+use crate::optimize::work::{Planned, Work};
 use crate::root::Target;
 use crate::run::concurrency::in_order;
 
@@ -48,6 +49,8 @@ pub(crate) struct StagedTable {
     pub(crate) indexes: Option<JournaledIndexes>,
     /// What was not begun because the time is over.
     pub(crate) left: WorkLeft,
+    /// What is to follow once it is carried out.
+    pub(crate) then: Option<IndexWish>,
 }
 
 impl StagedTable {
@@ -81,9 +84,9 @@ impl StageTableError {
     }
 }
 
-/// Stages the index segments of a plan, then its groups, each unless the time is over. Groups are
-/// planned around indexes that cannot be built. On an error the table's staged files are deleted
-/// again.
+/// Stages the index segments of a plan, then its groups, each unless the time is over, and takes
+/// the plan from the table. Groups are planned around indexes that cannot be built. On an error
+/// the table's staged files are deleted again.
 ///
 /// # Cancel safety
 ///
@@ -92,30 +95,32 @@ pub(crate) async fn stage_table(
     run: &Run<'_>,
     table: &mut TableRun,
 ) -> Result<StagedTable, StageTableError> {
-    let (Some(plan), Some(handle)) = (table.plan.clone(), table.handle.clone()) else {
+    let (Work::Planned(planned), Some(handle)) =
+        (std::mem::replace(&mut table.work, Work::Nothing), table.handle.clone())
+    else {
         return Ok(StagedTable::default());
     };
-    let work = std::mem::take(&mut table.index_work);
+    let Planned { rewrite, indexes: work, mut then, .. } = planned;
     // Groups were planned as if the indexes covered them: without those none is begun, and the
     // first goes with them.
     if !work.is_empty() && !run.budget.may_begin() {
-        let mut left = left_of(BudgetLimit::MaxTime, &plan.groups);
+        let mut left = left_of(BudgetLimit::MaxTime, &rewrite.groups);
         left.left_by = Some(BudgetLimit::MaxTime);
         left.indexes_left = work.len() as u64;
-        return Ok(StagedTable { groups: Vec::new(), indexes: None, left });
+        return Ok(StagedTable { left, ..StagedTable::default() });
     }
-    let mut groups = plan.groups;
+    let mut groups = rewrite.groups;
     let mut indexes = None;
     if !work.is_empty() {
         let (staged, failures) = stage_index_work(run, &table.target, &handle, &work).await?;
         indexes = staged;
         if !failures.is_empty() {
-            groups = table.replan_without(failures, &groups);
+            (groups, then) = table.replan_without(failures, &groups);
         }
     }
     let order = order_of(&table.target, &handle, &work);
     match stage_groups(run, &table.target, &handle, &groups, order, !work.is_empty()).await {
-        Ok((groups, left)) => Ok(StagedTable { groups, indexes, left }),
+        Ok((groups, left)) => Ok(StagedTable { groups, indexes, left, then }),
         Err(error) => {
             if let Some(staged) = indexes {
                 give_up(run, &handle, &staged.indexes.files, Some(&staged.entry)).await;

@@ -16,6 +16,7 @@ use thiserror::Error;
 
 use crate::optimize::inventory::Wish;
 use crate::optimize::report::set_error;
+use crate::optimize::work::{Planned, Work};
 use crate::root::Target;
 
 /// One table in one run.
@@ -25,28 +26,12 @@ pub(crate) struct TableRun {
     pub(crate) stats: TableOptimizeStats,
     /// The table at the version that was looked at.
     pub(crate) handle: Option<Dataset>,
-    /// What to rewrite; `None` when there is nothing to do or the table must be left alone.
-    /// Without groups when only indexes are worked on.
-    pub(crate) plan: Option<RewritePlan>,
-    /// What to do with the indexes before the Rewrite.
-    pub(crate) index_work: Vec<IndexWork>,
-    /// Bytes to read for that, by estimate.
-    pub(crate) index_bytes: u64,
-    /// Bytes of its data files.
-    pub(crate) data_bytes: u64,
-    /// What is to be done with the indexes, in words.
-    pub(crate) index_reason: String,
-    /// What is to be done with the indexes once this plan was carried out, if that is to be
-    /// followed by another look.
-    pub(crate) then: Option<IndexWish>,
-    /// HEAD, when versions of ours lie between pin and HEAD and only need publishing.
-    pub(crate) adopt: bool,
     /// What was planned on.
     pub(crate) facts: Option<Facts>,
-    /// Whether the plan was carried out, all of it.
-    pub(crate) is_carried_out: bool,
     /// What is wanted of it.
     pub(crate) wish: Wish,
+    /// What is still to be done with it.
+    pub(crate) work: Work,
 }
 
 /// What a plan is made of.
@@ -54,54 +39,84 @@ pub(crate) struct TableRun {
 pub(crate) struct Facts {
     pub(crate) table: TableInventory,
     pub(crate) indexes: IndexInventory,
+    /// Bytes of its data files.
+    pub(crate) data_bytes: u64,
 }
 
 impl TableRun {
+    /// A table that was not looked at yet.
+    pub(crate) fn of(target: Target, wish: &Wish) -> Self {
+        Self {
+            stats: TableOptimizeStats::of(&target.table),
+            target,
+            handle: None,
+            facts: None,
+            wish: wish.clone(),
+            work: Work::Nothing,
+        }
+    }
+
+    /// The plan, one that has to wait for a publish included.
+    pub(crate) fn planned(&self) -> Option<&Planned> {
+        match &self.work {
+            Work::Planned(planned) | Work::Publish(Some(planned)) => Some(planned),
+            Work::Nothing | Work::Publish(None) | Work::Redo | Work::Follow(_) => None,
+        }
+    }
+
+    /// The groups that are planned.
+    pub(crate) fn groups(&self) -> &[Group] {
+        self.planned().map_or(&[], |planned| &planned.rewrite.groups)
+    }
+
+    /// Whether there is something to carry out.
+    pub(crate) fn is_ready(&self) -> bool {
+        matches!(self.work, Work::Planned(_) | Work::Publish(_))
+    }
+
+    /// Whether it has to be looked at again before anything more is done.
+    pub(crate) fn needs_look(&self) -> bool {
+        matches!(self.work, Work::Redo | Work::Follow(_))
+    }
+
     /// The fragments that were planned on.
     pub(crate) fn fragments(&self) -> &[FragmentFacts] {
         self.facts.as_ref().map_or(&[], |facts| &facts.table.facts.fragments)
     }
 
-    /// What is done to the table, fragments and indexes, in words.
-    pub(crate) fn reason(&self) -> String {
-        let of_fragments = self.plan.as_ref().map(RewritePlan::reason).unwrap_or_default();
-        let join = if of_fragments.is_empty() || self.index_reason.is_empty() { "" } else { ", " };
-        format!("{of_fragments}{join}{}", self.index_reason)
-    }
-
     /// Takes note of indexes that could not be built, and plans the fragments around them. What
     /// is returned are the groups to rewrite in place of those of the plan: of the same
-    /// fragments, but none that lies across the coverage of such an index.
+    /// fragments, but none that lies across the coverage of such an index. Then what is to follow.
     pub(crate) fn replan_without(
         &mut self,
         failures: Vec<IndexFailure>,
         planned: &[Group],
-    ) -> Vec<Group> {
-        let Some(facts) = &mut self.facts else { return Vec::new() };
+    ) -> (Vec<Group>, Option<IndexWish>) {
+        let Some(facts) = &mut self.facts else { return (Vec::new(), None) };
         let failed = failures.into_iter().map(|failure| (failure.name, failure.reason));
         facts.indexes.learned.failed.extend(failed);
         let decision = facts.decide(&self.wish);
         self.stats.pending_indexes.clone_from(&decision.indexes.pending);
-        self.then = then(&self.wish.index, &decision.indexes);
-        let TablePlan::Rewrite(plan) = decision.table else { return Vec::new() };
+        let then = then(&self.wish.index, &decision.indexes);
+        let TablePlan::Rewrite(plan) = decision.table else { return (Vec::new(), then) };
         // What a budget left out stays out.
         let is_planned = |id: &u64| planned.iter().any(|group| group.fragments.contains(id));
-        plan.groups.into_iter().filter(|group| group.fragments.iter().all(is_planned)).collect()
+        let groups = plan.groups.into_iter();
+        (groups.filter(|group| group.fragments.iter().all(is_planned)).collect(), then)
     }
-}
 
-impl TableRun {
     /// Takes over what another look at the table found. What was done to it before stays in its
     /// row; what the row says of the work ahead is the new look's.
     pub(crate) fn renew(&mut self, fresh: Self) {
-        let is_redo = self.plan.is_some() && !self.is_carried_out;
+        let is_redo = matches!(self.work, Work::Redo);
         let found = fresh.stats.clone();
         let stats = std::mem::replace(&mut self.stats, TableOptimizeStats::of(&self.target.table));
         *self = Self { stats, ..fresh };
-        let stats = &mut self.stats;
         if is_redo {
-            stats.groups_redone += self.plan.as_ref().map_or(0, |plan| plan.groups.len() as u64);
+            self.stats.groups_redone += self.groups().len() as u64;
         }
+        let has_plan = self.planned().is_some();
+        let stats = &mut self.stats;
         stats.left = WorkLeft::default();
         stats.pending_indexes = found.pending_indexes;
         // After a commit that nothing more can be done is no news; that somebody got in between is.
@@ -114,7 +129,7 @@ impl TableRun {
         if found.error.is_some() {
             (stats.error, stats.error_kind) = (found.error, found.error_kind);
         }
-        if self.plan.is_none() && !stats.committed {
+        if !has_plan && !stats.committed {
             stats.reason = found.reason;
         }
     }
@@ -192,34 +207,29 @@ impl TableRun {
 struct Broken(String);
 
 impl TableRun {
-    /// Takes over what was decided.
-    pub(super) fn take(&mut self, facts: Facts, decision: Decision) {
+    /// Takes over what was decided. `ahead`: versions of ours are to be published first.
+    pub(super) fn take(&mut self, facts: Facts, decision: Decision, ahead: bool) {
         let Decision { table, indexes } = decision;
         self.stats.pending_indexes.clone_from(&indexes.pending);
         // No index is on a blob: what lies beside the data files is not read for one.
-        self.index_bytes = indexes.bytes_to_read(self.stats.rows_before, self.data_bytes);
-        self.index_reason = indexes.reason();
-        self.then = then(&self.wish.index, &indexes);
+        let index_bytes = indexes.bytes_to_read(self.stats.rows_before, facts.data_bytes);
+        let index_reason = indexes.reason();
+        let then = then(&self.wish.index, &indexes);
+        let mut planned = None;
+        let plan = |rewrite, indexes| {
+            planned = Some(Planned { rewrite, indexes, index_bytes, index_reason, then });
+        };
         match table {
-            TablePlan::Rewrite(plan) => {
-                self.index_work = indexes.before;
-                self.plan = Some(plan);
-                self.stats.reason = self.reason();
-            }
+            TablePlan::Rewrite(rewrite) => plan(rewrite, indexes.before),
             TablePlan::Nothing { reason } if indexes.before.is_empty() => {
                 self.stats.skipped =
                     held_by(&facts, &self.wish).or_else(|| withheld(&facts.table.facts));
                 self.stats.reason = reason;
             }
             TablePlan::Nothing { .. } => {
-                self.index_work = indexes.before;
-                self.plan = Some(RewritePlan {
-                    table: facts.table.facts.table.clone(),
-                    version: facts.table.facts.version,
-                    groups: Vec::new(),
-                    publish_first: None,
-                });
-                self.stats.reason = self.reason();
+                let (table, version) = (facts.table.facts.table.clone(), facts.table.facts.version);
+                let (groups, publish_first) = (Vec::new(), None);
+                plan(RewritePlan { table, version, groups, publish_first }, indexes.before);
             }
             TablePlan::Skip { reason, manifest_version, head, why } => {
                 self.stats.reason = why;
@@ -234,6 +244,14 @@ impl TableRun {
                 set_error(&mut self.stats, ErrorKind::Corrupt, &Broken(format!("{table}: {why}")));
             }
         }
+        if let Some(planned) = &planned {
+            self.stats.reason = planned.reason();
+        }
+        self.work = match planned {
+            planned if ahead => Work::Publish(planned),
+            Some(planned) => Work::Planned(planned),
+            None => Work::Nothing,
+        };
         self.facts = Some(facts);
     }
 }

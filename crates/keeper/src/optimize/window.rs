@@ -83,7 +83,7 @@ impl EndsRoot for WindowError {
 /// Tables that moved have their sidecars; the others are as they were.
 pub(crate) async fn run_window(
     window: &Window<'_>,
-    members: &mut [Member],
+    members: &mut [Member<'_>],
     report: &mut RootOptimizeReport,
 ) -> Result<(), WindowError> {
     if members.is_empty() {
@@ -91,7 +91,7 @@ pub(crate) async fn run_window(
     }
     let run = window.run;
     failpoint::cross_async(failpoint::OPTIMIZE_STAGED_PRE_ENTER).await?;
-    let keys = members.iter().map(|member| member.target.table.clone());
+    let keys = members.iter().map(|member| member.target().table.clone());
     let _keys = run.write.queue.acquire(keys).await?;
     run.write.lock.check().map_err(OpenRootError::from)?;
     failpoint::cross_async(failpoint::OPTIMIZE_ENTERED_PRE_RECHECK).await?;
@@ -106,7 +106,7 @@ pub(crate) async fn run_window(
 }
 
 /// Looks at everything again that was looked at before the keys were held.
-async fn recheck(window: &Window<'_>, members: &mut [Member]) -> Result<(), WindowError> {
+async fn recheck(window: &Window<'_>, members: &mut [Member<'_>]) -> Result<(), WindowError> {
     let graph = &window.graph.graph;
     check_no_schema_apply(graph, "optimize").await?;
     let directory = window.run.write.read.root.directory.clone();
@@ -130,8 +130,8 @@ async fn recheck(window: &Window<'_>, members: &mut [Member]) -> Result<(), Wind
     let (snapshot, claimed) = (&snapshot, &claimed);
     let checks = members.iter_mut().map(|member| {
         let check = async move {
-            let pin = snapshot.pin(&member.target.table.key).map(|pin| pin.version);
-            let is_claimed = claimed.contains(&member.target.table);
+            let pin = snapshot.pin(&member.target().table.key).map(|pin| pin.version);
+            let is_claimed = claimed.contains(&member.target().table);
             if let Err(error) = recheck_member(window, member, pin, is_claimed).await {
                 member.error = Some(error);
             }
@@ -144,7 +144,7 @@ async fn recheck(window: &Window<'_>, members: &mut [Member]) -> Result<(), Wind
 
 async fn recheck_member(
     window: &Window<'_>,
-    member: &mut Member,
+    member: &mut Member<'_>,
     pin: Option<Version>,
     is_claimed: bool,
 ) -> Result<(), MemberError> {
@@ -154,8 +154,8 @@ async fn recheck_member(
     };
     member.expected = pin;
     let read = &window.run.write.read;
-    let uri = read.root.address_of(&member.target.location);
-    let head = read.tables.open(&uri, &member.target.table.branch).await?;
+    let uri = read.root.address_of(&member.target().location);
+    let head = read.tables.open(&uri, &member.target().table.branch).await?;
     let version = version_of(&head);
     if is_claimed {
         member.skipped = Some((SkipReason::RecoveryPending, pin, version));
@@ -163,13 +163,16 @@ async fn recheck_member(
         return Ok(());
     }
     if version < pin {
-        return Err(MemberError::Behind { table: member.target.table.clone(), head: version, pin });
+        return Err(MemberError::Behind {
+            table: member.target().table.clone(),
+            head: version,
+            pin,
+        });
     }
     if version > pin {
         if member.adopt && owners_are_ours(&head, pin).await {
             // Nothing to commit: the versions are there and only need publishing.
             member.moved = Some(head);
-            member.drop_all("versions of ours had to be published first");
             return Ok(());
         }
         member.skipped = Some((SkipReason::DriftNeedsRepair, pin, version));
@@ -207,7 +210,7 @@ async fn owners_are_ours(head: &Dataset, pin: Version) -> bool {
 }
 
 /// Arms and commits one table. What goes wrong is the table's own affair.
-async fn commit_member(window: &Window<'_>, member: &mut Member) {
+async fn commit_member(window: &Window<'_>, member: &mut Member<'_>) {
     if member.error.is_some() {
         return;
     }
@@ -234,30 +237,30 @@ async fn commit_member(window: &Window<'_>, member: &mut Member) {
         && let Some(file) = member.sidecar.take()
         && let Err(error) = window.graph.sidecars.disarm(&file).await
     {
-        tracing::warn!(target: "lancekeeper::optimize", table = %member.target.table, %error, file,
+        tracing::warn!(target: "lancekeeper::optimize", table = %member.target().table, %error, file,
             "the sidecar of an unmoved table stays until the next open");
     }
 }
 
-async fn arm(window: &Window<'_>, member: &mut Member) -> Result<(), SidecarError> {
+async fn arm(window: &Window<'_>, member: &mut Member<'_>) -> Result<(), SidecarError> {
     let intent = intent(window, member);
     member.sidecar = Some(window.graph.sidecars.arm(&intent, Utc::now()).await?);
     Ok(())
 }
 
-fn intent(window: &Window<'_>, member: &Member) -> Intent {
+fn intent(window: &Window<'_>, member: &Member<'_>) -> Intent {
     let run = window.run;
     Intent {
         operation: run.operation.clone(),
-        table: member.target.table.clone(),
-        table_path: run.write.read.root.address_of(&member.target.location),
+        table: member.target().table.clone(),
+        table_path: run.write.read.root.address_of(&member.target().location),
         expected: member.expected,
     }
 }
 
 async fn arm_and_commit(
     window: &Window<'_>,
-    member: &mut Member,
+    member: &mut Member<'_>,
     head: Dataset,
 ) -> Result<(), MemberError> {
     let run = window.run;
@@ -266,7 +269,7 @@ async fn arm_and_commit(
     let cover = Cover::new(&window.graph.sidecars, intent(window, member), member.sidecar.clone());
     let commit = TableCommit {
         operation: &run.operation,
-        table: &member.target.table,
+        table: &member.target().table,
         round: window.round,
         watch: Some(&cover),
     };
@@ -278,11 +281,11 @@ async fn arm_and_commit(
         Ok(committed) => {
             // HEAD refers to the files, whatever is published.
             member.rewritten = true;
-            match same_rows(&member.target.table, &head, &committed.head).await {
+            match same_rows(&member.target().table, &head, &committed.head).await {
                 Ok(()) => {}
                 Err(error @ RowsError::Changed { .. }) => return Err(error.into()),
                 Err(error) => {
-                    tracing::warn!(target: "lancekeeper::optimize", table = %member.target.table, %error,
+                    tracing::warn!(target: "lancekeeper::optimize", table = %member.target().table, %error,
                         "the rows were not counted again");
                 }
             }
@@ -306,7 +309,7 @@ async fn arm_and_commit(
 /// finds its table published and deletes it.
 async fn disarm(
     window: &Window<'_>,
-    members: &mut [Member],
+    members: &mut [Member<'_>],
     report: &mut RootOptimizeReport,
 ) -> Result<(), Injected> {
     failpoint::cross_async(failpoint::OPTIMIZE_PUBLISHED_PRE_DISARM).await?;
@@ -319,7 +322,7 @@ async fn disarm(
         {
             report.warnings.push(format!(
                 "operation {}: the sidecar {file} of {} could not be deleted ({error}); the next open resolves it",
-                window.run.operation, member.target.table
+                window.run.operation, member.target().table
             ));
         }
     }

@@ -115,7 +115,7 @@ async fn table(
     claims: Option<&SweepPlan>,
 ) -> TableStatus {
     let mut run = look_at(read, target.clone(), wish, claims).await;
-    let mut status = report::table(&run.stats, run.plan.is_some());
+    let mut status = report::table(&run.stats, run.planned().is_some());
     let Some(head) = run.handle.take() else { return status };
     if let Err(error) = fill(read, &target, &head, &mut status).await {
         status.error = Some(lancekeeper_store::failure::text_with_hint(&error));

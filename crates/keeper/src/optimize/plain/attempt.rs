@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use lance::Dataset;
 use lance::dataset::transaction::RewrittenIndex;
 use lancekeeper_model::{ErrorKind, Version};
+use lancekeeper_planner::index::IndexWish;
 use lancekeeper_queue::QueueError;
 use lancekeeper_rewrite::check::{HeadCheck, RowsError, index_ids, same_rows};
 use lancekeeper_rewrite::index::IndexFailure;
@@ -19,6 +20,7 @@ use thiserror::Error;
 
 use crate::optimize::Run;
 use crate::optimize::stage::{Journaled, JournaledIndexes, StagedTable, give_up, note};
+use crate::optimize::work::{Carried, Committed};
 use crate::root::Target;
 
 /// How often a strict commit is tried on a fresh HEAD. Foreign appends do not disturb a
@@ -55,9 +57,6 @@ impl PlainError {
     }
 }
 
-/// What a commit came to: the version before, the handle after, fragments removed and added.
-pub(super) type Outcome = (Version, Dataset, u64, u64);
-
 /// One table in one round, from staged to committed.
 pub(super) struct Attempt<'a> {
     run: &'a Run<'a>,
@@ -73,12 +72,14 @@ pub(super) struct Attempt<'a> {
     /// The carried-over indexes and the journal entry that names their files.
     remapped: Option<(Vec<RewrittenIndex>, Vec<StagedFile>, String)>,
     /// Why groups were dropped.
-    pub(super) dropped: Vec<String>,
+    dropped: Vec<String>,
     /// Indexes that Lance would have left behind at the Rewrite.
-    pub(super) lost: Vec<IndexFailure>,
+    lost: Vec<IndexFailure>,
+    /// What is to follow once all of it is carried out.
+    then: Option<IndexWish>,
     left_open: bool,
     /// Whether the Rewrite was committed, not only what led up to it.
-    pub(super) is_rewritten: bool,
+    is_rewritten: bool,
     /// What is wrong with the rows after it. It is committed all the same.
     pub(super) rows: Option<RowsError>,
 }
@@ -103,6 +104,7 @@ impl<'a> Attempt<'a> {
             remapped: None,
             dropped: Vec::new(),
             lost: Vec::new(),
+            then: staged.then,
             left_open: false,
             is_rewritten: true,
             rows: None,
@@ -141,14 +143,14 @@ impl Attempt<'_> {
     /// # Cancel safety
     ///
     /// Each commit is made or not. Staged files stay; the journal names them.
-    pub(super) async fn commit(&mut self) -> Result<Option<Outcome>, PlainError> {
+    pub(super) async fn commit(&mut self) -> Result<Option<Committed>, PlainError> {
         failpoint::cross_async(failpoint::OPTIMIZE_STAGED_PRE_ENTER).await?;
         self.staged_against = index_ids(self.handle).await?;
         if self.indexes.is_some() && !self.create_indexes().await? {
             return Ok(None);
         }
         if self.groups.is_empty() {
-            return Ok(self.indexed.take().map(|(from, head)| (from, head, 0, 0)));
+            return Ok(self.indexed.take().map(only_indexes));
         }
         failpoint::cross_async(failpoint::OPTIMIZE_INDEXED_PRE_RESERVE).await?;
         let Some(reserved) = self.reserve().await? else { return Ok(self.index_outcome()) };
@@ -170,9 +172,9 @@ impl Attempt<'_> {
     }
 
     /// What was reached when only the new segments were committed.
-    fn index_outcome(&mut self) -> Option<Outcome> {
+    fn index_outcome(&mut self) -> Option<Committed> {
         self.is_rewritten = false;
-        self.indexed.take().map(|(from, head)| (from, head, 0, 0))
+        self.indexed.take().map(only_indexes)
     }
 
     /// Commits the new segments. Returns whether the groups may follow: they were planned as
@@ -237,7 +239,7 @@ impl Attempt<'_> {
         Ok(None)
     }
 
-    async fn rewrite(&mut self) -> Result<Option<Outcome>, PlainError> {
+    async fn rewrite(&mut self) -> Result<Option<Committed>, PlainError> {
         for attempt in 1..=COMMIT_ATTEMPTS {
             let head = self.head().await?;
             let before = self.groups.len();
@@ -249,13 +251,18 @@ impl Attempt<'_> {
             }
             failpoint::cross_async(failpoint::OPTIMIZE_RESERVED_PRE_REWRITE).await?;
             let groups: Vec<StagedGroup> = self.groups.iter().map(|g| g.group.clone()).collect();
-            let removed = groups.iter().map(|g| g.source.len() as u64).sum();
-            let added = groups.iter().map(|g| g.new_fragments.len() as u64).sum();
+            let fragments_removed = groups.iter().map(|g| g.source.len() as u64).sum();
+            let fragments_added = groups.iter().map(|g| g.new_fragments.len() as u64).sum();
             let indexes = self.remapped.as_ref().map_or_else(Vec::new, |(i, _, _)| i.clone());
             match self.step().rewrite(&head, groups, indexes).await {
                 Ok(committed) => {
                     self.rows = same_rows(&self.target.table, &head, &committed).await.err();
-                    return Ok(Some((version_of(&head), committed, removed, added)));
+                    return Ok(Some(Committed {
+                        from: version_of(&head),
+                        head: committed,
+                        fragments_removed,
+                        fragments_added,
+                    }));
                 }
                 Err(error) => self.judge(error, attempt)?,
             }
@@ -280,8 +287,25 @@ impl Attempt<'_> {
         }
     }
 
-    /// Deletes what was not committed and forgets what was.
-    pub(super) async fn clear_up(&mut self, is_rewritten: bool) {
+    /// Deletes what was not committed, forgets what was, and says what the attempt came to.
+    ///
+    /// # Cancel safety
+    ///
+    /// What is not deleted stays named in the journal; the next run deletes it.
+    pub(super) async fn end(mut self, committed: Option<Committed>) -> Carried {
+        let is_rewritten = self.is_rewritten && committed.is_some();
+        self.clear_up(is_rewritten).await;
+        Carried {
+            committed,
+            is_whole: is_rewritten && self.dropped.is_empty(),
+            dropped: self.dropped,
+            lost: self.lost,
+            then: self.then,
+            is_left_open: self.left_open,
+        }
+    }
+
+    async fn clear_up(&mut self, is_rewritten: bool) {
         if self.left_open {
             return;
         }
@@ -306,4 +330,9 @@ impl Attempt<'_> {
             tracing::warn!(target: "lancekeeper::optimize", %error, "journal entries stay until the next run");
         }
     }
+}
+
+/// A commit of new segments alone.
+fn only_indexes((from, head): (Version, Dataset)) -> Committed {
+    Committed { from, head, fragments_removed: 0, fragments_added: 0 }
 }

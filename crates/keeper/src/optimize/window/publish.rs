@@ -42,13 +42,13 @@ impl PublishFailure {
 /// Published as a whole or not at all; the sidecars are still armed.
 pub(crate) async fn publish_members(
     window: &Window<'_>,
-    members: &mut [Member],
+    members: &mut [Member<'_>],
     report: &mut RootOptimizeReport,
 ) -> Result<(), PublishFailure> {
     let outcome = try_publish(window, members, report).await;
     if outcome.is_err() {
         for member in members.iter_mut().filter(|member| member.moved.is_some()) {
-            member.leave_open();
+            member.left_open = true;
         }
     }
     outcome
@@ -56,7 +56,7 @@ pub(crate) async fn publish_members(
 
 async fn try_publish(
     window: &Window<'_>,
-    members: &mut [Member],
+    members: &mut [Member<'_>],
     report: &mut RootOptimizeReport,
 ) -> Result<(), PublishFailure> {
     failpoint::cross_async(failpoint::OPTIMIZE_POST_PHASE_B).await?;
@@ -64,8 +64,8 @@ async fn try_publish(
     for member in members.iter() {
         // A table that recovery has to look at is recovery's to publish: with its pin moved,
         // a client would judge the sidecar differently.
-        if let Some(moved) = member.moved.as_ref().filter(|_| !member.is_left_open()) {
-            let key = member.target.table.key.clone();
+        if let Some(moved) = member.moved.as_ref().filter(|_| !member.left_open) {
+            let key = member.target().table.key.clone();
             moves.push(PinMove::to_version_of(key, member.expected, moved).await?);
         }
     }
@@ -110,12 +110,12 @@ async fn try_publish(
     Ok(())
 }
 
-fn mark_published(window: &Window<'_>, members: &mut [Member], moves: &[PinMove]) {
+fn mark_published(window: &Window<'_>, members: &mut [Member<'_>], moves: &[PinMove]) {
     for member in members {
-        if let Some(done) = moves.iter().find(|m| m.key == member.target.table.key) {
+        if let Some(done) = moves.iter().find(|m| m.key == member.target().table.key) {
             member.published = true;
             window.run.progress.on_event(ProgressEvent::TablePublished {
-                table: member.target.table.clone(),
+                table: member.target().table.clone(),
                 from: done.expected,
                 to: done.to,
             });
@@ -125,17 +125,24 @@ fn mark_published(window: &Window<'_>, members: &mut [Member], moves: &[PinMove]
 
 /// Decides about one table whose pin is not where it was: recovered by a client meanwhile,
 /// or lost.
-async fn settle(run: &Run<'_>, members: &mut [Member], moves: &mut Vec<PinMove>, stale: &StalePin) {
+async fn settle(
+    run: &Run<'_>,
+    members: &mut [Member<'_>],
+    moves: &mut Vec<PinMove>,
+    stale: &StalePin,
+) {
     let Some(at) = moves.iter().position(|m| m.key == stale.key) else { return };
     let ours = moves[at].to;
-    let Some(member) = members.iter_mut().find(|m| m.target.table.key == stale.key) else { return };
+    let Some(member) = members.iter_mut().find(|m| m.target().table.key == stale.key) else {
+        return;
+    };
     match stale.current {
         // A client that met our sidecar rolled it forward: done.
         Some(current) if current >= ours => {
             member.published = true;
             // For whoever caches, it makes no difference who moved the pin.
             run.progress.on_event(ProgressEvent::TablePublished {
-                table: member.target.table.clone(),
+                table: member.target().table.clone(),
                 from: stale.expected,
                 to: current,
             });
@@ -147,7 +154,7 @@ async fn settle(run: &Run<'_>, members: &mut [Member], moves: &mut Vec<PinMove>,
                 is_known => {
                     // Not knowing is no reason to give up what was committed.
                     if is_known.is_none() {
-                        member.leave_open();
+                        member.left_open = true;
                     }
                     moves.remove(at);
                     lose(members, &stale.key, current.to_string(), ours);
@@ -164,7 +171,7 @@ async fn settle(run: &Run<'_>, members: &mut [Member], moves: &mut Vec<PinMove>,
 
 /// Whether a pinned version is one of those that are being published: this run's, or those of
 /// a dead run that it adopted. `None` when that cannot be read.
-async fn is_ours(member: &Member, stale: &StalePin, current: Version) -> Option<bool> {
+async fn is_ours(member: &Member<'_>, stale: &StalePin, current: Version) -> Option<bool> {
     let moved = member.moved.as_ref()?;
     let owners = owners_between(moved, stale.expected, current).await;
     if owners.iter().any(|owner| matches!(owner, Owner::Unreadable(_))) {
@@ -173,9 +180,9 @@ async fn is_ours(member: &Member, stale: &StalePin, current: Version) -> Option<
     Some(owners.iter().all(|owner| matches!(owner, Owner::Ours(_))))
 }
 
-fn lose(members: &mut [Member], key: &TableKey, current: String, ours: Version) {
-    if let Some(member) = members.iter_mut().find(|m| m.target.table.key == *key) {
-        let table = member.target.table.clone();
+fn lose(members: &mut [Member<'_>], key: &TableKey, current: String, ours: Version) {
+    if let Some(member) = members.iter_mut().find(|m| m.target().table.key == *key) {
+        let table = member.target().table.clone();
         member.error = Some(MemberError::LostToRecovery { table, current, ours });
     }
 }
