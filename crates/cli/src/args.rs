@@ -75,21 +75,21 @@ impl Cli {
         let mut cli = Self::try_parse_from(without_leading_db(line))?;
         // Not by clap itself: it looks at a verb's own arguments before it knows those that may
         // stand on either side of the verb.
-        cli.settle().map_err(|(kind, message)| Self::command().error(kind, message))?;
+        cli.name_roots().map_err(|(kind, message)| Self::command().error(kind, message))?;
         Ok(cli)
     }
 
-    fn settle(&mut self) -> Result<(), roots::Refusal> {
+    fn name_roots(&mut self) -> Result<(), roots::Refusal> {
         match &mut self.verb {
             Verb::Optimize(args) => {
-                args.index.settle()?;
-                args.tables.extend(args.roots.settle(&self.place)?);
+                args.index.check()?;
+                args.tables.extend(args.roots.resolve(&self.place)?);
             }
-            Verb::Cleanup(args) => args.tables.extend(args.roots.settle(&self.place)?),
-            Verb::CountRows(args) => args.tables.extend(args.roots.settle(&self.place)?),
-            Verb::Branch(args) => args.settle(&self.place)?,
+            Verb::Cleanup(args) => args.tables.extend(args.roots.resolve(&self.place)?),
+            Verb::CountRows(args) => args.tables.extend(args.roots.resolve(&self.place)?),
+            Verb::Branch(args) => args.resolve(&self.place)?,
             Verb::Status(args) => {
-                if !args.roots.settle(&self.place)?.is_empty() {
+                if !args.roots.resolve(&self.place)?.is_empty() {
                     return Err((
                         ErrorKind::ArgumentConflict,
                         "status shows every table of the root that --uri or --db-path names",

@@ -32,7 +32,7 @@ use lancekeeper_planner::cleanup::{
 use lancekeeper_reconciler::cleanup::{CleanupError, Done, Executor, Lists};
 
 use crate::root::{
-    OpenRootError, Opening, ReadRoot, WriteRoot, check_no_foreign_sidecar, check_one_spelling,
+    OpenRootError, Opening, Purpose, ReadRoot, Tolerance, WriteRoot, check_no_foreign_sidecar,
     check_writable, look, read_root, write_root,
 };
 use crate::run::ended::ended;
@@ -45,6 +45,8 @@ pub(crate) use gather::{Gathered, branches_of, gather};
 use report::Carried;
 
 const VERB: &str = "cleanup";
+/// Files go for good: nothing that may need one is tolerated.
+const PURPOSE: Purpose<'_> = Purpose { verb: VERB, selected: &[], tolerates: Tolerance::DELETES };
 /// Looks at what others change at the same time, before it is left alone or taken as it is.
 pub(crate) const LOOKS_MAX: usize = 3;
 /// Deletions at the same time where nothing else is asked for.
@@ -92,13 +94,9 @@ async fn clean(
     let policy = retention(root.kind, options)?;
     let operation = new_operation();
     let read = read_root(root, &context.tables).await?;
-    check_one_spelling(&read)?;
-    if let Some(graph) = &read.graph {
-        check_no_foreign_sidecar(&read.root, VERB, &graph.found)?;
-    }
     let observer = context.observer();
-    let opening = Opening { verb: VERB, selected: &[], operation: &operation, now, observer };
-    let write = write_root(read.root.clone(), context, &opening).await?;
+    let opening = Opening { purpose: PURPOSE, operation: &operation, now, observer };
+    let write = write_root(read, context, &opening).await?;
     report.recovery.clone_from(&write.recovery);
     report.warnings.extend(write.warnings.iter().cloned());
     report::warn_of_members(report, &write.read.members);
@@ -260,8 +258,7 @@ pub(crate) async fn preview_read(
     report: &mut RootCleanupReport,
 ) -> Result<(), CleanupRootError> {
     let policy = retention(read.root.kind, options)?;
-    check_one_spelling(read)?;
-    check_writable(read, VERB, &[], now).await?;
+    check_writable(read, PURPOSE, now).await?;
     report::warn_of_members(report, &read.members);
     let cleaning =
         Cleaning { context, read, policy, own: Vec::new(), now, concurrency: options.concurrency };
@@ -284,7 +281,7 @@ pub(crate) async fn preview_opened(
         }
     }
     let lists = Lists::of(&read.root).await.map_err(CleanupError::from)?;
-    let gathered = gather::gather_settled(cleaning, &lists).await?;
+    let gathered = gather::gather_at_rest(cleaning, &lists).await?;
     if let Some(graph) = &read.graph {
         // What was listed while somebody was at work is no drift.
         let found = graph.sidecars.list().await.map_err(OpenRootError::from)?;
@@ -315,7 +312,7 @@ pub(crate) async fn frees_more_at(
     later: DateTime<Utc>,
 ) -> Result<bool, CleanupRootError> {
     let lists = Lists::of(&cleaning.read.root).await.map_err(CleanupError::from)?;
-    let gathered = gather::gather_settled(cleaning, &lists).await?;
+    let gathered = gather::gather_at_rest(cleaning, &lists).await?;
     let now = gathered.plan(cleaning);
     let then = plan_cleanup(&gathered.inventory(), &cleaning.own, &cleaning.policy, later);
     let wanted = wanted(&gathered, &options.tables, cleaning.read)?;

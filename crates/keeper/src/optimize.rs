@@ -13,6 +13,7 @@
 //! change content. Databases and tables have no publish; their one visible step is the
 //! Rewrite itself.
 
+mod conclude;
 mod cut;
 mod graph;
 mod internal;
@@ -24,7 +25,6 @@ mod planning;
 mod preview;
 mod probe;
 mod report;
-mod settle;
 mod stage;
 mod table;
 mod window;
@@ -39,8 +39,8 @@ use lancekeeper_model::{
 use lancekeeper_store::Root;
 
 use crate::root::{
-    Opening, ReadGraph, ReadRoot, TargetError, WriteRoot, branch_views, check_writable, look,
-    read_root, targets, write_root,
+    Opening, Purpose, ReadGraph, ReadRoot, TargetError, Tolerance, WriteRoot, branch_views,
+    check_writable, look, read_root, targets, write_root,
 };
 use crate::run::budget::Budget;
 use crate::run::ended::{Ended, ended};
@@ -170,8 +170,10 @@ async fn optimize(
     let operation = new_operation();
     let (selected, now) = (options.selected(), context.now());
     let observer = &Both(progress, context.observer());
-    let opening = Opening { verb: "optimize", selected, operation: &operation, now, observer };
-    let write = write_root(root, context, &opening).await?;
+    let purpose = Purpose { verb: "optimize", selected, tolerates: Tolerance::REWRITES };
+    let opening = Opening { purpose, operation: &operation, now, observer };
+    let read = read_root(root, &context.tables).await?;
+    let write = write_root(read, context, &opening).await?;
     let entries = AtomicU64::new(0);
     let run = Run {
         context,
@@ -245,7 +247,9 @@ async fn plan(
     let report = &mut planned.report;
     let (wish, root) = recognised(uri, options, report).await?;
     let read = read_root(root, &context.tables).await?;
-    let sweep = check_writable(&read, "optimize", options.selected(), now).await?;
+    let (selected, tolerates) = (options.selected(), Tolerance::REWRITES);
+    let purpose = Purpose { verb: "optimize", selected, tolerates };
+    let sweep = check_writable(&read, purpose, now).await?;
     let views = match &read.graph {
         None => vec![None],
         Some(graph) => {

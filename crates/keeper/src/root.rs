@@ -12,9 +12,9 @@ mod targets;
 
 pub use error::OpenRootError;
 pub(crate) use obstacles::{
-    PRESUMED_DEAD_AFTER, check_no_foreign_sidecar, check_no_schema_apply, check_one_spelling,
-    check_writable, look_ahead, recovery_needed,
+    PRESUMED_DEAD_AFTER, at_work, check_no_foreign_sidecar, check_no_schema_apply, check_writable,
+    look_ahead, recovery_needed,
 };
 pub(crate) use open::{look, read_root, write_root};
-pub(crate) use opened::{Opening, ReadGraph, ReadRoot, WriteRoot};
+pub(crate) use opened::{Opening, Purpose, ReadGraph, ReadRoot, Tolerance, WriteRoot};
 pub(crate) use targets::{Target, TargetError, branch_views, is_dropped, seen_targets, targets};

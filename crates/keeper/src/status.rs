@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use lancekeeper_model::{OptimizeOptions, RootStatus, StatusOptions};
 
 use crate::optimize::Wish;
-use crate::root::{look, look_ahead, read_root};
+use crate::root::{Purpose, Tolerance, at_work, look, look_ahead, read_root};
 use crate::run::Context;
 use crate::run::ended::{Ended, ended};
 
@@ -40,8 +40,11 @@ async fn look_at_root(
     let read = read_root(root, &context.tables).await?;
     let now = context.now();
     // What would stop a run that writes is worth knowing before it is tried.
-    let way = look_ahead(&read, "optimize", &[], now).await;
-    report::describe(status, &read, &way.obstacles);
+    let tolerates = Tolerance::REWRITES;
+    let purpose = Purpose { verb: "optimize", selected: &[], tolerates };
+    let mut obstacles = look_ahead(&read, purpose, now).await.obstacles;
+    obstacles.extend(at_work(&read.root).await);
+    report::describe(status, &read, &obstacles);
     status.tables = inventory::tables(context, &read, &wish, options).await?;
     if let Some(graph) = &read.graph {
         inventory::internal(&graph.graph, status).await;

@@ -1,4 +1,4 @@
-//! Why a table was left alone, as stable tokens that scripts match on.
+//! Why a table was left alone: as stable tokens that scripts match on, and in words for people.
 
 use std::fmt;
 
@@ -74,6 +74,30 @@ impl SkipReason {
         }
     }
 
+    /// The same in words.
+    fn words(self) -> &'static str {
+        match self {
+            Self::BlobColumnsUnsupportedByLance => "Lance cannot rewrite its blob columns",
+            Self::DriftNeedsRepair => "HEAD is not the published version",
+            Self::RecoveryPending => "an operation of another writer on it is unfinished",
+            Self::Inherited => "read from another branch",
+            Self::ChangedByWriters => "writers changed it meanwhile",
+            Self::AlreadyCompact => "compact enough",
+            Self::BudgetSpent => "the budget was spent before",
+            Self::AnotherName => "another name of a table",
+            Self::OutsideOfRoot => "lies outside of the root",
+            Self::RunEnded => "the run ended before",
+            Self::SystemIndexPresent => "has an index that only its writer can carry over",
+            Self::IndexInBase => "an index lies in the table it was cloned from",
+            Self::IndexUnreadable => "an index cannot be opened",
+            Self::FilesInBase => "its files lie in another table's directory",
+            Self::Declared => "declared, without a version",
+            Self::Deregistered => "taken off the list of tables",
+            Self::NotATable => "not a table",
+            Self::NoSuchBranch => "has no branch of that name",
+        }
+    }
+
     /// Whether the caller's own limits left the table alone, and nothing else stands in the way.
     #[must_use]
     pub fn is_by_choice(&self) -> bool {
@@ -83,7 +107,7 @@ impl SkipReason {
 
 impl fmt::Display for SkipReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.write_str(self.words())
     }
 }
 

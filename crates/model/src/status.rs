@@ -141,7 +141,9 @@ impl StatusReport {
     #[must_use]
     pub fn attention_code(&self) -> ExitCode {
         exit_code(self.roots.iter().map(|root| {
-            let obstacle = root.obstacles.first().map(|obstacle| obstacle.kind);
+            // That another keeper is at work needs nobody's attention.
+            let mut obstacles = root.obstacles.iter().map(|obstacle| obstacle.kind);
+            let obstacle = obstacles.find(|kind| *kind != ErrorKind::Busy);
             let has_drifted = root.tables.iter().any(|table| table.drift_head.is_some());
             let drift = has_drifted.then_some(ErrorKind::Refused);
             let outcome = outcome(root);

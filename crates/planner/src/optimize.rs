@@ -30,7 +30,7 @@ mod inventory;
 mod pack;
 mod plan;
 mod policy;
-mod settle;
+mod walk;
 mod windows;
 mod words;
 

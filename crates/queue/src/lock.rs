@@ -115,6 +115,27 @@ impl RootLock {
         Ok(Self { file, path })
     }
 
+    /// Who has the lock of the root in `directory`, as the error that whoever wants it now would
+    /// get; `None` if nobody has. Writes nothing. Others who try in this very moment may have to
+    /// try again, which they do.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::Io`] when that cannot be found out.
+    pub fn holder(directory: &Path) -> Result<Option<LockError>, LockError> {
+        let path = directory.join(LOCK_DIRECTORY).join(LOCK_FILE);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(LockError::Io { path, source }),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => file.unlock().map(|()| None).map_err(|source| LockError::Io { path, source }),
+            Err(TryLockError::WouldBlock) => Ok(Some(held(path, &file))),
+            Err(TryLockError::Error(source)) => Err(LockError::Io { path, source }),
+        }
+    }
+
     /// Finds out whether this lock still keeps others out: the path must lead to the file
     /// that is locked. To be asked again before what cannot be undone.
     ///
@@ -197,16 +218,17 @@ fn locked(
         .truncate(false)
         .open(&path)
         .map_err(io)?;
-    match lock(&file) {
-        Ok(()) => {}
+    let outcome = match lock(&file) {
         Err(TryLockError::WouldBlock) => {
-            // The description is a courtesy: the lock is held whether it can be read or not.
-            return match description_of_holder(&file) {
-                Description::Newer(found) => Err(LockError::NewerSchema { path, found }),
-                Description::Holder(text) => Err(LockError::Held { path, holder: Some(text) }),
-                Description::None => Err(LockError::Held { path, holder: None }),
-            };
+            // Somebody may only be looking who has it, which takes no longer than this.
+            thread::sleep(DESCRIPTION_PAUSE);
+            lock(&file)
         }
+        outcome => outcome,
+    };
+    match outcome {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(held(path, &file)),
         Err(TryLockError::Error(source)) => return Err(io(source)),
     }
     if let Description::Newer(found) = read_description(&file).map_err(io)? {
@@ -218,6 +240,16 @@ fn locked(
     }
     describe(&file, holder).map_err(io)?;
     Ok((file, path))
+}
+
+/// The refusal by a lock that others have. The description is a courtesy: the lock is held whether
+/// it can be read or not.
+fn held(path: PathBuf, file: &File) -> LockError {
+    match description_of_holder(file) {
+        Description::Newer(found) => LockError::NewerSchema { path, found },
+        Description::Holder(text) => LockError::Held { path, holder: Some(text) },
+        Description::None => LockError::Held { path, holder: None },
+    }
 }
 
 /// Truncates first: a reader finds no description, a whole one, or the beginning of one, and never

@@ -206,12 +206,12 @@ pub async fn commit(
                 dataset.manifest().version
             )),
         }),
-        Err(source) => settle(head, &guard, &uuid, signature, expected, source).await,
+        Err(source) => judge(head, &guard, &uuid, signature, expected, source).await,
     }
 }
 
 /// Decides what a failed commit came to.
-async fn settle(
+async fn judge(
     head: &Dataset,
     guard: &ExpectHead,
     uuid: &str,

@@ -97,7 +97,7 @@ impl Target {
         self.words.last().map_or("", String::as_str)
     }
 
-    fn settle(&mut self, place: &Place) -> Result<(), Refusal> {
+    fn resolve(&mut self, place: &Place) -> Result<(), Refusal> {
         let mut words = self.words.clone();
         words.pop();
         self.roots.roots = words;
@@ -108,7 +108,7 @@ impl Target {
         if self.words.is_empty() || place.is_empty() && self.words.len() < 2 {
             return Err(missing);
         }
-        match self.roots.settle(place)?.is_empty() {
+        match self.roots.resolve(place)?.is_empty() {
             true => Ok(()),
             false => Err((
                 ErrorKind::TooManyValues,
@@ -120,17 +120,17 @@ impl Target {
 
 impl BranchArgs {
     /// Makes the root explicit.
-    pub(super) fn settle(&mut self, place: &Place) -> Result<(), Refusal> {
+    pub(super) fn resolve(&mut self, place: &Place) -> Result<(), Refusal> {
         match &mut self.what {
-            BranchVerb::List(args) => match args.roots.settle(place)?.is_empty() {
+            BranchVerb::List(args) => match args.roots.resolve(place)?.is_empty() {
                 true => Ok(()),
                 false => Err((
                     ErrorKind::ArgumentConflict,
                     "branch list shows every branch of the root that --uri or --db-path names",
                 )),
             },
-            BranchVerb::Create(args) => args.target.settle(place),
-            BranchVerb::Delete(args) => args.target.settle(place),
+            BranchVerb::Create(args) => args.target.resolve(place),
+            BranchVerb::Delete(args) => args.target.resolve(place),
         }
     }
 }

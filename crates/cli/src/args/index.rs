@@ -43,7 +43,7 @@ impl IndexArgs {
     }
 
     /// Refuses what clap cannot: two values that leave nothing to be done.
-    pub(super) fn settle(&self) -> Result<(), Refusal> {
+    pub(super) fn check(&self) -> Result<(), Refusal> {
         if self.index == IndexArg::Keep && (self.only || !self.names.is_empty()) {
             return Err((
                 ErrorKind::ArgumentConflict,

@@ -65,7 +65,7 @@ pub(super) type Refusal = (ErrorKind, &'static str);
 impl Roots {
     /// Makes the roots explicit: a place named by an option is the only one, and what was named
     /// besides comes back as tables of it.
-    pub(super) fn settle(&mut self, place: &Place) -> Result<Vec<String>, Refusal> {
+    pub(super) fn resolve(&mut self, place: &Place) -> Result<Vec<String>, Refusal> {
         let named = match (&place.uri, &place.db_path) {
             (Some(_), Some(_)) => {
                 return Err((

@@ -18,7 +18,9 @@ use lancekeeper_store::tables::version_of;
 
 use crate::cleanup::{self, Cleaning, CleanupRootError};
 use crate::optimize::{Made, Optimized, Planned};
-use crate::root::{Opening, ReadRoot, WriteRoot, check_one_spelling, look, read_root, write_root};
+use crate::root::{
+    Opening, Purpose, ReadRoot, Tolerance, WriteRoot, check_writable, look, read_root, write_root,
+};
 use crate::run::Context;
 use crate::run::ended::Ended;
 use crate::run::stop::Interrupted;
@@ -27,6 +29,8 @@ use crate::run::stop::Interrupted;
 const TICK: Duration = Duration::from_secs(1);
 /// How long another keeper may hold a root that is to be pruned, before that is an error.
 const LOCK_PATIENCE: Duration = Duration::from_secs(30);
+const PURPOSE: Purpose<'_> =
+    Purpose { verb: "optimize", selected: &[], tolerates: Tolerance::DELETES };
 
 /// The pruning that follows a run.
 struct Pending {
@@ -54,7 +58,6 @@ pub(crate) async fn finish(
     let outcome = async {
         wait_out(context, &report.uri, &pending, options, progress).await?;
         let write = open(context, &report.uri, &pending).await?;
-        check_one_spelling(&write.read)?;
         let own = and_later(&write.read, &pending.made.last).await;
         // Only now: what was committed while this waited for the lock has an age, too.
         let cleaning = cleaning(context, &write.read, pending.prune, own, options, context.now());
@@ -115,10 +118,10 @@ async fn open(
     let started = Instant::now();
     loop {
         let (operation, now) = (&pending.made.operation, context.now());
-        let root = look(uri).await?;
+        let read = read_root(look(uri).await?, &context.tables).await?;
         let observer = context.observer();
-        let opening = Opening { verb: "optimize", selected: &[], operation, now, observer };
-        match write_root(root, context, &opening).await {
+        let opening = Opening { purpose: PURPOSE, operation, now, observer };
+        match write_root(read, context, &opening).await {
             Ok(write) => return Ok(write),
             Err(error) if error.kind() == ErrorKind::Busy && started.elapsed() < LOCK_PATIENCE => {
                 let tick = tokio::time::sleep(TICK);
@@ -144,8 +147,8 @@ pub(crate) async fn preview(
     let cleaning = cleaning(context, &read, prune, Vec::new(), options, then);
     let options = options_of(options);
     let mut cleaned = RootCleanupReport::of(&report.uri).of_kind(read.root.kind);
-    let outcome = match check_one_spelling(&read) {
-        Ok(()) => Box::pin(cleanup::preview_opened(&cleaning, &options, &mut cleaned)).await,
+    let outcome = match check_writable(&read, PURPOSE, now).await {
+        Ok(_) => Box::pin(cleanup::preview_opened(&cleaning, &options, &mut cleaned)).await,
         Err(error) => Err(error.into()),
     };
     merge(&mut report, cleaned, outcome);

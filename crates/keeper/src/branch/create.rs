@@ -15,13 +15,14 @@ use super::{
 };
 use crate::cleanup::{Gathered, gather};
 use crate::root::{
-    OpenRootError, Opening, PRESUMED_DEAD_AFTER, ReadGraph, ReadRoot, check_no_schema_apply,
-    check_one_spelling, check_writable, read_root, write_root,
+    OpenRootError, Opening, PRESUMED_DEAD_AFTER, Purpose, ReadGraph, ReadRoot, Tolerance,
+    check_no_schema_apply, check_writable, read_root, write_root,
 };
 use crate::run::ended::ended;
 use crate::run::{Context, new_operation};
 
 const VERB: &str = "branch create";
+const PURPOSE: Purpose<'_> = Purpose { verb: VERB, selected: &[], tolerates: Tolerance::BRANCHES };
 
 /// Creates a branch. Never fails: the report says what went wrong.
 ///
@@ -97,8 +98,7 @@ async fn open(
 ) -> Result<ReadRoot, BranchRootError> {
     let root = look_at_graph(uri, report).await?;
     let read = read_root(root, &context.tables).await?;
-    check_one_spelling(&read)?;
-    check_writable(&read, VERB, &[], now).await?;
+    check_writable(&read, PURPOSE, now).await?;
     Ok(read)
 }
 
@@ -114,10 +114,9 @@ async fn create(
     let read = open(context, uri, now, report).await?;
     wish.check(&live_branches(graph_of(&read)?).await?, uri)?;
     let operation = new_operation();
-    let root = read.root.clone();
     let observer = context.observer();
-    let opening = Opening { verb: VERB, selected: &[], operation: &operation, now, observer };
-    let write = write_root(root, context, &opening).await?;
+    let opening = Opening { purpose: PURPOSE, operation: &operation, now, observer };
+    let write = write_root(read, context, &opening).await?;
     report.recovery.clone_from(&write.recovery);
     report.warnings.extend(write.warnings.iter().cloned());
     let graph = graph_of(&write.read)?;

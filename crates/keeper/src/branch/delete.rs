@@ -18,11 +18,14 @@ use super::{
     live_branches, look_at_graph, stats,
 };
 use crate::cleanup::gather;
-use crate::root::{Opening, ReadRoot, check_one_spelling, check_writable, read_root, write_root};
+use crate::root::{Opening, Purpose, ReadRoot, Tolerance, check_writable, read_root, write_root};
 use crate::run::ended::ended;
 use crate::run::{Context, new_operation};
 use execute::{Deleting, VERB};
 use report::{check_free, concerns, say_loss};
+
+/// An unfinished operation about the branch, or over a fork of it, refuses by itself.
+const PURPOSE: Purpose<'_> = Purpose { verb: VERB, selected: &[], tolerates: Tolerance::BRANCHES };
 
 /// Deletes a branch. Never fails: the report says what went wrong.
 ///
@@ -103,8 +106,7 @@ async fn open(
     let graph = graph_of(&read)?;
     let live = live_branches(graph).await?;
     let found = find(&live, branch, uri)?;
-    check_one_spelling(&read)?;
-    check_writable(&read, VERB, &[], now).await?;
+    check_writable(&read, PURPOSE, now).await?;
     check_no_sidecar_naming(&read.root, VERB, &graph.found, branch)?;
     let row = list::row(&graph.graph, found).await;
     if row.error.is_some() {
@@ -124,10 +126,9 @@ async fn delete(
     let branch = deletable(name)?;
     let read = open(context, uri, &branch, now, report).await?;
     let operation: OperationId = new_operation();
-    let root = read.root.clone();
     let observer = context.observer();
-    let opening = Opening { verb: VERB, selected: &[], operation: &operation, now, observer };
-    let write = write_root(root, context, &opening).await?;
+    let opening = Opening { purpose: PURPOSE, operation: &operation, now, observer };
+    let write = write_root(read, context, &opening).await?;
     report.recovery.clone_from(&write.recovery);
     report.warnings.extend(write.warnings.iter().cloned());
     let executor = executor(context, &write.read, operation).await?;

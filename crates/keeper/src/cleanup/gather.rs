@@ -113,7 +113,7 @@ pub(crate) async fn gather(
             gathered.look_at_reader(cleaning, &place).await;
         }
     }
-    gathered.settle_readers(&cleaning.read.root);
+    gathered.link_readers(&cleaning.read.root);
     gathered.read_commits(graph).await?;
     Ok(gathered)
 }
@@ -121,7 +121,7 @@ pub(crate) async fn gather(
 /// Looks at everything, and again if a branch moved meanwhile: what was read of branches and what
 /// was listed of tables would contradict each other. Writers may never rest, so the last look
 /// counts as it is.
-pub(super) async fn gather_settled(
+pub(super) async fn gather_at_rest(
     cleaning: &Cleaning<'_>,
     lists: &Lists,
 ) -> Result<Gathered, CleanupRootError> {
@@ -177,7 +177,7 @@ impl Gathered {
         self.datasets[at] = list_dataset(tables, root, &place, &explained).await?;
         self.datasets[at].facts.stuck = self.stuck.get(&at).cloned().unwrap_or_default();
         self.stale.remove(&at);
-        self.settle_readers(&cleaning.read.root);
+        self.link_readers(&cleaning.read.root);
         Ok(())
     }
 
@@ -220,7 +220,7 @@ impl Gathered {
             is_new = true;
         }
         if is_new {
-            self.settle_readers(&cleaning.read.root);
+            self.link_readers(&cleaning.read.root);
         }
         Ok(is_new)
     }
@@ -283,7 +283,7 @@ impl Gathered {
     }
 
     /// Marks what datasets read of each other, or may read.
-    fn settle_readers(&mut self, root: &Root) {
+    fn link_readers(&mut self, root: &Root) {
         hold_across(root, &mut self.datasets, &self.readers);
         let asked = Arc::new(self.asked());
         for dataset in &mut self.datasets {

@@ -109,5 +109,5 @@ async fn one_pass(run: &Run<'_>, table: &mut TableRun, pass: u32) {
     if let Some(error) = rows {
         set_error(&mut table.stats, error.kind(), &error);
     }
-    table.settle(carried).await;
+    table.conclude(carried).await;
 }

@@ -154,7 +154,7 @@ impl Facts {
             TablePlan::Rewrite(plan) => &plan.groups,
             _ => &[],
         };
-        indexes.settle(groups.iter().map(|group| &group.fragments[..]), &self.indexes);
+        indexes.fit_to(groups.iter().map(|group| &group.fragments[..]), &self.indexes);
         Decision { table, indexes }
     }
 }

@@ -3,11 +3,12 @@
 use chrono::{DateTime, Utc};
 use lancekeeper_manifest::{FoundSidecar, Graph, check_schema_files};
 use lancekeeper_planner::sweep::{SweepPlan, plan_sweep};
+use lancekeeper_queue::RootLock;
 use lancekeeper_reconciler::{SweepError, sweep};
 use lancekeeper_store::{Root, Tables};
 
 use super::error::OpenRootError;
-use super::opened::{ReadGraph, ReadRoot};
+use super::opened::{Purpose, ReadGraph, ReadRoot};
 
 /// A foreign sidecar older than this is presumed to belong to a dead writer. A live load of
 /// a real client is done in seconds; the established tools wait for nothing at all.
@@ -22,14 +23,9 @@ pub(crate) struct Way {
     pub(crate) sweep: SweepPlan,
 }
 
-/// Everything that forbids writing, looked at without writing. `selected` are the tables asked for
-/// by name, empty for all.
-pub(crate) async fn look_ahead(
-    read: &ReadRoot,
-    verb: &'static str,
-    selected: &[String],
-    now: DateTime<Utc>,
-) -> Way {
+/// Everything that forbids writing, looked at without writing.
+pub(crate) async fn look_ahead(read: &ReadRoot, purpose: Purpose<'_>, now: DateTime<Utc>) -> Way {
+    let Purpose { verb, selected, tolerates } = purpose;
     let uri = read.root.given.clone();
     let mut way = Way::default();
     if let Some(graph) = &read.graph
@@ -42,10 +38,16 @@ pub(crate) async fn look_ahead(
         let (uri, elsewhere) = (uri.clone(), elsewhere.clone());
         way.obstacles.push(OpenRootError::Moved { uri, elsewhere });
     }
+    if !tolerates.spellings {
+        way.obstacles.extend(check_one_spelling(read).err());
+    }
     let Some(graph) = &read.graph else { return way };
     way.obstacles.extend(check_no_schema_apply(&graph.graph, verb).await.err());
     way.obstacles.extend(check_schema(read, graph).await.err());
-    let blocking = graph.found.iter().filter(|sidecar| blocks(sidecar, selected, now));
+    let blocking = graph.found.iter().filter(|sidecar| match tolerates.unfinished {
+        true => blocks(sidecar, selected, now),
+        false => sidecar.our_operation().is_none(),
+    });
     way.obstacles.extend(blocking.map(|sidecar| recovery_needed(&uri, verb, sidecar)));
     match plan_of(graph, &read.tables).await {
         Ok(sweep) => way.sweep = sweep,
@@ -57,14 +59,24 @@ pub(crate) async fn look_ahead(
 /// Refuses if anything forbids writing; returns what a sweep would do now.
 pub(crate) async fn check_writable(
     read: &ReadRoot,
-    verb: &'static str,
-    selected: &[String],
+    purpose: Purpose<'_>,
     now: DateTime<Utc>,
 ) -> Result<SweepPlan, OpenRootError> {
-    let way = look_ahead(read, verb, selected, now).await;
+    let way = look_ahead(read, purpose, now).await;
     match way.obstacles.into_iter().next() {
         Some(obstacle) => Err(obstacle),
         None => Ok(way.sweep),
+    }
+}
+
+/// That another keeper is at work on a root, if one is. It is no reason to refuse anything before
+/// the lock itself is tried: a moment later it may be gone.
+pub(crate) async fn at_work(root: &Root) -> Option<OpenRootError> {
+    let directory = root.directory.clone();
+    match tokio::task::spawn_blocking(move || RootLock::holder(&directory)).await {
+        Ok(Ok(None)) => None,
+        Ok(Ok(Some(held))) | Ok(Err(held)) => Some(held.into()),
+        Err(error) => Some(error.into()),
     }
 }
 
@@ -85,8 +97,8 @@ pub(crate) async fn check_no_schema_apply(
     Ok(())
 }
 
-/// Refuses a root whose branches spell it in several ways, for everything that deletes.
-pub(crate) fn check_one_spelling(read: &ReadRoot) -> Result<(), OpenRootError> {
+/// Refuses a root whose branches spell it in several ways.
+fn check_one_spelling(read: &ReadRoot) -> Result<(), OpenRootError> {
     if read.spellings.here.len() < 2 {
         return Ok(());
     }

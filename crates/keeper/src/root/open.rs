@@ -68,20 +68,21 @@ pub(crate) async fn read_root(root: Root, tables: &Tables) -> Result<ReadRoot, O
     })
 }
 
-/// Opens a root for writing: checks, locks, sweeps.
+/// Makes a root that was opened for reading ready for writing: checks, locks, sweeps, and looks
+/// again at what others may have changed before it was locked.
 ///
 /// # Cancel safety
 ///
 /// Before the lock nothing is written. A sweep that was cut off is continued by the next.
 pub(crate) async fn write_root(
-    root: Root,
+    mut read: ReadRoot,
     context: &Context,
     opening: &Opening<'_>,
 ) -> Result<WriteRoot, OpenRootError> {
     let tables = &context.tables;
-    let &Opening { verb, selected, operation, now, .. } = opening;
-    let mut read = read_root(root, tables).await?;
-    check_writable(&read, verb, selected, now).await?;
+    let &Opening { purpose, operation, now, .. } = opening;
+    let verb = purpose.verb;
+    check_writable(&read, purpose, now).await?;
     let mut recovery = Recovery::default();
     let queue = context.queues.root(&RootIdentity::new(read.root.identity()));
     let started = now.to_rfc3339_opts(SecondsFormat::Secs, true);
@@ -89,11 +90,15 @@ pub(crate) async fn write_root(
     let outer = lock_outer(&read.root, &holder).await?;
     let lock = queue.exclusive_lock(&read.root.directory, &holder, Duration::ZERO).await?;
     let sweep = match &mut read.graph {
-        None => SweepPlan::default(),
+        None => {
+            read.members = members(&read.root).await?;
+            SweepPlan::default()
+        }
         Some(graph) => {
             check_no_schema_apply(&graph.graph, verb).await?;
             let plan = sweep_all(graph, tables, opening, &mut recovery.sidecars).await?;
             graph.snapshot = graph.graph.snapshot(&Branch::main()).await?;
+            graph.branches = graph.graph.branches().await?;
             plan
         }
     };

@@ -60,11 +60,38 @@ pub(crate) struct WriteRoot {
     pub(crate) outer: Vec<SharedRootLock>,
 }
 
-/// Who opens a root for writing, and what for.
-pub(crate) struct Opening<'a> {
+/// What a root is to be written for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Purpose<'a> {
     pub(crate) verb: &'static str,
     /// The tables asked for by name; empty for all.
     pub(crate) selected: &'a [String],
+    pub(crate) tolerates: Tolerance,
+}
+
+/// What a verb that writes puts up with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tolerance {
+    /// Branches that spell the place of the root in several ways. Lance would take them for
+    /// strangers, and what they read for nobody's.
+    pub(crate) spellings: bool,
+    /// Unfinished operations of others over tables that are not touched, or that may still go on.
+    /// What those need is not known.
+    pub(crate) unfinished: bool,
+}
+
+impl Tolerance {
+    /// Of what writes new files beside the old ones.
+    pub(crate) const REWRITES: Self = Self { spellings: true, unfinished: true };
+    /// Of what makes a branch exist, or not.
+    pub(crate) const BRANCHES: Self = Self { spellings: false, unfinished: true };
+    /// Of what deletes.
+    pub(crate) const DELETES: Self = Self { spellings: false, unfinished: false };
+}
+
+/// Who opens a root for writing, and what for.
+pub(crate) struct Opening<'a> {
+    pub(crate) purpose: Purpose<'a>,
     pub(crate) operation: &'a OperationId,
     pub(crate) now: DateTime<Utc>,
     /// Hears of every pin that recovery moves, also when opening fails after that.

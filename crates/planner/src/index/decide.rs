@@ -71,7 +71,7 @@ fn work_on(plan: &mut IndexPlan, inventory: &IndexInventory, index: &IndexFacts,
         plan.holding.insert(index.name.clone());
     }
     let Some(action) = action(inventory, index, mode) else {
-        // Whole. If it is of several segments, `settle` merges those that stand between
+        // Whole. If it is of several segments, `fit_to` merges those that stand between
         // fragments.
         if index.carry_over == CarryOver::ByRefresh {
             let merge = index.segments.len();

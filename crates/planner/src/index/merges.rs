@@ -43,7 +43,7 @@ pub(super) fn segments_to_merge(index: &IndexFacts, with_deletions: &BTreeSet<u6
 impl IndexPlan {
     /// Fits the plan to the groups that are to be rewritten: fragments that become one must be
     /// covered by one segment of each index, or by none.
-    pub fn settle<'g>(
+    pub fn fit_to<'g>(
         &mut self,
         groups: impl Iterator<Item = &'g [u64]> + Clone,
         inventory: &IndexInventory,

@@ -45,9 +45,9 @@ fn wish(mode: IndexMode) -> IndexWish {
 }
 
 /// The plan when these groups are rewritten.
-fn settled(inventory: &IndexInventory, mode: IndexMode, groups: &[&[u64]]) -> IndexPlan {
+fn fitted(inventory: &IndexInventory, mode: IndexMode, groups: &[&[u64]]) -> IndexPlan {
     let mut plan = plan_indexes(inventory, &wish(mode));
-    plan.settle(groups.iter().copied(), inventory);
+    plan.fit_to(groups.iter().copied(), inventory);
     plan
 }
 
@@ -83,7 +83,7 @@ fn graph() -> IndexInventory {
 
 #[test]
 fn in_graphs_refresh_makes_one_segment_and_builds_what_is_declared() {
-    let plan = settled(&graph(), IndexMode::Refresh, &[]);
+    let plan = fitted(&graph(), IndexMode::Refresh, &[]);
     let expected =
         [("age_idx", refresh(2)), ("city_idx", IndexAction::Create), ("name_idx", refresh(1))];
     assert_eq!(said(&plan.before), expected);
@@ -104,7 +104,7 @@ fn in_graphs_an_index_of_another_form_is_made_anew_though_it_covers_everything()
 
 #[test]
 fn keep_touches_nothing_and_still_says_what_is_missing() {
-    let plan = settled(&graph(), IndexMode::Keep, &[]);
+    let plan = fitted(&graph(), IndexMode::Keep, &[]);
     assert!(plan.is_nothing());
     let columns: Vec<_> = plan.pending.iter().map(|p| p.column.as_str()).collect();
     assert_eq!(columns, ["city", "emb"]);
@@ -145,7 +145,7 @@ fn an_empty_table_is_never_work() {
         ..graph()
     };
     for mode in [IndexMode::Keep, IndexMode::Refresh, IndexMode::Rebuild] {
-        let plan = settled(&empty, mode, &[]);
+        let plan = fitted(&empty, mode, &[]);
         assert!(plan.is_nothing(), "{mode:?}: {plan:?}");
         assert_eq!(plan.pending.len(), 2, "{mode:?}");
     }
@@ -156,7 +156,7 @@ fn a_few_new_rows_become_a_segment_of_their_own_and_many_are_merged() {
     let big: Vec<u64> = (0..40).collect();
     let plan = |segments: &[&[u64]], uncovered| {
         let index = index("id", CarryOver::ByRemap, segments, uncovered);
-        said(&settled(&with(index), IndexMode::Refresh, &[]).before)
+        said(&fitted(&with(index), IndexMode::Refresh, &[]).before)
             .first()
             .map(|(_, action)| *action)
     };
@@ -201,7 +201,7 @@ fn an_updated_row_of_an_index_over_row_ids_makes_it_merge() {
             with_deletions: BTreeSet::from([3]),
             ..with(index("id", carry_over, &[&big], 1))
         };
-        settled(&inventory, IndexMode::Refresh, &[]).before[0].action
+        fitted(&inventory, IndexMode::Refresh, &[]).before[0].action
     };
     assert_eq!(stale(CarryOver::ByRowIds), refresh(1));
     assert_eq!(stale(CarryOver::ByRemap), refresh(0));
@@ -212,32 +212,32 @@ fn segments_that_stand_between_fragments_of_a_group_become_one() {
     let big: Vec<u64> = (0..40).collect();
     let three = || with(index("id", CarryOver::ByRemap, &[&big, &[40, 41], &[42]], 1));
     let merged =
-        |groups: &[&[u64]]| said(&settled(&three(), IndexMode::Refresh, groups).before)[0].1;
+        |groups: &[&[u64]]| said(&fitted(&three(), IndexMode::Refresh, groups).before)[0].1;
     assert_eq!(merged(&[&[42, 43]]), refresh(2), "by size alone");
     assert_eq!(merged(&[&[39, 43]]), refresh(3));
     assert_eq!(merged(&[&[1, 2], &[40, 41]]), refresh(2), "no group is divided");
     // Nothing is uncovered: it is work only because of the group.
     let whole = with(index("id", CarryOver::ByRemap, &[&big, &[40]], 0));
-    assert_eq!(said(&settled(&whole, IndexMode::Refresh, &[&[39, 40]]).before)[0].1, refresh(2));
-    assert!(settled(&whole, IndexMode::Refresh, &[&[1, 2]]).is_nothing());
-    assert!(settled(&whole, IndexMode::Keep, &[&[39, 40]]).is_nothing());
+    assert_eq!(said(&fitted(&whole, IndexMode::Refresh, &[&[39, 40]]).before)[0].1, refresh(2));
+    assert!(fitted(&whole, IndexMode::Refresh, &[&[1, 2]]).is_nothing());
+    assert!(fitted(&whole, IndexMode::Keep, &[&[39, 40]]).is_nothing());
 }
 
 #[test]
 fn what_a_rewrite_would_undo_is_done_after_it_and_given_back_even_where_indexes_are_kept() {
     let zones = || with(index("id", CarryOver::ByRefresh, &[&[0, 1]], 1));
-    let plan = settled(&zones(), IndexMode::Refresh, &[&[0, 1]]);
+    let plan = fitted(&zones(), IndexMode::Refresh, &[&[0, 1]]);
     assert!(plan.before.is_empty());
     assert_eq!(said(&plan.after).len(), 1);
-    let alone = settled(&zones(), IndexMode::Refresh, &[]);
+    let alone = fitted(&zones(), IndexMode::Refresh, &[]);
     assert_eq!((alone.before.len(), alone.after.len()), (1, 0), "there is no rewrite to wait for");
-    let kept = settled(&zones(), IndexMode::Keep, &[&[0, 1]]);
+    let kept = fitted(&zones(), IndexMode::Keep, &[&[0, 1]]);
     assert_eq!(kept.after.len(), 1, "a rewrite takes away what it covered");
-    assert!(settled(&zones(), IndexMode::Keep, &[&[5, 6]]).is_nothing());
-    assert!(settled(&zones(), IndexMode::Keep, &[]).is_nothing());
+    assert!(fitted(&zones(), IndexMode::Keep, &[&[5, 6]]).is_nothing());
+    assert!(fitted(&zones(), IndexMode::Keep, &[]).is_nothing());
     let whole = with(index("id", CarryOver::ByRefresh, &[&[0, 1]], 0));
-    assert_eq!(settled(&whole, IndexMode::Refresh, &[&[0, 1]]).after.len(), 1);
-    assert!(settled(&whole, IndexMode::Refresh, &[]).is_nothing());
+    assert_eq!(fitted(&whole, IndexMode::Refresh, &[&[0, 1]]).after.len(), 1);
+    assert!(fitted(&whole, IndexMode::Refresh, &[]).is_nothing());
 }
 
 fn fragments() -> Vec<FragmentFacts> {
@@ -279,7 +279,7 @@ fn an_index_that_cannot_be_worked_on_is_pending_and_its_table_is_planned_around_
             let failed = BTreeMap::from([("text_idx".to_owned(), "it broke".to_owned())]);
             inventory.learned = Learned { failed, lost: BTreeSet::new() };
         }
-        let plan = settled(&inventory, IndexMode::Refresh, &[&[2, 3]]);
+        let plan = fitted(&inventory, IndexMode::Refresh, &[&[2, 3]]);
         assert!(plan.is_nothing(), "{carry_over:?}: {plan:?}");
         assert_eq!(plan.pending.len(), 1, "{carry_over:?}");
         assert!(plan.pending[0].reason.starts_with("index text_idx: it"), "{:?}", plan.pending);
@@ -315,7 +315,7 @@ fn an_index_that_will_cover_everything_tells_no_fragments_apart_and_a_kept_one_d
 #[test]
 fn an_index_that_nothing_can_carry_over_is_refreshed_first_and_holds_its_fragments_until_then() {
     let inventory = with(index("id", CarryOver::Not, &[&[0, 1]], 2));
-    let plan = settled(&inventory, IndexMode::Refresh, &[&[2, 3]]);
+    let plan = fitted(&inventory, IndexMode::Refresh, &[&[2, 3]]);
     assert_eq!(plan.before.len(), 1);
     let held = [(0, true), (0, true), (0, false), (0, false)];
     assert_eq!(marks(&inventory, IndexMode::Refresh), held);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use lancekeeper_model::{FragmentFacts, TableFacts};
 
-use super::settle::settle;
+use super::walk::merges;
 use super::{Group, GroupReason, LayoutPolicy, Recipe, eligibility};
 
 /// Pages are copied only if a column of the group's smallest fragment takes at least this
@@ -52,7 +52,7 @@ pub fn replan_groups(facts: &TableFacts, policy: &LayoutPolicy) -> Vec<Group> {
     let alive = eligible.iter().filter(|(f, is_eligible)| *is_eligible && !is_dead(f));
     let live = classes(alive.map(|(fragment, _)| *fragment))
         .into_iter()
-        .flat_map(|class| settle(&class, policy))
+        .flat_map(|class| merges(&class, policy))
         .map(|sources| live_group(facts, &sources));
     dead.chain(live).collect()
 }

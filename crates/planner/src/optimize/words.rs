@@ -21,7 +21,7 @@ impl fmt::Display for TablePlan {
         match self {
             Self::Rewrite(plan) => plan.fmt(f),
             Self::Nothing { reason } => write!(f, "nothing: {reason}"),
-            Self::Skip { reason, why, .. } => write!(f, "skip ({reason}): {why}"),
+            Self::Skip { reason, why, .. } => write!(f, "skip ({}): {why}", reason.as_str()),
             Self::Broken { why } => write!(f, "broken: {why}"),
         }
     }

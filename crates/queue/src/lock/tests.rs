@@ -172,6 +172,22 @@ fn a_holder_without_description_is_held_all_the_same() {
     assert!(error.to_string().ends_with("(it left no description)"), "{error}");
 }
 
+#[test]
+fn who_has_the_lock_is_told_to_those_who_do_not_want_it() {
+    let root = tempfile::tempdir().unwrap();
+    assert!(RootLock::holder(root.path()).unwrap().is_none());
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0, "asking made something");
+    let lock = RootLock::try_acquire(root.path(), &holder("01A")).unwrap();
+    let held = RootLock::holder(root.path()).unwrap().unwrap();
+    assert!(held.to_string().contains("01A"), "{held}");
+    lock.check().unwrap();
+    drop(lock);
+    assert!(RootLock::holder(root.path()).unwrap().is_none());
+    // Whoever works on a part of a root has a share, and keeps nobody out of the parts beside it.
+    let _share = SharedRootLock::try_acquire(root.path(), &holder("01B")).unwrap();
+    assert!(RootLock::holder(root.path()).unwrap().is_none());
+}
+
 /// Two commands started together: the second finds the lock taken before the first has written
 /// who it is.
 #[test]

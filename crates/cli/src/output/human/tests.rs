@@ -45,7 +45,7 @@ fn optimized_graph_at_80() {
       node:Person: 1 group rewritten again: a writer had changed the fragments
       node:Company: nothing to do: one fragment
       node:Company: index on embedding is pending: every value is null
-      edge:Knows: skipped: drift_needs_repair (pin 5, HEAD 7)
+      edge:Knows: skipped: HEAD is not the published version (pin 5, HEAD 7)
       edge:Knows: HEAD is ahead of its pin and nothing explains it
       edge:WorksAt: failed to read data file
         /data/people/edges/1a2b3c4d.lance/data/0f1e2d3c-4b5a.lance: No such file or
@@ -80,7 +80,7 @@ fn optimized_graph_at_200() {
       table         fragments    files       rows                size   time  outcome
       node:Person     120 → 2  240 → 2  1,234,567   321 MiB → 300 MiB  1.2 s  done
       node:Company          1        1         42            80.0 KiB   3 ms  nothing to do: one fragment
-      edge:Knows           12       12  1,234,567            12.0 MiB  1.2 s  skipped: drift_needs_repair (pin 5, HEAD 7)
+      edge:Knows           12       12  1,234,567            12.0 MiB  1.2 s  skipped: HEAD is not the published version (pin 5, HEAD 7)
       edge:WorksAt         31       62  1,234,567            31.0 MiB  1.2 s  failed
       node:Person: 1 group rewritten again: a writer had changed the fragments
       node:Company: index on embedding is pending: every value is null
@@ -150,8 +150,8 @@ fn budgeted_database_at_80() {
     database /data/people
       table    fragments                 size   time  outcome
       events  1,000 → 13  64.0 MiB → 60.0 MiB  1.2 s  done
-      users           14             5.00 MiB  1.2 s  skipped: budget_spent
-      visits           3             1.00 MiB  1.2 s  skipped: already_compact
+      users           14             5.00 MiB  1.2 s  skipped: the budget was spent before
+      visits           3             1.00 MiB  1.2 s  skipped: compact enough
       events: left for the next run: 2 groups of 12 fragments, 30.0 MiB to read
       users: merge 6 fragments into 1, refresh 2 indexes
       users: left for the next run: 1 group of 6 fragments, 2 indexes, 45.0 MiB to
@@ -171,8 +171,8 @@ fn budgeted_database_at_200() {
     database /data/people
       table    fragments       files       rows                 size   time  outcome
       events  1,000 → 13  1,000 → 13  1,234,567  64.0 MiB → 60.0 MiB  1.2 s  done
-      users           14          14  1,234,567             5.00 MiB  1.2 s  skipped: budget_spent
-      visits           3           3  1,234,567             1.00 MiB  1.2 s  skipped: already_compact
+      users           14          14  1,234,567             5.00 MiB  1.2 s  skipped: the budget was spent before
+      visits           3           3  1,234,567             1.00 MiB  1.2 s  skipped: compact enough
       events: left for the next run: 2 groups of 12 fragments, 30.0 MiB to read
       users: merge 6 fragments into 1, refresh 2 indexes
       users: left for the next run: 1 group of 6 fragments, 2 indexes, 45.0 MiB to read
@@ -249,7 +249,7 @@ fn graph_status_at_80() {
       edge:WorksAt                -          -      -        -        -  error
       node:Person: rewrite 120 fragments into 2: 119 are below 64 MiB
       node:Person@review: nothing: one fragment
-      edge:Knows: skip: drift_needs_repair
+      edge:Knows: skip: HEAD is not the published version
       edge:WorksAt: error: failed to open the table: its manifest is truncated
     --- stderr
     warning: commit history has a gap at version 12
@@ -275,7 +275,7 @@ fn graph_status_at_200() {
       table               version       rows  fragments  files  small     size  deleted  versions  unindexed    drift  would
       node:Person              17  1,234,567        120    240    119  321 MiB    12.5%        17      1,200           rewrite 120 fragments into 2: 119 are below 64 MiB
       node:Person@review       17  1,234,567          1      2      0  321 MiB       0%        17      1,200           nothing: one fragment
-      edge:Knows               17  1,234,567         12     24     11  321 MiB    12.5%        17          -  HEAD 19  skip: drift_needs_repair
+      edge:Knows               17  1,234,567         12     24     11  321 MiB    12.5%        17          -  HEAD 19  skip: HEAD is not the published version
       edge:WorksAt              -          -          -      -      -        -        -         -          -        -  error: failed to open the table: its manifest is truncated
     --- stderr
     warning: commit history has a gap at version 12

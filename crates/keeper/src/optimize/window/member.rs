@@ -136,7 +136,7 @@ impl<'t> Member<'t> {
         self.dropped_why.push(why.to_owned());
     }
 
-    /// Clears up after the window and settles what is next for the table.
+    /// Clears up after the window and decides what is next for the table.
     ///
     /// # Cancel safety
     ///
@@ -178,7 +178,7 @@ impl<'t> Member<'t> {
             then: self.then,
             is_left_open: self.left_open,
         };
-        self.table.settle(carried).await;
+        self.table.conclude(carried).await;
     }
 
     /// Deletes what was staged in vain and forgets what was committed.

@@ -89,7 +89,7 @@ async fn try_publish(
             }
             Err(PublishError::Stale { pins }) => {
                 for stale in pins {
-                    settle(run, members, &mut moves, &stale).await;
+                    decide_about(run, members, &mut moves, &stale).await;
                 }
             }
             Err(error) => {
@@ -125,7 +125,7 @@ fn mark_published(window: &Window<'_>, members: &mut [Member<'_>], moves: &[PinM
 
 /// Decides about one table whose pin is not where it was: recovered by a client meanwhile,
 /// or lost.
-async fn settle(
+async fn decide_about(
     run: &Run<'_>,
     members: &mut [Member<'_>],
     moves: &mut Vec<PinMove>,

@@ -38,7 +38,7 @@ pub(super) fn decide(
     // A fork that stays keeps the one it was cut from: its files lie there. Every round but
     // the last changes at least one mind.
     for _ in 0..decisions.len() {
-        let mut is_settled = true;
+        let mut is_stable = true;
         let staying: BTreeSet<&Branch> = decisions
             .iter()
             .filter(|decision| decision.status != ForkRefStatus::Orphan)
@@ -57,10 +57,10 @@ pub(super) fn decide(
             {
                 decision.status = ForkRefStatus::Legitimate;
                 decision.why = format!("branch {child} was cut from it");
-                is_settled = false;
+                is_stable = false;
             }
         }
-        if is_settled {
+        if is_stable {
             break;
         }
     }

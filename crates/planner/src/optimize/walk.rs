@@ -12,7 +12,7 @@ use super::LayoutPolicy;
 /// its former neighbours together, and its output meets the last of the list; both may fit
 /// into one in turn. The walk carries all of that out in its head, so that the next plan
 /// finds nothing left, and every fragment is read only once.
-pub(super) fn settle<'a>(
+pub(super) fn merges<'a>(
     fragments: &[&'a FragmentFacts],
     policy: &LayoutPolicy,
 ) -> Vec<Vec<&'a FragmentFacts>> {
@@ -39,7 +39,7 @@ struct Walk<'p> {
     units: Vec<Unit>,
     /// Units that were passed and stay as they are, full ones left out. No two neighbours
     /// among them fit into one.
-    settled: Vec<usize>,
+    passed: Vec<usize>,
     /// Units that become one, and may be joined by the next.
     open: Vec<usize>,
     open_rows: u64,
@@ -57,7 +57,7 @@ impl<'p> Walk<'p> {
         Self {
             policy,
             units: units.collect(),
-            settled: Vec::new(),
+            passed: Vec::new(),
             open: Vec::new(),
             open_rows: 0,
             open_bytes: 0,
@@ -95,10 +95,10 @@ impl<'p> Walk<'p> {
         self.take(at);
         // The one before it is new to it if an output left from between them. One before
         // that never fits too: it does not even fit with its own neighbour.
-        if let Some(before) = self.settled.last().copied()
+        if let Some(before) = self.passed.last().copied()
             && self.open_takes(before)
         {
-            self.settled.pop();
+            self.passed.pop();
             self.take(before);
         }
     }
@@ -123,7 +123,7 @@ impl<'p> Walk<'p> {
     fn close(&mut self) {
         match self.open.as_slice() {
             [] => {}
-            [alone] if !self.units[*alone].purge => self.settled.push(*alone),
+            [alone] if !self.units[*alone].purge => self.passed.push(*alone),
             several => {
                 let output = self.units.len();
                 for at in several {

@@ -12,7 +12,7 @@ use crate::root::facts::view;
 impl TableRun {
     /// Takes note of what became of the plan, in the row and as what is to be done next. What
     /// went wrong stands in the row already.
-    pub(crate) async fn settle(&mut self, carried: Carried) {
+    pub(crate) async fn conclude(&mut self, carried: Carried) {
         let Carried { committed, is_whole, dropped, lost, then, is_left_open } = carried;
         let stats = &mut self.stats;
         stats.groups_dropped += dropped.len() as u64;
