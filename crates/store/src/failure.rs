@@ -91,6 +91,11 @@ fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<std::io::ErrorKi
     find_io(error).map(std::io::Error::kind)
 }
 
+/// A copy of it, as far as it has a number.
+pub(crate) fn os_error(error: &(dyn std::error::Error + 'static)) -> Option<std::io::Error> {
+    find_io(error)?.raw_os_error().map(std::io::Error::from_raw_os_error)
+}
+
 fn find_io<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a std::io::Error> {
     let mut current = Some(error);
     // Bounded: a chain of sources is a few links long; a cycle would be a bug of a library.

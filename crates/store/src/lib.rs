@@ -1,11 +1,13 @@
 //! How we reach Lance: roots recognised and addressed, datasets opened through one bounded
-//! session, small files beside them, and the strict commit that every change goes through.
+//! session, the strict commit that every change goes through, and one door to every file that is
+//! not read through Lance.
 //!
 //! # Invariants
 //!
 //! * Every Lance commit of Lancekeeper is made by [`strict::commit`]: our uuid and operation
 //!   id in the transaction, no auto-cleanup, one attempt, at HEAD+1 as observed or not at
 //!   all.
+//! * [`Files`] is the only way to a file that Lance does not read, once a root is known.
 //! * A table is always opened by the root's address plus its relative location, because
 //!   Lance compares base paths as strings.
 //!
@@ -15,6 +17,7 @@
 pub mod document;
 pub mod failpoint;
 pub mod failure;
+pub mod files;
 pub mod listing;
 pub mod members;
 pub mod owner;
@@ -25,5 +28,6 @@ pub mod strict;
 pub mod tables;
 
 pub use failure::{LanceFailure, kind_of};
+pub use files::{Files, FilesError};
 pub use root::{Root, RootError};
 pub use tables::{OpenError, Tables};

@@ -16,6 +16,7 @@ use lancekeeper_model::{ErrorKind, RootKind};
 use thiserror::Error;
 
 use crate::failure::LanceFailure;
+use crate::files::Files;
 
 mod catalog;
 mod discover;
@@ -331,6 +332,12 @@ impl Root {
     #[must_use]
     pub fn identity(&self) -> String {
         self.directory.to_string_lossy().into_owned()
+    }
+
+    /// What lies in the root and is not read through Lance, at its resolved directory.
+    #[must_use]
+    pub fn files(&self) -> Files {
+        Files::local(&self.directory)
     }
 
     /// The address of something inside the root; of the root itself for an empty location.
