@@ -2,11 +2,9 @@
 //! declares. The schema language itself is the client's.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
-use std::path::Path;
 
 use lancekeeper_model::{DeclaredIndex, IndexKind, TableKey};
+use lancekeeper_store::Files;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -60,20 +58,15 @@ struct Annotation {
 }
 
 impl Catalog {
-    /// Reads the compiled schema in a graph's directory. A graph that never had one declares
-    /// nothing. Blocks on the file system.
+    /// Reads the compiled schema among the files of a graph. A graph that never had one declares
+    /// nothing.
     ///
     /// # Errors
     ///
     /// When the file is there and cannot be read or understood.
-    pub fn read(directory: &Path) -> Result<Self, SchemaFilesError> {
-        let path = directory.join(COMPILED);
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(source) => return Err(SchemaFilesError::Io { path, source }),
-        };
-        Self::parse(&text).map_err(|source| SchemaFilesError::Json { path, source })
+    pub async fn read(graph: &Files) -> Result<Self, SchemaFilesError> {
+        let Some(text) = graph.read(COMPILED).await? else { return Ok(Self::default()) };
+        Self::parse(&text).map_err(SchemaFilesError::json(graph, COMPILED))
     }
 
     fn parse(text: &[u8]) -> Result<Self, serde_json::Error> {

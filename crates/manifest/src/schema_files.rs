@@ -4,11 +4,8 @@
 //! `_schema.pg` itself is not compiled here: that is the client's language. Its compiled form
 //! and the hash recorded for it are compared, and what source and compiled form name.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
-
 use lancekeeper_model::ErrorKind;
+use lancekeeper_store::{Files, FilesError};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -25,70 +22,69 @@ const STAGING: &[&str] =
 #[derive(Debug, Error)]
 pub enum SchemaFilesError {
     /// A file is missing.
-    #[error("{} is missing", path.display())]
+    #[error("{file} is missing")]
     Missing {
         /// The file.
-        path: PathBuf,
+        file: String,
     },
     /// A staging file of a schema apply that did not finish.
-    #[error("{} is left over from a schema apply that did not finish", path.display())]
+    #[error("{file} is left over from a schema apply that did not finish")]
     Staging {
         /// The file.
-        path: PathBuf,
+        file: String,
     },
     /// A file could not be read.
-    #[error("failed to read {}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// A file is not the JSON it should be.
-    #[error("{} is not valid: {source}", path.display())]
+    #[error("{file} is not valid: {source}")]
     Json {
         /// The file.
-        path: PathBuf,
+        file: String,
         /// What the parser said.
         #[source]
         source: serde_json::Error,
     },
     /// The state file is of a version we do not know.
-    #[error("{}: format version {found} is not known", path.display())]
+    #[error("{file}: format version {found} is not known")]
     Version {
         /// The file.
-        path: PathBuf,
+        file: String,
         /// Its version.
         found: u64,
     },
     /// The compiled schema is not the one whose hash was recorded.
-    #[error("{} has hash {found}, but {STATE} records {recorded}", path.display())]
+    #[error("{file} has hash {found}, but {STATE} records {recorded}")]
     Hash {
         /// The file.
-        path: PathBuf,
+        file: String,
         /// The hash of what is there.
         found: String,
         /// The hash that was recorded.
         recorded: String,
     },
     /// The source is not that of the compiled schema.
-    #[error("{} is not the source of {COMPILED}: {why}", path.display())]
+    #[error("{file} is not the source of {COMPILED}: {why}")]
     Source {
         /// The file.
-        path: PathBuf,
+        file: String,
         /// The first difference.
         why: String,
     },
 }
 
 impl SchemaFilesError {
+    pub(crate) fn json(graph: &Files, name: &str) -> impl FnOnce(serde_json::Error) -> Self {
+        let file = graph.place_of(name);
+        move |source| Self::Json { file, source }
+    }
+
     /// What a caller can do about it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Staging { .. } => ErrorKind::RecoveryNeeded,
-            Self::Io { .. } => ErrorKind::Unavailable,
+            Self::Files(error) => error.kind(),
             _ => ErrorKind::Corrupt,
         }
     }
@@ -100,7 +96,7 @@ impl SchemaFilesError {
             Self::Staging { .. } => {
                 "finish the schema apply: open the graph for writing with the client that started it"
             }
-            Self::Io { .. } => "check the permissions of the file",
+            Self::Files(_) => "check the permissions of the file",
             // An older schema applied again would drop what it does not have.
             _ => {
                 "nothing was changed; restore the file from a backup made after the last schema apply"
@@ -115,56 +111,42 @@ struct State {
     schema_ir_hash: String,
 }
 
-/// Checks the schema files of the graph in `directory`. Blocks on the file system; writes
-/// nothing. A graph that never had the two JSON files is in order if it has no branches.
+/// Checks the schema files among the files of a graph. Writes nothing. A graph that never had the
+/// two JSON files is in order if it has no branches.
 ///
 /// # Errors
 ///
 /// [`SchemaFilesError`], naming the file.
-pub fn check_schema_files(directory: &Path, has_branches: bool) -> Result<(), SchemaFilesError> {
+pub async fn check_schema_files(graph: &Files, has_branches: bool) -> Result<(), SchemaFilesError> {
+    let missing = |name| SchemaFilesError::Missing { file: graph.place_of(name) };
     for name in STAGING {
-        let path = directory.join(name);
-        if path.exists() {
-            return Err(SchemaFilesError::Staging { path });
+        if graph.size(name).await?.is_some() {
+            return Err(SchemaFilesError::Staging { file: graph.place_of(name) });
         }
     }
-    let source_path = directory.join(SOURCE);
-    let source =
-        read(&source_path)?.ok_or(SchemaFilesError::Missing { path: source_path.clone() })?;
-    let (compiled_path, state_path) = (directory.join(COMPILED), directory.join(STATE));
-    let (compiled, state) = match (read(&compiled_path)?, read(&state_path)?) {
+    let source = graph.read(SOURCE).await?.ok_or_else(|| missing(SOURCE))?;
+    let (compiled, state) = match (graph.read(COMPILED).await?, graph.read(STATE).await?) {
         (Some(compiled), Some(state)) => (compiled, state),
         (None, None) if !has_branches => return Ok(()),
-        (None, _) => return Err(SchemaFilesError::Missing { path: compiled_path }),
-        (_, None) => return Err(SchemaFilesError::Missing { path: state_path }),
+        (None, _) => return Err(missing(COMPILED)),
+        (_, None) => return Err(missing(STATE)),
     };
-    let state: State = serde_json::from_slice(&state)
-        .map_err(|source| SchemaFilesError::Json { path: state_path.clone(), source })?;
+    let state: State =
+        serde_json::from_slice(&state).map_err(SchemaFilesError::json(graph, STATE))?;
     if state.format_version != 1 {
-        return Err(SchemaFilesError::Version { path: state_path, found: state.format_version });
+        let (file, found) = (graph.place_of(STATE), state.format_version);
+        return Err(SchemaFilesError::Version { file, found });
     }
-    let found = compact_hash(&compiled)
-        .map_err(|source| SchemaFilesError::Json { path: compiled_path.clone(), source })?;
+    let found = compact_hash(&compiled).map_err(SchemaFilesError::json(graph, COMPILED))?;
     if found != state.schema_ir_hash {
-        return Err(SchemaFilesError::Hash {
-            path: compiled_path,
-            found,
-            recorded: state.schema_ir_hash,
-        });
+        let (file, recorded) = (graph.place_of(COMPILED), state.schema_ir_hash);
+        return Err(SchemaFilesError::Hash { file, found, recorded });
     }
     let difference = difference(&String::from_utf8_lossy(&source), &compiled)
-        .map_err(|source| SchemaFilesError::Json { path: compiled_path, source })?;
+        .map_err(SchemaFilesError::json(graph, COMPILED))?;
     match difference {
-        Some(why) => Err(SchemaFilesError::Source { path: source_path, why }),
+        Some(why) => Err(SchemaFilesError::Source { file: graph.place_of(SOURCE), why }),
         None => Ok(()),
-    }
-}
-
-fn read(path: &Path) -> Result<Option<Vec<u8>>, SchemaFilesError> {
-    match fs::read(path) {
-        Ok(content) => Ok(Some(content)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(SchemaFilesError::Io { path: path.to_owned(), source }),
     }
 }
 
@@ -186,12 +168,12 @@ fn compact_hash(json: &[u8]) -> Result<String, serde_json::Error> {
 mod tests {
     use super::*;
 
-    fn graph(compiled: &str, state: &str) -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join(SOURCE), "").unwrap();
-        fs::write(dir.path().join(COMPILED), compiled).unwrap();
-        fs::write(dir.path().join(STATE), state).unwrap();
-        dir
+    async fn graph(compiled: &str, state: &str) -> Files {
+        let graph = Files::in_memory();
+        graph.put(SOURCE, "").await.unwrap();
+        graph.put(COMPILED, compiled.to_owned()).await.unwrap();
+        graph.put(STATE, state.to_owned()).await.unwrap();
+        graph
     }
 
     fn state(hash: &str) -> String {
@@ -202,40 +184,50 @@ mod tests {
 
     const COMPILED_TEXT: &str = "{ \"b\": 1,\n \"a\": [1, 2] }";
 
-    #[test]
-    fn the_hash_is_of_the_compact_form_in_the_order_written() {
+    #[tokio::test]
+    async fn the_hash_is_of_the_compact_form_in_the_order_written() {
         let hash = compact_hash(COMPILED_TEXT.as_bytes()).unwrap();
         assert_eq!(hash, compact_hash(b"{\"b\":1,\"a\":[1,2]}").unwrap());
         assert_ne!(hash, compact_hash(b"{\"a\":[1,2],\"b\":1}").unwrap());
-        let dir = graph(COMPILED_TEXT, &state(&hash));
-        check_schema_files(dir.path(), true).unwrap();
+        let graph = graph(COMPILED_TEXT, &state(&hash)).await;
+        check_schema_files(&graph, true).await.unwrap();
     }
 
-    #[test]
-    fn a_changed_schema_a_staging_file_and_a_missing_file_are_named() {
+    #[tokio::test]
+    async fn a_changed_schema_a_staging_file_and_a_missing_file_are_named() {
         let hash = compact_hash(COMPILED_TEXT.as_bytes()).unwrap();
-        let dir = graph("{\"b\":2}", &state(&hash));
-        let error = check_schema_files(dir.path(), false).unwrap_err();
+        let changed = graph("{\"b\":2}", &state(&hash)).await;
+        let error = check_schema_files(&changed, false).await.unwrap_err();
         assert!(error.to_string().contains(COMPILED), "{error}");
         assert_eq!(error.kind(), ErrorKind::Corrupt);
 
-        let dir = graph(COMPILED_TEXT, &state(&hash));
-        fs::write(dir.path().join(SOURCE), "node A { }").unwrap();
-        let error = check_schema_files(dir.path(), false).unwrap_err();
+        let graph = graph(COMPILED_TEXT, &state(&hash)).await;
+        graph.put(SOURCE, "node A { }").await.unwrap();
+        let error = check_schema_files(&graph, false).await.unwrap_err();
         assert!(error.to_string().contains("only the source has node A"), "{error}");
         assert_eq!(error.kind(), ErrorKind::Corrupt);
+        graph.put(SOURCE, "").await.unwrap();
 
-        let dir = graph(COMPILED_TEXT, &state(&hash));
-        fs::write(dir.path().join(STAGING[1]), "").unwrap();
-        let error = check_schema_files(dir.path(), false).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::RecoveryNeeded);
+        for staging in STAGING {
+            graph.put(staging, "").await.unwrap();
+            let error = check_schema_files(&graph, false).await.unwrap_err();
+            assert!(error.to_string().contains(staging), "{error}");
+            assert_eq!(error.kind(), ErrorKind::RecoveryNeeded);
+            graph.delete(staging).await.unwrap();
+        }
 
-        let dir = graph(COMPILED_TEXT, &state(&hash));
-        fs::remove_file(dir.path().join(STATE)).unwrap();
-        let error = check_schema_files(dir.path(), false).unwrap_err();
+        graph.put(STATE, "{\"format_version\":2,\"schema_ir_hash\":\"\"}").await.unwrap();
+        let error = check_schema_files(&graph, false).await.unwrap_err();
+        assert!(matches!(error, SchemaFilesError::Version { found: 2, .. }), "{error}");
+
+        graph.delete(STATE).await.unwrap();
+        let error = check_schema_files(&graph, false).await.unwrap_err();
         assert!(matches!(error, SchemaFilesError::Missing { .. }), "{error}");
-        fs::remove_file(dir.path().join(COMPILED)).unwrap();
-        check_schema_files(dir.path(), false).unwrap();
-        assert!(check_schema_files(dir.path(), true).is_err());
+        graph.delete(COMPILED).await.unwrap();
+        check_schema_files(&graph, false).await.unwrap();
+        assert!(check_schema_files(&graph, true).await.is_err());
+        graph.delete(SOURCE).await.unwrap();
+        let error = check_schema_files(&graph, false).await.unwrap_err();
+        assert!(error.to_string().contains(SOURCE), "{error}");
     }
 }

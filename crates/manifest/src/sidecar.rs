@@ -9,9 +9,8 @@
 
 use chrono::{DateTime, Utc};
 use lancekeeper_model::{Branch, ErrorKind, OperationId, TableKey, TableRef, Version};
-use lancekeeper_store::Root;
-use lancekeeper_store::document::{DocumentError, Documents};
 use lancekeeper_store::failpoint::{self, Injected};
+use lancekeeper_store::{Files, FilesError};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -122,7 +121,7 @@ pub struct Intent {
 pub enum SidecarError {
     /// The store failed.
     #[error(transparent)]
-    Document(#[from] DocumentError),
+    Files(#[from] FilesError),
     /// A failpoint.
     #[error(transparent)]
     Injected(#[from] Injected),
@@ -136,7 +135,7 @@ impl SidecarError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Document(error) => error.kind(),
+            Self::Files(error) => error.kind(),
             Self::Injected(_) | Self::Encode(_) => ErrorKind::Internal,
         }
     }
@@ -145,17 +144,14 @@ impl SidecarError {
 /// The sidecars of one graph.
 #[derive(Debug, Clone)]
 pub struct Sidecars {
-    documents: Documents,
+    files: Files,
 }
 
 impl Sidecars {
-    /// The sidecars of a root. Nothing is created.
-    ///
-    /// # Errors
-    ///
-    /// When the root's address cannot be reached.
-    pub async fn of(root: &Root) -> Result<Self, SidecarError> {
-        Ok(Self { documents: Documents::at(&root.address_of(RECOVERY_DIR)).await? })
+    /// The sidecars among the files of a root. Nothing is created.
+    #[must_use]
+    pub fn of(root: &Files) -> Self {
+        Self { files: root.below(RECOVERY_DIR) }
     }
 
     /// Every sidecar, oldest first. One that its owner deletes meanwhile is left out; one
@@ -167,8 +163,8 @@ impl Sidecars {
     pub async fn list(&self) -> Result<Vec<FoundSidecar>, SidecarError> {
         failpoint::cross(failpoint::RECOVERY_SIDECAR_LIST)?;
         let mut found = Vec::new();
-        for file in self.documents.list(".json").await? {
-            let Some(bytes) = self.documents.read(&file).await? else { continue };
+        for file in self.files.names(".json").await? {
+            let Some(bytes) = self.files.read(&file).await? else { continue };
             let content = serde_json::from_slice(&bytes).map_err(|error| error.to_string());
             found.push(FoundSidecar { file, content });
         }
@@ -206,7 +202,7 @@ impl Sidecars {
             keeper: Some(Keeper { schema: 1, operation: intent.operation.to_string() }),
         };
         let file = format!("{id}.json");
-        self.documents.write(&file, serde_json::to_vec_pretty(&sidecar)?).await?;
+        self.files.put(&file, serde_json::to_vec_pretty(&sidecar)?).await?;
         Ok(file)
     }
 
@@ -216,7 +212,7 @@ impl Sidecars {
     ///
     /// When the store cannot tell.
     pub async fn is_armed(&self, file: &str) -> Result<bool, SidecarError> {
-        Ok(self.documents.size(file).await?.is_some())
+        Ok(self.files.size(file).await?.is_some())
     }
 
     /// Deletes a sidecar; one that is gone already is no error.
@@ -230,7 +226,7 @@ impl Sidecars {
     /// The sidecar is there or not.
     pub async fn disarm(&self, file: &str) -> Result<(), SidecarError> {
         failpoint::cross(failpoint::RECOVERY_SIDECAR_DELETE)?;
-        Ok(self.documents.delete(file).await?)
+        Ok(self.files.delete(file).await?)
     }
 }
 
@@ -260,5 +256,59 @@ mod tests {
 
     fn theirs_without_keeper(found: &FoundSidecar) -> Sidecar {
         found.content.clone().unwrap()
+    }
+
+    fn intent(table: &str) -> Intent {
+        Intent {
+            operation: OperationId::new("OP"),
+            table: TableRef { key: TableKey::new(table), branch: Branch::named("dev") },
+            table_path: "/g/nodes/1".to_owned(),
+            expected: Version(4),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_sidecar_names_one_table_and_is_there_until_it_is_disarmed() {
+        let root = Files::in_memory();
+        let sidecars = Sidecars::of(&root);
+        assert_eq!(sidecars.list().await.unwrap(), []);
+        let now = DateTime::from_timestamp_micros(1_700_000_000_000_001).unwrap();
+        let file = sidecars.arm(&intent("node:P"), now).await.unwrap();
+        let other = sidecars.arm(&intent("node:Q"), now).await.unwrap();
+        assert!(sidecars.is_armed(&file).await.unwrap());
+        let found = sidecars.list().await.unwrap();
+        assert_eq!(found.len(), 2);
+        let ours = found.iter().find(|found| found.file == file).unwrap();
+        assert!(root.read(&ours.path()).await.unwrap().is_some());
+        assert_eq!(ours.our_operation(), Some(OperationId::new("OP")));
+        assert_eq!(ours.tables().len(), 1);
+        assert_eq!(ours.tables()[0].to_string(), "node:P@dev");
+        let content = ours.content.clone().unwrap();
+        assert_eq!(format!("{}.json", content.operation_id), file);
+        assert_eq!(content.started_at, "1700000000000001");
+        let table = &content.tables[0];
+        assert_eq!((table.expected_version, table.post_commit_pin), (4, 5));
+        sidecars.disarm(&file).await.unwrap();
+        sidecars.disarm(&file).await.unwrap();
+        assert!(!sidecars.is_armed(&file).await.unwrap());
+        let left: Vec<_> = sidecars.list().await.unwrap();
+        assert_eq!(left.iter().map(|found| &found.file).collect::<Vec<_>>(), [&other]);
+    }
+
+    #[tokio::test]
+    async fn a_torn_sidecar_is_listed_with_its_reason_and_is_nobodys_of_ours() {
+        let root = Files::in_memory();
+        root.put("__recovery/B.json", "{\"schema_version\":1,").await.unwrap();
+        root.put("__recovery/A.json", "{}").await.unwrap();
+        root.put("__recovery/notes.txt", "x").await.unwrap();
+        root.put("__recovery/deeper/C.json", "{}").await.unwrap();
+        let found = Sidecars::of(&root).list().await.unwrap();
+        let files: Vec<_> = found.iter().map(|found| found.file.as_str()).collect();
+        assert_eq!(files, ["A.json", "B.json"]);
+        for found in &found {
+            let why = found.content.as_ref().unwrap_err();
+            assert!(why.contains("column"), "{why}");
+            assert_eq!((found.our_operation(), found.tables()), (None, Vec::new()));
+        }
     }
 }

@@ -17,8 +17,7 @@ use lance::Dataset;
 use lance_table::format::Fragment;
 use lance_table::io::manifest::read_manifest_indexes;
 use lancekeeper_model::{Branch, ErrorKind, OperationId, TableRef, Version};
-use lancekeeper_store::document::{DocumentError, Documents};
-use lancekeeper_store::{LanceFailure, OpenError, Root, Tables};
+use lancekeeper_store::{Files, FilesError, LanceFailure, OpenError, Root, Tables};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -56,7 +55,7 @@ pub struct JournalEntry {
 pub enum JournalError {
     /// The store failed.
     #[error(transparent)]
-    Document(#[from] DocumentError),
+    Files(#[from] FilesError),
     /// An entry could not be encoded.
     #[error("failed to encode a journal entry: {0}")]
     Encode(#[from] serde_json::Error),
@@ -91,7 +90,7 @@ impl JournalError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Document(error) => error.kind(),
+            Self::Files(error) => error.kind(),
             Self::Encode(_) => ErrorKind::Internal,
             Self::Unreadable { .. } => ErrorKind::Corrupt,
             Self::Newer { .. } => ErrorKind::Refused,
@@ -104,17 +103,14 @@ impl JournalError {
 /// The journal of one root.
 #[derive(Debug, Clone)]
 pub struct Journal {
-    documents: Documents,
+    files: Files,
 }
 
 impl Journal {
-    /// The journal of a root. Nothing is created.
-    ///
-    /// # Errors
-    ///
-    /// When the root's address cannot be reached.
-    pub async fn of(root: &Root) -> Result<Self, JournalError> {
-        Ok(Self { documents: Documents::at(&root.address_of(JOURNAL_DIR)).await? })
+    /// The journal among the files of a root. Nothing is created.
+    #[must_use]
+    pub fn of(root: &Files) -> Self {
+        Self { files: root.below(JOURNAL_DIR) }
     }
 
     /// Notes the files of one staged group; returns the entry's name.
@@ -145,7 +141,7 @@ impl Journal {
             files,
         };
         let name = format!("{operation}-{number:06}.json");
-        self.documents.write(&name, serde_json::to_vec(&entry)?).await?;
+        self.files.put(&name, serde_json::to_vec(&entry)?).await?;
         Ok(name)
     }
 
@@ -160,7 +156,7 @@ impl Journal {
     /// Each entry is there or not.
     pub async fn forget(&self, names: &[String]) -> Result<(), JournalError> {
         for name in names {
-            self.documents.delete(name).await?;
+            self.files.delete(name).await?;
         }
         Ok(())
     }
@@ -171,7 +167,7 @@ impl Journal {
     ///
     /// When the journal cannot be listed.
     pub async fn entries(&self) -> Result<Vec<String>, JournalError> {
-        Ok(self.documents.list(".json").await?)
+        Ok(self.files.names(".json").await?)
     }
 
     /// Reads an entry; `None` when it is gone.
@@ -180,7 +176,7 @@ impl Journal {
     ///
     /// When it is there and cannot be understood.
     pub async fn read(&self, name: &str) -> Result<Option<JournalEntry>, JournalError> {
-        let Some(bytes) = self.documents.read(name).await? else { return Ok(None) };
+        let Some(bytes) = self.files.read(name).await? else { return Ok(None) };
         let entry: JournalEntry = serde_json::from_slice(&bytes).map_err(|error| {
             JournalError::Unreadable { file: name.to_owned(), why: error.to_string() }
         })?;
@@ -273,7 +269,7 @@ impl Journal {
                     deleted += delete_staged(head, &file.path).await?;
                 }
             }
-            self.documents.delete(name).await?;
+            self.files.delete(name).await?;
         }
         Ok(deleted)
     }
@@ -369,16 +365,12 @@ async fn delete_staged(table: &Dataset, path: &str) -> Result<u64, LanceFailure>
                 _ => return Err(failed(error)),
             },
         }
-    } else {
-        remove_empty_local_directory(&directory, store.is_local());
+    } else if let Some((parent, name)) = path.rsplit_once('/') {
+        // On a local disk the empty directory would stay as litter, which is harmless.
+        let _ = Files::of_lance(&store, &join(parent)).delete_empty(name).await;
     }
     Ok(deleted)
 }
 
-/// Object stores have no directories; on a local one the empty directory would stay as litter.
-fn remove_empty_local_directory(directory: &object_store::path::Path, is_local: bool) {
-    if is_local {
-        // It only goes if it is empty, and staying is harmless.
-        let _ = std::fs::remove_dir(format!("/{directory}"));
-    }
-}
+#[cfg(test)]
+mod tests;

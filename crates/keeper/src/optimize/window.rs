@@ -109,14 +109,10 @@ pub(crate) async fn run_window(
 async fn recheck(window: &Window<'_>, members: &mut [Member<'_>]) -> Result<(), WindowError> {
     let graph = &window.graph.graph;
     check_no_schema_apply(graph, "optimize").await?;
-    let directory = window.run.write.read.root.directory.clone();
-    let has_branches = !window.graph.branches.is_empty();
-    tokio::task::spawn_blocking(move || {
-        lancekeeper_manifest::check_schema_files(&directory, has_branches)
-    })
-    .await
-    .map_err(OpenRootError::from)?
-    .map_err(OpenRootError::from)?;
+    let (files, has_branches) =
+        (window.run.write.read.root.files(), !window.graph.branches.is_empty());
+    let checked = lancekeeper_manifest::check_schema_files(&files, has_branches).await;
+    checked.map_err(OpenRootError::from)?;
     let claimed: Vec<TableRef> = window
         .graph
         .sidecars

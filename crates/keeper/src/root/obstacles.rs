@@ -81,9 +81,7 @@ pub(crate) async fn at_work(root: &Root) -> Option<OpenRootError> {
 }
 
 async fn check_schema(read: &ReadRoot, graph: &ReadGraph) -> Result<(), OpenRootError> {
-    let (directory, has_branches) = (read.root.directory.clone(), !graph.branches.is_empty());
-    tokio::task::spawn_blocking(move || check_schema_files(&directory, has_branches)).await??;
-    Ok(())
+    Ok(check_schema_files(&read.root.files(), !graph.branches.is_empty()).await?)
 }
 
 /// Refuses while a schema apply runs.

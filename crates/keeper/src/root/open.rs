@@ -52,13 +52,12 @@ pub(crate) async fn read_root(root: Root, tables: &Tables) -> Result<ReadRoot, O
     let spellings = graph.spellings(&snapshot).await?;
     let addressed = spellings.address(root.clone());
     let graph = if addressed == root { graph } else { Graph::open(tables, &addressed).await? };
-    let sidecars = Sidecars::of(&addressed).await?;
+    let files = addressed.files();
+    let sidecars = Sidecars::of(&files);
     let found = sidecars.list().await?;
     let branches = graph.branches().await?;
-    let directory = addressed.directory.clone();
     // A schema that cannot be read declares nothing here; whoever writes checks it and says so.
-    let catalog =
-        tokio::task::spawn_blocking(move || Catalog::read(&directory)).await?.unwrap_or_default();
+    let catalog = Catalog::read(&files).await.unwrap_or_default();
     Ok(ReadRoot {
         root: addressed,
         tables: tables.clone(),
@@ -102,7 +101,7 @@ pub(crate) async fn write_root(
             plan
         }
     };
-    let journal = Journal::of(&read.root).await?;
+    let journal = Journal::of(&read.root.files());
     let settled = journal.settle_all(tables, &read.root).await?;
     recovery.staged_files_deleted = settled.deleted as u64;
     if settled.deleted > 0 {

@@ -1,0 +1,77 @@
+//! Entries, over files in memory. That settling deletes only what no version refers to is
+//! tested with real tables.
+
+use lancekeeper_model::TableKey;
+
+use super::*;
+
+fn staged(path: &str) -> StagedFile {
+    StagedFile { path: path.to_owned(), bytes: Some(7) }
+}
+
+async fn note(journal: &Journal, number: u64, branch: Branch) -> String {
+    let table = TableRef { key: TableKey::new("node:P"), branch };
+    let (operation, at) = (OperationId::new("OP"), Version(4));
+    let files = vec![staged("data/x.lance")];
+    journal.note(&operation, &table, "nodes/1", at, number, files).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_was_noted_is_read_until_it_is_forgotten() {
+    let root = Files::in_memory();
+    let journal = Journal::of(&root);
+    assert_eq!(journal.entries().await.unwrap(), [""; 0]);
+    let first = note(&journal, 1, Branch::main()).await;
+    let second = note(&journal, 12, Branch::named("dev")).await;
+    assert_eq!(journal.entries().await.unwrap(), ["OP-000001.json", "OP-000012.json"]);
+    assert!(root.read(&format!("{JOURNAL_DIR}/{first}")).await.unwrap().is_some());
+    let entry = journal.read(&second).await.unwrap().unwrap();
+    assert_eq!((entry.branch.as_deref(), entry.staged_at), (Some("dev"), 4));
+    assert_eq!(entry.files, [staged("data/x.lance")]);
+    journal.forget(&[first.clone()]).await.unwrap();
+    journal.forget(std::slice::from_ref(&first)).await.unwrap();
+    assert_eq!(journal.read(&first).await.unwrap(), None);
+    assert_eq!(journal.entries().await.unwrap(), [second]);
+}
+
+#[tokio::test]
+async fn an_entry_that_cannot_be_understood_is_kept_and_named_and_a_newer_one_refuses() {
+    let root = Files::in_memory();
+    let journal = Journal::of(&root);
+    root.put(&format!("{JOURNAL_DIR}/torn.json"), "{\"schema\":1,").await.unwrap();
+    let torn = journal.read("torn.json").await.unwrap_err();
+    assert!(matches!(torn, JournalError::Unreadable { .. }), "{torn}");
+    let settled = journal.settle_all(&Tables::new(), &nowhere()).await.unwrap();
+    assert_eq!((settled.deleted, settled.kept.len()), (0, 1));
+    assert!(settled.kept[0].contains("torn.json"), "{settled:?}");
+    assert_eq!(journal.entries().await.unwrap(), ["torn.json"]);
+
+    let name = note(&journal, 1, Branch::main()).await;
+    let place = format!("{JOURNAL_DIR}/{name}");
+    let text = root.read(&place).await.unwrap().unwrap();
+    let newer = String::from_utf8_lossy(&text).replace("\"schema\":1", "\"schema\":2");
+    root.put(&place, newer).await.unwrap();
+    let refused = journal.settle_all(&Tables::new(), &nowhere()).await.unwrap_err();
+    assert!(matches!(refused, JournalError::Newer { found: 2, .. }), "{refused}");
+    assert_eq!(refused.kind(), ErrorKind::Refused);
+}
+
+/// A root without the tables that entries name.
+fn nowhere() -> Root {
+    Root {
+        given: String::new(),
+        kind: lancekeeper_model::RootKind::Graph,
+        directory: "/nowhere/at/all".into(),
+        address: "/nowhere/at/all".to_owned(),
+        has_namespaces: false,
+    }
+}
+
+#[tokio::test]
+async fn entries_of_a_table_that_is_gone_go() {
+    let journal = Journal::of(&Files::in_memory());
+    note(&journal, 1, Branch::main()).await;
+    let settled = journal.settle_all(&Tables::new(), &nowhere()).await.unwrap();
+    assert_eq!(settled, Settled::default());
+    assert_eq!(journal.entries().await.unwrap(), [""; 0]);
+}
