@@ -23,8 +23,7 @@ use lancekeeper_model::{
 use lancekeeper_planner::branch::NameError;
 use lancekeeper_planner::cleanup::{DatasetPlan, Retention};
 use lancekeeper_reconciler::cleanup::{CleanupError, Executor, Lists};
-use lancekeeper_store::Root;
-use lancekeeper_store::document::DocumentError;
+use lancekeeper_store::{FilesError, Root};
 use thiserror::Error;
 
 use crate::cleanup::{Cleaning, CleanupRootError};
@@ -123,7 +122,7 @@ pub(crate) enum BranchRootError {
         text: String,
         /// Why it is not there.
         #[source]
-        source: DocumentError,
+        source: FilesError,
     },
     /// Others changed branches at every look.
     #[error("branches changed at every look: nothing was done")]
@@ -238,20 +237,16 @@ fn cleaning<'a>(
     Cleaning { context, read, policy, own: Vec::new(), now, concurrency: None }
 }
 
-async fn executor(
-    context: &Context,
-    read: &ReadRoot,
-    operation: OperationId,
-) -> Result<Executor, BranchRootError> {
-    Ok(Executor {
+fn executor(context: &Context, read: &ReadRoot, operation: OperationId) -> Executor {
+    Executor {
         root: read.root.clone(),
         stop: context.stop.receiver(),
-        lists: Lists::of(&read.root).await.map_err(CleanupError::from)?,
+        lists: Lists::of(&read.root.files()),
         operation,
         at_once: crate::cleanup::DELETIONS_AT_ONCE,
         rate: None,
         observer: context.observer.clone(),
-    })
+    }
 }
 
 /// The row of a dataset of which something goes, or would go.

@@ -123,7 +123,7 @@ pub(crate) async fn run(
     options: &CleanupOptions,
     report: &mut RootCleanupReport,
 ) -> Result<(), CleanupRootError> {
-    let lists = Lists::of(&cleaning.read.root).await.map_err(CleanupError::from)?;
+    let lists = Lists::of(&cleaning.read.root.files());
     let mut gathered = gather(cleaning, &lists).await?;
     let mut plan = gathered.plan(cleaning);
     let wanted = wanted(&gathered, &options.tables, cleaning.read)?;
@@ -280,7 +280,7 @@ pub(crate) async fn preview_opened(
             );
         }
     }
-    let lists = Lists::of(&read.root).await.map_err(CleanupError::from)?;
+    let lists = Lists::of(&read.root.files());
     let gathered = gather::gather_at_rest(cleaning, &lists).await?;
     if let Some(graph) = &read.graph {
         // What was listed while somebody was at work is no drift.
@@ -311,7 +311,7 @@ pub(crate) async fn frees_more_at(
     options: &CleanupOptions,
     later: DateTime<Utc>,
 ) -> Result<bool, CleanupRootError> {
-    let lists = Lists::of(&cleaning.read.root).await.map_err(CleanupError::from)?;
+    let lists = Lists::of(&cleaning.read.root.files());
     let gathered = gather::gather_at_rest(cleaning, &lists).await?;
     let now = gathered.plan(cleaning);
     let then = plan_cleanup(&gathered.inventory(), &cleaning.own, &cleaning.policy, later);

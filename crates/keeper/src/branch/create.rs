@@ -124,7 +124,7 @@ async fn create(
     check_no_schema_apply(&graph.graph, VERB).await?;
     wish.check(&live_branches(graph).await?, uri)?;
     if has_leftovers(&write.read, graph, &wish.branch).await? {
-        let executor = executor(context, &write.read, operation).await?;
+        let executor = executor(context, &write.read, operation);
         take_leftovers_away(context, &write.read, &executor, &wish.branch, now).await?;
         report.warnings.push("files of an earlier branch of that name were taken away".into());
     }
@@ -180,13 +180,14 @@ async fn has_leftovers(
     graph: &ReadGraph,
     branch: &Branch,
 ) -> Result<bool, BranchRootError> {
-    let directories = [MANIFEST_DIR, COMMITS].map(|location| {
-        let tree = lancekeeper_planner::cleanup::chain_dir(branch);
-        read.root.directory.join(location).join(tree)
-    });
-    let found = move || directories.iter().any(|directory| directory.exists());
-    let is_there = tokio::task::spawn_blocking(found).await.map_err(OpenRootError::from)?;
-    Ok(is_there || graph.graph.has_commit_branch(branch).await.map_err(OpenRootError::from)?)
+    let files = read.root.files();
+    let tree = lancekeeper_planner::cleanup::chain_dir(branch);
+    for location in [MANIFEST_DIR, COMMITS] {
+        if files.has_directory(&format!("{location}/{tree}")).await {
+            return Ok(true);
+        }
+    }
+    Ok(graph.graph.has_commit_branch(branch).await.map_err(OpenRootError::from)?)
 }
 
 /// Takes away what an earlier branch of that name left in the graph's own tables, or refuses.

@@ -68,7 +68,7 @@ async fn preview(
 ) -> Result<(), BranchRootError> {
     let branch = deletable(name)?;
     let read = open(context, uri, &branch, now, report).await?;
-    let lists = executor(context, &read, new_operation()).await?.lists;
+    let lists = executor(context, &read, new_operation()).lists;
     let cleaning = cleaning(context, &read, only_it(TimeDelta::zero()), now);
     let gathered = gather(&cleaning, &lists).await?;
     let plan = gathered.plan_delete(&cleaning, &branch);
@@ -131,7 +131,7 @@ async fn delete(
     let write = write_root(read, context, &opening).await?;
     report.recovery.clone_from(&write.recovery);
     report.warnings.extend(write.warnings.iter().cloned());
-    let executor = executor(context, &write.read, operation).await?;
+    let executor = executor(context, &write.read, operation);
     let cleaning = cleaning(context, &write.read, only_it(TimeDelta::zero()), now);
     let gathered = gather(&cleaning, &executor.lists).await?;
     let graph = graph_of(&write.read)?;

@@ -81,7 +81,7 @@ pub(crate) async fn gather(
         stale: BTreeSet::new(),
         stuck: BTreeMap::new(),
     };
-    let mut places = if graph.is_some() { internal(cleaning) } else { Vec::new() };
+    let mut places = if graph.is_some() { internal(cleaning).await } else { Vec::new() };
     places.extend(gathered.read.tables.iter().cloned());
     if cleaning.read.root.kind != RootKind::Table {
         let (table, location) = (TableKey::new(BESIDE), String::new());
@@ -253,7 +253,7 @@ impl Gathered {
     /// have kept.
     fn add(&mut self, place: &DatasetPlace, dataset: DatasetInventory) {
         let same = |other: &&DatasetInventory| {
-            other.directory == dataset.directory && dataset.facts.role != Role::Root
+            other.files.identity() == dataset.files.identity() && dataset.facts.role != Role::Root
         };
         self.failed.retain(|(failed, _)| failed != place);
         self.doubts.retain(|(doubted, _)| doubted != place);
@@ -355,21 +355,20 @@ async fn is_no_table_any_more(cleaning: &Cleaning<'_>, place: &DatasetPlace) -> 
 }
 
 /// The tables a graph keeps for itself, as far as it has them. `__manifest` is first.
-fn internal(cleaning: &Cleaning<'_>) -> Vec<DatasetPlace> {
-    let directory = &cleaning.read.root.directory;
-    let commits = COMMIT_TABLES
-        .iter()
-        .filter(|name| directory.join(name).join("_versions").is_dir())
-        .map(|name| (*name, Role::Commits));
-    [(MANIFEST_DIR, Role::Manifest)]
-        .into_iter()
-        .chain(commits)
-        .map(|(name, role)| DatasetPlace {
-            table: TableKey::new(name),
-            location: name.to_owned(),
-            role,
-        })
-        .collect()
+async fn internal(cleaning: &Cleaning<'_>) -> Vec<DatasetPlace> {
+    let place = |name: &str, role| DatasetPlace {
+        table: TableKey::new(name),
+        location: name.to_owned(),
+        role,
+    };
+    let files = cleaning.read.root.files();
+    let mut places = vec![place(MANIFEST_DIR, Role::Manifest)];
+    for name in COMMIT_TABLES {
+        if files.has_directory(&format!("{name}/_versions")).await {
+            places.push(place(name, Role::Commits));
+        }
+    }
+    places
 }
 
 /// The branches whose keys are taken for a dataset: all its chains.

@@ -4,12 +4,9 @@
 //! clone reads is known from its manifests; of one that is damaged those that can be read must do.
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::sync::Arc;
 
 use lancekeeper_planner::cleanup::Role;
 use lancekeeper_store::Root;
-use lancekeeper_store::listing::list_below;
 use lancekeeper_store::members::{Member, members};
 
 use crate::cleanup::dataset::{DatasetInventory, DatasetPlace};
@@ -66,24 +63,19 @@ pub(super) async fn has_new_clone(
 /// Learns what a dataset reads of others from the manifests that can be read. All versions of a clone have
 /// the base of its origin, so one of them is enough to tell that it is none.
 pub async fn reads_beside(root: &Root, place: &DatasetPlace) -> ReadsBeside {
-    let asked = root.directory.join(&place.location);
-    let look = move || {
-        let directory = std::fs::canonicalize(asked).ok()?;
-        let listed = list_below(&directory).ok()?;
-        Some((directory, listed))
-    };
-    let Ok(Some((directory, listed))) = tokio::task::spawn_blocking(look).await else {
+    let Ok(files) = root.files().resolved(&place.location).await else {
         return ReadsBeside::Unknown;
     };
-    let mut bases = Bases::new(root.directory.clone(), directory.clone());
+    let Ok(listed) = files.list("").await else { return ReadsBeside::Unknown };
+    let mut bases = Bases::new(root, &files);
     let mut places = BTreeSet::new();
     let (mut manifests, mut read) = (0, 0);
     for file in listed.iter().filter(|file| is_manifest(&file.path)) {
         manifests += 1;
-        let path: Arc<Path> = directory.join(&file.path).into();
-        if let Ok((stored, _)) = read_stored(path).await {
+        if let Ok(Some((stored, _))) = read_stored(&files, &file.path).await {
             read += 1;
             for base in stored.base_paths {
+                bases.learn(&base.path).await;
                 match bases.resolve(&base.path) {
                     Ok(Base::Beside(prefix)) => drop(places.insert(prefix)),
                     Ok(Base::Here(_) | Base::Elsewhere) => {}

@@ -1,13 +1,12 @@
 //! A dataset that was listed, and what several of one root hold of each other. Lists nothing.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use lance::Dataset;
 use lancekeeper_model::TableKey;
 use lancekeeper_planner::cleanup::{DatasetFacts, Role, UnitId};
-use lancekeeper_store::Root;
+use lancekeeper_store::{Files, Root};
 
 use crate::cleanup::names::Names;
 
@@ -27,8 +26,8 @@ pub struct DatasetPlace {
 pub struct DatasetInventory {
     /// What a plan needs.
     pub facts: DatasetFacts,
-    /// Its resolved directory.
-    pub directory: PathBuf,
+    /// Its files, at its resolved directory.
+    pub files: Files,
     /// What manifests and descriptors refer to, by name.
     pub(super) names: Names,
     /// The table, to read descriptors of versions that come later.
@@ -49,9 +48,7 @@ pub struct DatasetInventory {
 impl DatasetInventory {
     /// The prefix of its names below the root; it may be known there under another one.
     pub(super) fn prefix(&self, root: &Root) -> Option<String> {
-        let below = self.directory.strip_prefix(&root.directory).ok()?;
-        let text = below.to_string_lossy();
-        Some(if text.is_empty() { String::new() } else { format!("{text}/") })
+        self.files.identity().prefix_in(&root.files().identity())
     }
 }
 

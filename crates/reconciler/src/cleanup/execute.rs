@@ -1,8 +1,6 @@
 //! The deletions, exactly as listed. No choices are made here.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -13,12 +11,12 @@ use lancekeeper_model::{
 use lancekeeper_planner::cleanup::{DatasetPlan, Deletion, DeletionStep, FileClass, Role, UnitId};
 use lancekeeper_store::Root;
 use lancekeeper_store::failpoint;
-use lancekeeper_store::listing::{ListingError, delete_empty_below, sync_below};
+use lancekeeper_store::files::Doomed;
 use tokio::sync::watch;
 
 use crate::cleanup::beside::has_new_clone;
 use crate::cleanup::dataset::DatasetInventory;
-use crate::cleanup::doomed::{Doomed, delete_batch, listed_names};
+use crate::cleanup::doomed::{doomed, listed_names};
 use crate::cleanup::hints::hint_at_heads;
 use crate::cleanup::lists::{Lists, PendingList};
 use crate::cleanup::recheck::{has_new_refs, referred_to_since};
@@ -28,7 +26,7 @@ use crate::cleanup::report::CleanupError;
 const SECONDS_BETWEEN_LOOKS: u64 = 5;
 /// Deletions between two looks where no rate is given: a second's worth, or a few.
 const DELETIONS_BETWEEN_LOOKS: usize = 20_000;
-/// Files handed to one blocking call: small enough that a limit on the rate is kept evenly.
+/// Files of one batch: small enough that a limit on the rate is kept evenly.
 const BATCH: usize = 64;
 
 /// Carries plans out.
@@ -169,24 +167,20 @@ impl Executor {
         deletions: &[Doomed],
         done: &mut Done,
     ) -> Result<(), CleanupError> {
-        let directory: Arc<Path> = dataset.directory.as_path().into();
         let batch =
             self.rate.map_or(BATCH, |rate| usize::try_from(rate).unwrap_or(BATCH).clamp(1, BATCH));
         let started = Instant::now();
         let mut begun: u64 = 0;
         let mut left = Vec::new();
         for wave in deletions.chunks(batch * self.at_once.max(1)) {
-            let batches = wave.chunks(batch).map(|batch| {
-                let directory = Arc::clone(&directory);
-                let batch = batch.to_vec();
-                tokio::task::spawn_blocking(move || delete_batch(&directory, &batch))
-            });
+            let batches = wave.chunks(batch);
+            let batches = batches.map(|batch| dataset.files.delete_batch(batch.to_vec()));
             let before = (done.files, done.bytes);
             for batch in join_all(batches).await {
-                let (files, bytes, failed) = batch?;
-                done.files += files;
-                done.bytes += bytes;
-                left.extend(failed);
+                let batch = batch?;
+                done.files += batch.files;
+                done.bytes += batch.bytes;
+                left.extend(batch.failed);
             }
             self.observer.0.on_event(ProgressEvent::FilesDeleted {
                 table: TableRef::on_main(dataset.facts.table.clone()),
@@ -262,11 +256,10 @@ impl Attempt<'_> {
         self.delete_manifests(done).await?;
         failpoint::cross_async(failpoint::CLEANUP_MANIFESTS_PRE_FILES).await?;
         self.delete_files(done).await?;
-        let directory = &self.dataset.directory;
         let all = parents(self.plan.deletions.iter().map(|deletion| &deletion.path));
         let is_dataset = self.dataset.facts.role != Role::Root;
         for place in all.into_iter().filter(|path| is_dataset && is_own(path)) {
-            blocking(directory, place, delete_empty_below).await?;
+            self.dataset.files.delete_empty(&place).await?;
         }
         failpoint::cross_async(failpoint::CLEANUP_DELETED_PRE_MARK).await?;
         let lists = &self.executor.lists;
@@ -332,8 +325,8 @@ impl Attempt<'_> {
             let goes = portion
                 .iter()
                 .filter(|deletion| !self.is_spared(files[deletion.file.0 as usize].class));
-            let doomed: Vec<Doomed> = goes.map(|d| Doomed::of(d, &self.listed)).collect();
-            self.executor.delete(self.dataset, &doomed, done).await?;
+            let goes: Vec<Doomed> = goes.map(|d| doomed(d, &self.listed)).collect();
+            self.executor.delete(self.dataset, &goes, done).await?;
         }
         Ok(())
     }
@@ -357,14 +350,14 @@ impl Attempt<'_> {
 
     fn of(&self, step: DeletionStep) -> Vec<Doomed> {
         let deletions = self.plan.deletions.iter().filter(|deletion| deletion.step == step);
-        deletions.map(|deletion| Doomed::of(deletion, &self.listed)).collect()
+        deletions.map(|deletion| doomed(deletion, &self.listed)).collect()
     }
 
     /// Unlinking is durable in no order unless told: a manifest that came back after a power
     /// cut would name files that did not.
     async fn sync(&self, deletions: &[Doomed]) -> Result<(), CleanupError> {
         for directory in parents(deletions.iter().map(|doomed| &doomed.file.path)) {
-            blocking(&self.dataset.directory, directory, sync_below).await?;
+            self.dataset.files.make_durable(&directory).await?;
         }
         Ok(())
     }
@@ -380,11 +373,5 @@ fn is_own(path: &str) -> bool {
     path.contains('/')
 }
 
-async fn blocking(
-    directory: &Path,
-    path: String,
-    work: fn(&Path, &str) -> Result<(), ListingError>,
-) -> Result<(), CleanupError> {
-    let directory: PathBuf = directory.to_owned();
-    Ok(tokio::task::spawn_blocking(move || work(&directory, &path)).await??)
-}
+#[cfg(test)]
+mod tests;

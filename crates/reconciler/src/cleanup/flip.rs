@@ -9,9 +9,8 @@ use std::collections::BTreeSet;
 
 use lancekeeper_model::Branch;
 use lancekeeper_planner::cleanup::{DatasetPlan, DeletionStep, UnitId};
-use lancekeeper_store::Root;
-use lancekeeper_store::document::{DocumentError, Documents};
-use lancekeeper_store::listing::list_below;
+use lancekeeper_store::{Files, FilesError, Root};
+use prost::bytes::Bytes;
 
 use crate::cleanup::dataset::DatasetInventory;
 use crate::cleanup::report::CleanupError;
@@ -22,25 +21,25 @@ const BRANCH_FILES: &str = "_refs/branches";
 /// A branch file that is about to go.
 #[derive(Debug)]
 pub struct BranchFile {
-    files: Documents,
+    files: Files,
     name: String,
-    content: Vec<u8>,
+    content: Bytes,
 }
 
 impl BranchFile {
-    /// Reads the branch file on a plan's list; `None` when there is none.
+    /// Reads the branch file on a plan's list, among the files of the root; `None` when there is
+    /// none.
     ///
     /// # Errors
     ///
     /// When it is there and cannot be read: then it could not be put back either.
-    pub async fn of(root: &Root, plan: &DatasetPlan) -> Result<Option<Self>, DocumentError> {
+    pub async fn of(root: &Files, plan: &DatasetPlan) -> Result<Option<Self>, FilesError> {
         let mut listed = plan.deletions.iter().filter(|d| d.step == DeletionStep::BranchFile);
         let Some(name) = listed.find_map(|d| d.path.strip_prefix(BRANCH_FILES)?.strip_prefix('/'))
         else {
             return Ok(None);
         };
-        let place = format!("{}/{BRANCH_FILES}", plan.location);
-        let files = Documents::at(&root.address_of(&place)).await?;
+        let files = root.below(&plan.location).below(BRANCH_FILES);
         let Some(content) = files.read(name).await? else { return Ok(None) };
         Ok(Some(Self { files, name: name.to_owned(), content }))
     }
@@ -54,8 +53,8 @@ impl BranchFile {
     /// # Cancel safety
     ///
     /// The file is there or not.
-    pub async fn put_back(&self) -> Result<(), DocumentError> {
-        self.files.write_new(&self.name, self.content.clone()).await.map(drop)
+    pub async fn put_back(&self) -> Result<(), FilesError> {
+        self.files.put_if_absent(&self.name, self.content.clone()).await.map(drop)
     }
 
     /// What it says, for whoever must put it back by hand.
@@ -78,8 +77,7 @@ pub async fn written_meanwhile(
     plan: &DatasetPlan,
     branch: &Branch,
 ) -> Result<Option<String>, CleanupError> {
-    let directory = dataset.directory.clone();
-    let listed = tokio::task::spawn_blocking(move || list_below(&directory)).await??;
+    let listed = dataset.files.list("").await?;
     let facts = &dataset.facts;
     let goes: BTreeSet<UnitId> = plan
         .deletions

@@ -2,11 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use lance_io::object_store::ObjectStore;
-use lance_table::io::commit::write_version_hint;
 use lancekeeper_model::{Branch, Version};
 use lancekeeper_planner::cleanup::{DatasetPlan, chain_dir};
-use lancekeeper_store::LanceFailure;
 
 use crate::cleanup::dataset::DatasetInventory;
 use crate::cleanup::report::CleanupError;
@@ -19,7 +16,6 @@ pub(super) async fn hint_at_heads(
     dataset: &DatasetInventory,
     plan: &DatasetPlan,
 ) -> Result<(), CleanupError> {
-    let store = ObjectStore::local();
     let main = Branch::main();
     let mut stays: BTreeSet<&Branch> = plan.kept.iter().map(|kept| &kept.branch).collect();
     stays.extend(plan.empties.map(|_| &main));
@@ -28,14 +24,7 @@ pub(super) async fn hint_at_heads(
         let Some(head) = chain.versions.last() else { continue };
         let head =
             plan.empties.filter(|_| chain.branch.is_main()).map_or(head.version, Version::next);
-        let directory = dataset.directory.join(chain_dir(&chain.branch));
-        let base = object_store::path::Path::from_absolute_path(&directory).map_err(|error| {
-            LanceFailure::new(
-                format!("failed to name {}", directory.display()),
-                object_store::Error::from(error).into(),
-            )
-        })?;
-        write_version_hint(&store, &base, head.0).await;
+        dataset.files.hint_at(&chain_dir(&chain.branch), head).await?;
     }
     Ok(())
 }

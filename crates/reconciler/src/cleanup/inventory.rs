@@ -2,18 +2,17 @@
 //! nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use lance::Dataset;
 use lancekeeper_model::{Branch, Version};
 use lancekeeper_planner::cleanup::{
     ChainFacts, DatasetFacts, FileClass, FileFacts, FileId, ForkFacts, Place, Role, UnitId,
     VersionFacts, classify, split_chain,
 };
-use lancekeeper_store::listing::{Listed, list_below};
-use lancekeeper_store::{LanceFailure, Root, Tables};
+use lancekeeper_store::files::Listed;
+use lancekeeper_store::{Files, FilesError, LanceFailure, Root, Tables};
 
 use crate::cleanup::blobs::{self, Named};
 use crate::cleanup::dataset::{DatasetInventory, DatasetPlace};
@@ -42,18 +41,20 @@ pub async fn list_dataset(
     if place.role == Role::Root {
         return top::list(root, place, explained).await;
     }
-    let directory = directory_of(root, place).await?;
+    let files = files_of(root, place).await?;
     // Branches and tags first: one that is made later cannot be missed for a directory that
     // was listed before.
     let main = tables.open(&root.address_of(&place.location), &Branch::main()).await?;
     let refs = Refs::of(&main).await?;
-    let listing = directory.clone();
-    let listed = tokio::task::spawn_blocking(move || list_below(&listing)).await??;
+    let listed = files.list("").await?;
     let mut building = Building::new(place, refs, listed);
     let mut fragments = Fragments::default();
-    let read = building.read_manifests(&directory, &mut fragments).await?;
+    let read = building.read_manifests(&files, &mut fragments).await?;
     let blobs = building.read_blobs(&main, &read, &fragments).await;
-    let bases = Bases::new(root.directory.clone(), directory.clone());
+    let mut bases = Bases::new(root, &files);
+    for (path, _) in read.iter().flat_map(|version| version.bases.values()) {
+        bases.learn(path).await;
+    }
     building.refer(&read, &fragments, &blobs, bases)?;
     building.facts.explained = building
         .facts
@@ -66,7 +67,7 @@ pub async fn list_dataset(
     let Building { facts, names, beside, reads_blobs_below, .. } = building;
     let has_managed = read.iter().any(|version| version.schema.is_some());
     Ok(DatasetInventory {
-        directory,
+        files,
         names,
         table: Some(main).filter(|_| has_managed),
         detached: facts.held.clone(),
@@ -78,21 +79,14 @@ pub async fn list_dataset(
     })
 }
 
-async fn directory_of(root: &Root, place: &DatasetPlace) -> Result<PathBuf, CleanupError> {
-    let asked = root.directory.join(&place.location);
-    let resolved = tokio::task::spawn_blocking(move || {
-        std::fs::canonicalize(&asked).map_err(|source| {
-            lancekeeper_store::listing::ListingError::Io { action: "look at", path: asked, source }
-        })
-    })
-    .await??;
-    if resolved.starts_with(&root.directory) {
-        return Ok(resolved);
+async fn files_of(root: &Root, place: &DatasetPlace) -> Result<Files, CleanupError> {
+    let outer = root.files();
+    let files = outer.resolved(&place.location).await?;
+    if files.identity().prefix_in(&outer.identity()).is_some() {
+        return Ok(files);
     }
-    Err(CleanupError::OutsideOfRoot {
-        location: place.location.clone(),
-        target: resolved.to_string_lossy().into_owned(),
-    })
+    let (location, target) = (place.location.clone(), files.place_of(""));
+    Err(CleanupError::OutsideOfRoot { location, target })
 }
 
 /// Branches and tags of a dataset.
@@ -250,19 +244,23 @@ impl Building {
     /// Reads every manifest that was listed.
     async fn read_manifests(
         &self,
-        directory: &Path,
+        files: &Files,
         fragments: &mut Fragments,
     ) -> Result<Vec<VersionRead>, CleanupError> {
-        let files: Vec<Arc<Path>> = self
-            .manifests
-            .iter()
-            .map(|(_, _, file)| directory.join(&self.facts.files[file.0 as usize].path).into())
-            .collect();
-        let reads = futures::stream::iter(files.iter().cloned().map(read_stored));
-        let mut reads = reads.buffered(MANIFESTS_AT_ONCE).zip(futures::stream::iter(&files));
-        let mut versions = Vec::with_capacity(files.len());
-        while let Some((stored, file)) = reads.next().await {
-            versions.push(fragments.add(file, &self.facts.location, stored?)?);
+        let listed = |file: &FileId| self.facts.files[file.0 as usize].path.as_str();
+        let names: Vec<&str> = self.manifests.iter().map(|(.., file)| listed(file)).collect();
+        let reads: Vec<_> = names.iter().map(|name| read_stored(files, name).boxed()).collect();
+        let reads = futures::stream::iter(reads).buffered(MANIFESTS_AT_ONCE);
+        let mut versions = Vec::with_capacity(names.len());
+        let mut reads = reads.zip(futures::stream::iter(names));
+        while let Some((stored, name)) = reads.next().await {
+            let place = files.place_of(name);
+            match stored? {
+                Some(stored) => {
+                    versions.push(fragments.add(&place, &self.facts.location, stored)?);
+                }
+                None => return Err(FilesError::Gone { place }.into()),
+            }
         }
         Ok(versions)
     }

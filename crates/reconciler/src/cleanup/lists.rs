@@ -4,14 +4,11 @@
 //! later, it tells that a cleanup died, and which files it had explained.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use lancekeeper_model::OperationId;
 use lancekeeper_planner::cleanup::{DatasetPlan, Deletion, DeletionReason};
-use lancekeeper_store::Root;
-use lancekeeper_store::document::{DocumentError, Documents};
-use lancekeeper_store::listing::sync_below;
+use lancekeeper_store::Files;
 use serde::{Deserialize, Serialize};
 
 use crate::cleanup::report::CleanupError;
@@ -26,10 +23,10 @@ const RECORDS_MAX: usize = 200;
 /// The lists and records of a root.
 #[derive(Debug)]
 pub struct Lists {
-    /// The root's directory.
-    directory: PathBuf,
-    lists: Documents,
-    records: Documents,
+    /// Those of the root.
+    files: Files,
+    lists: Files,
+    records: Files,
 }
 
 /// A list of an earlier cleanup that did not end.
@@ -148,17 +145,10 @@ fn this_process() -> String {
 }
 
 impl Lists {
-    /// Of a root. Nothing is created.
-    ///
-    /// # Errors
-    ///
-    /// When the root's address cannot be understood.
-    pub async fn of(root: &Root) -> Result<Self, DocumentError> {
-        Ok(Self {
-            directory: root.directory.clone(),
-            lists: Documents::at(&root.address_of(LIST_DIR)).await?,
-            records: Documents::at(&root.address_of(RECORD_DIR)).await?,
-        })
+    /// Those among the files of a root. Nothing is created.
+    #[must_use]
+    pub fn of(root: &Files) -> Self {
+        Self { files: root.clone(), lists: root.below(LIST_DIR), records: root.below(RECORD_DIR) }
     }
 
     /// The lists of cleanups that did not end.
@@ -168,7 +158,7 @@ impl Lists {
     /// When one cannot be read, or is of a newer version.
     pub async fn pending(&self) -> Result<Pending, CleanupError> {
         let mut pending = Pending::default();
-        for file in self.lists.list(".json").await? {
+        for file in self.lists.names(".json").await? {
             // Gone since it was listed: done.
             let Some(content) = self.lists.read(&file).await? else { continue };
             // A newer one may mean anything; one that a power cut left torn means nothing, and all it was
@@ -224,7 +214,7 @@ impl Lists {
             by: this_process(),
             deletions: plan.deletions.iter().map(entry).collect(),
         };
-        self.lists.write(&file, serde_json::to_vec(&list)?).await?;
+        self.lists.put(&file, serde_json::to_vec(&list)?).await?;
         self.sync(&file).await?;
         // Its paths are in the plan.
         let (location, paths) = (list.location.clone(), BTreeSet::new());
@@ -233,12 +223,8 @@ impl Lists {
 
     /// Makes a list durable: deletions are, and what they leave must not lack its explanation.
     async fn sync(&self, file: &str) -> Result<(), CleanupError> {
-        let (directory, file) = (self.directory.clone(), format!("{LIST_DIR}/{file}"));
-        let sync = move || {
-            sync_below(&directory, &file)?;
-            sync_below(&directory, LIST_DIR)
-        };
-        Ok(tokio::task::spawn_blocking(sync).await??)
+        self.lists.make_durable(file).await?;
+        Ok(self.files.make_durable(LIST_DIR).await?)
     }
 
     /// Deletes a file that should be a list and cannot be understood.
@@ -320,12 +306,15 @@ impl Lists {
     }
 
     async fn write_record(&self, file: &str, record: &Record<'_>) -> Result<(), CleanupError> {
-        self.records.write(file, serde_json::to_vec_pretty(record)?).await?;
+        self.records.put(file, serde_json::to_vec_pretty(record)?).await?;
         // Names begin with a ULID: the oldest come first.
-        let known = self.records.list(".json").await?;
+        let known = self.records.names(".json").await?;
         for old in known.iter().take(known.len().saturating_sub(RECORDS_MAX)) {
             self.records.delete(old).await?;
         }
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

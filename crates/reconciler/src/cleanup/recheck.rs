@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use lancekeeper_model::{Branch, Version};
 use lancekeeper_planner::cleanup::{DatasetPlan, UnitId};
 use lancekeeper_store::Root;
-use lancekeeper_store::listing::{Listed, ListingError, list_below};
+use lancekeeper_store::files::Listed;
 use serde::Deserialize;
 
 use crate::cleanup::dataset::DatasetInventory;
@@ -36,7 +36,7 @@ pub async fn recheck(
     dataset: &DatasetInventory,
     plan: &mut DatasetPlan,
 ) -> Result<Recheck, CleanupError> {
-    let listed = list(dataset).await?;
+    let listed = dataset.files.list("").await?;
     if refs_before(dataset) != refs_now(&listed) {
         return Ok(Recheck::Changed);
     }
@@ -73,7 +73,8 @@ pub(super) async fn referred_to_since(
     dataset: &DatasetInventory,
 ) -> Result<BTreeSet<UnitId>, CleanupError> {
     // Manifests lie nowhere else, and a table may have a million data files.
-    let listed = list_parts(dataset, &["_versions", "tree"]).await?;
+    let mut listed = dataset.files.list("_versions").await?;
+    listed.extend(dataset.files.list("tree").await?);
     let new = new_files(root, dataset, &listed).await?;
     Ok(new.into_iter().filter_map(|new| new.refers).flat_map(|refers| refers.units).collect())
 }
@@ -88,17 +89,16 @@ pub(super) async fn has_new_refs(
     dataset: &DatasetInventory,
     plan: &DatasetPlan,
 ) -> Result<bool, CleanupError> {
-    let listed = list_parts(dataset, &["_refs"]).await?;
+    let listed = dataset.files.list("_refs").await?;
     let before = refs_before(dataset);
     let stays = |(branch, version): (Branch, Version)| {
         plan.kept.iter().any(|kept| kept.branch == branch && kept.version == version)
     };
     for (path, state) in refs_now(&listed) {
         if before.get(path) != Some(&state) {
-            let file = dataset.directory.join(path);
-            let content = tokio::task::spawn_blocking(move || std::fs::read(file)).await?;
+            let content = dataset.files.read(path).await;
             // What cannot be read, or is gone again, may be about anything.
-            let named = content.ok().and_then(|content| named_by(&content));
+            let named = content.ok().flatten().and_then(|content| named_by(&content));
             if !named.is_some_and(stays) {
                 return Ok(true);
             }
@@ -119,29 +119,6 @@ fn named_by(content: &[u8]) -> Option<(Branch, Version)> {
     }
     let named: Named = serde_json::from_slice(content).ok()?;
     Some((Branch::from(named.parent_branch), Version(named.parent_version)))
-}
-
-async fn list(dataset: &DatasetInventory) -> Result<Vec<Listed>, CleanupError> {
-    let directory = dataset.directory.clone();
-    Ok(tokio::task::spawn_blocking(move || list_below(&directory)).await??)
-}
-
-/// Lists some directories of a dataset, by paths below it.
-async fn list_parts(
-    dataset: &DatasetInventory,
-    parts: &'static [&'static str],
-) -> Result<Vec<Listed>, CleanupError> {
-    let directory = dataset.directory.clone();
-    let look = move || {
-        let mut listed = Vec::new();
-        for part in parts {
-            let below = list_below(&directory.join(part))?.into_iter();
-            listed
-                .extend(below.map(|file| Listed { path: format!("{part}/{}", file.path), ..file }));
-        }
-        Ok::<_, ListingError>(listed)
-    };
-    Ok(tokio::task::spawn_blocking(look).await??)
 }
 
 type Refs<'a> = BTreeMap<&'a str, (u64, DateTime<Utc>)>;

@@ -1,20 +1,18 @@
 //! What versions refer to, read from their manifests.
 
 use std::collections::HashMap;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use lance_table::feature_flags::{can_read_dataset, can_write_dataset};
 use lance_table::format::{Fragment, IndexMetadata, pb};
 use lance_table::io::deletion::relative_deletion_file_path;
 use lancekeeper_planner::cleanup::{unknown_features, unknown_index};
-use lancekeeper_store::listing::ListingError;
+use lancekeeper_store::files::{Identity, identity_at};
+use lancekeeper_store::{Files, Root};
 use prost::bytes::Bytes;
 
 use crate::cleanup::report::CleanupError;
-use crate::cleanup::stored::{self, ReadError, Stored, StoredError};
+use crate::cleanup::stored::{self, Stored, StoredError};
 
 /// One manifest, read.
 #[derive(Debug)]
@@ -86,10 +84,10 @@ impl Fragments {
         self.references.len()
     }
 
-    /// Takes in what a manifest says.
+    /// Takes in what a manifest says, the file at a place.
     pub(super) fn add(
         &mut self,
-        file: &Path,
+        place: &str,
         location: &str,
         (stored, indexes): (Stored, Vec<IndexMetadata>),
     ) -> Result<VersionRead, CleanupError> {
@@ -106,7 +104,7 @@ impl Fragments {
             .zip(0..)
             .map(|(fragment, at)| self.place(fragment, at))
             .collect();
-        let fragments = fragments.map_err(|source| unreadable(file, source))?;
+        let fragments = fragments.map_err(|source| unreadable(place, source))?;
         self.last.clone_from(&fragments);
         if let Some(path) = fragments.iter().find_map(|at| self.unclear.get(at)) {
             let (location, path) = (location.to_owned(), path.clone());
@@ -156,22 +154,18 @@ impl Fragments {
     }
 }
 
-/// Reads the manifest in a file.
+/// Reads the manifest in a file of a dataset: it, and the indexes it names. `None` when the file
+/// is gone.
 pub(super) async fn read_stored(
-    file: Arc<Path>,
-) -> Result<(Stored, Vec<IndexMetadata>), CleanupError> {
-    let path = Arc::clone(&file);
-    let read = tokio::task::spawn_blocking(move || stored::read(&path)).await?;
-    read.map_err(|error| match error {
-        ReadError::Io(source) => {
-            ListingError::Io { action: "read", path: file.to_path_buf(), source }.into()
-        }
-        ReadError::Stored(source) => unreadable(&file, source),
-    })
+    files: &Files,
+    name: &str,
+) -> Result<Option<(Stored, Vec<IndexMetadata>)>, CleanupError> {
+    let read = files.read_as(name, |content| stored::decode(&content)).await?;
+    read.transpose().map_err(|source| unreadable(&files.place_of(name), source))
 }
 
-fn unreadable(file: &Path, source: StoredError) -> CleanupError {
-    CleanupError::Manifest { file: file.to_owned(), source: Box::new(source) }
+fn unreadable(place: &str, source: StoredError) -> CleanupError {
+    CleanupError::Manifest { file: place.to_owned(), source: Box::new(source) }
 }
 
 fn decoded_fragment(stored: &Bytes) -> Result<Fragment, StoredError> {
@@ -216,11 +210,10 @@ fn references(fragment: &Fragment) -> Vec<Reference> {
 /// Where absolute base paths lead.
 #[derive(Debug)]
 pub(super) struct Bases {
-    /// The root's directory, resolved.
-    root: PathBuf,
-    /// The dataset's directory, resolved.
-    dataset: PathBuf,
-    known: HashMap<String, Base>,
+    root: Identity,
+    dataset: Identity,
+    /// Those that were looked at; why it cannot be told, of the others.
+    known: HashMap<String, Result<Base, CleanupError>>,
 }
 
 /// Where a base path leads.
@@ -235,49 +228,43 @@ pub(super) enum Base {
 }
 
 impl Bases {
-    pub(super) fn new(root: PathBuf, dataset: PathBuf) -> Self {
+    /// For a dataset of a root.
+    pub(super) fn new(root: &Root, dataset: &Files) -> Self {
+        let (root, dataset) = (root.files().identity(), dataset.identity());
         Self { root, dataset, known: HashMap::new() }
     }
 
-    /// Resolves a base path. Blocks on the file system, once per path.
+    /// Looks where a base leads, if it was not looked at before.
     ///
     /// Compared as directories, not as text: the same place has several spellings.
+    pub(super) async fn learn(&mut self, path: &str) {
+        if !self.known.contains_key(path) {
+            let base = self.look(path).await;
+            self.known.insert(path.to_owned(), base);
+        }
+    }
+
+    async fn look(&self, path: &str) -> Result<Base, CleanupError> {
+        let Some(plain) = local(path)? else { return Ok(Base::Elsewhere) };
+        let Some(base) = identity_at(plain).await? else { return Ok(Base::Elsewhere) };
+        let here = base.prefix_in(&self.dataset).map(Base::Here);
+        let beside = || base.prefix_in(&self.root).map(Base::Beside);
+        Ok(here.or_else(beside).unwrap_or(Base::Elsewhere))
+    }
+
+    /// Where a base leads that was learned of.
     ///
     /// # Errors
     ///
     /// When it cannot be told where it leads: it may be here.
     pub(super) fn resolve(&mut self, path: &str) -> Result<Base, CleanupError> {
-        if let Some(base) = self.known.get(path) {
+        if let Some(Ok(base)) = self.known.get(path) {
             return Ok(base.clone());
         }
-        let Some(plain) = local(path)? else {
-            self.known.insert(path.to_owned(), Base::Elsewhere);
-            return Ok(Base::Elsewhere);
-        };
-        let base = match std::fs::canonicalize(plain) {
-            Ok(resolved) => match resolved.strip_prefix(&self.dataset) {
-                Ok(below) => Base::Here(as_prefix(below)),
-                Err(_) => match resolved.strip_prefix(&self.root) {
-                    Ok(below) => Base::Beside(as_prefix(below)),
-                    Err(_) => Base::Elsewhere,
-                },
-            },
-            Err(error)
-                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
-            {
-                Base::Elsewhere
-            }
-            Err(source) => {
-                let path = PathBuf::from(plain);
-                return Err(ListingError::Io { action: "look at", path, source }.into());
-            }
-        };
-        self.known.insert(path.to_owned(), base.clone());
-        Ok(base)
+        let unknown = || Err(CleanupError::BaseForm { path: path.to_owned() });
+        self.known.remove(path).unwrap_or_else(unknown)
     }
-}
 
-impl Bases {
     /// The other datasets of the root that bases lead to: prefixes of names below the root.
     ///
     /// # Errors
@@ -324,9 +311,4 @@ fn local(base: &str) -> Result<Option<&str>, CleanupError> {
     // A relative one depends on who reads it; with a scheme, `%` may be itself or not.
     let is_clear = path.starts_with('/') && (path == base || !path.contains(['%', '?', '#']));
     if is_clear { Ok(Some(path)) } else { Err(form()) }
-}
-
-fn as_prefix(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    if text.is_empty() { String::new() } else { format!("{text}/") }
 }

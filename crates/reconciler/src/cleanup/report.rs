@@ -1,14 +1,10 @@
 //! How a cleanup can fail.
 
-use std::path::PathBuf;
-
 use lancekeeper_manifest::GraphError;
 use lancekeeper_model::{ErrorKind, SkipReason};
-use lancekeeper_store::document::DocumentError;
 use lancekeeper_store::failpoint::Injected;
-use lancekeeper_store::listing::ListingError;
 use lancekeeper_store::strict::CommitError;
-use lancekeeper_store::{LanceFailure, OpenError};
+use lancekeeper_store::{FilesError, LanceFailure, OpenError};
 use thiserror::Error;
 
 use crate::cleanup::stored::StoredError;
@@ -25,9 +21,10 @@ pub enum CleanupError {
     /// Its manifests, branches or tags could not be read.
     #[error(transparent)]
     Lance(#[from] LanceFailure),
-    /// It could not be listed, or a file not be deleted.
+    /// It could not be listed, a file not be read or deleted, or the list or the record not be
+    /// written.
     #[error(transparent)]
-    Listing(#[from] ListingError),
+    Files(#[from] FilesError),
     /// Some files of the list are still there.
     #[error("{count} of {of} files could not be deleted, as {first}")]
     Left {
@@ -37,7 +34,7 @@ pub enum CleanupError {
         of: usize,
         /// The first.
         #[source]
-        first: ListingError,
+        first: FilesError,
     },
     /// Its directory lies elsewhere.
     #[error("{location} leads out of the root, to {target}: clean it up where it lies")]
@@ -86,10 +83,10 @@ pub enum CleanupError {
         path: String,
     },
     /// A manifest is not as Lance writes it.
-    #[error("failed to read {}: {source}", file.display())]
+    #[error("failed to read {file}: {source}")]
     Manifest {
         /// The file.
-        file: PathBuf,
+        file: String,
         /// What is wrong with it.
         #[source]
         source: Box<StoredError>,
@@ -113,9 +110,6 @@ pub enum CleanupError {
         /// Why.
         why: String,
     },
-    /// The list or the record could not be written.
-    #[error(transparent)]
-    Document(#[from] DocumentError),
     /// A list could not be encoded.
     #[error("failed to encode a list of deletions: {0}")]
     Encode(#[from] serde_json::Error),
@@ -136,9 +130,6 @@ pub enum CleanupError {
     /// The run was asked to stop.
     #[error("interrupted: the next cleanup goes on where this one stopped")]
     Interrupted,
-    /// A file system call could not be run.
-    #[error("a background task failed: {0}")]
-    Task(#[from] tokio::task::JoinError),
     /// A failpoint.
     #[error(transparent)]
     Injected(#[from] Injected),
@@ -166,7 +157,7 @@ impl CleanupError {
                 kind => kind,
             },
             Self::Lance(error) => error.kind(),
-            Self::Listing(error) => error.kind(),
+            Self::Files(error) => error.kind(),
             Self::Left { first, .. } => first.kind(),
             Self::OutsideOfRoot { .. }
             | Self::SamePlace { .. }
@@ -178,11 +169,10 @@ impl CleanupError {
             Self::Manifest { .. } | Self::UnknownBase { .. } | Self::List { .. } => {
                 ErrorKind::Corrupt
             }
-            Self::Document(error) => error.kind(),
             Self::Unsettled => ErrorKind::Conflict,
             Self::Beside(_) => ErrorKind::Unavailable,
             Self::Interrupted => ErrorKind::Interrupted,
-            Self::Encode(_) | Self::Task(_) | Self::Injected(_) => ErrorKind::Internal,
+            Self::Encode(_) | Self::Injected(_) => ErrorKind::Internal,
         }
     }
 }

@@ -1,13 +1,11 @@
 //! What was written to a dataset since it was listed. Writes nothing.
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::sync::Arc;
 
 use lancekeeper_model::Branch;
 use lancekeeper_planner::cleanup::{FileClass, Place, UnitId, classify, split_chain};
 use lancekeeper_store::Root;
-use lancekeeper_store::listing::{Listed, ListingError};
+use lancekeeper_store::files::Listed;
 
 use crate::cleanup::blobs::{self, Named};
 use crate::cleanup::dataset::DatasetInventory;
@@ -47,7 +45,7 @@ pub(super) async fn new_files(
     let known: BTreeSet<&str> = facts.files.iter().map(|file| file.path.as_str()).collect();
     let branches: Vec<Branch> = facts.chains.iter().map(|chain| chain.branch.clone()).collect();
     let mut fragments = Fragments::default();
-    let mut bases = Bases::new(root.directory.clone(), dataset.directory.clone());
+    let mut bases = Bases::new(root, &dataset.files);
     let mut found = Vec::new();
     for file in listed.iter().filter(|file| !known.contains(file.path.as_str())) {
         let Some((branch, rest)) = split_chain(&file.path, &branches) else { continue };
@@ -55,16 +53,16 @@ pub(super) async fn new_files(
             found.push(NewFile { branch, refers: None });
             continue;
         }
-        let path: Arc<Path> = dataset.directory.join(&file.path).into();
-        let stored = match read_stored(Arc::clone(&path)).await {
+        let Some(stored) = read_stored(&dataset.files, &file.path).await? else {
             // Gone again: nobody can open it.
-            Err(error) if is_gone(&error) => {
-                found.push(NewFile { branch, refers: None });
-                continue;
-            }
-            stored => stored?,
+            found.push(NewFile { branch, refers: None });
+            continue;
         };
-        let read = fragments.add(&path, &facts.location, stored)?;
+        let place = dataset.files.place_of(&file.path);
+        let read = fragments.add(&place, &facts.location, stored)?;
+        for (path, _) in read.bases.values() {
+            bases.learn(path).await;
+        }
         let mut resolver = Resolver::new(&branch, &read);
         let names = &dataset.names;
         let mut resolved =
@@ -95,12 +93,4 @@ fn blob_units(class: FileClass) -> Option<UnitId> {
         FileClass::Blob { own, .. } => Some(own),
         _ => None,
     }
-}
-
-fn is_gone(error: &CleanupError) -> bool {
-    matches!(
-        error,
-        CleanupError::Listing(ListingError::Io { source, .. })
-            if source.kind() == std::io::ErrorKind::NotFound
-    )
 }

@@ -5,8 +5,6 @@
 //! equal bytes are decoded once, by Lance's own code. That this reads what Lance reads is
 //! guarded by a test over manifests of real clients.
 
-use std::path::Path;
-
 use chrono::{DateTime, Utc};
 use lance_table::feature_flags::FLAG_MANAGED_BLOBS;
 use lance_table::format::{IndexMetadata, pb};
@@ -98,20 +96,8 @@ impl Stored {
     }
 }
 
-/// Reads a file: its manifest, and the indexes it names. Blocks.
-pub(super) fn read(path: &Path) -> Result<(Stored, Vec<IndexMetadata>), ReadError> {
-    let content = Bytes::from(std::fs::read(path).map_err(ReadError::Io)?);
-    decode(&content).map_err(ReadError::Stored)
-}
-
-/// Why a file could not be read.
-#[derive(Debug)]
-pub(super) enum ReadError {
-    Io(std::io::Error),
-    Stored(StoredError),
-}
-
-fn decode(content: &Bytes) -> Result<(Stored, Vec<IndexMetadata>), StoredError> {
+/// Decodes a file: its manifest, and the indexes it names.
+pub(super) fn decode(content: &Bytes) -> Result<(Stored, Vec<IndexMetadata>), StoredError> {
     let end = content.len().checked_sub(FOOTER).ok_or(StoredError::Footer)?;
     if !content.ends_with(MAGIC) {
         return Err(StoredError::Footer);
@@ -161,11 +147,11 @@ pub(super) fn decoded<M: Message + Default>(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// A file that begins with an empty list of indexes.
-    fn file(manifest: &[u8]) -> Bytes {
+    pub(in crate::cleanup) fn file(manifest: &[u8]) -> Bytes {
         let mut content = vec![0; PREFIX];
         let position = content.len() as u64;
         content.extend(u32::try_from(manifest.len()).unwrap().to_le_bytes());

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use lancekeeper_planner::cleanup::{DatasetFacts, FileClass, FileFacts, FileId, is_root_litter};
 use lancekeeper_store::Root;
-use lancekeeper_store::listing::{ListingError, list_below, list_directly};
 
 use crate::cleanup::dataset::{DatasetInventory, DatasetPlace};
 use crate::cleanup::names::Names;
@@ -21,20 +20,12 @@ pub(super) async fn list(
     place: &DatasetPlace,
     explained: &BTreeSet<String>,
 ) -> Result<DatasetInventory, CleanupError> {
-    let directory = root.directory.clone();
-    let listed = tokio::task::spawn_blocking(move || {
-        let mut listed = list_directly(&directory)?;
-        for name in DIRECTORIES {
-            let below = list_below(&directory.join(name))?.into_iter();
-            listed.extend(below.map(|mut file| {
-                file.path = format!("{name}/{}", file.path);
-                file
-            }));
-        }
-        Ok::<_, ListingError>(listed)
-    })
-    .await??;
-    let files: Vec<FileFacts> = listed
+    let files = root.files();
+    let mut listed = files.list_directly().await?;
+    for name in DIRECTORIES {
+        listed.extend(files.list(name).await?);
+    }
+    let facts: Vec<FileFacts> = listed
         .into_iter()
         .map(|file| FileFacts {
             class: if is_root_litter(&file.path) {
@@ -48,14 +39,14 @@ pub(super) async fn list(
             chain: None,
         })
         .collect();
-    let explained = files.iter().zip(0..).filter(|(file, _)| explained.contains(&file.path));
+    let explained = facts.iter().zip(0..).filter(|(file, _)| explained.contains(&file.path));
     let explained = explained.map(|(_, at)| FileId(at)).collect();
     Ok(DatasetInventory {
         facts: DatasetFacts {
             table: place.table.clone(),
             location: place.location.clone(),
             role: place.role,
-            files,
+            files: facts,
             units: 0,
             sets: BTreeMap::new(),
             chains: Vec::new(),
@@ -66,7 +57,7 @@ pub(super) async fn list(
             stuck: BTreeSet::new(),
             explained,
         },
-        directory: root.directory.clone(),
+        files,
         names: Names::default(),
         table: None,
         detached: Vec::new(),

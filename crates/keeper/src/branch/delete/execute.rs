@@ -101,8 +101,8 @@ impl Deleting<'_> {
         report: &mut RootBranchReport,
     ) -> Result<(), BranchRootError> {
         let (dataset, planned) = (&gathered.datasets[at], &plan.datasets[at]);
-        let root = &self.cleaning.read.root;
-        let Some(file) = BranchFile::of(root, planned).await.map_err(CleanupError::from)? else {
+        let files = self.cleaning.read.root.files();
+        let Some(file) = BranchFile::of(&files, planned).await.map_err(CleanupError::from)? else {
             // Somebody else deleted it since it was listed.
             return Err(BranchRootError::Unsettled);
         };
