@@ -14,11 +14,9 @@
 //! What is not here: what the rows of `__manifest` mean (`manifest`), and which fragments to
 //! rewrite (`planner`, `rewrite`).
 
-pub mod document;
 pub mod failpoint;
 pub mod failure;
 pub mod files;
-pub mod listing;
 pub mod members;
 pub mod owner;
 pub mod root;
