@@ -1,4 +1,5 @@
-//! Texts that may not appear in code: panics without a reason, and tests that do not test.
+//! Texts that may not appear in code: panics without a reason, local disks past the one door to
+//! files, and tests that do not test.
 
 use super::Finding;
 use super::repo::Repo;
@@ -7,6 +8,12 @@ use super::rust_source::lines_with;
 /// Not in production code; the testkit is allowed to panic.
 const IN_PRODUCTION: [(&str, &str); 2] =
     [(".unwrap()", "say why it cannot fail: `expect(\"…\")`"), ("todo!(", "finish it")];
+
+/// Not where files are asked for through `store::Files`, which knows what is behind them.
+const BEHIND_THE_DOOR: [&str; 4] = ["std::fs", "PathBuf", "canonicalize(", "LocalFileSystem"];
+const BEFORE_THE_DOOR: [&str; 4] = ["rewrite", "manifest", "reconciler", "keeper"];
+/// Finds, opens and locks roots, which lie on local disks.
+const OF_ROOTS: &str = "crates/keeper/src/root/";
 
 /// Nowhere in the crates' files, their tests least of all.
 const IN_TESTS: [(&str, &str); 2] = [
@@ -19,6 +26,12 @@ pub(super) fn check(repo: &Repo) -> Vec<Finding> {
     for (_, file) in repo.crate_sources().filter(|(name, _)| *name != "testkit") {
         for (text, instead) in IN_PRODUCTION {
             findings.extend(found(&file.path, &file.production, text, instead));
+        }
+    }
+    let before = |name: &str| BEFORE_THE_DOOR.contains(&name);
+    for (_, file) in repo.crate_sources().filter(|(name, _)| before(name)) {
+        for text in BEHIND_THE_DOOR.iter().filter(|_| !file.path.starts_with(OF_ROOTS)) {
+            findings.extend(found(&file.path, &file.production, text, "ask `store::Files`"));
         }
     }
     for file in &repo.rust {
@@ -60,6 +73,18 @@ mod tests {
                 "crates/a/src/lib.rs:7: `todo!(`: finish it",
             ]
         );
+    }
+
+    #[test]
+    fn a_local_disk_is_found_before_the_door() {
+        let text = "use std::fs;\n#[cfg(test)]\nmod tests { use std::path::PathBuf; }\n";
+        let repo = Repo::of_files(&[
+            ("crates/keeper/src/root/outer.rs", text),
+            ("crates/keeper/src/cleanup.rs", text),
+            ("crates/store/src/root.rs", text),
+        ]);
+        let found = ["crates/keeper/src/cleanup.rs:1: `std::fs`: ask `store::Files`"];
+        assert_eq!(findings(check, &repo), found);
     }
 
     #[test]
