@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use fail::{FailGuard, FailScenario};
 use lance::Dataset;
-use lancekeeper::{Keeper, NoProgress, OptimizeOptions, OptimizeReport};
+use lancekeeper::{Keeper, NoProgress, OptimizeOptions, OptimizeReport, SkipReason};
 use lancekeeper_store::failpoint;
 use lancekeeper_testkit::invariants::{check_files, names};
 use lancekeeper_testkit::{Fixture, table_rows};
@@ -194,4 +194,24 @@ async fn a_delete_before_the_rewrite_is_not_undone() {
     .await;
     let table = &report.roots[0].tables[0];
     assert!(table.groups_dropped > 0 && table.groups_redone > 0, "{table:#?}");
+}
+
+#[tokio::test]
+async fn a_table_dropped_after_it_was_planned_is_no_failure_of_the_database() {
+    let database = Database::unpack().await;
+    let directory = Path::new(&database.uri).join(format!("{VIEWS}.lance"));
+    let dropped = directory.clone();
+    let pause = pause_at(failpoint::OPTIMIZE_STAGED_PRE_ENTER, move || async move {
+        std::fs::remove_dir_all(dropped).unwrap();
+    });
+    let options = OptimizeOptions { tables: vec![VIEWS.to_owned()], ..OptimizeOptions::default() };
+    let report = Keeper::new().optimize([&database.uri], &options, Arc::new(NoProgress)).await;
+    assert_eq!(pause.crossings(), 1, "{report:#?}");
+    drop(pause);
+    let row = &report.roots[0].tables[0];
+    assert_eq!(row.skipped, Some(SkipReason::NotATable), "{report:#?}");
+    assert_eq!((report.exit_code().number(), &row.error), (0, &None), "{row:#?}");
+    assert!(!directory.join("_versions").exists(), "the table came back");
+    let rest = database.optimize().await;
+    assert_eq!(rest.exit_code().number(), 0, "{rest:#?}");
 }

@@ -128,6 +128,19 @@ async fn versions(table: &Dataset) -> Vec<u64> {
 }
 
 #[tokio::test]
+async fn the_age_of_versions_is_told_by_the_keepers_clock() {
+    let table = Table::new().await;
+    let options = CleanupOptions { writer_window: TimeDelta::minutes(10), ..keep(1) };
+    let removed = async |keeper: Keeper| {
+        let report = keeper.plan_cleanup([table.uri()], &options).await;
+        row_of(&report, "events").old_versions_removed
+    };
+    assert_eq!(removed(Keeper::new()).await, 0, "they were all made just now");
+    let later = || chrono::Utc::now() + TimeDelta::hours(1);
+    assert_eq!(removed(Keeper::builder().clock(later).build()).await, 7);
+}
+
+#[tokio::test]
 async fn exactly_the_newest_n_versions_stay_and_each_can_be_read() {
     let table = Table::new().await;
     let before = table.rows().await;

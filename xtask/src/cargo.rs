@@ -23,6 +23,11 @@ pub fn build(root: &Path, args: &[String]) -> Result<()> {
     run(cargo(root)?.args(["build", "--workspace"]).args(args))
 }
 
+/// Builds the binary as it is shipped, with the versions it was tested with, and installs it.
+pub fn install(root: &Path, args: &[String]) -> Result<()> {
+    run(cargo(root)?.args(["install", "--locked", "--path", "crates/cli"]).args(args))
+}
+
 /// Runs every test, those of the failpoints too.
 pub fn test(root: &Path, args: &[String]) -> Result<()> {
     // Tests run the binary as a person does, and nextest builds only what it runs itself.

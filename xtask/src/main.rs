@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask build | test | ci | tidy | demo | bench | interop`.
+//! The project's own commands: `cargo xtask build | install | test | ci | tidy | demo | bench | interop`.
 //!
 //! Nothing here is shipped. What a check means is written in the module of that check. `bench` and
 //! `interop` are the package `interop`, which is built when one of them is asked for.
@@ -31,6 +31,12 @@ enum Command {
     /// Build the workspace
     Build {
         /// Passed on to `cargo build`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Build the binary as it is shipped and put it where cargo puts binaries
+    Install {
+        /// Passed on to `cargo install`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
@@ -75,6 +81,7 @@ fn main() -> ExitCode {
 fn run(command: Command, root: &Path) -> Result<()> {
     match command {
         Command::Build { args } => cargo::build(root, &args),
+        Command::Install { args } => cargo::install(root, &args),
         Command::Test { args } => cargo::test(root, &args),
         Command::Ci => ci::run(root),
         Command::Tidy => tidy::run(root),

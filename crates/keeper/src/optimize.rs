@@ -34,7 +34,8 @@ use std::sync::atomic::AtomicU64;
 
 use chrono::{DateTime, Utc};
 use lancekeeper_model::{
-    OperationId, OptimizeOptions, Progress, ProgressEvent, RootOptimizeReport,
+    OperationId, OptimizeOptions, Progress, ProgressEvent, RootOptimizeReport, TableOptimizeStats,
+    TableRef,
 };
 use lancekeeper_store::Root;
 
@@ -95,11 +96,11 @@ impl Run<'_> {
     }
 
     /// Tells that nothing more is done to a table.
-    fn finished(&self, table: &TableRun) {
-        self.progress.on_event(ProgressEvent::TableFinished {
-            table: table.target.table.clone(),
-            failed: table.stats.error.is_some(),
-        });
+    fn finished(&self, stats: &TableOptimizeStats) {
+        report::tell(stats);
+        let (key, branch) = (stats.table_key.clone(), stats.branch.clone());
+        let (table, failed) = (TableRef { key, branch }, stats.error.is_some());
+        self.progress.on_event(ProgressEvent::TableFinished { table, failed });
     }
 }
 
@@ -273,11 +274,14 @@ async fn plan(
         queue: None,
     };
     for (view, targets) in work {
-        let mut plans = planning.plan(view.as_ref(), targets).await?;
+        let mut plans = planning.plan(view.as_ref(), targets).await;
         planned.has_work |= plans.tables.iter().any(|table| table.planned().is_some());
         plans.tables.iter_mut().for_each(preview::preview);
         report.tables.extend(plans.inherited);
         report.tables.extend(plans.tables.into_iter().map(|table| table.stats));
+        if let Some(error) = plans.error {
+            return Err(error.into());
+        }
     }
     let is_whole = options.selected().is_empty() && !wish.index_only;
     if let Some(graph) = read.graph.as_ref().filter(|_| is_whole) {

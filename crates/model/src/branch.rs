@@ -71,7 +71,7 @@ pub struct BranchLoss {
     pub unmerged_commits: Vec<String>,
     /// Forks of tables.
     pub forks: u64,
-    /// Files.
+    /// Files that go with the branch.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
@@ -151,7 +151,7 @@ pub struct BranchReport {
     pub dry_run: bool,
     /// One entry per root, in the order given.
     pub roots: Vec<RootBranchReport>,
-    /// Sums.
+    /// The sums over all roots.
     pub totals: BranchTotals,
 }
 

@@ -193,13 +193,13 @@ pub struct CleanupBody {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct CleanupTotals {
-    /// Bytes.
+    /// Bytes that went, or would go.
     pub bytes_removed: u64,
-    /// Versions.
+    /// Versions that went, or would go.
     pub old_versions_removed: u64,
-    /// Files.
+    /// Files that went, or would go.
     pub files_removed: u64,
-    /// Forks.
+    /// Forks that went, or would go.
     pub forks_reclaimed: u64,
     /// Files that nothing refers to and that stay.
     pub unverified_left: u64,
@@ -217,7 +217,7 @@ pub struct CleanupReport {
     pub dry_run: bool,
     /// One entry per root, in the order given.
     pub roots: Vec<RootCleanupReport>,
-    /// Sums.
+    /// The sums over all roots.
     pub totals: CleanupTotals,
 }
 

@@ -69,7 +69,7 @@ pub struct CountTotals {
 pub struct CountReport {
     /// One entry per root, in the order given.
     pub roots: Vec<RootCounts>,
-    /// Sums.
+    /// The sums over all roots.
     pub totals: CountTotals,
 }
 

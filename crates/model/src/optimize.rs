@@ -83,11 +83,11 @@ impl TableOptimizeStats {
 /// What `optimize` deleted of one table after its work.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct PrunedStats {
-    /// Versions.
+    /// Versions that were deleted.
     pub old_versions_removed: u64,
-    /// Bytes.
+    /// Bytes that were freed.
     pub bytes_removed: u64,
-    /// Files.
+    /// Files that were deleted.
     pub files_removed: u64,
     /// Versions that stay.
     pub versions_kept: u64,
@@ -163,7 +163,7 @@ pub struct OptimizeReport {
     pub dry_run: bool,
     /// One entry per root, in the order given.
     pub roots: Vec<RootOptimizeReport>,
-    /// Sums.
+    /// The sums over all roots.
     pub totals: OptimizeTotals,
 }
 

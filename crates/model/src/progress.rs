@@ -55,7 +55,7 @@ pub enum ProgressEvent {
     DeletionsPlanned {
         /// The table.
         table: TableRef,
-        /// Files.
+        /// How many files are to go.
         files: u64,
         /// Their bytes.
         bytes: u64,

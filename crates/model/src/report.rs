@@ -31,7 +31,7 @@ pub struct RootReport<Body> {
     pub error_kind: Option<ErrorKind>,
     /// The error itself, with what caused it, where there is one.
     #[serde(skip)]
-    pub source: Option<Arc<dyn Error + Send + Sync>>,
+    pub cause: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 /// Why a root failed as a whole.
@@ -44,7 +44,7 @@ pub struct RootFailure {
     /// What a caller can do about it.
     pub kind: ErrorKind,
     /// The error itself, with what caused it, where there is one.
-    pub source: Option<Arc<dyn Error + Send + Sync>>,
+    pub cause: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl<Body: Default> RootReport<Body> {
@@ -58,7 +58,7 @@ impl<Body: Default> RootReport<Body> {
             hint: None,
             body: Body::default(),
             error_kind: None,
-            source: None,
+            cause: None,
         }
     }
 }
@@ -80,11 +80,11 @@ impl<Body> RootReport<Body> {
 
     /// Notes that the root failed as a whole.
     pub fn fail(&mut self, failure: RootFailure) {
-        let RootFailure { message, hint, kind, source } = failure;
+        let RootFailure { message, hint, kind, cause } = failure;
         self.error = Some(message);
         self.hint = hint;
         self.error_kind = Some(kind);
-        self.source = source;
+        self.cause = cause;
     }
 
     /// Why the root failed as a whole, if it did.
@@ -94,7 +94,7 @@ impl<Body> RootReport<Body> {
             message: self.error.clone()?,
             hint: self.hint.clone(),
             kind: self.error_kind.unwrap_or(ErrorKind::Internal),
-            source: self.source.clone(),
+            cause: self.cause.clone(),
         })
     }
 

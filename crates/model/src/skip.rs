@@ -83,7 +83,7 @@ impl SkipReason {
             Self::Inherited => "read from another branch",
             Self::ChangedByWriters => "writers changed it meanwhile",
             Self::AlreadyCompact => "compact enough",
-            Self::BudgetSpent => "the budget was spent before",
+            Self::BudgetSpent => "budget spent",
             Self::AnotherName => "another name of a table",
             Self::OutsideOfRoot => "lies outside of the root",
             Self::RunEnded => "the run ended before",

@@ -115,9 +115,10 @@ impl RootLock {
         Ok(Self { file, path })
     }
 
-    /// Who has the lock of the root in `directory`, as the error that whoever wants it now would
-    /// get; `None` if nobody has. Writes nothing. Others who try in this very moment may have to
-    /// try again, which they do.
+    /// Who has the whole lock of the root in `directory`, as the error that whoever wants it now
+    /// would get; `None` if nobody has, or somebody only a share. Also that its file is of a newer
+    /// keeper. Writes nothing. Others who try in this very moment may have to try again, which
+    /// they do.
     ///
     /// # Errors
     ///
@@ -130,7 +131,19 @@ impl RootLock {
             Err(source) => return Err(LockError::Io { path, source }),
         };
         match file.try_lock_shared() {
-            Ok(()) => file.unlock().map(|()| None).map_err(|source| LockError::Io { path, source }),
+            Ok(()) => {
+                let described = read_description(&file).and_then(|found| {
+                    file.unlock()?;
+                    Ok(found)
+                });
+                match described {
+                    Ok(Description::Newer(found)) => {
+                        Ok(Some(LockError::NewerSchema { path, found }))
+                    }
+                    Ok(Description::Holder(_) | Description::None) => Ok(None),
+                    Err(source) => Err(LockError::Io { path, source }),
+                }
+            }
             Err(TryLockError::WouldBlock) => Ok(Some(held(path, &file))),
             Err(TryLockError::Error(source)) => Err(LockError::Io { path, source }),
         }

@@ -84,6 +84,7 @@ pub(crate) struct Target {
         value_hint = ValueHint::DirPath,
         num_args = 0..=2,
         required = true,
+        value_parser = NonEmptyStringValueParser::new(),
     )]
     words: Vec<String>,
 

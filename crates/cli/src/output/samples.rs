@@ -43,7 +43,7 @@ fn nothing<Body: Default>() -> RootReport<Body> {
         message: "no root at /nowhere".to_owned(),
         hint: Some("a root has __manifest/, NAME.lance/ or _versions/ directly below".to_owned()),
         kind: ErrorKind::NotFound,
-        source: None,
+        cause: None,
     })
 }
 
@@ -139,7 +139,7 @@ pub(crate) fn unpublished() -> OptimizeReport {
         message: "another writer published in between".to_owned(),
         hint: None,
         kind: ErrorKind::Conflict,
-        source: None,
+        cause: None,
     });
     OptimizeReport::new(false, vec![root], 4_321)
 }
@@ -170,7 +170,7 @@ fn root_state(kind: RootKind, tables: Vec<TableStatus>) -> RootStatus {
 /// A graph with sidecars, drift, branches, and a place it was moved from.
 pub(crate) fn graph_status() -> StatusReport {
     let rewrite = "rewrite 120 fragments into 2: 119 are below 64 MiB";
-    let mut knows = state("edge:Knows", 12, "skip: HEAD is not the published version");
+    let mut knows = state("edge:Knows", 12, "skip: drift_needs_repair");
     (knows.drift_head, knows.unindexed_rows) = (Some(Version(19)), None);
     let mut review = state("node:Person", 1, "nothing: one fragment");
     (review.branches, review.branch) = (vec!["review".to_owned()], Branch::named("review"));

@@ -27,8 +27,7 @@ pub struct OptimizeError {
     /// What a caller can do about it.
     pub kind: ErrorKind,
     /// The error itself, with what caused it.
-    #[source]
-    pub source: Option<Arc<dyn Error + Send + Sync>>,
+    pub cause: Option<Arc<dyn Error + Send + Sync>>,
     /// What was done all the same. Whoever caches what is published has been told of it by
     /// the observer before this error came back.
     pub tables: Vec<TableOptimizeStats>,
@@ -57,8 +56,8 @@ pub async fn optimize_all_tables(
     let Some(root) = report.roots.pop() else { return Ok(Vec::new()) };
     match root.failure() {
         None => Ok(root.body.tables),
-        Some(RootFailure { message, hint, kind, source }) => {
-            Err(OptimizeError { message, hint, kind, source, tables: root.body.tables })
+        Some(RootFailure { message, hint, kind, cause }) => {
+            Err(OptimizeError { message, hint, kind, cause, tables: root.body.tables })
         }
     }
 }
@@ -75,8 +74,7 @@ pub struct CleanupError {
     /// What a caller can do about it.
     pub kind: ErrorKind,
     /// The error itself, with what caused it.
-    #[source]
-    pub source: Option<Arc<dyn Error + Send + Sync>>,
+    pub cause: Option<Arc<dyn Error + Send + Sync>>,
     /// What was done all the same.
     pub tables: Vec<TableCleanupStats>,
 }
@@ -134,8 +132,8 @@ async fn cleanup(
     let Some(root) = report.roots.pop() else { return Ok(CleanupBody::default()) };
     match root.failure() {
         None => Ok(root.body),
-        Some(RootFailure { message, hint, kind, source }) => {
-            Err(CleanupError { message, hint, kind, source, tables: root.body.tables })
+        Some(RootFailure { message, hint, kind, cause }) => {
+            Err(CleanupError { message, hint, kind, cause, tables: root.body.tables })
         }
     }
 }

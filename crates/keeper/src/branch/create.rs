@@ -202,8 +202,8 @@ async fn take_leftovers_away(
     branch: &Branch,
     now: DateTime<Utc>,
 ) -> Result<(), BranchRootError> {
-    // Clients make a branch of `__manifest` first: what has none is nobody's who is creating
-    // it. A directory there may be.
+    // Clients make the branch of `__manifest` first. So files of other tables are never of
+    // somebody who is just creating the branch; those in `__manifest` may be.
     let of_role = |role| match role {
         Role::Manifest => PRESUMED_DEAD_AFTER,
         _ => TimeDelta::zero(),

@@ -38,55 +38,13 @@ pub(super) async fn clean(
     let _guards = write.queue.acquire(keys).await.map_err(OpenRootError::from)?;
     let (mut so_far, mut fork_error) = (Done::default(), None);
     for attempt in 0..LOOKS_MAX {
-        if let Some(graph) = &cleaning.read.graph {
-            check_no_schema_apply(&graph.graph, VERB).await?;
-            let found = graph.sidecars.list().await.map_err(OpenRootError::from)?;
-            check_no_foreign_sidecar(&cleaning.read.root, VERB, &found)?;
-            // Floors are never trusted twice: what the branches need may have changed.
-            if stamp(&graph.graph).await.map_err(CleanupError::from)? != gathered.read.stamp {
-                gathered.read_branches_again(cleaning, &graph.graph).await?;
-                *plan = gathered.plan(cleaning);
-            }
-            // Whichever table was under way when they changed.
-            if gathered.is_stale(at) {
-                gathered.list_again(cleaning, at).await?;
-                *plan = gathered.plan(cleaning);
-            }
-        }
-        if gathered.look_for_new_tables(cleaning).await? {
-            *plan = gathered.plan(cleaning);
-        }
-        if gathered.datasets[at].facts.role == Role::Root {
-            gathered.list_again(cleaning, at).await?;
-            *plan = gathered.plan(cleaning);
-        } else {
-            let dataset = &gathered.datasets[at];
-            match recheck(&cleaning.read.root, dataset, &mut plan.datasets[at]).await? {
-                Recheck::Stands => {}
-                Recheck::Changed => {
-                    gathered.list_again(cleaning, at).await?;
-                    *plan = gathered.plan(cleaning);
-                    continue;
-                }
-            }
-        }
-        if plan.datasets[at].refused.is_some() && is_under_way(cleaning, gathered).await? {
+        if !look(cleaning, gathered, plan, at).await? {
             continue;
-        }
-        let (dataset, planned) = (&gathered.datasets[at], &plan.datasets[at]);
-        failpoint::cross_async(failpoint::CLEANUP_TABLE_GC).await.map_err(CleanupError::from)?;
-        if let Some(newest) = planned.empties.filter(|_| planned.refused.is_none()) {
-            let (tables, root) = (&cleaning.context.tables, &cleaning.read.root);
-            empty(tables, root, dataset, newest, &executor.operation).await?;
-            failpoint::cross_async(failpoint::CLEANUP_EMPTIED_PRE_DELETE)
-                .await
-                .map_err(CleanupError::from)?;
         }
         // A list of its own for each attempt: that of one which a fork cut short stays, and says
         // what it had explained.
         let list = number + attempt * ATTEMPT;
-        let mut done = executor.execute(dataset, planned, list, cleaning.now).await;
-        done.emptied = planned.empties.is_some() && planned.refused.is_none();
+        let mut done = delete(cleaning, executor, gathered, plan, at, list).await?;
         done.add(&so_far);
         if let Some((forks, error)) = done.fork_error.take() {
             // Versions are collected all the same, as far as these forks do not need them.
@@ -109,6 +67,71 @@ pub(super) async fn clean(
         return Ok(done);
     }
     Err(CleanupError::Unsettled.into())
+}
+
+/// Looks again, under the keys, at everything that the plan stands on. Returns whether the plan
+/// may be carried out; else it was made anew and has to be looked at again.
+async fn look(
+    cleaning: &Cleaning<'_>,
+    gathered: &mut Gathered,
+    plan: &mut CleanupPlan,
+    at: usize,
+) -> Result<bool, CleanupRootError> {
+    if let Some(graph) = &cleaning.read.graph {
+        check_no_schema_apply(&graph.graph, VERB).await?;
+        let found = graph.sidecars.list().await.map_err(OpenRootError::from)?;
+        check_no_foreign_sidecar(&cleaning.read.root, VERB, &found)?;
+        // Floors are never trusted twice: what the branches need may have changed.
+        if stamp(&graph.graph).await.map_err(CleanupError::from)? != gathered.read.stamp {
+            gathered.read_branches_again(cleaning, &graph.graph).await?;
+            *plan = gathered.plan(cleaning);
+        }
+        // Whichever table was under way when they changed.
+        if gathered.is_stale(at) {
+            gathered.list_again(cleaning, at).await?;
+            *plan = gathered.plan(cleaning);
+        }
+    }
+    if gathered.look_for_new_tables(cleaning).await? {
+        *plan = gathered.plan(cleaning);
+    }
+    let dataset = &gathered.datasets[at];
+    let is_root = dataset.facts.role == Role::Root;
+    let root = &cleaning.read.root;
+    let stands =
+        !is_root && recheck(root, dataset, &mut plan.datasets[at]).await? == Recheck::Stands;
+    if !stands {
+        gathered.list_again(cleaning, at).await?;
+        *plan = gathered.plan(cleaning);
+    }
+    if !stands && !is_root {
+        return Ok(false);
+    }
+    Ok(plan.datasets[at].refused.is_none() || !is_under_way(cleaning, gathered).await?)
+}
+
+/// Carries the plan for a table out: empties it if it was dropped, and deletes what is listed.
+async fn delete(
+    cleaning: &Cleaning<'_>,
+    executor: &Executor,
+    gathered: &Gathered,
+    plan: &CleanupPlan,
+    at: usize,
+    list: usize,
+) -> Result<Done, CleanupRootError> {
+    let (dataset, planned) = (&gathered.datasets[at], &plan.datasets[at]);
+    failpoint::cross_async(failpoint::CLEANUP_TABLE_GC).await.map_err(CleanupError::from)?;
+    let empties = planned.empties.filter(|_| planned.refused.is_none());
+    if let Some(newest) = empties {
+        let (tables, root) = (&cleaning.context.tables, &cleaning.read.root);
+        empty(tables, root, dataset, newest, &executor.operation).await?;
+        failpoint::cross_async(failpoint::CLEANUP_EMPTIED_PRE_DELETE)
+            .await
+            .map_err(CleanupError::from)?;
+    }
+    let mut done = executor.execute(dataset, planned, list, cleaning.now).await;
+    done.emptied = empties.is_some();
+    Ok(done)
 }
 
 /// Writes down what a run that died had deleted of a list, and takes the list away.

@@ -8,7 +8,7 @@ use lancekeeper_planner::optimize::{WINDOW_TABLES_MAX, windows};
 use lancekeeper_reconciler::SweepError;
 
 use crate::optimize::cut::leave;
-use crate::optimize::planning::REDO_PAUSE;
+use crate::optimize::planning::{Plans, REDO_PAUSE};
 use crate::optimize::report::set_error;
 use crate::optimize::stage::{StagedTable, stage_table};
 use crate::optimize::table::TableRun;
@@ -29,22 +29,22 @@ pub(crate) async fn run(
     report: &mut RootOptimizeReport,
 ) {
     let at_once = run.context.tables_at_once(run.options.concurrency, targets.len());
-    let plans = match run.planning().plan(Some(graph), targets).await {
-        Ok(plans) => plans,
-        Err(error) => return report.fail(Ended::from(error).0),
-    };
-    report.tables.extend(plans.inherited);
-    let mut tables = plans.tables;
+    let Plans { inherited, mut tables, error } = run.planning().plan(Some(graph), targets).await;
+    report.tables.extend(inherited);
     tables.iter().for_each(|table| run.announce(table));
     let is_planned: Vec<bool> = tables.iter().map(TableRun::is_ready).collect();
-    if let Err(error) = rounds(run, graph, at_once, &mut tables, report).await {
+    let outcome = match error {
+        None => rounds(run, graph, at_once, &mut tables, report).await,
+        Some(error) => Err(error),
+    };
+    if let Err(error) = outcome {
         // What was done before stands in the rows, those of other branches too.
         report.fail(Ended::from(error).0);
     }
     let is_cut_off = report.error.is_some();
     for (mut table, is_planned) in tables.into_iter().zip(is_planned) {
         table.end(is_cut_off && is_planned);
-        run.finished(&table);
+        run.finished(&table.stats);
         report.tables.push(table.stats);
     }
 }
@@ -101,7 +101,6 @@ async fn one_round(
     let ready: Vec<&mut TableRun> = tables.iter_mut().filter(|table| table.is_ready()).collect();
     let windows = windows(ready, |table| &table.target.table, WINDOW_TABLES_MAX);
     for (number, mut tables) in windows.into_iter().enumerate() {
-        let started = Instant::now();
         let staging = tables.iter_mut().map(|table| stage_member(run, table).boxed()).collect();
         let stop = &run.context.stop;
         let staged = stop.unless_requested(in_order(staging, at_once).collect::<Vec<_>>()).await;
@@ -114,9 +113,6 @@ async fn one_round(
         let outcome = Box::pin(run_window(&window, &mut members, report)).await;
         for member in members {
             member.finish(run).await;
-        }
-        for table in tables {
-            table.stats.duration_ms += millis(started);
         }
         if let Err(error) = outcome {
             let Ended(failure) = error.into();
@@ -139,7 +135,10 @@ async fn stage_member<'t>(run: &Run<'_>, table: &'t mut TableRun) -> Option<Memb
         let staged = StagedTable { then, ..StagedTable::default() };
         return Some(Member::new(table, handle, staged, true));
     }
-    let staged = match Box::pin(stage_table(run, table)).await {
+    let started = Instant::now();
+    let staged = Box::pin(stage_table(run, table)).await;
+    table.stats.duration_ms += millis(started);
+    let staged = match staged {
         Ok(staged) => staged,
         Err(error) => {
             set_error(&mut table.stats, error.kind(), &error);

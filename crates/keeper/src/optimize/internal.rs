@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use lancekeeper_manifest::{CompactError, Compacted, Graph, InternalSize};
 use lancekeeper_model::{
-    BudgetLimit, ErrorKind, ProgressEvent, SkipReason, TableBytes, TableKey, TableOptimizeStats,
-    TableRef, WorkLeft,
+    BudgetLimit, ErrorKind, SkipReason, TableBytes, TableKey, TableOptimizeStats, TableRef,
+    WorkLeft,
 };
 use lancekeeper_planner::optimize::why_compact;
 use lancekeeper_store::failure::full_text;
@@ -31,9 +31,7 @@ pub(crate) async fn run(run: &Run<'_>, graph: &Graph) -> Vec<TableOptimizeStats>
             None => row(&table, graph.compact_internal(&table, &run.operation).await),
         };
         stats.duration_ms = millis(started);
-        let table = TableRef::on_main(table);
-        run.progress
-            .on_event(ProgressEvent::TableFinished { table, failed: stats.error.is_some() });
+        run.finished(&stats);
         rows.push(stats);
     }
     rows

@@ -31,11 +31,7 @@ const PASSES_MAX: u32 = ROUNDS_MAX + 3;
 pub(crate) async fn run(run: &Run<'_>, targets: Vec<Target>, report: &mut RootOptimizeReport) {
     let together = if run.budget.limits_bytes() { targets.len().max(1) } else { 1 };
     for targets in targets.chunks(together) {
-        let plans = match run.planning().plan(None, targets.to_vec()).await {
-            Ok(plans) => plans,
-            Err(error) => return report.fail(Ended::from(error).0),
-        };
-        for mut table in plans.tables {
+        for mut table in run.planning().plan(None, targets.to_vec()).await.tables {
             let started = Instant::now();
             run.announce(&table);
             if let Err(error) = passes(run, &mut table).await {
@@ -44,7 +40,7 @@ pub(crate) async fn run(run: &Run<'_>, targets: Vec<Target>, report: &mut RootOp
             table.end(false);
             table.excuse(&run.write.read).await;
             table.stats.duration_ms += millis(started);
-            run.finished(&table);
+            run.finished(&table.stats);
             report.tables.push(table.stats);
             if run.context.stop.is_requested() {
                 return report.fail(Ended::from(Interrupted).0);

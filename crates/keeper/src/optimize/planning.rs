@@ -42,16 +42,14 @@ pub(crate) struct Plans {
     pub(crate) inherited: Vec<TableOptimizeStats>,
     /// The others, with what is to be done with each.
     pub(crate) tables: Vec<TableRun>,
+    /// Why they could not be looked at once more, if that was needed. Then nothing may be done.
+    pub(crate) error: Option<SweepError>,
 }
 
 impl Planning<'_> {
     /// Looks at tables and plans them, within what the budget leaves. `view` is the branch of a
     /// graph that they are of.
-    pub(crate) async fn plan(
-        &self,
-        view: Option<&ReadGraph>,
-        targets: Vec<Target>,
-    ) -> Result<Plans, SweepError> {
+    pub(crate) async fn plan(&self, view: Option<&ReadGraph>, targets: Vec<Target>) -> Plans {
         let at_once = self.context.tables_at_once(self.concurrency, targets.len());
         let mut inherited_rows = Vec::new();
         let mut looks = Vec::new();
@@ -64,13 +62,14 @@ impl Planning<'_> {
             }
         }
         let mut tables: Vec<TableRun> = in_order(looks, at_once).collect().await;
+        let mut error = None;
         if view.is_some() && tables.iter().any(is_drifting) {
             // A live load between its commit and its publish looks like drift: look again once.
             tokio::time::sleep(REDO_PAUSE).await;
-            self.look_again(view, &mut tables, is_drifting).await?;
+            error = self.look_again(view, &mut tables, is_drifting).await.err();
         }
         cut(self.budget, &mut tables);
-        Ok(Plans { inherited: inherited_rows, tables })
+        Plans { inherited: inherited_rows, tables, error }
     }
 
     /// Looks again at the tables of which more is to be done, and plans that.

@@ -5,10 +5,16 @@ use std::collections::BTreeSet;
 use lancekeeper_planner::optimize::RewritePlan;
 
 use crate::optimize::table::TableRun;
+use crate::optimize::work::Work;
 
 /// The row of a dry run: what the table would look like, as far as the plan can tell.
 pub(crate) fn preview(table: &mut TableRun) {
     table.stats.would_commit = table.is_ready();
+    if matches!(table.work, Work::Publish(None)) {
+        // As a run does when it has published them.
+        table.stats.skipped = table.stats.skipped.filter(|reason| !reason.is_by_choice());
+        table.stats.reason = "publish versions of an earlier run of ours".to_owned();
+    }
     let Some(planned) = table.planned() else { return };
     let plan = &planned.rewrite;
     let replaced: BTreeSet<u64> =

@@ -1,7 +1,7 @@
 //! Rows of the report: before, after, and what stands between them.
 
 use lancekeeper_model::{ErrorKind, TableOptimizeStats};
-use lancekeeper_store::failure::{full_text, text_with_hint};
+use lancekeeper_store::failure::text_with_hint;
 
 use crate::root::facts::Totals;
 
@@ -33,7 +33,14 @@ pub(crate) fn set_error(
     if stats.error.is_none() {
         stats.error = Some(text_with_hint(error));
         stats.error_kind = Some(kind);
+    }
+}
+
+/// Says that a table failed, if it did, for whoever reads logs. Only once nothing more is done to
+/// it: of a table that somebody drops meanwhile the error is taken back.
+pub(crate) fn tell(stats: &TableOptimizeStats) {
+    if let Some(error) = &stats.error {
         tracing::warn!(target: "lancekeeper::optimize", table = %stats.table_key, branch = %stats.branch,
-            error = %full_text(error), "table failed");
+            %error, "table failed");
     }
 }

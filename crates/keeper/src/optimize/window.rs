@@ -15,7 +15,8 @@ mod cover;
 mod member;
 mod publish;
 
-use chrono::Utc;
+use std::time::Instant;
+
 use futures::{FutureExt, StreamExt};
 use lance::Dataset;
 use lancekeeper_manifest::{GraphError, Intent, SidecarError};
@@ -32,6 +33,7 @@ use thiserror::Error;
 use crate::root::{OpenRootError, check_no_schema_apply};
 use crate::run::concurrency::in_order;
 use crate::run::ended::EndsRoot;
+use crate::run::millis;
 use cover::Cover;
 use member::MemberError;
 pub(crate) use member::{Member, Window};
@@ -223,9 +225,10 @@ async fn commit_member(window: &Window<'_>, member: &mut Member<'_>) {
         return;
     }
     let Some(head) = member.head.take() else { return };
-    if let Err(error) = arm_and_commit(window, member, head).await {
-        member.error = Some(error);
-    }
+    let started = Instant::now();
+    let committed = arm_and_commit(window, member, head).await;
+    member.table.stats.duration_ms += millis(started);
+    member.error = committed.err();
     // The sidecar of a table that did not move goes at once: a client would otherwise roll
     // the next writer's commit forward by it.
     if member.moved.is_none()
@@ -240,7 +243,7 @@ async fn commit_member(window: &Window<'_>, member: &mut Member<'_>) {
 
 async fn arm(window: &Window<'_>, member: &mut Member<'_>) -> Result<(), SidecarError> {
     let intent = intent(window, member);
-    member.sidecar = Some(window.graph.sidecars.arm(&intent, Utc::now()).await?);
+    member.sidecar = Some(window.graph.sidecars.arm(&intent, window.run.context.now()).await?);
     Ok(())
 }
 
@@ -262,7 +265,7 @@ async fn arm_and_commit(
     let run = window.run;
     arm(window, member).await?;
     failpoint::cross_async(failpoint::OPTIMIZE_ARMED_PRE_COMMIT).await?;
-    let cover = Cover::new(&window.graph.sidecars, intent(window, member), member.sidecar.clone());
+    let cover = Cover::new(window, intent(window, member), member.sidecar.clone());
     let commit = TableCommit {
         operation: &run.operation,
         table: &member.target().table,

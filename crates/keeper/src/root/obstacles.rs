@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use lancekeeper_manifest::{FoundSidecar, Graph, check_schema_files};
+use lancekeeper_model::RootKind;
 use lancekeeper_planner::sweep::{SweepPlan, plan_sweep};
 use lancekeeper_queue::RootLock;
 use lancekeeper_reconciler::{SweepError, sweep};
@@ -9,6 +10,7 @@ use lancekeeper_store::{Root, Tables};
 
 use super::error::OpenRootError;
 use super::opened::{Purpose, ReadGraph, ReadRoot};
+use super::outer::databases_around;
 
 /// A foreign sidecar older than this is presumed to belong to a dead writer. A live load of
 /// a real client is done in seconds; the established tools wait for nothing at all.
@@ -69,15 +71,18 @@ pub(crate) async fn check_writable(
     }
 }
 
-/// That another keeper is at work on a root, if one is. It is no reason to refuse anything before
-/// the lock itself is tried: a moment later it may be gone.
+/// That another keeper is at work on a root, or on a database it lies in, if one is. It is no
+/// reason to refuse anything before the lock itself is tried: a moment later it may be gone. Nor
+/// is it one to worry that whoever only looks may not see who has the lock.
 pub(crate) async fn at_work(root: &Root) -> Option<OpenRootError> {
-    let directory = root.directory.clone();
-    match tokio::task::spawn_blocking(move || RootLock::holder(&directory)).await {
-        Ok(Ok(None)) => None,
-        Ok(Ok(Some(held))) | Ok(Err(held)) => Some(held.into()),
-        Err(error) => Some(error.into()),
-    }
+    let root = root.clone();
+    let holder = move || {
+        let outer =
+            if root.kind == RootKind::Table { databases_around(&root.directory) } else { vec![] };
+        let mut places = std::iter::once(root.directory).chain(outer);
+        places.find_map(|place| RootLock::holder(&place).ok().flatten())
+    };
+    tokio::task::spawn_blocking(holder).await.ok().flatten().map(OpenRootError::from)
 }
 
 async fn check_schema(read: &ReadRoot, graph: &ReadGraph) -> Result<(), OpenRootError> {

@@ -53,7 +53,7 @@ pub(super) async fn lock_outer(
 
 /// The databases above a directory, the innermost first: the one it lies in, and those further up
 /// that keep a list of tables, which may name what lies deeper.
-fn databases_around(directory: &Path) -> Vec<PathBuf> {
+pub(super) fn databases_around(directory: &Path) -> Vec<PathBuf> {
     let above = directory.ancestors().skip(1).take(LEVELS_MAX).enumerate();
     let candidates =
         above.filter(|(level, place)| *level == 0 || place.join(MANIFEST_DIR).is_dir());

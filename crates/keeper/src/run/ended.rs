@@ -25,7 +25,7 @@ impl<E: EndsRoot> From<E> for Ended {
     fn from(error: E) -> Self {
         let hint = error.hint().or_else(|| hint_of(&error)).map(ToOwned::to_owned);
         let (message, kind) = (full_text(&error), error.kind());
-        Self(RootFailure { message, hint, kind, source: Some(Arc::new(error)) })
+        Self(RootFailure { message, hint, kind, cause: Some(Arc::new(error)) })
     }
 }
 

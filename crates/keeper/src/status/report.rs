@@ -48,7 +48,7 @@ pub(super) fn table(stats: &TableOptimizeStats, has_plan: bool) -> TableStatus {
     let mut row = TableStatus::of(&TableRef { key, branch });
     row.would = match (has_plan, stats.skipped) {
         (true, _) => format!("rewrite: {}", stats.reason),
-        (false, Some(skipped)) => format!("skip: {skipped} ({})", stats.reason),
+        (false, Some(skipped)) => format!("skip: {} ({})", skipped.as_str(), stats.reason),
         (false, None) if stats.error.is_some() => String::new(),
         (false, None) => format!("nothing: {}", stats.reason),
     };

@@ -150,7 +150,7 @@ fn budgeted_database_at_80() {
     database /data/people
       table    fragments                 size   time  outcome
       events  1,000 → 13  64.0 MiB → 60.0 MiB  1.2 s  done
-      users           14             5.00 MiB  1.2 s  skipped: the budget was spent before
+      users           14             5.00 MiB  1.2 s  skipped: budget spent
       visits           3             1.00 MiB  1.2 s  skipped: compact enough
       events: left for the next run: 2 groups of 12 fragments, 30.0 MiB to read
       users: merge 6 fragments into 1, refresh 2 indexes
@@ -171,7 +171,7 @@ fn budgeted_database_at_200() {
     database /data/people
       table    fragments       files       rows                 size   time  outcome
       events  1,000 → 13  1,000 → 13  1,234,567  64.0 MiB → 60.0 MiB  1.2 s  done
-      users           14          14  1,234,567             5.00 MiB  1.2 s  skipped: the budget was spent before
+      users           14          14  1,234,567             5.00 MiB  1.2 s  skipped: budget spent
       visits           3           3  1,234,567             1.00 MiB  1.2 s  skipped: compact enough
       events: left for the next run: 2 groups of 12 fragments, 30.0 MiB to read
       users: merge 6 fragments into 1, refresh 2 indexes
@@ -249,7 +249,7 @@ fn graph_status_at_80() {
       edge:WorksAt                -          -      -        -        -  error
       node:Person: rewrite 120 fragments into 2: 119 are below 64 MiB
       node:Person@review: nothing: one fragment
-      edge:Knows: skip: HEAD is not the published version
+      edge:Knows: skip: drift_needs_repair
       edge:WorksAt: error: failed to open the table: its manifest is truncated
     --- stderr
     warning: commit history has a gap at version 12
@@ -275,7 +275,7 @@ fn graph_status_at_200() {
       table               version       rows  fragments  files  small     size  deleted  versions  unindexed    drift  would
       node:Person              17  1,234,567        120    240    119  321 MiB    12.5%        17      1,200           rewrite 120 fragments into 2: 119 are below 64 MiB
       node:Person@review       17  1,234,567          1      2      0  321 MiB       0%        17      1,200           nothing: one fragment
-      edge:Knows               17  1,234,567         12     24     11  321 MiB    12.5%        17          -  HEAD 19  skip: HEAD is not the published version
+      edge:Knows               17  1,234,567         12     24     11  321 MiB    12.5%        17          -  HEAD 19  skip: drift_needs_repair
       edge:WorksAt              -          -          -      -      -        -        -         -          -        -  error: failed to open the table: its manifest is truncated
     --- stderr
     warning: commit history has a gap at version 12

@@ -2,22 +2,23 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use chrono::Utc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use lancekeeper_manifest::{Intent, SidecarError, Sidecars};
+use lancekeeper_manifest::{Intent, SidecarError};
 use lancekeeper_rewrite::table_commit::Watch;
+
+use super::member::Window;
 
 /// The sidecar over a table that is being committed to.
 pub(crate) struct Cover<'a> {
-    sidecars: &'a Sidecars,
+    window: &'a Window<'a>,
     intent: Intent,
     file: Mutex<Option<String>>,
 }
 
 impl<'a> Cover<'a> {
-    pub(crate) fn new(sidecars: &'a Sidecars, intent: Intent, file: Option<String>) -> Self {
-        Self { sidecars, intent, file: Mutex::new(file) }
+    pub(crate) fn new(window: &'a Window<'a>, intent: Intent, file: Option<String>) -> Self {
+        Self { window, intent, file: Mutex::new(file) }
     }
 
     /// The sidecar there is now.
@@ -29,10 +30,11 @@ impl<'a> Cover<'a> {
     /// discarded the sidecar. Without one our commits would look like drift to the next.
     async fn renew(&self) -> Result<(), SidecarError> {
         let Some(file) = self.file() else { return Ok(()) };
-        if self.sidecars.is_armed(&file).await? {
+        let (sidecars, now) = (&self.window.graph.sidecars, self.window.run.context.now());
+        if sidecars.is_armed(&file).await? {
             return Ok(());
         }
-        let renewed = self.sidecars.arm(&self.intent, Utc::now()).await?;
+        let renewed = sidecars.arm(&self.intent, now).await?;
         *self.file.lock().unwrap_or_else(PoisonError::into_inner) = Some(renewed);
         Ok(())
     }

@@ -1,6 +1,5 @@
 //! The publish of one window, and what a refusal means for each table.
 
-use chrono::Utc;
 use lancekeeper_manifest::{PinMove, PublishError, StalePin};
 use lancekeeper_model::{ErrorKind, ProgressEvent, RootOptimizeReport, TableKey, Version};
 use lancekeeper_store::LanceFailure;
@@ -79,7 +78,7 @@ async fn try_publish(
         let published = window
             .graph
             .graph
-            .publish(branch, &moves, &run.operation, &step, None, Utc::now())
+            .publish(branch, &moves, &run.operation, &step, None, run.context.now())
             .await;
         match published {
             Ok(_) => {
