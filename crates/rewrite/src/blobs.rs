@@ -18,7 +18,7 @@ use lance_core::datatypes::{BlobHandling, BlobKind};
 use lance_table::feature_flags::managed_blobs_enabled;
 use lance_table::format::Fragment;
 use lancekeeper_model::TableRef;
-use lancekeeper_planner::optimize::{BlobBatch, Group, Recipe, blob_batch};
+use lancekeeper_planner::optimize::{BlobBatch, Group, blob_batch};
 
 use crate::stage::{StageError, sources};
 
@@ -35,7 +35,7 @@ pub async fn batches(
 ) -> Result<Option<BlobBatch>, StageError> {
     let columns: Vec<Field> =
         table.schema().fields.iter().filter(|field| holds_blobs(field)).cloned().collect();
-    let Recipe::Reencode { batch_rows } = group.recipe else { return Ok(None) };
+    let Some(batch_rows) = group.recipe.batch_rows() else { return Ok(None) };
     if columns.is_empty() || group.outputs.is_empty() {
         return Ok(None);
     }

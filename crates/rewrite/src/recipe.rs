@@ -34,8 +34,10 @@ pub enum RowOrder {
 pub(crate) struct Rewritten {
     /// New fragments, without ids, in the order of the outputs.
     pub(crate) fragments: Vec<Fragment>,
-    /// The old addresses of the rows in new order, where an index needs them.
-    pub(crate) row_addrs: Option<Vec<u8>>,
+    /// Where an index needs them, the old addresses of the rows that remain: a set, of which the
+    /// n-th is that of the n-th new row. A recipe that changes the order of rows cannot say so
+    /// here, and must not be planned where an index over addresses is to be carried over.
+    pub(crate) kept_addrs: Option<Vec<u8>>,
 }
 
 /// Rewrites the fragments of a group as its recipe says.
@@ -82,7 +84,7 @@ async fn by_lance(
         options,
     };
     let result = guarded(table.uri(), task.execute(table).boxed()).await?;
-    Ok(Rewritten { fragments: result.new_fragments, row_addrs: result.row_addrs })
+    Ok(Rewritten { fragments: result.new_fragments, kept_addrs: result.row_addrs })
 }
 
 fn options(group: &Group, order: RowOrder) -> CompactionOptions {

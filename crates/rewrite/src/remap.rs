@@ -52,7 +52,7 @@ pub async fn remap_indexes(
     let failed = |source| LanceFailure::new("failed to carry the indexes over", source);
     let mut inputs = Vec::new();
     for group in groups {
-        let Some(bytes) = &group.row_addrs else { continue };
+        let Some(bytes) = &group.kept_addrs else { continue };
         let addresses = RoaringTreemap::deserialize_from(Cursor::new(bytes))
             .map_err(|error| failed(lance::Error::internal(error.to_string())))?;
         inputs.push(GroupInput {

@@ -23,8 +23,9 @@ pub struct StagedGroup {
     pub source: Vec<Fragment>,
     /// What replaces them; ids are not assigned yet.
     pub new_fragments: Vec<Fragment>,
-    /// The old addresses of the rows in new order, where an index needs them.
-    pub row_addrs: Option<Vec<u8>>,
+    /// Where an index needs them, the old addresses of the rows that remain: a set, of which the
+    /// n-th is that of the n-th new row.
+    pub kept_addrs: Option<Vec<u8>>,
     /// The version it was staged at.
     pub version: Version,
     /// The files it wrote.
@@ -137,7 +138,7 @@ fn judged(
     source: Vec<Fragment>,
     rewritten: Rewritten,
 ) -> Result<StagedGroup, StageError> {
-    let Rewritten { fragments, row_addrs } = rewritten;
+    let Rewritten { fragments, kept_addrs } = rewritten;
     let files = fragments.iter().flat_map(staged_files).collect();
     let found: Vec<u64> =
         fragments.iter().map(|f| f.physical_rows.unwrap_or_default() as u64).collect();
@@ -150,7 +151,7 @@ fn judged(
             files,
         });
     }
-    Ok(StagedGroup { source, new_fragments: fragments, row_addrs, version, files })
+    Ok(StagedGroup { source, new_fragments: fragments, kept_addrs, version, files })
 }
 
 /// The fragments of a group as they are in the table.
@@ -233,7 +234,7 @@ mod tests {
                 );
                 fragment
             });
-            let rewritten = Rewritten { fragments: fragments.collect(), row_addrs: None };
+            let rewritten = Rewritten { fragments: fragments.collect(), kept_addrs: None };
             judged(&table, Version(1), &group, Vec::new(), rewritten)
         };
         assert!(judge(&[10, 5]).is_ok());

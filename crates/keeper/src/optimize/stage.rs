@@ -6,7 +6,7 @@ use futures::{FutureExt, StreamExt};
 use lance::Dataset;
 use lancekeeper_model::{BudgetLimit, ErrorKind, ProgressEvent, WorkLeft};
 use lancekeeper_planner::index::{IndexWish, IndexWork};
-use lancekeeper_planner::optimize::{Group, Recipe};
+use lancekeeper_planner::optimize::Group;
 use lancekeeper_rewrite::blobs;
 use lancekeeper_rewrite::index::{
     BTreeForm, IndexFailure, SegmentNames, StagedIndexes, makes_addresses, stage_indexes,
@@ -262,7 +262,7 @@ async fn stage_one(
     order: RowOrder,
 ) -> Result<(StagedGroup, Result<String, JournalError>), StageTableError> {
     let blobs = blobs::batches(handle, &target.table, group).await?;
-    let recipe = blobs.map_or(group.recipe, |batch| Recipe::Reencode { batch_rows: batch.rows });
+    let recipe = blobs.map_or(group.recipe, |batch| group.recipe.in_batches(batch.rows));
     let group = &Group { recipe, ..group.clone() };
     let largest = blobs.map_or(0, |batch| batch.bytes);
     let _admitted = run.context.admission.admit(group, largest).await;

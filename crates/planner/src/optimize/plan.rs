@@ -78,6 +78,26 @@ pub enum Recipe {
     },
 }
 
+impl Recipe {
+    /// Rows to read per batch; `None` if it does not read in batches of rows.
+    #[must_use]
+    pub fn batch_rows(self) -> Option<u32> {
+        match self {
+            Self::CopyPages => None,
+            Self::Reencode { batch_rows } => Some(batch_rows),
+        }
+    }
+
+    /// The same recipe with other batches, where it reads in batches.
+    #[must_use]
+    pub fn in_batches(self, batch_rows: u32) -> Self {
+        match self {
+            Self::CopyPages => Self::CopyPages,
+            Self::Reencode { .. } => Self::Reencode { batch_rows },
+        }
+    }
+}
+
 impl Group {
     /// Live rows in all its fragments.
     #[must_use]
@@ -169,7 +189,7 @@ fn lint_group(group: &Group, known: &[(usize, &FragmentFacts)]) -> Vec<String> {
     if group.recipe == Recipe::CopyPages && deletions {
         findings.push("it copies pages that hold deleted rows".to_owned());
     }
-    if group.recipe == (Recipe::Reencode { batch_rows: 0 }) {
+    if group.recipe.batch_rows() == Some(0) {
         findings.push("its batches are empty".to_owned());
     }
     findings
