@@ -125,9 +125,10 @@ pub(crate) struct Planned {
 async fn recognised(
     uri: &str,
     options: &OptimizeOptions,
+    now: DateTime<Utc>,
     report: &mut RootOptimizeReport,
 ) -> Result<(Wish, Root), Ended> {
-    let wish = Wish::from_options(options)?;
+    let wish = Wish::from_options(options, now)?;
     let root = look(uri).await?;
     report.kind = Some(root.kind);
     check_prunable(root.kind, options)?;
@@ -166,10 +167,11 @@ async fn optimize(
     if context.stop.is_requested() {
         return Err(Interrupted.into());
     }
-    let (wish, root) = recognised(uri, options, report).await?;
+    let now = context.now();
+    let (wish, root) = recognised(uri, options, now, report).await?;
     progress.on_event(ProgressEvent::RootOpened { uri: uri.to_owned(), kind: root.kind });
     let operation = new_operation();
-    let (selected, now) = (options.selected(), context.now());
+    let selected = options.selected();
     let observer = &Both(progress, context.observer());
     let purpose = Purpose { verb: "optimize", selected, tolerates: Tolerance::REWRITES };
     let opening = Opening { purpose, operation: &operation, now, observer };
@@ -246,7 +248,7 @@ async fn plan(
     planned: &mut Planned,
 ) -> Result<(), Ended> {
     let report = &mut planned.report;
-    let (wish, root) = recognised(uri, options, report).await?;
+    let (wish, root) = recognised(uri, options, now, report).await?;
     let read = read_root(root, &context.tables).await?;
     let (selected, tolerates) = (options.selected(), Tolerance::REWRITES);
     let purpose = Purpose { verb: "optimize", selected, tolerates };

@@ -34,11 +34,11 @@ async fn look_at_root(
     options: &StatusOptions,
     status: &mut RootStatus,
 ) -> Result<(), Ended> {
-    let wish = Wish::from_options(&OptimizeOptions::default())?;
+    let now = context.now();
+    let wish = Wish::from_options(&OptimizeOptions::default(), now)?;
     let root = look(uri).await?;
     status.kind = Some(root.kind);
     let read = read_root(root, &context.tables).await?;
-    let now = context.now();
     // What would stop a run that writes is worth knowing before it is tried.
     let tolerates = Tolerance::REWRITES;
     let purpose = Purpose { verb: "optimize", selected: &[], tolerates };

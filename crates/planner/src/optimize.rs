@@ -6,7 +6,7 @@
 //! [`plan_table`] first asks where the table's authority says it is, then walks the
 //! fragments of each index coverage in manifest order and closes a group whenever the next
 //! one does not fit. Each group becomes one fragment, or none when all its rows are deleted.
-//! Which fragments may be taken at all is said before, fragment by fragment ([`eligibility`]).
+//! Which fragments may be taken at all is said before, fragment by fragment ([`LayoutPolicy::eligibility`]).
 //!
 //! A new fragment does not stand where its sources stood: a manifest is sorted by fragment
 //! id, and new ids are the highest. The walk therefore goes on over the list as it will be,
@@ -44,7 +44,7 @@ mod tests;
 use lancekeeper_model::{SkipReason, TableFacts, Version};
 
 pub use budget::{ByteBudget, Offer, Share};
-pub use eligible::{Ineligible, eligibility};
+pub use eligible::Ineligible;
 pub use inventory::{Authority, SidecarClaim, TableInventory};
 pub use pack::{
     BATCH_BYTES, BATCH_ROWS_MAX, BlobBatch, PAGE_BYTES_WORTH_KEEPING, blob_batch, replan_groups,
@@ -68,7 +68,7 @@ pub fn plan_table(inventory: &TableInventory, policy: &LayoutPolicy) -> TablePla
     };
     let adopted = publish_first.map(|(first, last)| why_first(first, last)).unwrap_or_default();
     let facts = &inventory.facts;
-    let eligibility = eligibility(facts);
+    let eligibility = policy.eligibility(facts);
     let is_contradictory = |at: &usize| eligibility[*at] == Some(Ineligible::Contradictory);
     if let Some(at) = (0..facts.fragments.len()).find(is_contradictory) {
         let fragment = &facts.fragments[at];

@@ -1,6 +1,7 @@
 //! What is wanted of every table, and what of it the authority of its root already decides. What
 //! is known of each table and the plan for it are in [`super::table`].
 
+use chrono::{DateTime, Utc};
 use lancekeeper_model::{
     Branch, ErrorKind, OptimizeOptions, SkipReason, TableOptimizeStats, TableRef,
 };
@@ -21,9 +22,12 @@ pub(crate) struct Wish {
 }
 
 impl Wish {
-    pub(crate) fn from_options(options: &OptimizeOptions) -> Result<Self, PolicyError> {
+    pub(crate) fn from_options(
+        options: &OptimizeOptions,
+        now: DateTime<Utc>,
+    ) -> Result<Self, PolicyError> {
         Ok(Self {
-            layout: LayoutPolicy::from_options(options)?,
+            layout: LayoutPolicy::from_options(options, now)?,
             index: IndexWish { mode: options.index, names: options.index_names.clone() },
             index_only: options.index_only,
         })

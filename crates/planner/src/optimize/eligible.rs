@@ -3,6 +3,8 @@
 
 use lancekeeper_model::{FragmentFacts, TableFacts};
 
+use super::LayoutPolicy;
+
 /// Why a fragment stays as it is, whatever its neighbours are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ineligible {
@@ -13,15 +15,18 @@ pub enum Ineligible {
     Contradictory,
 }
 
-/// Of each fragment, in manifest order, why it may not be rewritten; `None` if it may.
-#[must_use]
-pub fn eligibility(facts: &TableFacts) -> Vec<Option<Ineligible>> {
-    facts.fragments.iter().map(why_not).collect()
-}
-
-fn why_not(fragment: &FragmentFacts) -> Option<Ineligible> {
-    if fragment.deleted_rows > fragment.physical_rows {
-        return Some(Ineligible::Contradictory);
+impl LayoutPolicy {
+    /// Of each fragment, in manifest order, why it may not be rewritten; `None` if it may. Rules
+    /// with an option find it in the policy, and the time there, too.
+    #[must_use]
+    pub fn eligibility(&self, facts: &TableFacts) -> Vec<Option<Ineligible>> {
+        facts.fragments.iter().map(|fragment| self.why_not(fragment)).collect()
     }
-    fragment.held.then_some(Ineligible::Held)
+
+    fn why_not(&self, fragment: &FragmentFacts) -> Option<Ineligible> {
+        if fragment.deleted_rows > fragment.physical_rows {
+            return Some(Ineligible::Contradictory);
+        }
+        fragment.held.then_some(Ineligible::Held)
+    }
 }

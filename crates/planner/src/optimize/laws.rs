@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use chrono::DateTime;
 use lancekeeper_model::{FragmentFacts, TableFacts};
 use proptest::prelude::*;
 
@@ -40,6 +41,7 @@ pub(super) fn policy() -> impl Strategy<Value = LayoutPolicy> {
             target_bytes,
             deletion_threshold,
             min_fragments: 0,
+            now: DateTime::UNIX_EPOCH,
         },
     )
 }
@@ -167,6 +169,7 @@ proptest! {
             target_bytes: 10,
             deletion_threshold: 0.1,
             min_fragments: 0,
+            now: DateTime::UNIX_EPOCH,
         };
         let fragments = turns.iter().zip(0..).map(|(turn, id)| {
             let (physical_rows, bytes) = [(8, 2), (5, 5), (2, 8), (1, 1)][usize::from(*turn)];
@@ -302,6 +305,7 @@ fn planning_takes_time_in_proportion_to_the_fragments() {
         target_bytes: 512 << 20,
         deletion_threshold: 0.1,
         min_fragments: 0,
+        now: DateTime::UNIX_EPOCH,
     };
     let best = |count: u64| -> Duration {
         let fragments = (0..count)

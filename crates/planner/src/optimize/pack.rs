@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use lancekeeper_model::{FragmentFacts, TableFacts};
 
 use super::walk::merges;
-use super::{Group, GroupReason, LayoutPolicy, Recipe, eligibility};
+use super::{Group, GroupReason, LayoutPolicy, Recipe};
 
 /// Pages are copied only if a column of the group's smallest fragment takes at least this
 /// many bytes on average. 256 KiB.
@@ -38,7 +38,7 @@ pub fn replan_groups(facts: &TableFacts, policy: &LayoutPolicy) -> Vec<Group> {
     let eligible: Vec<(&FragmentFacts, bool)> = facts
         .fragments
         .iter()
-        .zip(eligibility(facts))
+        .zip(policy.eligibility(facts))
         .map(|(fragment, why_not)| (fragment, why_not.is_none()))
         .collect();
     // Any commit of Lance removes these by itself; as groups of their own they are a reason

@@ -1,5 +1,6 @@
 //! When a fragment is full and when its deletions count: options that were checked.
 
+use chrono::{DateTime, Utc};
 use lancekeeper_model::{ErrorKind, FragmentFacts, OptimizeOptions};
 
 /// The settings of a plan, all within their bounds.
@@ -13,6 +14,9 @@ pub struct LayoutPolicy {
     pub deletion_threshold: f64,
     /// A table with fewer fragments is left alone; 0 for none.
     pub min_fragments: u64,
+    /// When the run began. Whatever an age decides is decided by this, at the first look at a table
+    /// and at every later one of the run.
+    pub now: DateTime<Utc>,
 }
 
 /// An option that makes no sense.
@@ -66,7 +70,10 @@ impl LayoutPolicy {
     /// # Errors
     ///
     /// When a target or a limit is 0, or the threshold is no number from 0 to 1.
-    pub fn from_options(options: &OptimizeOptions) -> Result<Self, PolicyError> {
+    pub fn from_options(
+        options: &OptimizeOptions,
+        now: DateTime<Utc>,
+    ) -> Result<Self, PolicyError> {
         if options.target_rows == 0 {
             return Err(PolicyError::TargetRows);
         }
@@ -91,6 +98,7 @@ impl LayoutPolicy {
             target_bytes: options.target_bytes,
             deletion_threshold: options.deletion_threshold,
             min_fragments: options.min_fragments.unwrap_or(0),
+            now,
         })
     }
 
@@ -128,7 +136,8 @@ mod tests {
         let refused = |change: fn(&mut OptimizeOptions)| {
             let mut options = OptimizeOptions::default();
             change(&mut options);
-            let error = LayoutPolicy::from_options(&options).expect_err("out of bounds");
+            let error = LayoutPolicy::from_options(&options, DateTime::UNIX_EPOCH)
+                .expect_err("out of bounds");
             assert_eq!(error.kind(), ErrorKind::Invalid);
             assert!(error.to_string().starts_with(error.option()));
             error.to_string()
@@ -166,7 +175,7 @@ mod tests {
         for threshold in [0.0, 1.0] {
             let options =
                 OptimizeOptions { deletion_threshold: threshold, ..OptimizeOptions::default() };
-            assert!(LayoutPolicy::from_options(&options).is_ok());
+            assert!(LayoutPolicy::from_options(&options, DateTime::UNIX_EPOCH).is_ok());
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Plans of tables written down as text.
 
+use chrono::DateTime;
 use lancekeeper_model::{FragmentFacts, OptimizeOptions, TableFacts, TableKey, TableRef, Version};
 
 use super::*;
@@ -39,7 +40,7 @@ fn check(input: &str) -> String {
             words => parse_fragments(words, &mut inventory.facts.fragments),
         }
     }
-    let policy = LayoutPolicy::from_options(&options).expect("good options");
+    let policy = LayoutPolicy::from_options(&options, DateTime::UNIX_EPOCH).expect("good options");
     planned(&inventory, &policy).to_string()
 }
 
@@ -408,7 +409,8 @@ fn a_foreign_sidecar_keeps_us_off_the_table() {
 fn drift_is_left_to_repair_with_both_versions() {
     let mut drifted = inventory(Vec::new());
     at(&mut drifted, Authority::Pinned { pin: Version(4), head: Version(6) });
-    let policy = LayoutPolicy::from_options(&OptimizeOptions::default()).expect("defaults");
+    let policy = LayoutPolicy::from_options(&OptimizeOptions::default(), DateTime::UNIX_EPOCH)
+        .expect("defaults");
     let TablePlan::Skip { reason, manifest_version, head, why } = planned(&drifted, &policy) else {
         panic!("it was not skipped");
     };
@@ -444,7 +446,8 @@ fn a_fragment_that_hides_more_rows_than_it_has_is_broken_and_never_grouped() {
     );
     let mut facts = inventory(Vec::new()).facts;
     parse_fragments(&["3", "x", "10-11", "rows", "1MB"], &mut facts.fragments);
-    let policy = LayoutPolicy::from_options(&OptimizeOptions::default()).expect("defaults");
+    let policy = LayoutPolicy::from_options(&OptimizeOptions::default(), DateTime::UNIX_EPOCH)
+        .expect("defaults");
     assert_eq!(replan_groups(&facts, &policy), []);
 }
 
@@ -490,7 +493,7 @@ fn a_part_of_a_plan_says_what_it_is_a_part_of() {
         parse_fragments(&[fragment, "rows", "1MB"], &mut table.facts.fragments);
     }
     let options = OptimizeOptions { target_rows: 500, ..OptimizeOptions::default() };
-    let policy = LayoutPolicy::from_options(&options).expect("good options");
+    let policy = LayoutPolicy::from_options(&options, DateTime::UNIX_EPOCH).expect("good options");
     let TablePlan::Rewrite(plan) = planned(&table, &policy) else { panic!("nothing to do") };
     insta::assert_snapshot!(
         plan.reason(),
@@ -520,7 +523,8 @@ fn fragments_that_an_index_holds_stay_and_the_others_are_merged_around_them() {
 #[test]
 fn fragments_that_are_shared_are_told_from_an_empty_table() {
     let mut table = inventory(Vec::new());
-    let policy = LayoutPolicy::from_options(&OptimizeOptions::default()).expect("defaults");
+    let policy = LayoutPolicy::from_options(&OptimizeOptions::default(), DateTime::UNIX_EPOCH)
+        .expect("defaults");
     let nothing = |table: &TableInventory| planned(table, &policy).to_string();
     assert_eq!(nothing(&table), "nothing: the table is empty");
     assert_eq!(withheld(&table.facts), None);
