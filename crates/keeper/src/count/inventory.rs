@@ -1,8 +1,7 @@
 //! The facts of `count-rows`: each table at the version that readers of a branch see.
 
 use futures::{FutureExt, StreamExt};
-use lance::Dataset;
-use lancekeeper_model::{Branch, CountOptions, OptimizeOptions, TableCount, TableRef, Version};
+use lancekeeper_model::{Branch, CountOptions, TableCount, TableRef, Version};
 use lancekeeper_store::failure::text_with_hint;
 use lancekeeper_store::tables::version_of;
 use lancekeeper_store::{LanceFailure, OpenError};
@@ -30,12 +29,7 @@ pub(crate) async fn tables(
     read: &ReadRoot,
     options: &CountOptions,
 ) -> Result<Vec<TableCount>, TargetError> {
-    let chosen = OptimizeOptions {
-        tables: options.tables.clone(),
-        branches: options.branches.clone(),
-        ..OptimizeOptions::default()
-    };
-    let mut all = seen_targets(read, &chosen).await?;
+    let mut all = seen_targets(read, &options.tables, &options.branches).await?;
     // What is known to hold no rows has no number of them either.
     all.retain(|(_, target)| target.left_alone.is_none());
     let at_once = context.tables_at_once(None, all.len());
@@ -56,18 +50,8 @@ async fn row(read: &ReadRoot, branch: Branch, target: Target) -> Option<TableCou
 }
 
 async fn count(read: &ReadRoot, target: &Target) -> Result<(Version, u64), TableError> {
-    let table = visible(read, target).await?;
+    let table = target.visible(read).await?;
     let failed = |source| LanceFailure::new(format!("failed to count {}", target.table), source);
     let rows = table.count_rows(None).await.map_err(failed)?;
     Ok((version_of(&table), rows as u64))
-}
-
-/// The table at the version readers see.
-async fn visible(read: &ReadRoot, target: &Target) -> Result<Dataset, OpenError> {
-    let uri = read.root.address_of(&target.location);
-    let branch = &target.table.branch;
-    match target.pin {
-        Some(pin) => read.tables.open_at(&uri, branch, pin).await,
-        None => read.tables.open(&uri, branch).await,
-    }
 }

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeSet;
 
+use lance::Dataset;
 use lance::index::DatasetIndexExt;
 use lancekeeper_manifest::GraphError;
 use lancekeeper_model::{
     Branch, BranchSelection, ErrorKind, OptimizeOptions, RootKind, SkipReason, TableRef, Version,
 };
-use lancekeeper_store::LanceFailure;
 use lancekeeper_store::members::{Member, MemberState, has_table};
+use lancekeeper_store::{LanceFailure, OpenError};
 use thiserror::Error;
 
 use super::opened::{ReadGraph, ReadRoot};
@@ -150,11 +151,14 @@ pub(crate) async fn targets(
 }
 
 /// The tables as readers of the branches that were asked for see them, each with that branch. Of
-/// a graph a branch may read a table from another one.
+/// a graph a branch may read a table from another one. No names are all tables.
 pub(crate) async fn seen_targets(
     read: &ReadRoot,
-    options: &OptimizeOptions,
+    tables: &[String],
+    branches: &BranchSelection,
 ) -> Result<Vec<(Branch, Target)>, TargetError> {
+    let (tables, branches) = (tables.to_vec(), branches.clone());
+    let options = &OptimizeOptions { tables, branches, ..OptimizeOptions::default() };
     let Some(graph) = &read.graph else {
         let own = |target: Target| (target.table.branch.clone(), target);
         return Ok(targets(read, None, options).await?.into_iter().map(own).collect());
@@ -165,6 +169,17 @@ pub(crate) async fn seen_targets(
         seen.extend(targets.into_iter().map(|target| (view.snapshot.branch.clone(), target)));
     }
     Ok(seen)
+}
+
+impl Target {
+    /// Opens the table at the version that readers see: in a graph the pinned one, else HEAD.
+    pub(crate) async fn visible(&self, read: &ReadRoot) -> Result<Dataset, OpenError> {
+        let uri = read.root.address_of(&self.location);
+        match self.pin {
+            Some(pin) => read.tables.open_at(&uri, &self.table.branch, pin).await,
+            None => read.tables.open(&uri, &self.table.branch).await,
+        }
+    }
 }
 
 /// Whether a table of a database is no longer one: somebody dropped it since it was named.

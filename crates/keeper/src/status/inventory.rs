@@ -3,9 +3,7 @@
 use futures::{FutureExt, StreamExt};
 use lance::Dataset;
 use lancekeeper_manifest::{CompactError, Graph};
-use lancekeeper_model::{
-    Branch, InternalStatus, OptimizeOptions, RootStatus, StatusOptions, TableKey, TableStatus,
-};
+use lancekeeper_model::{Branch, InternalStatus, RootStatus, StatusOptions, TableKey, TableStatus};
 use lancekeeper_planner::index::Upkeep;
 use lancekeeper_planner::sweep::{SweepPlan, plan_sweep};
 use lancekeeper_reconciler::sweep;
@@ -28,8 +26,7 @@ pub(crate) async fn tables(
     wish: &Wish,
     options: &StatusOptions,
 ) -> Result<Vec<TableStatus>, TargetError> {
-    let all = OptimizeOptions { branches: options.branches.clone(), ..OptimizeOptions::default() };
-    let wanted = seen_targets(read, &all).await?;
+    let wanted = seen_targets(read, &[], &options.branches).await?;
     let claims = claims(read).await;
     let at_once = context.tables_at_once(None, wanted.len());
     let rows = wanted
@@ -57,14 +54,9 @@ async fn row(
 async fn lazy(read: &ReadRoot, branch: &Branch, target: &Target) -> TableStatus {
     let mut status = report::table(&inherited(target, branch), false);
     let seen = async {
-        let uri = read.root.address_of(&target.location);
-        let pinned = read
-            .tables
-            .open_at(&uri, &target.table.branch, target.pin.unwrap_or_default())
-            .await
-            .map_err(|error| {
-                LanceFailure::new("failed to open the pinned version", error.source)
-            })?;
+        let pinned = target.visible(read).await.map_err(|error| {
+            LanceFailure::new("failed to open the pinned version", error.source)
+        })?;
         let view = view(&pinned, &target.table, Upkeep::default()).await?;
         Ok::<_, LanceFailure>((view, version_of(&pinned)))
     };
