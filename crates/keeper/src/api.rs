@@ -50,7 +50,6 @@ impl Keeper {
     }
 
     /// A keeper with settings of the caller's own.
-    #[must_use]
     pub fn builder() -> KeeperBuilder {
         KeeperBuilder::default()
     }

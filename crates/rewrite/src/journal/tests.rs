@@ -28,7 +28,7 @@ async fn what_was_noted_is_read_until_it_is_forgotten() {
     let entry = journal.read(&second).await.unwrap().unwrap();
     assert_eq!((entry.branch.as_deref(), entry.staged_at), (Some("dev"), 4));
     assert_eq!(entry.files, [staged("data/x.lance")]);
-    journal.forget(&[first.clone()]).await.unwrap();
+    journal.forget(std::slice::from_ref(&first)).await.unwrap();
     journal.forget(std::slice::from_ref(&first)).await.unwrap();
     assert_eq!(journal.read(&first).await.unwrap(), None);
     assert_eq!(journal.entries().await.unwrap(), [second]);
