@@ -1,6 +1,8 @@
 //! Texts that may not appear in code: panics without a reason, local disks past the one door to
 //! files, and tests that do not test.
 
+use std::path::Path;
+
 use super::Finding;
 use super::repo::Repo;
 use super::rust_source::lines_with;
@@ -12,8 +14,8 @@ const IN_PRODUCTION: [(&str, &str); 2] =
 /// Not where files are asked for through `store::Files`, which knows what is behind them.
 const BEHIND_THE_DOOR: [&str; 4] = ["std::fs", "PathBuf", "canonicalize(", "LocalFileSystem"];
 const BEFORE_THE_DOOR: [&str; 4] = ["rewrite", "manifest", "reconciler", "keeper"];
-/// Finds, opens and locks roots, which lie on local disks.
-const OF_ROOTS: &str = "crates/keeper/src/root/";
+/// The room that finds, opens and locks roots, which lie on local disks.
+const ROOM_OF_ROOTS: (&str, &str) = ("crates/keeper/src", "root");
 
 /// Nowhere in the crates' files, their tests least of all.
 const IN_TESTS: [(&str, &str); 2] = [
@@ -29,8 +31,10 @@ pub(super) fn check(repo: &Repo) -> Vec<Finding> {
         }
     }
     let before = |name: &str| BEFORE_THE_DOOR.contains(&name);
+    let (keeper, root) = ROOM_OF_ROOTS;
+    let room = Path::new(keeper).join(root);
     for (_, file) in repo.crate_sources().filter(|(name, _)| before(name)) {
-        for text in BEHIND_THE_DOOR.iter().filter(|_| !file.path.starts_with(OF_ROOTS)) {
+        for text in BEHIND_THE_DOOR.iter().filter(|_| !Path::new(&file.path).starts_with(&room)) {
             findings.extend(found(&file.path, &file.production, text, "ask `store::Files`"));
         }
     }
@@ -78,8 +82,10 @@ mod tests {
     #[test]
     fn a_local_disk_is_found_before_the_door() {
         let text = "use std::fs;\n#[cfg(test)]\nmod tests { use std::path::PathBuf; }\n";
+        let (keeper, root) = ROOM_OF_ROOTS;
+        let room_file = format!("{keeper}/{root}/outer.rs");
         let repo = Repo::of_files(&[
-            ("crates/keeper/src/root/outer.rs", text),
+            (&room_file, text),
             ("crates/keeper/src/cleanup.rs", text),
             ("crates/store/src/root.rs", text),
         ]);
