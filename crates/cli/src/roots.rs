@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use lancekeeper::{SearchTrouble, find_roots, root_identity};
-use lancekeeper_model::RootReport;
+use lancekeeper_model::{Report, VerbBody};
 
 use crate::args::Roots;
 
@@ -79,11 +79,11 @@ impl RootSet {
     }
 
     /// Adds to a report what was not found, and to what failed where it was named.
-    pub(crate) fn complete<Body: Default>(&self, roots: &mut Vec<RootReport<Body>>) {
-        for (root, origin) in roots.iter_mut().zip(&self.origins) {
+    pub(crate) fn complete<Body: VerbBody>(&self, report: &mut Report<Body>) {
+        for (root, origin) in report.roots.iter_mut().zip(&self.origins) {
             add_origin(root.error.is_some(), &mut root.hint, origin.as_deref());
         }
-        roots.extend(self.troubles.iter().map(SearchTrouble::to_report));
+        self.troubles.iter().for_each(|trouble| report.push(trouble.to_report()));
     }
 }
 
@@ -217,6 +217,16 @@ mod tests {
         let below = dir.path().display().to_string();
         let set = of(&[&link, &below], None, true).unwrap();
         assert_eq!(set.uris, [link]);
+    }
+
+    #[test]
+    fn what_was_not_found_is_counted_among_the_roots() {
+        let dir = tempfile::tempdir().unwrap();
+        let set = of(&[&dir.path().display().to_string()], None, true).unwrap();
+        let mut report = lancekeeper_model::StatusReport::new(false, Vec::new(), 0);
+        set.complete(&mut report);
+        assert_eq!((report.roots.len(), report.totals.roots), (1, 1));
+        assert_eq!(report.exit_code().number(), 10);
     }
 
     #[test]

@@ -69,9 +69,7 @@ pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> u8 {
     // Blocking calls may be left over after an interruption: nobody waits for them.
     runtime.shutdown_background();
     match answer {
-        Some(answer) => {
-            deliver(answer.as_ref(), verb.checks(), Format::of(cli.speech.json), terminal)
-        }
+        Some(answer) => deliver(answer.as_ref(), verb, Format::of(cli.speech.json), terminal),
         None => ExitCode::Interrupted.number(),
     }
 }
@@ -93,12 +91,12 @@ fn progress_view(cli: &Cli, verb: &dyn VerbSpec, messages: &Messages) -> Progres
 /// Shows what a verb reported. A reader that went away is no error: the code is that of the run.
 pub(crate) fn deliver(
     answer: &dyn Answer,
-    checks: bool,
+    verb: &dyn VerbSpec,
     format: Format,
     terminal: &mut Terminal,
 ) -> u8 {
-    let code = answer.exit_code(checks);
-    match answer.show(format, terminal) {
+    let code = answer.exit_code(verb.checks());
+    match answer.show(verb.name(), format, terminal) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             terminal.messages().error(&format!("cannot write the result: {error}"));
             if code == ExitCode::Done { ExitCode::Failed.number() } else { code.number() }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use lancekeeper::Keeper;
-use lancekeeper_model::{ExitCode, Progress};
+use lancekeeper_model::{ExitCode, Progress, Report};
 
 use crate::args::{BranchVerb, Roots, Verb};
 use crate::output::{Format, Terminal, View, show};
@@ -96,28 +96,30 @@ pub(crate) trait Answer {
     /// The exit code of the run, or of whether a person has to act if the run itself went well.
     fn exit_code(&self, checks: bool) -> ExitCode;
 
-    /// Writes it.
-    fn show(&self, format: Format, terminal: &mut Terminal) -> io::Result<()>;
+    /// Writes it, of the command that people typed.
+    fn show(&self, command: &str, format: Format, terminal: &mut Terminal) -> io::Result<()>;
 }
 
-impl<R: View> Answer for R {
+impl<Body: View> Answer for Report<Body> {
     fn complete(&mut self, roots: &RootSet) {
-        roots.complete(self.roots_mut());
+        roots.complete(self);
     }
 
     fn exit_code(&self, checks: bool) -> ExitCode {
-        match View::exit_code(self) {
-            ExitCode::Done if checks => self.attention_code(),
+        match Self::exit_code(self) {
+            ExitCode::Done if checks => Body::attention_code(self),
             code => code,
         }
     }
 
-    fn show(&self, format: Format, terminal: &mut Terminal) -> io::Result<()> {
-        show(self, format, terminal)
+    fn show(&self, command: &str, format: Format, terminal: &mut Terminal) -> io::Result<()> {
+        show(command, self, format, terminal)
     }
 }
 
 /// The report of a call, whichever verb it is of.
-fn answer<'a, R: View + 'static>(report: BoxFuture<'a, R>) -> BoxFuture<'a, Box<dyn Answer>> {
+fn answer<Body: View + 'static>(
+    report: BoxFuture<'_, Report<Body>>,
+) -> BoxFuture<'_, Box<dyn Answer>> {
     report.map(|report| Box::new(report) as Box<dyn Answer>).boxed()
 }

@@ -16,9 +16,9 @@ use std::time::Instant;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use lancekeeper_model::{
-    BranchAction, BranchReport, BranchSelection, CleanupOptions, CleanupReport, CountOptions,
-    CountReport, Observer, OptimizeOptions, OptimizeReport, Progress, RootBranchReport,
-    StatusOptions, StatusReport,
+    BranchReport, BranchSelection, CleanupOptions, CleanupReport, CountOptions, CountReport,
+    Observer, OptimizeOptions, OptimizeReport, Progress, RootBranchReport, StatusOptions,
+    StatusReport,
 };
 
 use crate::run::concurrency::in_order;
@@ -84,8 +84,9 @@ impl Keeper {
         roots: impl IntoIterator<Item = impl AsRef<str>>,
         options: &'a StatusOptions,
     ) -> BoxFuture<'a, StatusReport> {
+        let started = Instant::now();
         let looks = each(roots, |root| status::root_status(&self.context, root, options));
-        async { StatusReport::new(looks.await) }.boxed()
+        async move { StatusReport::new(false, looks.await, millis(started)) }.boxed()
     }
 
     /// Counts the rows that readers see. Writes nothing. Never fails as a whole: a root or a
@@ -97,7 +98,7 @@ impl Keeper {
     ) -> BoxFuture<'a, CountReport> {
         let started = Instant::now();
         let counts = each(roots, |root| count::count_root(&self.context, root, options));
-        async move { CountReport::new(counts.await, millis(started)) }.boxed()
+        async move { CountReport::new(false, counts.await, millis(started)) }.boxed()
     }
 
     /// What [`Keeper::optimize`] would do now, without writing anything.
@@ -161,7 +162,7 @@ impl Keeper {
         internal: bool,
     ) -> BoxFuture<'_, BranchReport> {
         let lists = each(roots, |root| branch::list_root(&self.context, root, internal));
-        branch_report(BranchAction::List, false, lists)
+        branch_report(false, lists)
     }
 
     /// What [`Keeper::create_branch`] would do now. Writes nothing.
@@ -172,7 +173,7 @@ impl Keeper {
         from: &'a str,
     ) -> BoxFuture<'a, BranchReport> {
         let plan = branch::plan_create_root(&self.context, root, name, from);
-        branch_report(BranchAction::Create, true, plan.map(|root| vec![root]).boxed())
+        branch_report(true, plan.map(|root| vec![root]).boxed())
     }
 
     /// Creates a branch of a graph that reads what another one reads now. No table is copied.
@@ -188,7 +189,7 @@ impl Keeper {
         from: &'a str,
     ) -> BoxFuture<'a, BranchReport> {
         let run = branch::create_root(&self.context, root, name, from);
-        branch_report(BranchAction::Create, false, run.map(|root| vec![root]).boxed())
+        branch_report(false, run.map(|root| vec![root]).boxed())
     }
 
     /// What [`Keeper::delete_branch`] would delete and lose now. Writes nothing.
@@ -198,7 +199,7 @@ impl Keeper {
         name: &'a str,
     ) -> BoxFuture<'a, BranchReport> {
         let plan = branch::plan_delete_root(&self.context, root, name);
-        branch_report(BranchAction::Delete, true, plan.map(|root| vec![root]).boxed())
+        branch_report(true, plan.map(|root| vec![root]).boxed())
     }
 
     /// Deletes a branch of a graph that nothing depends on, with all that only it has.
@@ -214,17 +215,16 @@ impl Keeper {
         name: &'a str,
     ) -> BoxFuture<'a, BranchReport> {
         let run = branch::delete_root(&self.context, root, name);
-        branch_report(BranchAction::Delete, false, run.map(|root| vec![root]).boxed())
+        branch_report(false, run.map(|root| vec![root]).boxed())
     }
 }
 
 fn branch_report<'a>(
-    action: BranchAction,
     dry_run: bool,
     roots: BoxFuture<'a, Vec<RootBranchReport>>,
 ) -> BoxFuture<'a, BranchReport> {
     let started = Instant::now();
-    async move { BranchReport::new(action, dry_run, roots.await, millis(started)) }.boxed()
+    async move { BranchReport::new(dry_run, roots.await, millis(started)) }.boxed()
 }
 
 fn owned(roots: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<String> {

@@ -47,10 +47,10 @@ pub use lancekeeper_model::{
     KeptVersionReport, LostCommitReport, MovedPin, NoProgress, Observer, Obstacle, OperationId,
     OptimizeBody, OptimizeOptions, OptimizeReport, OptimizeTotals, PendingIndex, PendingSidecar,
     Progress, ProgressEvent, ProgressLine, PruneOptions, PrunedStats, Reclaimable,
-    RecoveredSidecar, Recovery, RootBranchReport, RootCleanupReport, RootCounts, RootFailure,
-    RootKind, RootOptimizeReport, RootReport, RootStatus, SkipReason, StatusBody, StatusOptions,
-    StatusReport, TableBytes, TableCleanupStats, TableCount, TableKey, TableOptimizeStats,
-    TableRef, TableStatus, Version, WorkLeft,
+    RecoveredSidecar, Recovery, Report, RootBranchReport, RootCleanupReport, RootCounts,
+    RootFailure, RootKind, RootOptimizeReport, RootOutcome, RootReport, RootStatus, SkipReason,
+    StatusBody, StatusOptions, StatusReport, StatusTotals, TableBytes, TableCleanupStats,
+    TableCount, TableKey, TableOptimizeStats, TableRef, TableStatus, VerbBody, Version, WorkLeft,
 };
 pub use lancekeeper_queue::{ExclusiveLock, Queues, RootIdentity, RootQueue, TableGuards};
 pub use root::OpenRootError;

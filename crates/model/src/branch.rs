@@ -3,31 +3,19 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::report::{RootReport, exit_code};
-use crate::{Branch, ErrorKind, ExitCode, Recovery, TableKey, Version};
+use crate::report::{Report, RootOutcome, RootReport, VerbBody};
+use crate::{Branch, ErrorKind, Recovery, TableKey, Version};
 
 /// What was done with branches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BranchAction {
     /// They were looked at.
+    #[default]
     List,
     /// One was created.
     Create,
     /// One was deleted.
     Delete,
-}
-
-impl BranchAction {
-    /// The verb as people type it.
-    #[must_use]
-    pub fn verb(self) -> &'static str {
-        match self {
-            Self::List => "branch list",
-            Self::Create => "branch create",
-            Self::Delete => "branch delete",
-        }
-    }
 }
 
 /// One branch of a graph.
@@ -113,6 +101,9 @@ pub type RootBranchReport = RootReport<BranchBody>;
 #[derive(Debug, Clone, Default, Serialize)]
 #[non_exhaustive]
 pub struct BranchBody {
+    /// What was asked for.
+    #[serde(skip)]
+    pub action: BranchAction,
     /// The branches looked at, or the one created or deleted.
     pub branches: Vec<BranchRow>,
     /// What opening it recovered of runs that died.
@@ -142,49 +133,32 @@ pub struct BranchTotals {
 }
 
 /// What was done with branches, over all roots.
-#[derive(Debug, Clone, Serialize)]
-#[non_exhaustive]
-pub struct BranchReport {
-    /// What was asked for.
-    pub action: BranchAction,
-    /// Whether nothing was written.
-    pub dry_run: bool,
-    /// One entry per root, in the order given.
-    pub roots: Vec<RootBranchReport>,
-    /// The sums over all roots.
-    pub totals: BranchTotals,
-}
+pub type BranchReport = Report<BranchBody>;
 
-impl BranchReport {
-    /// Builds the report and its sums.
-    #[must_use]
-    pub fn new(
-        action: BranchAction,
-        dry_run: bool,
-        roots: Vec<RootBranchReport>,
-        duration_ms: u64,
-    ) -> Self {
-        let mut totals = BranchTotals { duration_ms, ..BranchTotals::default() };
-        for root in &roots {
-            totals.branches += root.branches.len() as u64;
-            let failed = root.branches.iter().filter(|branch| branch.error.is_some());
-            totals.branches_failed += failed.count() as u64;
-            for table in &root.tables {
-                totals.files_removed += table.files_removed;
-                totals.bytes_removed += table.bytes_removed;
-            }
+impl VerbBody for BranchBody {
+    type Totals = BranchTotals;
+
+    fn add(root: &RootBranchReport, totals: &mut BranchTotals) {
+        totals.branches += root.branches.len() as u64;
+        let failed = root.branches.iter().filter(|branch| branch.error.is_some());
+        totals.branches_failed += failed.count() as u64;
+        for table in &root.tables {
+            totals.files_removed += table.files_removed;
+            totals.bytes_removed += table.bytes_removed;
         }
-        Self { action, dry_run, roots, totals }
     }
 
-    /// The exit code. What a deletion could not reclaim at once is for cleanup and no failure;
-    /// a branch that cannot be read is one where branches were to be looked at.
-    #[must_use]
-    pub fn exit_code(&self) -> ExitCode {
-        let is_list = self.action == BranchAction::List;
-        exit_code(self.roots.iter().map(|root| {
-            let failed = root.branches.iter().filter(|branch| branch.error.is_some()).count();
-            root.outcome(if is_list { failed } else { 0 }, root.branches.len())
-        }))
+    fn set_duration(totals: &mut BranchTotals, duration_ms: u64) {
+        totals.duration_ms = duration_ms;
+    }
+
+    /// What a deletion could not reclaim at once is for cleanup and no failure; a branch that
+    /// cannot be read is one where branches were to be looked at.
+    fn outcome(root: &RootBranchReport) -> RootOutcome {
+        let failed = match root.action {
+            BranchAction::List => root.branches.iter().filter(|b| b.error.is_some()).count(),
+            BranchAction::Create | BranchAction::Delete => 0,
+        };
+        root.outcome(failed, root.branches.len())
     }
 }

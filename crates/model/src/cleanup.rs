@@ -6,8 +6,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use serde::Serialize;
 
-use crate::report::{RootReport, exit_code};
-use crate::{Branch, ErrorKind, ExitCode, Recovery, SkipReason, TableKey, Version, WRITER_WINDOW};
+use crate::report::{Report, RootOutcome, RootReport, VerbBody};
+use crate::{Branch, ErrorKind, Recovery, SkipReason, TableKey, Version, WRITER_WINDOW};
 
 /// Whether anything reads a fork.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -209,44 +209,31 @@ pub struct CleanupTotals {
     pub duration_ms: u64,
 }
 
-/// What `cleanup` did, over all roots.
-#[derive(Debug, Clone, Serialize)]
-#[non_exhaustive]
-pub struct CleanupReport {
-    /// Whether this is a preview: nothing was deleted.
-    pub dry_run: bool,
-    /// One entry per root, in the order given.
-    pub roots: Vec<RootCleanupReport>,
-    /// The sums over all roots.
-    pub totals: CleanupTotals,
-}
+/// What `cleanup` did, over all roots. In a dry run nothing was deleted.
+pub type CleanupReport = Report<CleanupBody>;
 
-impl CleanupReport {
-    /// Builds the report and its sums.
-    #[must_use]
-    pub fn new(dry_run: bool, roots: Vec<RootCleanupReport>, duration_ms: u64) -> Self {
-        let mut totals = CleanupTotals { duration_ms, ..CleanupTotals::default() };
-        for root in &roots {
-            totals.forks_reclaimed += root.reconciled.reclaimed.len() as u64;
-            for table in &root.tables {
-                totals.bytes_removed += table.bytes_removed;
-                totals.old_versions_removed += table.old_versions_removed;
-                totals.files_removed += table.files_removed;
-                totals.unverified_left += table.unverified_left;
-                totals.tables_failed += u64::from(table.error.is_some());
-            }
+impl VerbBody for CleanupBody {
+    type Totals = CleanupTotals;
+
+    fn add(root: &RootCleanupReport, totals: &mut CleanupTotals) {
+        totals.forks_reclaimed += root.reconciled.reclaimed.len() as u64;
+        for table in &root.tables {
+            totals.bytes_removed += table.bytes_removed;
+            totals.old_versions_removed += table.old_versions_removed;
+            totals.files_removed += table.files_removed;
+            totals.unverified_left += table.unverified_left;
+            totals.tables_failed += u64::from(table.error.is_some());
         }
-        Self { dry_run, roots, totals }
     }
 
-    /// The exit code: a root's error beats a table's; several different ones are a failure.
-    #[must_use]
-    pub fn exit_code(&self) -> ExitCode {
-        exit_code(self.roots.iter().map(|root| {
-            let failures = &root.reconciled.failures;
-            let failed = root.tables.iter().filter(|table| table.error.is_some()).count();
-            let of_forks = failures.len().saturating_sub(root.undecided_forks);
-            root.outcome(failed + of_forks, root.tables.len() + failures.len())
-        }))
+    fn set_duration(totals: &mut CleanupTotals, duration_ms: u64) {
+        totals.duration_ms = duration_ms;
+    }
+
+    fn outcome(root: &RootCleanupReport) -> RootOutcome {
+        let failures = &root.reconciled.failures;
+        let failed = root.tables.iter().filter(|table| table.error.is_some()).count();
+        let of_forks = failures.len().saturating_sub(root.undecided_forks);
+        root.outcome(failed + of_forks, root.tables.len() + failures.len())
     }
 }

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::report::{RootReport, exit_code};
-use crate::{Branch, BranchSelection, ExitCode, TableKey, TableRef, Version};
+use crate::report::{Report, RootOutcome, RootReport, VerbBody};
+use crate::{Branch, BranchSelection, TableKey, TableRef, Version};
 
 /// Which rows to count.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -64,34 +64,25 @@ pub struct CountTotals {
 }
 
 /// The rows of all roots asked for.
-#[derive(Debug, Clone, Serialize)]
-#[non_exhaustive]
-pub struct CountReport {
-    /// One entry per root, in the order given.
-    pub roots: Vec<RootCounts>,
-    /// The sums over all roots.
-    pub totals: CountTotals,
-}
+pub type CountReport = Report<CountBody>;
 
-impl CountReport {
-    /// Builds the report and its sums.
-    #[must_use]
-    pub fn new(roots: Vec<RootCounts>, duration_ms: u64) -> Self {
-        let mut totals = CountTotals { duration_ms, ..CountTotals::default() };
-        for table in roots.iter().flat_map(|root| &root.tables) {
+impl VerbBody for CountBody {
+    type Totals = CountTotals;
+
+    fn add(root: &RootCounts, totals: &mut CountTotals) {
+        for table in &root.tables {
             totals.tables += 1;
             totals.tables_failed += u64::from(table.error.is_some());
             totals.rows += table.rows.unwrap_or(0);
         }
-        Self { roots, totals }
     }
 
-    /// The exit code.
-    #[must_use]
-    pub fn exit_code(&self) -> ExitCode {
-        exit_code(self.roots.iter().map(|root| {
-            let failed = root.tables.iter().filter(|table| table.error.is_some()).count();
-            root.outcome(failed, root.tables.len())
-        }))
+    fn set_duration(totals: &mut CountTotals, duration_ms: u64) {
+        totals.duration_ms = duration_ms;
+    }
+
+    fn outcome(root: &RootCounts) -> RootOutcome {
+        let failed = root.tables.iter().filter(|table| table.error.is_some()).count();
+        root.outcome(failed, root.tables.len())
     }
 }

@@ -50,10 +50,12 @@ pub use options::{
 };
 pub use progress::{NoProgress, Observer, Progress, ProgressEvent, ProgressLine};
 pub use recovery::{MovedPin, RecoveredSidecar, Recovery};
-pub use report::{RootFailure, RootReport};
+pub use report::{Report, RootFailure, RootOutcome, RootReport, VerbBody};
 pub use room::{InternalStatus, Reclaimable, StatusOptions};
 pub use root::{InternalSchema, RootKind};
 pub use sizes::TableBytes;
 pub use skip::{PendingIndex, SkipReason};
 pub use snapshot::{Pin, Snapshot};
-pub use status::{Obstacle, PendingSidecar, RootStatus, StatusBody, StatusReport, TableStatus};
+pub use status::{
+    Obstacle, PendingSidecar, RootStatus, StatusBody, StatusReport, StatusTotals, TableStatus,
+};

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use crate::report::{RootOutcome, RootReport, exit_code};
+use crate::report::{Report, RootOutcome, RootReport, VerbBody};
 use crate::{
-    Branch, ErrorKind, ExitCode, PendingIndex, Recovery, RootKind, SkipReason, TableBytes,
-    TableKey, TableRef, Version, WorkLeft,
+    Branch, ErrorKind, PendingIndex, Recovery, RootKind, SkipReason, TableBytes, TableKey,
+    TableRef, Version, WorkLeft,
 };
 
 /// What `optimize` did to one table.
@@ -112,14 +112,6 @@ pub struct OptimizeBody {
     pub tables: Vec<TableOptimizeStats>,
 }
 
-impl RootOptimizeReport {
-    /// Whether a row is about a table that a graph keeps for itself. Those being done does not
-    /// make a run of which nothing else is done a success.
-    fn is_internal(&self, table: &TableOptimizeStats) -> bool {
-        self.kind == Some(RootKind::Graph) && table.table_key.as_str().starts_with('_')
-    }
-}
-
 /// Sums over all tables of all roots.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -156,23 +148,13 @@ pub struct OptimizeTotals {
 }
 
 /// What `optimize` did, over all roots.
-#[derive(Debug, Clone, Serialize)]
-#[non_exhaustive]
-pub struct OptimizeReport {
-    /// Whether this is a plan that was not carried out.
-    pub dry_run: bool,
-    /// One entry per root, in the order given.
-    pub roots: Vec<RootOptimizeReport>,
-    /// The sums over all roots.
-    pub totals: OptimizeTotals,
-}
+pub type OptimizeReport = Report<OptimizeBody>;
 
-impl OptimizeReport {
-    /// Builds the report and its sums.
-    #[must_use]
-    pub fn new(dry_run: bool, roots: Vec<RootOptimizeReport>, duration_ms: u64) -> Self {
-        let mut totals = OptimizeTotals { duration_ms, ..OptimizeTotals::default() };
-        for table in roots.iter().flat_map(|root| &root.tables) {
+impl VerbBody for OptimizeBody {
+    type Totals = OptimizeTotals;
+
+    fn add(root: &RootOptimizeReport, totals: &mut OptimizeTotals) {
+        for table in &root.tables {
             totals.rows += table.rows_after;
             totals.fragments_before += table.fragments_before;
             totals.fragments_after += table.fragments_after;
@@ -187,24 +169,25 @@ impl OptimizeReport {
             totals.tables_left += u64::from(!table.left.is_nothing());
             totals.left.add(&table.left);
         }
-        Self { dry_run, roots, totals }
     }
 
-    /// The exit code: a root's error beats a table's; several different ones are a failure.
-    #[must_use]
-    pub fn exit_code(&self) -> ExitCode {
-        exit_code(self.roots.iter().map(|root| {
-            RootOutcome {
-                error: root.error_kind,
-                failed: root.tables.iter().filter(|table| table.error.is_some()).count(),
-                // Blocked tables count as done unless they are all there is.
-                blocked: root
-                    .tables
-                    .iter()
-                    .filter(|table| table.skipped == Some(SkipReason::RecoveryPending))
-                    .count(),
-                tables: root.tables.iter().filter(|table| !root.is_internal(table)).count(),
-            }
-        }))
+    fn set_duration(totals: &mut OptimizeTotals, duration_ms: u64) {
+        totals.duration_ms = duration_ms;
+    }
+
+    fn outcome(root: &RootOptimizeReport) -> RootOutcome {
+        // The tables that a graph keeps for itself being done does not make a run of which nothing
+        // else is done a success.
+        let is_internal = |table: &&TableOptimizeStats| {
+            root.kind == Some(RootKind::Graph) && table.table_key.as_str().starts_with('_')
+        };
+        let is_blocked =
+            |table: &&TableOptimizeStats| table.skipped == Some(SkipReason::RecoveryPending);
+        RootOutcome {
+            error: root.error_kind,
+            failed: root.tables.iter().filter(|table| table.error.is_some()).count(),
+            blocked: root.tables.iter().filter(is_blocked).count(),
+            tables: root.tables.iter().filter(|table| !is_internal(table)).count(),
+        }
     }
 }

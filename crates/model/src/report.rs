@@ -1,4 +1,5 @@
-//! What the reports of all verbs have in common: the head of each root's entry, and the exit code.
+//! What the reports of all verbs have in common: entries for roots, each with the same head, their
+//! sums, and the exit code. What only one verb says is in the module of that verb.
 //! The fields are those of `--json`, so their names are stable; how they are laid out for people
 //! is the business of `cli`.
 
@@ -32,6 +33,70 @@ pub struct RootReport<Body> {
     /// The error itself, with what caused it, where there is one.
     #[serde(skip)]
     pub cause: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+/// What a verb says of all roots it was given.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct Report<Body: VerbBody> {
+    /// Whether this is a plan that was not carried out.
+    pub dry_run: bool,
+    /// One entry per root, in the order given.
+    pub roots: Vec<RootReport<Body>>,
+    /// The sums over all roots.
+    pub totals: Body::Totals,
+}
+
+/// The part of a root's report that only one verb has.
+pub trait VerbBody: Default + Serialize {
+    /// What is summed up over all roots.
+    type Totals: Default + Serialize;
+
+    /// Adds a root to the sums.
+    fn add(root: &RootReport<Self>, totals: &mut Self::Totals);
+
+    /// Notes how many milliseconds the run took, if that is among the sums.
+    fn set_duration(_totals: &mut Self::Totals, _duration_ms: u64) {}
+
+    /// What decides the exit code about one root.
+    fn outcome(root: &RootReport<Self>) -> RootOutcome;
+}
+
+/// What decides the exit code about one root.
+#[derive(Debug, Clone, Copy)]
+pub struct RootOutcome {
+    /// Why it failed as a whole, if it did.
+    pub error: Option<ErrorKind>,
+    /// Of its tables, or whatever else it is made of, those that failed.
+    pub failed: usize,
+    /// Those that somebody else's unfinished operation blocks. They count as done, unless they are
+    /// all there is.
+    pub blocked: usize,
+    /// All of them.
+    pub tables: usize,
+}
+
+impl<Body: VerbBody> Report<Body> {
+    /// Builds the report and its sums.
+    #[must_use]
+    pub fn new(dry_run: bool, roots: Vec<RootReport<Body>>, duration_ms: u64) -> Self {
+        let mut totals = Body::Totals::default();
+        Body::set_duration(&mut totals, duration_ms);
+        roots.iter().for_each(|root| Body::add(root, &mut totals));
+        Self { dry_run, roots, totals }
+    }
+
+    /// Adds a root that the run itself did not see.
+    pub fn push(&mut self, root: RootReport<Body>) {
+        Body::add(&root, &mut self.totals);
+        self.roots.push(root);
+    }
+
+    /// The exit code: a root's error beats a table's; several different ones are a failure.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        exit_code(self.roots.iter().map(Body::outcome))
+    }
 }
 
 /// Why a root failed as a whole.
@@ -116,14 +181,6 @@ impl<Body> DerefMut for RootReport<Body> {
     fn deref_mut(&mut self) -> &mut Body {
         &mut self.body
     }
-}
-
-/// What decides the exit code about one root.
-pub(crate) struct RootOutcome {
-    pub(crate) error: Option<ErrorKind>,
-    pub(crate) failed: usize,
-    pub(crate) blocked: usize,
-    pub(crate) tables: usize,
 }
 
 pub(crate) fn exit_code(roots: impl Iterator<Item = RootOutcome>) -> ExitCode {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::report::{RootOutcome, RootReport, exit_code};
+use crate::report::{Report, RootOutcome, RootReport, VerbBody, exit_code};
 use crate::{
     Branch, ErrorKind, ExitCode, InternalStatus, Reclaimable, TableBytes, TableKey, TableRef,
     Version,
@@ -115,27 +115,34 @@ pub struct StatusBody {
     pub tables: Vec<TableStatus>,
 }
 
-/// The state of all roots asked for.
-#[derive(Debug, Clone, Serialize)]
+/// How much was looked at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct StatusReport {
-    /// One entry per root, in the order given.
-    pub roots: Vec<RootStatus>,
+pub struct StatusTotals {
+    /// Roots, those that could not be read among them.
+    pub roots: usize,
+    /// Tables, once per branch.
+    pub tables: usize,
+}
+
+/// The state of all roots asked for.
+pub type StatusReport = Report<StatusBody>;
+
+impl VerbBody for StatusBody {
+    type Totals = StatusTotals;
+
+    fn add(root: &RootStatus, totals: &mut StatusTotals) {
+        totals.roots += 1;
+        totals.tables += root.tables.len();
+    }
+
+    fn outcome(root: &RootStatus) -> RootOutcome {
+        let failed = root.tables.iter().filter(|table| table.error.is_some()).count();
+        root.outcome(failed, root.tables.len())
+    }
 }
 
 impl StatusReport {
-    /// Builds the report.
-    #[must_use]
-    pub fn new(roots: Vec<RootStatus>) -> Self {
-        Self { roots }
-    }
-
-    /// The exit code.
-    #[must_use]
-    pub fn exit_code(&self) -> ExitCode {
-        exit_code(self.roots.iter().map(outcome))
-    }
-
     /// The exit code for whoever wants to know whether a person has to act: that of the first
     /// obstacle of a root; a table that drifted is one, too.
     #[must_use]
@@ -146,13 +153,8 @@ impl StatusReport {
             let obstacle = obstacles.find(|kind| *kind != ErrorKind::Busy);
             let has_drifted = root.tables.iter().any(|table| table.drift_head.is_some());
             let drift = has_drifted.then_some(ErrorKind::Refused);
-            let outcome = outcome(root);
+            let outcome = StatusBody::outcome(root);
             RootOutcome { error: outcome.error.or(obstacle).or(drift), ..outcome }
         }))
     }
-}
-
-fn outcome(root: &RootStatus) -> RootOutcome {
-    let failed = root.tables.iter().filter(|table| table.error.is_some()).count();
-    root.outcome(failed, root.tables.len())
 }

@@ -2,6 +2,7 @@
 //! Field names are those of `lancekeeper_model`; errors and warnings are in the document,
 //! not on stderr.
 
+use lancekeeper_model::Report;
 use serde::Serialize;
 
 use super::view::View;
@@ -12,23 +13,22 @@ const SCHEMA: u32 = 1;
 #[derive(Serialize)]
 struct Document<'a, Root, Totals> {
     schema: u32,
-    command: &'static str,
+    command: &'a str,
     /// Only of verbs that write.
     #[serde(skip_serializing_if = "Option::is_none")]
     dry_run: Option<bool>,
     roots: &'a [Root],
-    totals: Totals,
+    totals: &'a Totals,
 }
 
 /// The document of a report.
-pub(super) fn document<R: View>(report: &R) -> serde_json::Result<String> {
-    let document = Document {
-        schema: SCHEMA,
-        command: report.command(),
-        dry_run: report.dry_run(),
-        roots: report.roots(),
-        totals: report.totals(),
-    };
+pub(super) fn document<Body: View>(
+    command: &str,
+    report: &Report<Body>,
+) -> serde_json::Result<String> {
+    let (roots, totals) = (&report.roots[..], &report.totals);
+    let document =
+        Document { schema: SCHEMA, command, dry_run: Body::dry_run(report), roots, totals };
     serde_json::to_string(&document).map(|text| text + "\n")
 }
 
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn optimize_has_every_field_scripts_know() {
-        let found = parsed(&document(&samples::optimized()).unwrap());
+        let found = parsed(&document("optimize", &samples::optimized()).unwrap());
         assert_eq!(found["schema"], 1);
         assert_eq!(found["command"], "optimize");
         assert_eq!(found["dry_run"], false);
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn what_a_budget_left_is_told_per_table_and_in_total() {
-        let found = parsed(&document(&samples::budgeted()).unwrap());
+        let found = parsed(&document("optimize", &samples::budgeted()).unwrap());
         let tables = &found["roots"][0]["tables"];
         let left = |of: &Value| {
             let fields = ["left_by", "groups_left", "fragments_left", "bytes_left", "indexes_left"];
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn counts_are_numbers_or_null_with_the_reason() {
-        let found = parsed(&document(&samples::counts()).unwrap());
+        let found = parsed(&document("count-rows", &samples::counts()).unwrap());
         assert_eq!(found["command"], "count-rows");
         let tables = &found["roots"][0]["tables"];
         assert_eq!((&tables[0]["rows"], &tables[0]["error"]), (&1_234_567.into(), &Value::Null));
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_missing_root_is_still_a_document() {
-        let found = parsed(&document(&samples::missing()).unwrap());
+        let found = parsed(&document("optimize", &samples::missing()).unwrap());
         assert_eq!(found["roots"][0]["error"], "no root at /nowhere");
         assert!(found["roots"][0]["kind"].is_null());
         assert_eq!(found["roots"][0]["tables"], serde_json::json!([]));
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn status_counts_roots_and_tables() {
-        let found = parsed(&document(&samples::graph_status()).unwrap());
+        let found = parsed(&document("status", &samples::graph_status()).unwrap());
         assert_eq!(found["command"], "status");
         assert_eq!(found["totals"], serde_json::json!({"roots": 1, "tables": 4}));
         let root = &found["roots"][0];

@@ -224,7 +224,7 @@ pub(crate) fn graph_status() -> StatusReport {
         unknown: vec!["edge:WorksAt: its manifest is truncated".to_owned()],
     });
     root.warnings = vec!["commit history has a gap at version 12".to_owned()];
-    StatusReport::new(vec![root])
+    StatusReport::new(false, vec![root], 0)
 }
 
 /// A database.
@@ -236,12 +236,12 @@ pub(crate) fn database_status() -> StatusReport {
     let tables = vec![events, state("users", 1, "nothing: one fragment")];
     let mut root = root_state(RootKind::Database, tables);
     root.reclaimable_error = Some("failed to list /data/people: permission denied".to_owned());
-    StatusReport::new(vec![root])
+    StatusReport::new(false, vec![root], 0)
 }
 
 /// A root that does not exist.
 pub(crate) fn missing_status() -> StatusReport {
-    StatusReport::new(vec![nothing()])
+    StatusReport::new(false, vec![nothing()], 0)
 }
 
 /// The rows of a graph's tables, one of which cannot be read.
@@ -257,7 +257,7 @@ pub(crate) fn counts() -> CountReport {
     review.branch = Branch::named("review");
     let mut root = RootCounts::of("/data/people").of_kind(RootKind::Graph);
     root.tables = vec![table("node:Person", Some(1_234_567)), review, table("node:Place", None)];
-    CountReport::new(vec![root], 41)
+    CountReport::new(false, vec![root], 41)
 }
 
 fn cleaned_table(name: &str, removed: u64, files: u64, bytes: u64) -> TableCleanupStats {

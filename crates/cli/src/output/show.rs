@@ -3,34 +3,39 @@
 
 use std::io;
 
-use lancekeeper_model::{Obstacle, RootReport};
+use lancekeeper_model::{Obstacle, Report, RootReport};
 
 use super::style::{Tone, paint};
 use super::view::View;
 use super::{Format, Messages, Terminal, json};
 use crate::target::without_secrets;
 
-/// Writes a report. Errors, hints and warnings go to stderr, next to their root; a document for
-/// machines holds them itself.
-pub(crate) fn show(report: &impl View, format: Format, terminal: &mut Terminal) -> io::Result<()> {
+/// Writes a report, of the command that people typed. Errors, hints and warnings go to stderr,
+/// next to their root; a document for machines holds them itself.
+pub(crate) fn show<Body: View>(
+    command: &str,
+    report: &Report<Body>,
+    format: Format,
+    terminal: &mut Terminal,
+) -> io::Result<()> {
     if format == Format::Json {
-        return terminal.print(&json::document(report)?);
+        return terminal.print(&json::document(command, report)?);
     }
     let (screen, messages) = (terminal.screen(), terminal.messages());
-    if let Some(head) = report.head() {
+    if let Some(head) = Body::head(report) {
         terminal.print(&format!("{}\n", paint(head, Tone::Strong, screen.colour)))?;
     }
     // With one root the heading or the target line has named it.
-    let is_named = report.roots().len() > 1;
-    for root in report.roots() {
-        if report.is_shown(root) {
-            terminal.print(&report.root_text(root, screen))?;
+    let is_named = report.roots.len() > 1;
+    for root in &report.roots {
+        if Body::is_shown(root) {
+            terminal.print(&Body::root_text(root, report.dry_run, screen))?;
         }
         let place = is_named.then_some(root.uri.as_str());
-        say_troubles(&messages, place, root, report.warnings(root));
-        say_obstacles(&messages, place, report.obstacles(root));
+        say_troubles(&messages, place, root, Body::warnings(root));
+        say_obstacles(&messages, place, Body::obstacles(root));
     }
-    match report.totals_text(screen) {
+    match Body::totals_text(report, screen) {
         Some(text) => terminal.print(&text),
         None => Ok(()),
     }

@@ -5,8 +5,14 @@ use std::io::{self, Write};
 use super::*;
 use crate::output::{Screen, samples};
 
+/// What a report is delivered as the answer to.
+fn line(line: &str) -> Cli {
+    Cli::read(format!("lancekeeper {line} root").split(' ')).unwrap()
+}
+
 fn code(report: &dyn Answer) -> u8 {
-    deliver(report, false, Format::Human, &mut Terminal::captured(Screen::plain(Some(80))).0)
+    let terminal = &mut Terminal::captured(Screen::plain(Some(80))).0;
+    deliver(report, spec(&line("status").verb), Format::Human, terminal)
 }
 
 #[test]
@@ -22,10 +28,12 @@ fn exit_codes_follow_the_report() {
     assert_eq!(code(&samples::missing_status()), 10);
     let (mut terminal, _) = Terminal::captured(Screen::plain(Some(80)));
     let mut healthy = samples::database_status();
-    assert_eq!(deliver(&healthy, true, Format::Human, &mut terminal), 0);
+    let (plain, checking) = (line("status"), line("status --check"));
+    let (plain, checking) = (spec(&plain.verb), spec(&checking.verb));
+    assert_eq!(deliver(&healthy, checking, Format::Human, &mut terminal), 0);
     healthy.roots[0].obstacles = samples::graph_status().roots.remove(0).body.obstacles;
-    assert_eq!(deliver(&healthy, true, Format::Human, &mut terminal), 13);
-    assert_eq!(deliver(&healthy, false, Format::Human, &mut terminal), 0);
+    assert_eq!(deliver(&healthy, checking, Format::Human, &mut terminal), 13);
+    assert_eq!(deliver(&healthy, plain, Format::Human, &mut terminal), 0);
 }
 
 struct Refusing(io::ErrorKind);
@@ -43,16 +51,18 @@ impl Write for Refusing {
 #[test]
 fn a_reader_that_went_away_is_no_error() {
     let (mut terminal, said) = Terminal::captured(Screen::plain(None));
+    let cli = line("optimize");
     terminal.replace_stdout(Box::new(Refusing(io::ErrorKind::BrokenPipe)));
-    assert_eq!(deliver(&samples::database(), false, Format::Json, &mut terminal), 0);
+    assert_eq!(deliver(&samples::database(), spec(&cli.verb), Format::Json, &mut terminal), 0);
     assert_eq!(said.err(), "");
 }
 
 #[test]
 fn a_full_disk_is_an_error() {
     let (mut terminal, said) = Terminal::captured(Screen::plain(None));
+    let cli = line("optimize");
     terminal.replace_stdout(Box::new(Refusing(io::ErrorKind::StorageFull)));
-    assert_eq!(deliver(&samples::database(), false, Format::Json, &mut terminal), 1);
+    assert_eq!(deliver(&samples::database(), spec(&cli.verb), Format::Json, &mut terminal), 1);
     assert!(said.err().starts_with("error: cannot write the result: "), "{}", said.err());
 }
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use lancekeeper_manifest::{COMMITS, Cut, LiveBranch};
-use lancekeeper_model::{Branch, RootBranchReport, TableKey, TableRef};
+use lancekeeper_model::{Branch, BranchAction, RootBranchReport, TableKey, TableRef};
 use lancekeeper_planner::branch::{check_beside, check_name, only_it};
 use lancekeeper_planner::cleanup::{DatasetPlan, FileClass, Role};
 use lancekeeper_reconciler::cleanup::{CleanupError, DatasetInventory, Executor, Recheck, recheck};
@@ -37,6 +37,7 @@ pub(crate) fn create_root<'a>(
 ) -> BoxFuture<'a, RootBranchReport> {
     async move {
         let mut report = RootBranchReport::of(uri);
+        report.action = BranchAction::Create;
         let outcome = create(context, uri, name, from, context.now(), &mut report).await;
         ended(report, outcome)
     }
@@ -52,6 +53,7 @@ pub(crate) fn plan_create_root<'a>(
 ) -> BoxFuture<'a, RootBranchReport> {
     async move {
         let mut report = RootBranchReport::of(uri);
+        report.action = BranchAction::Create;
         let outcome = preview(context, uri, name, from, context.now(), &mut report).await;
         ended(report, outcome)
     }

@@ -10,7 +10,7 @@ mod report;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use lancekeeper_model::{Branch, OperationId, RootBranchReport};
+use lancekeeper_model::{Branch, BranchAction, OperationId, RootBranchReport};
 use lancekeeper_planner::branch::only_it;
 
 use super::{
@@ -39,6 +39,7 @@ pub(crate) fn delete_root<'a>(
 ) -> BoxFuture<'a, RootBranchReport> {
     async move {
         let mut report = RootBranchReport::of(uri);
+        report.action = BranchAction::Delete;
         let outcome = delete(context, uri, name, context.now(), &mut report).await;
         ended(report, outcome)
     }
@@ -53,6 +54,7 @@ pub(crate) fn plan_delete_root<'a>(
 ) -> BoxFuture<'a, RootBranchReport> {
     async move {
         let mut report = RootBranchReport::of(uri);
+        report.action = BranchAction::Delete;
         let outcome = preview(context, uri, name, context.now(), &mut report).await;
         ended(report, outcome)
     }

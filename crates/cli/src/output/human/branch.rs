@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use lancekeeper_model::{
-    BranchAction, BranchBody, BranchLoss, BranchReport, BranchRow, BranchTableStats, BranchTotals,
-    ExitCode, RootBranchReport,
+    BranchAction, BranchBody, BranchLoss, BranchReport, BranchRow, BranchTableStats,
+    RootBranchReport,
 };
 
 use super::{Notes, named_commits, recovery_text, root_label};
@@ -13,63 +13,42 @@ use crate::output::terminal::Screen;
 use crate::output::units::{count, counted, size};
 use crate::output::view::View;
 
-impl View for BranchReport {
-    type Body = BranchBody;
-    type Totals = BranchTotals;
-
-    fn command(&self) -> &'static str {
-        self.action.verb()
+impl View for BranchBody {
+    fn dry_run(report: &BranchReport) -> Option<bool> {
+        let only_looks = report.roots.iter().all(|root| root.action == BranchAction::List);
+        (!only_looks).then_some(report.dry_run)
     }
 
-    fn dry_run(&self) -> Option<bool> {
-        (self.action != BranchAction::List).then_some(self.dry_run)
-    }
-
-    fn roots(&self) -> &[RootBranchReport] {
-        &self.roots
-    }
-
-    fn roots_mut(&mut self) -> &mut Vec<RootBranchReport> {
-        &mut self.roots
-    }
-
-    fn totals(&self) -> Self::Totals {
-        self.totals.clone()
-    }
-
-    fn exit_code(&self) -> ExitCode {
-        Self::exit_code(self)
-    }
-
-    fn head(&self) -> Option<&'static str> {
-        if !self.dry_run || self.roots.iter().all(|root| root.branches.is_empty()) {
-            return None;
-        }
-        Some(match self.action {
+    fn head(report: &BranchReport) -> Option<&'static str> {
+        let shown = report.roots.iter().find(|root| !root.branches.is_empty())?;
+        report.dry_run.then_some(match shown.action {
             BranchAction::Delete => "preview (nothing was deleted; --confirm deletes)",
             BranchAction::Create | BranchAction::List => "plan (nothing was written)",
         })
     }
 
-    fn is_shown(&self, root: &RootBranchReport) -> bool {
+    fn is_shown(root: &RootBranchReport) -> bool {
         !root.branches.is_empty()
     }
 
-    fn root_text(&self, root: &RootBranchReport, screen: Screen) -> String {
-        root_text(root, self, screen)
+    fn root_text(root: &RootBranchReport, dry_run: bool, screen: Screen) -> String {
+        root_text(root, dry_run, screen)
     }
 
-    fn warnings<'r>(&self, root: &'r RootBranchReport) -> &'r [String] {
+    fn warnings(root: &RootBranchReport) -> &[String] {
         &root.warnings
     }
 }
 
-fn root_text(root: &RootBranchReport, report: &BranchReport, screen: Screen) -> String {
+fn root_text(root: &RootBranchReport, dry_run: bool, screen: Screen) -> String {
     let heading = paint(&root_label(root.kind, &root.uri), Tone::Strong, screen.colour);
     let mut text = format!("{heading}\n{}", recovery_text(&root.recovery, screen.width));
     let is_refused = root.error.is_some();
-    let remarks: Vec<Remark> =
-        root.branches.iter().map(|branch| outcome(branch, report, is_refused)).collect();
+    let remarks: Vec<Remark> = root
+        .branches
+        .iter()
+        .map(|branch| outcome(branch, root.action, dry_run, is_refused))
+        .collect();
     let rendered = render(branch_columns(&root.branches), "", &remarks, screen);
     text += &rendered.text;
     let mut notes = Notes::default();
@@ -78,21 +57,21 @@ fn root_text(root: &RootBranchReport, report: &BranchReport, screen: Screen) -> 
     }
     text += &notes.render(screen.width);
     if !root.tables.is_empty() {
-        text += &table_text(&root.tables, report.dry_run, screen);
+        text += &table_text(&root.tables, dry_run, screen);
     }
     if let Some(lost) = &root.lost {
-        text += &loss_text(lost, report.dry_run || is_refused, screen);
+        text += &loss_text(lost, dry_run || is_refused, screen);
     }
     text
 }
 
-fn outcome(branch: &BranchRow, report: &BranchReport, is_refused: bool) -> Remark {
+fn outcome(branch: &BranchRow, action: BranchAction, dry_run: bool, is_refused: bool) -> Remark {
     let remark = |short: &str, tone| Remark { short: short.to_owned(), detail: None, tone };
     if let Some(error) = &branch.error {
         let detail = Some(error.clone());
         return Remark { short: "unreadable".to_owned(), detail, tone: Tone::Bad };
     }
-    match (report.action, is_refused, report.dry_run) {
+    match (action, is_refused, dry_run) {
         (BranchAction::List, ..) => remark("", Tone::Plain),
         (_, true, _) => remark("refused", Tone::Bad),
         (BranchAction::Create, _, true) => remark("would be created", Tone::Good),

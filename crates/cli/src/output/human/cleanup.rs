@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lancekeeper_model::{
-    CleanupBody, CleanupReport, CleanupTotals, ExitCode, RootCleanupReport, TableCleanupStats,
-};
+use lancekeeper_model::{CleanupBody, CleanupReport, RootCleanupReport, TableCleanupStats};
 
 use super::{Notes, named_commits, recovery_text, root_label};
 use crate::output::grid::{Column, Rank, Remark, render};
@@ -13,57 +11,34 @@ use crate::output::terminal::Screen;
 use crate::output::units::{count, counted, duration, size};
 use crate::output::view::View;
 
-impl View for CleanupReport {
-    type Body = CleanupBody;
-    type Totals = CleanupTotals;
-
-    fn command(&self) -> &'static str {
-        "cleanup"
+impl View for CleanupBody {
+    fn dry_run(report: &CleanupReport) -> Option<bool> {
+        Some(report.dry_run)
     }
 
-    fn dry_run(&self) -> Option<bool> {
-        Some(self.dry_run)
-    }
-
-    fn roots(&self) -> &[RootCleanupReport] {
-        &self.roots
-    }
-
-    fn roots_mut(&mut self) -> &mut Vec<RootCleanupReport> {
-        &mut self.roots
-    }
-
-    fn totals(&self) -> Self::Totals {
-        self.totals.clone()
-    }
-
-    fn exit_code(&self) -> ExitCode {
-        Self::exit_code(self)
-    }
-
-    fn head(&self) -> Option<&'static str> {
-        let is_preview = self.dry_run && self.roots.iter().any(|root| root.error.is_none());
+    fn head(report: &CleanupReport) -> Option<&'static str> {
+        let is_preview = report.dry_run && report.roots.iter().any(|root| root.error.is_none());
         is_preview.then_some("preview (nothing was deleted; --confirm deletes)")
     }
 
-    fn is_shown(&self, root: &RootCleanupReport) -> bool {
+    fn is_shown(root: &RootCleanupReport) -> bool {
         root.error.is_none() || !root.tables.is_empty()
     }
 
-    fn root_text(&self, root: &RootCleanupReport, screen: Screen) -> String {
-        root_text(root, self.dry_run, screen)
+    fn root_text(root: &RootCleanupReport, dry_run: bool, screen: Screen) -> String {
+        root_text(root, dry_run, screen)
     }
 
-    fn warnings<'r>(&self, root: &'r RootCleanupReport) -> &'r [String] {
+    fn warnings(root: &RootCleanupReport) -> &[String] {
         &root.warnings
     }
 
-    fn totals_text(&self, screen: Screen) -> Option<String> {
-        let totals = &self.totals;
-        if self.roots.iter().all(|root| root.tables.is_empty()) {
+    fn totals_text(report: &CleanupReport, screen: Screen) -> Option<String> {
+        let totals = &report.totals;
+        if report.roots.iter().all(|root| root.tables.is_empty()) {
             return None;
         }
-        let verb = if self.dry_run { "would free" } else { "freed" };
+        let verb = if report.dry_run { "would free" } else { "freed" };
         let mut parts = vec![
             format!("{verb} {}", size(totals.bytes_removed)),
             counted(totals.old_versions_removed, "version"),

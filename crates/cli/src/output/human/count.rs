@@ -1,8 +1,6 @@
 //! How many rows there are, for people.
 
-use lancekeeper_model::{
-    CountBody, CountReport, CountTotals, ExitCode, RootCounts, TableCount, TableRef,
-};
+use lancekeeper_model::{CountBody, CountReport, RootCounts, TableCount, TableRef};
 
 use super::{Notes, root_label};
 use crate::output::grid::{Column, Rank, Remark, render};
@@ -11,40 +9,17 @@ use crate::output::terminal::Screen;
 use crate::output::units::{count, counted};
 use crate::output::view::View;
 
-impl View for CountReport {
-    type Body = CountBody;
-    type Totals = CountTotals;
-
-    fn command(&self) -> &'static str {
-        "count-rows"
-    }
-
-    fn roots(&self) -> &[RootCounts] {
-        &self.roots
-    }
-
-    fn roots_mut(&mut self) -> &mut Vec<RootCounts> {
-        &mut self.roots
-    }
-
-    fn totals(&self) -> Self::Totals {
-        self.totals.clone()
-    }
-
-    fn exit_code(&self) -> ExitCode {
-        Self::exit_code(self)
-    }
-
-    fn is_shown(&self, root: &RootCounts) -> bool {
+impl View for CountBody {
+    fn is_shown(root: &RootCounts) -> bool {
         root.error.is_none()
     }
 
-    fn root_text(&self, root: &RootCounts, screen: Screen) -> String {
+    fn root_text(root: &RootCounts, _dry_run: bool, screen: Screen) -> String {
         root_text(root, screen)
     }
 
-    fn totals_text(&self, screen: Screen) -> Option<String> {
-        let totals = &self.totals;
+    fn totals_text(report: &CountReport, screen: Screen) -> Option<String> {
+        let totals = &report.totals;
         if totals.tables < 2 {
             return None;
         }

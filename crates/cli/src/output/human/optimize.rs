@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use lancekeeper_model::{
-    BudgetLimit, ExitCode, OptimizeBody, OptimizeReport, OptimizeTotals, PrunedStats, RootKind,
+    BudgetLimit, OptimizeBody, OptimizeReport, OptimizeTotals, PrunedStats, RootKind,
     RootOptimizeReport, SkipReason, TableOptimizeStats, TableRef, WorkLeft,
 };
 
@@ -14,58 +14,35 @@ use crate::output::terminal::Screen;
 use crate::output::units::{count, counted, duration, size};
 use crate::output::view::View;
 
-impl View for OptimizeReport {
-    type Body = OptimizeBody;
-    type Totals = OptimizeTotals;
-
-    fn command(&self) -> &'static str {
-        "optimize"
+impl View for OptimizeBody {
+    fn dry_run(report: &OptimizeReport) -> Option<bool> {
+        Some(report.dry_run)
     }
 
-    fn dry_run(&self) -> Option<bool> {
-        Some(self.dry_run)
-    }
-
-    fn roots(&self) -> &[RootOptimizeReport] {
-        &self.roots
-    }
-
-    fn roots_mut(&mut self) -> &mut Vec<RootOptimizeReport> {
-        &mut self.roots
-    }
-
-    fn totals(&self) -> Self::Totals {
-        self.totals.clone()
-    }
-
-    fn exit_code(&self) -> ExitCode {
-        Self::exit_code(self)
-    }
-
-    fn head(&self) -> Option<&'static str> {
-        let is_plan = self.dry_run && self.roots.iter().any(|root| root.error.is_none());
+    fn head(report: &OptimizeReport) -> Option<&'static str> {
+        let is_plan = report.dry_run && report.roots.iter().any(|root| root.error.is_none());
         is_plan.then_some("plan (nothing was written)")
     }
 
-    fn is_shown(&self, root: &RootOptimizeReport) -> bool {
+    fn is_shown(root: &RootOptimizeReport) -> bool {
         root.error.is_none() || !root.tables.is_empty()
     }
 
-    fn root_text(&self, root: &RootOptimizeReport, screen: Screen) -> String {
-        root_text(root, self.dry_run, screen)
+    fn root_text(root: &RootOptimizeReport, dry_run: bool, screen: Screen) -> String {
+        root_text(root, dry_run, screen)
     }
 
-    fn warnings<'r>(&self, root: &'r RootOptimizeReport) -> &'r [String] {
+    fn warnings(root: &RootOptimizeReport) -> &[String] {
         &root.warnings
     }
 
-    fn totals_text(&self, screen: Screen) -> Option<String> {
-        let tables = self.roots.iter().map(|root| root.tables.len()).sum();
+    fn totals_text(report: &OptimizeReport, screen: Screen) -> Option<String> {
+        let tables = report.roots.iter().map(|root| root.tables.len()).sum();
         if tables == 0 {
             return None;
         }
-        let mut text = totals_text(&self.totals, tables, screen);
-        if let Some(left) = left_text(self) {
+        let mut text = totals_text(&report.totals, tables, screen);
+        if let Some(left) = left_text(report) {
             text += &paint(&dotted(&left, screen.width), Tone::Warn, screen.colour);
             text.push('\n');
         }

@@ -6,7 +6,6 @@ use lancekeeper_model::{
     ExitCode, InternalStatus, Obstacle, PendingSidecar, RootStatus, StatusBody, StatusReport,
     TableKey, TableRef, TableStatus,
 };
-use serde::Serialize;
 
 use super::{Notes, named_commits, root_label};
 use crate::output::grid::{Column, Rank, Remark, render};
@@ -16,57 +15,24 @@ use crate::output::units::{count, counted, percent, size};
 use crate::output::view::View;
 use crate::target::without_secrets;
 
-/// The sums of `status`.
-#[derive(Serialize)]
-pub(crate) struct StatusTotals {
-    roots: usize,
-    tables: usize,
-}
-
-impl View for StatusReport {
-    type Body = StatusBody;
-    type Totals = StatusTotals;
-
-    fn command(&self) -> &'static str {
-        "status"
+impl View for StatusBody {
+    fn attention_code(report: &StatusReport) -> ExitCode {
+        report.attention_code()
     }
 
-    fn roots(&self) -> &[RootStatus] {
-        &self.roots
-    }
-
-    fn roots_mut(&mut self) -> &mut Vec<RootStatus> {
-        &mut self.roots
-    }
-
-    fn totals(&self) -> Self::Totals {
-        StatusTotals {
-            roots: self.roots.len(),
-            tables: self.roots.iter().map(|root| root.tables.len()).sum(),
-        }
-    }
-
-    fn exit_code(&self) -> ExitCode {
-        Self::exit_code(self)
-    }
-
-    fn attention_code(&self) -> ExitCode {
-        Self::attention_code(self)
-    }
-
-    fn is_shown(&self, root: &RootStatus) -> bool {
+    fn is_shown(root: &RootStatus) -> bool {
         root.error.is_none() || root.kind.is_some()
     }
 
-    fn root_text(&self, root: &RootStatus, screen: Screen) -> String {
+    fn root_text(root: &RootStatus, _dry_run: bool, screen: Screen) -> String {
         root_text(root, screen)
     }
 
-    fn warnings<'r>(&self, root: &'r RootStatus) -> &'r [String] {
+    fn warnings(root: &RootStatus) -> &[String] {
         &root.warnings
     }
 
-    fn obstacles<'r>(&self, root: &'r RootStatus) -> &'r [Obstacle] {
+    fn obstacles(root: &RootStatus) -> &[Obstacle] {
         &root.obstacles
     }
 }

@@ -19,15 +19,15 @@ fn seen(width: Option<usize>, show: impl FnOnce(&mut Terminal) -> std::io::Resul
 }
 
 fn optimize(report: &OptimizeReport, width: usize) -> String {
-    seen(Some(width), |terminal| show(report, Format::Human, terminal))
+    seen(Some(width), |terminal| show("optimize", report, Format::Human, terminal))
 }
 
 fn status(report: &StatusReport, width: usize) -> String {
-    seen(Some(width), |terminal| show(report, Format::Human, terminal))
+    seen(Some(width), |terminal| show("", report, Format::Human, terminal))
 }
 
 fn cleanup(report: &CleanupReport, width: usize) -> String {
-    seen(Some(width), |terminal| show(report, Format::Human, terminal))
+    seen(Some(width), |terminal| show("", report, Format::Human, terminal))
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn optimized_graph_at_80() {
 
 #[test]
 fn rows_that_were_counted() {
-    let show = |terminal: &mut Terminal| show(&samples::counts(), Format::Human, terminal);
+    let show = |terminal: &mut Terminal| show("", &samples::counts(), Format::Human, terminal);
     insta::assert_snapshot!(seen(Some(80), show), @"
     graph /data/people
       table               version       rows
@@ -310,7 +310,7 @@ fn database_status_at_200() {
 
 #[test]
 fn a_pipe_gets_the_wide_table() {
-    let piped = seen(None, |terminal| show(&samples::optimized(), Format::Human, terminal));
+    let piped = seen(None, |terminal| show("", &samples::optimized(), Format::Human, terminal));
     assert!(piped.contains("files") && piped.contains("rows"), "{piped}");
     assert!(!piped.contains('\x1b'));
 }
