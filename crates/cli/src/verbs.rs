@@ -55,7 +55,7 @@ pub(crate) trait VerbSpec {
         Vec::new()
     }
 
-    /// Does it.
+    /// Calls the keeper; yields what it reported.
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Box<dyn Answer>>;
 }
 

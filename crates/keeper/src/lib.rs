@@ -18,9 +18,10 @@
 //! # Rooms
 //!
 //! `api` composes; the verbs are `optimize`, `cleanup`, `branch`, `status` and `count`, each from
-//! `inventory` to `report`; all of them stand on `root` (opening, and what stands in the way) and
-//! `run` (what a run is given), on which `root` stands, too. A verb does not use another, with two exceptions: `branch` deletes
-//! by `cleanup`, and `status` shows what `optimize` and `cleanup` would do, by their own plans.
+//! `inventory` to `report`. All of them stand on `root` (opening, and what stands in the way), and
+//! all of these on `run` (what a run is given). A verb does not use another, with two exceptions:
+//! `branch` deletes by `cleanup`, and `status` shows what `optimize` and `cleanup` would do, by
+//! their own plans.
 //!
 //! What is not here: decisions (`planner`), the format of `__manifest` (`manifest`), the
 //! rewriting of data (`rewrite`).

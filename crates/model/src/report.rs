@@ -72,7 +72,7 @@ pub struct RootOutcome {
     /// Those that somebody else's unfinished operation blocks. They count as done, unless they are
     /// all there is.
     pub blocked: usize,
-    /// All of them.
+    /// All of them, failed or not.
     pub tables: usize,
 }
 

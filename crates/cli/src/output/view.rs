@@ -27,7 +27,7 @@ pub(crate) trait View: VerbBody {
     /// For people: what there is to say of a root.
     fn root_text(root: &RootReport<Self>, dry_run: bool, screen: Screen) -> String;
 
-    /// What to know of a root that is no error.
+    /// Things to know about a root that are no errors.
     fn warnings(_root: &RootReport<Self>) -> &[String] {
         &[]
     }

@@ -29,13 +29,14 @@ impl KeeperBuilder {
         self
     }
 
-    /// What is kept of indexes that were read, in bytes. 256 MiB unless told.
+    /// How much of the indexes that were read stays in memory, in bytes. 256 MiB unless told.
     pub fn index_cache_bytes(mut self, bytes: usize) -> Self {
         self.caches.index_bytes = bytes;
         self
     }
 
-    /// What is kept of manifests and footers that were read, in bytes. 64 MiB unless told.
+    /// How much of the manifests and footers that were read stays in memory, in bytes. 64 MiB
+    /// unless told.
     pub fn metadata_cache_bytes(mut self, bytes: usize) -> Self {
         self.caches.metadata_bytes = bytes;
         self
@@ -48,14 +49,14 @@ impl KeeperBuilder {
         self
     }
 
-    /// What time it is: whatever depends on the age of something asks this. The system's clock
+    /// Who tells the time: whatever depends on the age of something asks this. The system's clock
     /// unless told.
     pub fn clock(mut self, now: impl Fn() -> DateTime<Utc> + Send + Sync + 'static) -> Self {
         self.context.clock = Clock::of(now);
         self
     }
 
-    /// Where the keys of tables are had. Writers in this process that take the keys of the same
+    /// Where the keys of tables come from. Writers in this process that take the keys of the same
     /// queues and the keeper keep out of each other's way. Those of the process unless told.
     pub fn queues(mut self, queues: Queues) -> Self {
         self.context.queues = queues;

@@ -62,8 +62,8 @@ pub(super) fn plan<'a>(
     .boxed()
 }
 
-/// Roots that spend one budget do so in turn: which of them is given what would else depend on
-/// which is faster.
+/// Roots that share one budget run one after the other. Else the faster root would take what the
+/// slower one is to get.
 fn roots_at_once(budget: &Budget) -> usize {
     if budget.limits_bytes() { 1 } else { ROOTS_AT_ONCE }
 }

@@ -19,8 +19,8 @@ use crate::run::budget::Budget;
 use crate::run::concurrency::in_order;
 use crate::run::{Context, millis};
 
-/// How long a look at what writers just changed waits, times the round: they are probably still
-/// between their commit and their publish.
+/// How long a later look at a table waits, times the round: the writer who changed it is probably
+/// still between commit and publish.
 pub(crate) const REDO_PAUSE: Duration = Duration::from_millis(100);
 
 /// With what the tables of a root are planned.

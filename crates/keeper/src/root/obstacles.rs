@@ -71,9 +71,9 @@ pub(crate) async fn check_writable(
     }
 }
 
-/// That another keeper is at work on a root, or on a database it lies in, if one is. It is no
-/// reason to refuse anything before the lock itself is tried: a moment later it may be gone. Nor
-/// is it one to worry that whoever only looks may not see who has the lock.
+/// The obstacle that another keeper is at work on a root, or on a database it lies in. It refuses
+/// nothing by itself: the other keeper may be gone when the lock is tried. A lock file that may not
+/// be read is no obstacle, because whoever only looks needs no lock.
 pub(crate) async fn at_work(root: &Root) -> Option<OpenRootError> {
     let root = root.clone();
     let holder = move || {

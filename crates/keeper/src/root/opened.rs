@@ -81,11 +81,11 @@ pub(crate) struct Tolerance {
 }
 
 impl Tolerance {
-    /// Of what writes new files beside the old ones.
+    /// Verbs that write new files beside the old ones tolerate both.
     pub(crate) const REWRITES: Self = Self { spellings: true, unfinished: true };
-    /// Of what makes a branch exist, or not.
+    /// Verbs that create or delete a branch look for unfinished operations about it themselves.
     pub(crate) const BRANCHES: Self = Self { spellings: false, unfinished: true };
-    /// Of what deletes.
+    /// Verbs that delete what cannot be made again tolerate nothing.
     pub(crate) const DELETES: Self = Self { spellings: false, unfinished: false };
 }
 
