@@ -25,6 +25,7 @@
 //! Not here: sorting and curves, indexes, and anything that reads a table.
 
 mod budget;
+mod carry;
 mod eligible;
 mod inventory;
 mod pack;
@@ -44,6 +45,7 @@ mod tests;
 use lancekeeper_model::{SkipReason, TableFacts, Version};
 
 pub use budget::{ByteBudget, Offer, Share};
+pub use carry::{SourceRows, Uncarried, carry_deletions};
 pub use eligible::Ineligible;
 pub use inventory::{Authority, SidecarClaim, TableInventory};
 pub use pack::{

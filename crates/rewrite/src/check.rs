@@ -1,8 +1,9 @@
-//! The re-check at Enter: whether a staged group still replaces exactly what is at HEAD.
+//! The re-check at Enter: whether a staged group still replaces what is at HEAD.
 //!
 //! The Rewrite is committed with HEAD as its read version, so Lance sees nothing in between
 //! to check against: this is the only thing that keeps a delete that hit a source fragment
-//! from being undone.
+//! from being undone. Rows that were deleted since are carried over (`carry`); with any other
+//! change the group is stale.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -10,18 +11,22 @@ use lance::Dataset;
 use lance::index::DatasetIndexExt;
 use lance_table::format::Fragment;
 use lancekeeper_model::{ErrorKind, TableRef, Version};
+use lancekeeper_planner::optimize::Uncarried;
 use lancekeeper_store::LanceFailure;
 use lancekeeper_store::tables::version_of;
 use thiserror::Error;
 
+use crate::carry::{follow, has_only_more_deletions, is_same_but_for_deletions};
 use crate::journal::StagedFile;
 use crate::stage::StagedGroup;
 
 /// Why a staged group can no longer be committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stale {
-    /// A source fragment is not at HEAD as it was when it was read.
+    /// A source fragment is gone from HEAD, or has other data there than what was read.
     Fragment(u64),
+    /// The deletions at HEAD are not those that were read and some more.
+    Deletions(Uncarried),
     /// The indexes that its row addresses were captured for are others now.
     Indexes,
     /// A staged file is gone or has another size.
@@ -32,6 +37,10 @@ impl std::fmt::Display for Stale {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Fragment(id) => write!(f, "a writer changed fragment {id}"),
+            Self::Deletions(Uncarried::Emptied(_)) => {
+                f.write_str("writers deleted all rows of a new fragment")
+            }
+            Self::Deletions(_) => f.write_str("a writer brought deleted rows back"),
             Self::Indexes => f.write_str("the table's indexes were replaced"),
             Self::File(path) => write!(f, "staged file {path} is gone or has another size"),
         }
@@ -63,14 +72,18 @@ impl<'a> HeadCheck<'a> {
         Ok(Self { head, fragments, indexes_agree })
     }
 
-    /// Why a staged group can no longer be committed; `None` when it can.
+    /// Why a staged group can no longer be committed; `None` when it can. Then it replaces its
+    /// sources as they are at HEAD, and knows which of its rows are deleted there.
     ///
     /// # Errors
     ///
     /// When the store cannot answer.
-    pub async fn group(&self, group: &StagedGroup) -> Result<Option<Stale>, LanceFailure> {
+    pub async fn group(&self, group: &mut StagedGroup) -> Result<Option<Stale>, LanceFailure> {
         if let Some(id) = self.first_changed(&group.source) {
             return Ok(Some(Stale::Fragment(id)));
+        }
+        if let Some(why) = follow(self.head, &self.fragments, group).await? {
+            return Ok(Some(why));
         }
         // An index built meanwhile may cover part of the group: Lance would refuse the
         // Rewrite, after the reservation.
@@ -81,20 +94,32 @@ impl<'a> HeadCheck<'a> {
     }
 
     /// Why index segments built at `staged_at` can no longer be committed: a fragment they
-    /// cover is not at HEAD as it was, or the table's indexes are others now.
-    #[must_use]
-    pub fn segments(&self, staged_at: &Dataset) -> Option<Stale> {
+    /// cover has other data at HEAD, or the table's indexes are others now. Rows that were deleted
+    /// since are no obstacle: every search leaves deleted rows out.
+    ///
+    /// # Errors
+    ///
+    /// When deletions cannot be read.
+    pub async fn segments(&self, staged_at: &Dataset) -> Result<Option<Stale>, LanceFailure> {
         if let Some(id) = self.first_changed(staged_at.fragments()) {
-            return Some(Stale::Fragment(id));
+            return Ok(Some(Stale::Fragment(id)));
         }
-        (!self.indexes_agree).then_some(Stale::Indexes)
+        for then in staged_at.fragments().iter() {
+            let Some(now) = self.fragments.get(&then.id) else { continue };
+            if !has_only_more_deletions((staged_at, then), (self.head, now)).await? {
+                return Ok(Some(Stale::Fragment(then.id)));
+            }
+        }
+        Ok((!self.indexes_agree).then_some(Stale::Indexes))
     }
 
-    /// Equal by value: id, files, deletion file, row ids. A column added to a fragment or a
-    /// row deleted from it makes it another.
+    /// Equal by value but for the deletion file: id, files, overlays, row ids. A column added to a
+    /// fragment makes it another.
     fn first_changed(&self, wanted: &[Fragment]) -> Option<u64> {
-        let changed = |source: &&Fragment| self.fragments.get(&source.id) != Some(source);
-        wanted.iter().find(changed).map(|source| source.id)
+        let is_same = |source: &Fragment| {
+            self.fragments.get(&source.id).is_some_and(|now| is_same_but_for_deletions(now, source))
+        };
+        wanted.iter().find(|source| !is_same(source)).map(|source| source.id)
     }
 
     async fn missing_file(&self, files: &[StagedFile]) -> Result<Option<Stale>, LanceFailure> {

@@ -355,7 +355,7 @@ async fn delete_staged(table: &Dataset, path: &str) -> Result<u64, LanceFailure>
         store.delete(&meta.location).await.map_err(failed)?;
         deleted += 1;
     }
-    if path.ends_with(".lance") {
+    if path.ends_with(".lance") || path.starts_with("_deletions/") {
         match store.delete(&join(path)).await {
             Ok(()) => deleted += 1,
             Err(error) if lancekeeper_store::kind_of(&error) == ErrorKind::NotFound => {}

@@ -6,13 +6,15 @@
 //! [`stage::stage_group`] writes new files at a version V without any lock and changes
 //! nothing that a reader can see. [`journal`] notes the files, so that a run that fails
 //! deletes its own and nobody else's. [`check`] decides, under the queue key, whether a
-//! staged group still replaces exactly what is at HEAD. [`table_commit`] makes it visible.
+//! staged group still replaces what is at HEAD; rows that writers deleted in the meantime are
+//! deleted in the new fragments, too. [`table_commit`] makes it visible.
 //!
 //! What is not here: which fragments to group (`planner`), the queue, the sidecars and the
 //! publish (`keeper`).
 
 pub mod admission;
 pub mod blobs;
+mod carry;
 pub mod check;
 mod damage;
 pub mod index;

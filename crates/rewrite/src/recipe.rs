@@ -1,6 +1,8 @@
 //! How the rows of a group get from its old files into new ones: one arm per recipe. Whoever
 //! adds a recipe adds it here and in `planner`. Counts nothing and commits nothing.
 
+mod copy;
+
 use futures::FutureExt;
 use lance::Dataset;
 use lance::dataset::optimize::{
@@ -10,6 +12,8 @@ use lance_table::format::Fragment;
 use lancekeeper_planner::optimize::{Group, Recipe};
 use lancekeeper_store::failure::guarded;
 use lancekeeper_store::tables::version_of;
+
+use copy::joined;
 
 /// Bytes a scan may read ahead. Lance's default is sized for query servers.
 const IO_BUFFER_BYTES: u64 = 64 << 20;
@@ -28,6 +32,12 @@ pub enum RowOrder {
         /// table at this version need not show yet.
         capture_addresses: bool,
     },
+}
+
+impl RowOrder {
+    fn is_as_listed(self) -> bool {
+        matches!(self, Self::AsListed { .. })
+    }
 }
 
 /// What a recipe made.
@@ -53,6 +63,11 @@ pub(crate) async fn carry_out(
 ) -> lance::Result<Rewritten> {
     match group.recipe {
         Recipe::CopyPages => {
+            if order.is_as_listed()
+                && let Some(rewritten) = joined(table, source, group).await?
+            {
+                return Ok(rewritten);
+            }
             let mode = CompactionMode::TryBinaryCopy;
             by_lance(
                 table,

@@ -11,6 +11,7 @@ use lancekeeper_store::kind_of;
 use lancekeeper_store::tables::version_of;
 use thiserror::Error;
 
+use crate::carry::{ReadSource, read_sources};
 use crate::damage::blame;
 use crate::journal::StagedFile;
 pub use crate::recipe::RowOrder;
@@ -19,8 +20,13 @@ use crate::recipe::{Rewritten, carry_out};
 /// A group that was rewritten and not yet committed.
 #[derive(Debug, Clone)]
 pub struct StagedGroup {
-    /// The fragments it replaces, exactly as they were at `version`.
+    /// The fragments it replaces, as they were when they were last compared with HEAD
+    /// ([`crate::check::HeadCheck::group`]); before that, as they were at `version`.
     pub source: Vec<Fragment>,
+    /// What was read of them at `version`, in the order in which the rows were written.
+    pub(crate) read: Vec<ReadSource>,
+    /// Per new fragment, the offsets of the rows that writers have deleted since.
+    pub(crate) deleted_since: Vec<Vec<u32>>,
     /// What replaces them; ids are not assigned yet.
     pub new_fragments: Vec<Fragment>,
     /// Where an index needs them, the old addresses of the rows that remain: a set, of which the
@@ -113,8 +119,13 @@ pub async fn stage_group(
     if order == RowOrder::RowIds {
         in_order_of_row_ids(&mut source);
     }
-    let rewritten = match carry_out(table, &source, group, order).await {
-        Ok(rewritten) => rewritten,
+    // Before anything is written: what fails here leaves no file behind.
+    let outcome = async {
+        let read = read_sources(table, &source).await?;
+        Ok((read, carry_out(table, &source, group, order).await?))
+    };
+    let (read, rewritten) = match outcome.await {
+        Ok(done) => done,
         Err(error) => {
             return Err(StageError::Lance {
                 table: table_ref.clone(),
@@ -124,6 +135,7 @@ pub async fn stage_group(
         }
     };
     judged(table_ref, version_of(table), group, source, rewritten)
+        .map(|staged| StagedGroup { read, ..staged })
 }
 
 /// A rewritten group, if it is what was planned. A row too few is a row lost at the commit.
@@ -151,7 +163,15 @@ fn judged(
             files,
         });
     }
-    Ok(StagedGroup { source, new_fragments: fragments, kept_addrs, version, files })
+    Ok(StagedGroup {
+        source,
+        read: Vec::new(),
+        deleted_since: Vec::new(),
+        new_fragments: fragments,
+        kept_addrs,
+        version,
+        files,
+    })
 }
 
 /// The fragments of a group as they are in the table.

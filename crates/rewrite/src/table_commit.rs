@@ -21,9 +21,10 @@ use lancekeeper_store::failpoint::{self, Injected};
 use lancekeeper_store::strict::{CommitError, Signature, commit};
 use thiserror::Error;
 
+use crate::carry::{miscounted, write_deletions};
 use crate::check::missing_file;
 use crate::index::StagedIndexes;
-use crate::journal::StagedFile;
+use crate::journal::{StagedFile, discard};
 use crate::stage::StagedGroup;
 
 /// Configuration keys by which old Lance versions delete versions after any commit.
@@ -47,6 +48,16 @@ pub enum StepError {
         /// The file, relative to the table's branch directory.
         file: String,
     },
+    /// The new fragments have other numbers of live rows than what they replace.
+    #[error("{table}: a rewrite of {old} live rows into {new} was not committed")]
+    Rows {
+        /// The table.
+        table: TableRef,
+        /// Live rows of the fragments that were to go.
+        old: usize,
+        /// Live rows of those that were to come.
+        new: usize,
+    },
     /// Whether the staged files are there could not be learned.
     #[error(transparent)]
     Look(#[from] LanceFailure),
@@ -69,7 +80,7 @@ impl StepError {
             // As if a writer had spoiled it: it is staged again.
             Self::Lost { .. } => ErrorKind::Conflict,
             Self::Look(error) => error.kind(),
-            Self::Injected(_) | Self::Reservation { .. } => ErrorKind::Internal,
+            Self::Injected(_) | Self::Reservation { .. } | Self::Rows { .. } => ErrorKind::Internal,
         }
     }
 }
@@ -251,17 +262,39 @@ impl TableCommit<'_> {
             }),
         );
         self.are_there(head, &files).await?;
-        let groups: Vec<RewriteGroup> = groups
-            .into_iter()
-            .map(|group| RewriteGroup {
-                old_fragments: group.source,
-                new_fragments: group.new_fragments,
-            })
-            .collect();
         if groups.is_empty() {
             return Ok(head.clone());
         }
-        let operation = Operation::Rewrite { groups, rewritten_indices, frag_reuse_index: None };
+        let mut deletions = Vec::new();
+        let outcome = self.rewrite_with(head, groups, rewritten_indices, &mut deletions).await;
+        let is_refused = outcome.as_ref().is_err_and(|error| error.kind() != ErrorKind::Unknown);
+        if is_refused && let Err(error) = discard(head, &deletions).await {
+            tracing::warn!(target: "lancekeeper::optimize", table = %self.table, %error,
+                "deletion files that nothing refers to stay until they are collected");
+        }
+        outcome
+    }
+
+    async fn rewrite_with(
+        &self,
+        head: &Dataset,
+        mut groups: Vec<StagedGroup>,
+        rewritten_indices: Vec<RewrittenIndex>,
+        deletions: &mut Vec<StagedFile>,
+    ) -> Result<Dataset, StepError> {
+        write_deletions(head, &mut groups, deletions).await?;
+        if let Some((old, new)) = groups.iter().find_map(miscounted) {
+            return Err(StepError::Rows { table: self.table.clone(), old, new });
+        }
+        let groups = groups.into_iter().map(|group| RewriteGroup {
+            old_fragments: group.source,
+            new_fragments: group.new_fragments,
+        });
+        let operation = Operation::Rewrite {
+            groups: groups.collect(),
+            rewritten_indices,
+            frag_reuse_index: None,
+        };
         Ok(commit(head, operation, &self.signature("rewrite")).await?)
     }
 }

@@ -28,11 +28,13 @@ mod delete;
 mod error;
 mod hint;
 mod identity;
+mod join;
 mod listed;
 mod local;
 
 pub use error::FilesError;
 pub use identity::{Identity, identity_at};
+pub use join::{Head, places};
 pub use listed::{Condition, Deleted, Doomed, Listed};
 
 /// A directory, and all that lies below it.

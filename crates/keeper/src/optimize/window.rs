@@ -180,14 +180,14 @@ async fn recheck_member(
     let staged_against = index_ids(&member.staged_at).await?;
     let check = HeadCheck::new(&head, &staged_against).await?;
     if member.indexes.is_some()
-        && let Some(why) = check.segments(&member.staged_at)
+        && let Some(why) = check.segments(&member.staged_at).await?
     {
         // The groups were planned as if the segments covered them all.
         member.drop_all(&why.to_string());
         return Ok(());
     }
-    for journaled in std::mem::take(&mut member.groups) {
-        match check.group(&journaled.group).await? {
+    for mut journaled in std::mem::take(&mut member.groups) {
+        match check.group(&mut journaled.group).await? {
             None => member.groups.push(journaled),
             Some(why) => {
                 member.dropped_why.push(why.to_string());

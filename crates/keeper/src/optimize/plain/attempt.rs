@@ -27,6 +27,10 @@ use crate::root::Target;
 /// rewrite, so each of them costs one attempt and no work.
 const COMMIT_ATTEMPTS: u32 = 20;
 
+/// How often indexes are carried over because writers made a group stale after that. Each of them
+/// reads and writes every index once.
+const REMAPS_MAX: u32 = 3;
+
 /// Why a table failed.
 #[derive(Debug, Error)]
 pub(super) enum PlainError {
@@ -55,6 +59,15 @@ impl PlainError {
             Self::Injected(_) => ErrorKind::Internal,
         }
     }
+}
+
+/// What became of the Rewrite.
+enum Rewritten {
+    Committed(Committed),
+    /// A group went stale after the indexes were carried over: they have to be once more.
+    Void,
+    /// Nothing is left to commit, or writers were faster at every try.
+    Nothing,
 }
 
 /// One table in one round, from staged to committed.
@@ -124,8 +137,8 @@ impl Attempt<'_> {
     async fn recheck(&mut self, head: &Dataset) -> Result<(), PlainError> {
         let check = HeadCheck::new(head, &self.staged_against).await?;
         let mut keep = Vec::new();
-        for journaled in std::mem::take(&mut self.groups) {
-            match check.group(&journaled.group).await? {
+        for mut journaled in std::mem::take(&mut self.groups) {
+            match check.group(&mut journaled.group).await? {
                 None => keep.push(journaled),
                 Some(why) => {
                     self.dropped.push(why.to_string());
@@ -154,21 +167,32 @@ impl Attempt<'_> {
         }
         failpoint::cross_async(failpoint::OPTIMIZE_INDEXED_PRE_RESERVE).await?;
         let Some(reserved) = self.reserve().await? else { return Ok(self.index_outcome()) };
+        for _ in 0..REMAPS_MAX {
+            if !self.remap(&reserved).await? {
+                return Ok(self.index_outcome());
+            }
+            let _keys = self.run.write.queue.acquire_one(self.target.table.clone()).await?;
+            failpoint::cross_async(failpoint::OPTIMIZE_ENTERED_PRE_RECHECK).await?;
+            match self.rewrite().await? {
+                Rewritten::Committed(committed) => return Ok(Some(committed)),
+                Rewritten::Void => {}
+                Rewritten::Nothing => break,
+            }
+        }
+        Ok(self.index_outcome())
+    }
+
+    /// Carries the indexes over. Returns whether all of them follow that Lance ought to carry.
+    async fn remap(&mut self, reserved: &Dataset) -> Result<bool, PlainError> {
         let staged: Vec<StagedGroup> = self.groups.iter().map(|g| g.group.clone()).collect();
-        let remapped = remap_indexes(&reserved, &staged).await?;
+        let remapped = remap_indexes(reserved, &staged).await?;
         if !remapped.indexes.is_empty() {
             let entry = note(self.run, self.target, self.handle, remapped.files.clone()).await?;
             self.remapped = Some((remapped.indexes, remapped.files, entry));
         }
-        if !remapped.lost.is_empty() {
-            // Committed all the same, these indexes would end for the rewritten rows.
-            self.lost = remapped.lost;
-            return Ok(self.index_outcome());
-        }
-        let _keys = self.run.write.queue.acquire_one(self.target.table.clone()).await?;
-        failpoint::cross_async(failpoint::OPTIMIZE_ENTERED_PRE_RECHECK).await?;
-        let rewritten = self.rewrite().await?;
-        Ok(rewritten.or_else(|| self.index_outcome()))
+        // Committed all the same, these indexes would end for the rewritten rows.
+        self.lost = remapped.lost;
+        Ok(self.lost.is_empty())
     }
 
     /// What was reached when only the new segments were committed.
@@ -183,8 +207,8 @@ impl Attempt<'_> {
         let Some(journaled) = self.indexes.take() else { return Ok(true) };
         for attempt in 1..=COMMIT_ATTEMPTS {
             let head = self.head().await?;
-            let stale = HeadCheck::new(&head, &self.staged_against).await?.segments(self.handle);
-            if let Some(why) = stale {
+            let check = HeadCheck::new(&head, &self.staged_against).await?;
+            if let Some(why) = check.segments(self.handle).await? {
                 self.dropped.push(why.to_string());
                 break;
             }
@@ -239,15 +263,20 @@ impl Attempt<'_> {
         Ok(None)
     }
 
-    async fn rewrite(&mut self) -> Result<Option<Committed>, PlainError> {
+    async fn rewrite(&mut self) -> Result<Rewritten, PlainError> {
         for attempt in 1..=COMMIT_ATTEMPTS {
             let head = self.head().await?;
             let before = self.groups.len();
             self.recheck(&head).await?;
+            if self.groups.is_empty() {
+                break;
+            }
             // Carried-over indexes speak of all groups: with one of them gone they are void.
-            let is_void = self.groups.len() < before && self.remapped.is_some();
-            if self.groups.is_empty() || is_void {
-                return Ok(None);
+            if self.groups.len() < before
+                && let Some((_, files, entry)) = self.remapped.take()
+            {
+                give_up(self.run, self.handle, &files, Some(&entry)).await;
+                return Ok(Rewritten::Void);
             }
             failpoint::cross_async(failpoint::OPTIMIZE_RESERVED_PRE_REWRITE).await?;
             let groups: Vec<StagedGroup> = self.groups.iter().map(|g| g.group.clone()).collect();
@@ -257,7 +286,7 @@ impl Attempt<'_> {
             match self.step().rewrite(&head, groups, indexes).await {
                 Ok(committed) => {
                     self.rows = same_rows(&self.target.table, &head, &committed).await.err();
-                    return Ok(Some(Committed {
+                    return Ok(Rewritten::Committed(Committed {
                         from: version_of(&head),
                         head: committed,
                         fragments_removed,
@@ -267,7 +296,7 @@ impl Attempt<'_> {
                 Err(error) => self.judge(error, attempt)?,
             }
         }
-        Ok(None)
+        Ok(Rewritten::Nothing)
     }
 
     /// A conflict is tried again on a fresh HEAD; the last one drops the groups.

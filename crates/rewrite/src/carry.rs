@@ -1,0 +1,185 @@
+//! Deletions that writers made while a group was rewritten: read from the fragments at HEAD and
+//! written as deletion files of the new fragments. Not here: where each row went (`planner`), and
+//! what else makes a group stale (`check`).
+//!
+//! # Crash consistency
+//!
+//! A deletion file is written under the queue key, right before the Rewrite that refers to it. A
+//! refused Rewrite deletes it again. A crash in between leaves it, and nothing refers to it;
+//! `cleanup` collects it once it is old enough.
+
+use std::collections::HashMap;
+
+use lance::Dataset;
+use lance_core::utils::deletion::DeletionVector;
+use lance_table::format::{DeletionFile, Fragment};
+use lance_table::io::deletion::{deletion_file_path, write_deletion_file};
+use lancekeeper_planner::optimize::{SourceRows, carry_deletions};
+use lancekeeper_store::LanceFailure;
+use lancekeeper_store::tables::version_of;
+
+use crate::check::Stale;
+use crate::journal::StagedFile;
+use crate::stage::StagedGroup;
+
+/// A fragment of a group as it was when its rows were read.
+#[derive(Debug, Clone)]
+pub(crate) struct ReadSource {
+    id: u64,
+    deletion_file: Option<DeletionFile>,
+    rows: SourceRows,
+    /// Its deleted rows when it was last seen at HEAD.
+    seen: Vec<u32>,
+}
+
+/// What was read of these fragments, in this order.
+///
+/// # Errors
+///
+/// When a deletion file cannot be read.
+pub(crate) async fn read_sources(
+    table: &Dataset,
+    sources: &[Fragment],
+) -> lance::Result<Vec<ReadSource>> {
+    let mut read = Vec::with_capacity(sources.len());
+    for source in sources {
+        let rows = match (source.physical_rows, fragment_of(table, source.id)) {
+            (Some(rows), _) => rows,
+            (None, Some(fragment)) => fragment.physical_rows().await?,
+            (None, None) => 0,
+        };
+        let deleted = deleted_rows(table, source).await?;
+        read.push(ReadSource {
+            id: source.id,
+            deletion_file: source.deletion_file.clone(),
+            seen: deleted.clone(),
+            rows: SourceRows { rows: rows as u64, deleted },
+        });
+    }
+    Ok(read)
+}
+
+fn fragment_of(table: &Dataset, id: u64) -> Option<lance::dataset::fragment::FileFragment> {
+    table.get_fragment(usize::try_from(id).ok()?)
+}
+
+/// The offsets of a fragment's deleted rows, ascending.
+async fn deleted_rows(table: &Dataset, fragment: &Fragment) -> lance::Result<Vec<u32>> {
+    if fragment.deletion_file.is_none() {
+        return Ok(Vec::new());
+    }
+    let missing = || lance::Error::internal(format!("fragment {} is not there", fragment.id));
+    let vector = fragment_of(table, fragment.id).ok_or_else(missing)?.get_deletion_vector().await?;
+    Ok(vector.map(|vector| vector.to_sorted_iter().collect()).unwrap_or_default())
+}
+
+/// Whether two states of a fragment differ in nothing but deleted rows.
+pub(crate) fn is_same_but_for_deletions(a: &Fragment, b: &Fragment) -> bool {
+    let bare = |fragment: &Fragment| Fragment { deletion_file: None, ..fragment.clone() };
+    a == b || bare(a) == bare(b)
+}
+
+/// Whether every row that was deleted in a fragment still is. A restore can bring rows back: an
+/// index built without them would hide them from searches.
+///
+/// # Errors
+///
+/// When a deletion file cannot be read.
+pub(crate) async fn has_only_more_deletions(
+    (then, old): (&Dataset, &Fragment),
+    (now, new): (&Dataset, &Fragment),
+) -> Result<bool, LanceFailure> {
+    if old.deletion_file == new.deletion_file {
+        return Ok(true);
+    }
+    let failed = |source| LanceFailure::new("failed to read deletions", source);
+    let before = deleted_rows(then, old).await.map_err(failed)?;
+    let after = deleted_rows(now, new).await.map_err(failed)?;
+    Ok(before.iter().all(|row| after.binary_search(row).is_ok()))
+}
+
+/// Takes the group's sources as they are at HEAD, and notes which of the rows that were read are
+/// deleted there, by where they stand in the new fragments. `now` has every source that is at
+/// HEAD, found to differ in deletions only.
+///
+/// # Errors
+///
+/// When a deletion file cannot be read.
+pub(crate) async fn follow(
+    head: &Dataset,
+    now: &HashMap<u64, &Fragment>,
+    group: &mut StagedGroup,
+) -> Result<Option<Stale>, LanceFailure> {
+    let failed = |source| LanceFailure::new("failed to read deletions", source);
+    let mut deleted = Vec::with_capacity(group.read.len());
+    for source in &mut group.read {
+        match now.get(&source.id) {
+            Some(fragment) if fragment.deletion_file != source.deletion_file => {
+                source.seen = deleted_rows(head, fragment).await.map_err(failed)?;
+            }
+            Some(_) => source.seen.clone_from(&source.rows.deleted),
+            // A source without live rows leaves the table with any commit, ours as well. Any
+            // other that is gone was rewritten by somebody else, and its rows live on there.
+            None if source.seen.len() as u64 == source.rows.rows => {}
+            None => return Ok(Some(Stale::Fragment(source.id))),
+        }
+        deleted.push(source.seen.clone());
+    }
+    let rows: Vec<SourceRows> = group.read.iter().map(|source| source.rows.clone()).collect();
+    let outputs = group.new_fragments.iter().map(|f| f.physical_rows.unwrap_or_default() as u64);
+    match carry_deletions(&rows, &outputs.collect::<Vec<_>>(), &deleted) {
+        Ok(carried) => group.deleted_since = carried,
+        Err(why) => return Ok(Some(Stale::Deletions(why))),
+    }
+    for source in &mut group.source {
+        if let Some(fragment) = now.get(&source.id) {
+            source.clone_from(fragment);
+        }
+    }
+    Ok(None)
+}
+
+/// Writes the deletion files of the groups' new fragments, which carry their final ids.
+///
+/// # Errors
+///
+/// When one cannot be written. Those written before are named in `written`.
+///
+/// # Cancel safety
+///
+/// Files written so far stay until they are old enough to be collected.
+pub(crate) async fn write_deletions(
+    head: &Dataset,
+    groups: &mut [StagedGroup],
+    written: &mut Vec<StagedFile>,
+) -> Result<(), LanceFailure> {
+    let failed = |source| LanceFailure::new("failed to write carried deletions", source);
+    if groups.iter().all(|group| group.deleted_since.iter().all(Vec::is_empty)) {
+        return Ok(());
+    }
+    let store = head.object_store(None).await.map_err(failed)?;
+    let base = head.branch_location().path;
+    for group in groups {
+        for (fragment, rows) in group.new_fragments.iter_mut().zip(&group.deleted_since) {
+            let vector: DeletionVector = rows.iter().copied().collect();
+            let version = version_of(head).0;
+            let file = write_deletion_file(&base, fragment.id, version, &vector, &store);
+            fragment.deletion_file = file.await.map_err(failed)?;
+            if let Some(file) = &fragment.deletion_file {
+                let path = deletion_file_path(&base, fragment.id, file);
+                let name = path.filename().unwrap_or_default();
+                written.push(StagedFile { path: format!("_deletions/{name}"), bytes: None });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The live rows of sources and of new fragments, where they differ: such a Rewrite would lose
+/// rows or bring deleted ones back. Counts that no manifest tells are left out.
+pub(crate) fn miscounted(group: &StagedGroup) -> Option<(usize, usize)> {
+    let live =
+        |fragments: &[Fragment]| fragments.iter().map(Fragment::num_rows).sum::<Option<usize>>();
+    let (old, new) = (live(&group.source)?, live(&group.new_fragments)?);
+    (old != new).then_some((old, new))
+}
