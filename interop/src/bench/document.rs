@@ -1,0 +1,258 @@
+//! The rows as people read them, and `docs/benchmarks.md`, which keeps each row as it was last measured.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use xtask::cargo::output;
+
+use super::runner::{Run, largest, median};
+
+const MIB: f64 = 1_048_576.0;
+
+/// What stands above the rows.
+const HEAD: &str = include_str!("head.md");
+
+/// A row of what is to be reached.
+pub(super) struct Row {
+    /// Its number, and a word where it has several parts.
+    pub(super) id: String,
+    /// What was done.
+    pub(super) work: String,
+    /// Ours first; none where not whole runs are compared.
+    pub(super) lines: Vec<Line>,
+    /// What is not a ratio to another side.
+    pub(super) bars: Vec<Bar>,
+    /// What a reader must know besides; the only content of a row that was not measured.
+    pub(super) notes: Vec<String>,
+}
+
+/// One side of a row.
+pub(super) struct Line {
+    pub(super) name: String,
+    pub(super) runs: Vec<Run>,
+    /// The most that ours may take of this side's time.
+    pub(super) bar: Option<f64>,
+    pub(super) counted: Counted,
+}
+
+/// Which time of a side ours is compared with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counted {
+    /// The whole process, as of ours.
+    Process,
+    /// Only the call, so that nobody pays for an interpreter.
+    Call,
+}
+
+/// A figure and the most it may be.
+pub(super) struct Bar {
+    pub(super) what: String,
+    pub(super) value: f64,
+    pub(super) most: f64,
+    pub(super) unit: &'static str,
+}
+
+impl Row {
+    pub(super) fn new(id: &str, work: impl Into<String>) -> Self {
+        let (lines, bars, notes) = (Vec::new(), Vec::new(), Vec::new());
+        Self { id: id.to_owned(), work: work.into(), lines, bars, notes }
+    }
+
+    pub(super) fn not_measured(id: &str, work: &str, why: &str) -> Self {
+        let mut row = Self::new(id, work);
+        row.notes.push(format!("Not measured: {why}."));
+        row
+    }
+
+    pub(super) fn bar(
+        &mut self,
+        what: impl Into<String>,
+        value: f64,
+        most: f64,
+        unit: &'static str,
+    ) {
+        self.bars.push(Bar { what: what.into(), value, most, unit });
+    }
+
+    /// Our peak memory against a bar in MiB.
+    pub(super) fn bar_of_memory(&mut self, most: f64) {
+        let peak = largest(self.lines[0].runs.iter().map(|run| run.peak as f64 / MIB));
+        self.bar("peak memory", peak, most, "MiB");
+    }
+
+    fn markdown(&self, conditions: &str) -> String {
+        let mut text = format!("## {}: {}\n\n{conditions}\n", self.id, self.work);
+        if let Some(ours) = self.lines.first() {
+            text.push_str("\n| side | median s | slowest s | call s | peak MiB | read MiB | written MiB | ours takes | bar | |\n");
+            text.push_str("|---|---|---|---|---|---|---|---|---|---|\n");
+            for line in &self.lines {
+                let _ = writeln!(text, "{}", line.markdown(ours));
+            }
+        }
+        if !self.bars.is_empty() || !self.notes.is_empty() {
+            text.push('\n');
+        }
+        for Bar { what, value, most, unit } in &self.bars {
+            let (value_text, verdict) = (figure(*value), verdict(*value, *most));
+            let _ =
+                writeln!(text, "- {what}: {value_text} {unit}, at most {most} {unit}: {verdict}");
+        }
+        for note in &self.notes {
+            let _ = writeln!(text, "- {note}");
+        }
+        text
+    }
+}
+
+impl Line {
+    pub(super) fn new(name: impl Into<String>, runs: Vec<Run>) -> Self {
+        Self { name: name.into(), runs, bar: None, counted: Counted::Process }
+    }
+
+    pub(super) fn at_most(mut self, bar: f64) -> Self {
+        self.bar = Some(bar);
+        self
+    }
+
+    pub(super) fn counted_by_call(mut self) -> Self {
+        self.counted = Counted::Call;
+        self
+    }
+
+    fn seconds(&self) -> f64 {
+        median(self.runs.iter().map(|run| match self.counted {
+            Counted::Process => run.wall,
+            Counted::Call => run.call.unwrap_or(run.wall),
+        }))
+    }
+
+    fn markdown(&self, ours: &Self) -> String {
+        let walls = || self.runs.iter().map(|run| run.wall);
+        let calls: Vec<f64> = self.runs.iter().filter_map(|run| run.call).collect();
+        let call = if calls.is_empty() { String::new() } else { figure(median(calls)) };
+        let mib =
+            |of: fn(&Run) -> u64| figure(median(self.runs.iter().map(|r| of(r) as f64 / MIB)));
+        let peak = figure(largest(self.runs.iter().map(|run| run.peak as f64 / MIB)));
+        let ratio = ours.seconds() / self.seconds();
+        let against = if self.counted == Counted::Call { " of the call" } else { "" };
+        let (ratio_text, bar, verdict) = match (std::ptr::eq(self, ours), self.bar) {
+            (true, _) => (String::new(), String::new(), ""),
+            (_, None) => (format!("{}×{against}", figure(ratio)), String::new(), ""),
+            (_, Some(bar)) => {
+                (format!("{}×{against}", figure(ratio)), format!("≤ {bar}×"), verdict(ratio, bar))
+            }
+        };
+        let (wall, slowest) = (figure(median(walls())), figure(largest(walls())));
+        let (read, written) = (mib(|run| run.read), mib(|run| run.written));
+        format!(
+            "| {} | {wall} | {slowest} | {call} | {peak} | {read} | {written} | {ratio_text} | {bar} | {verdict} |",
+            self.name
+        )
+    }
+}
+
+/// A figure with as many digits as mean something.
+fn figure(value: f64) -> String {
+    let decimals = match value.abs() {
+        large if large >= 100.0 => 0,
+        middle if middle >= 10.0 => 1,
+        small if small >= 1.0 || small == 0.0 => 2,
+        _ => 3,
+    };
+    format!("{value:.decimals$}")
+}
+
+fn verdict(value: f64, most: f64) -> &'static str {
+    if value <= most { "met" } else { "**missed**" }
+}
+
+/// The rows, under what they were measured on.
+pub(super) fn sections(rows: &[Row], conditions: &str) -> Vec<String> {
+    rows.iter().map(|row| row.markdown(conditions)).collect()
+}
+
+/// When and where, in a line.
+pub(super) fn conditions(root: &Path, runs: usize, remark: Option<&str>) -> Result<String> {
+    let text = |program: &str, args: &[&str]| -> Result<String> {
+        Ok(output(Command::new(program).args(args).current_dir(root))?.trim().to_owned())
+    };
+    let memory = std::fs::read_to_string("/proc/meminfo")?;
+    let total = memory.split_whitespace().nth(1).context("no MemTotal")?.parse::<f64>()?;
+    let cores = std::thread::available_parallelism()?;
+    Ok(format!(
+        "{}, commit {}, {cores} cores, {:.0} GiB, Linux {}; {runs} runs of each side{}.",
+        text("date", &["-u", "+%F"])?,
+        text("git", &["rev-parse", "--short", "HEAD"])?,
+        total / MIB,
+        text("uname", &["-r"])?,
+        remark.map(|remark| format!("; {remark}")).unwrap_or_default(),
+    ))
+}
+
+/// The document with these sections in the place of those of the same heading, in the order of the rows.
+pub(super) fn updated(document: &str, sections: &[String]) -> String {
+    let old = document.split("\n## ").skip(1).map(|section| format!("## {}\n", section.trim_end()));
+    let is_new = |old: &String| sections.iter().any(|new| key(new) == key(old));
+    let mut all: Vec<String> = old.filter(|old| !is_new(old)).collect();
+    all.extend(sections.iter().cloned());
+    all.sort_by_key(|section| {
+        let id = key(section).to_owned();
+        let digits: String = id.chars().filter(char::is_ascii_digit).collect();
+        (digits.parse::<u32>().unwrap_or(u32::MAX), id)
+    });
+    format!("{HEAD}\n{}", all.join("\n"))
+}
+
+/// What a section is about: its heading up to the colon.
+fn key(section: &str) -> &str {
+    section.lines().next().unwrap_or_default().split(':').next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runs(walls: &[f64], call: Option<f64>) -> Vec<Run> {
+        let run = |wall: &f64| Run { wall: *wall, call, peak: 3 << 20, ..Run::default() };
+        walls.iter().map(run).collect()
+    }
+
+    #[test]
+    fn a_row_says_what_was_met_and_what_was_missed() {
+        let mut row = Row::new("P0", "work");
+        row.lines.push(Line::new("ours", runs(&[2.0, 9.0, 1.0], None)));
+        row.lines.push(Line::new("theirs", runs(&[4.0], Some(1.0))).at_most(0.5));
+        row.lines.push(Line::new("call", runs(&[4.0], Some(1.0))).at_most(0.5).counted_by_call());
+        row.lines.push(Line::new("other", runs(&[0.5], None)));
+        row.bar_of_memory(2.0);
+        row.bar("refused", 0.0, 0.0, "appends");
+        row.notes.push("Known.".to_owned());
+        let text = row.markdown("Here.");
+        let lines: Vec<&str> = text.lines().skip(4).collect();
+        assert_eq!(
+            lines[2..],
+            [
+                "| ours | 2.00 | 9.00 |  | 3.00 | 0.00 | 0.00 |  |  |  |",
+                "| theirs | 4.00 | 4.00 | 1.00 | 3.00 | 0.00 | 0.00 | 0.500× | ≤ 0.5× | met |",
+                "| call | 4.00 | 4.00 | 1.00 | 3.00 | 0.00 | 0.00 | 2.00× of the call | ≤ 0.5× | **missed** |",
+                "| other | 0.500 | 0.500 |  | 3.00 | 0.00 | 0.00 | 4.00× |  |  |",
+                "",
+                "- peak memory: 3.00 MiB, at most 2 MiB: **missed**",
+                "- refused: 0.00 appends, at most 0 appends: met",
+                "- Known.",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_section_takes_the_place_of_the_one_it_renews() {
+        let first = updated("", &["## P10: b\n\nold\n".to_owned(), "## P2: a\n\nx\n".to_owned()]);
+        let second = updated(&first, &["## P10: c\n\nnew\n".to_owned()]);
+        assert!(
+            second.starts_with(HEAD) && second.ends_with("## P2: a\n\nx\n\n## P10: c\n\nnew\n")
+        );
+        assert_eq!(updated(&second, &[]), second);
+    }
+}
