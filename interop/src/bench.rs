@@ -8,7 +8,6 @@ mod appends;
 mod compaction;
 mod document;
 mod graph;
-mod indexed;
 mod lab;
 mod many_versions;
 mod planning;
@@ -33,7 +32,7 @@ const LEAST_RUNS: usize = 5;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// What to measure [default: everything]
-    #[arg(long, value_enum, value_delimiter = ',', value_name = "ROWS")]
+    #[arg(long, value_enum, ignore_case = true, value_delimiter = ',', value_name = "ROWS")]
     only: Vec<Work>,
     /// Measured runs of each side; with fewer than 5 the document stays as it is
     #[arg(long, default_value_t = LEAST_RUNS, value_name = "N")]
@@ -53,6 +52,7 @@ pub(crate) struct Args {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "UPPER")]
 enum Work {
     /// Compaction of 1 GB against pylance, LanceDB and cp
     P1,
@@ -82,7 +82,7 @@ impl Work {
             Self::P1 => compaction::large(lab),
             Self::P2 => {
                 let mut rows = compaction::many_small(lab)?;
-                rows.extend(indexed::measure(lab)?);
+                rows.extend(compaction::indexed(lab)?);
                 Ok(rows)
             }
             Self::P7 => appends::measure(lab),

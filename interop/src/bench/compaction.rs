@@ -1,68 +1,48 @@
-//! P1, P2 and P10: tables are compacted, by ours, by pylance in both of its modes, by LanceDB, and `cp`.
+//! P1, P2 and P10: tables are compacted by ours, by pylance in both of its modes, by LanceDB, and by `cp`.
 
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
+use xtask::archive;
 
-use super::document::{Line, Row};
-use super::lab::{Facts, Lab, warm};
-use super::runner::{Run, Side, largest, one, take_turns};
+use super::document::Row;
+use super::lab::{Lab, warm};
+use super::runner::{Side, largest, one, take_turns};
 
-/// A call in `scripts/peers.py`, how it reads, and the most of its time that ours may take.
-struct Peer {
-    call: &'static str,
-    title: String,
-    bar: f64,
-}
-
-impl Peer {
-    fn reencode(lab: &Lab, bar: f64) -> Result<Self> {
-        let title = format!("{} `compact_files()`", lab.package("pylance")?);
-        Ok(Self { call: "reencode", title, bar })
-    }
-
-    fn copy_pages(lab: &Lab, bar: f64) -> Result<Self> {
-        let pylance = lab.package("pylance")?;
-        let title = format!("{pylance} `compact_files(compaction_mode=\"try_binary_copy\")`");
-        Ok(Self { call: "copy_pages", title, bar })
-    }
-
-    fn reencode_wide(lab: &Lab, bar: f64) -> Result<Self> {
-        let pylance = lab.package("pylance")?;
-        let title = format!("{pylance} `compact_files(target_rows_per_fragment=2000)`");
-        Ok(Self { call: "reencode_wide", title, bar })
-    }
-
-    fn lancedb(lab: &Lab, bar: f64) -> Result<Self> {
-        let title = format!("{} `optimize()`", lab.package("lancedb")?);
-        Ok(Self { call: "lancedb_optimize", title, bar })
-    }
-}
+const COPY_PAGES: &str = "compact_files(compaction_mode=\"try_binary_copy\")";
 
 /// P1.
 pub(super) fn large(lab: &Lab) -> Result<Vec<Row>> {
-    let (fragments, rows) = (10, lab.scaled(170_000));
-    let table = lab.tables("with_vectors", fragments, rows)?.join("table.lance");
-    let peers = [Peer::reencode(lab, 0.28)?, Peer::copy_pages(lab, 0.5)?, Peer::lancedb(lab, 0.2)?];
-    let mut sides = sides(lab, &table, 2, &[], &peers)?;
-    sides.push(plain_copy(lab, &table));
-    let mut runs = take_turns(lab, &sides)?;
-    // A bar is about the slowest of 20; the others have run often enough.
-    let mut ours = runs[0].clone();
-    for _ in runs[0].len()..4 * lab.runs {
-        ours.push(one(lab, &sides[0])?);
-    }
-    let slowest = largest(ours.iter().map(|run| run.wall));
-    let count = ours.len();
-    runs[0] = ours;
-
+    let rows = lab.scaled(170_000);
+    let table = lab.tables("with_vectors", 10, rows)?.join("table.lance");
+    let before = lab.facts(&table)?;
+    let copied = lab.work().join("plain-copy");
+    // What no compaction that reads every byte and makes it durable can be much below.
+    let plain = Side::new("`cp -r` and `sync`", || {
+        let mut command = Command::new("sh");
+        command.args(["-c", "cp -r \"$1\" \"$2\" && sync", "sh"]);
+        command.arg(table.join("data")).arg(&copied);
+        command
+    });
+    let sides = [
+        lab.our_side(&table, &["optimize"]).checked_by(|_| lab.expect_compact(&table, before, 2)),
+        lab.peer_side(&table, "reencode", "pylance", "compact_files()")?.at_most(0.28),
+        lab.peer_side(&table, "copy_pages", "pylance", COPY_PAGES)?.at_most(0.5),
+        lab.peer_side(&table, "lancedb_optimize", "lancedb", "optimize()")?.at_most(0.2),
+        plain.prepared_by(|| archive::remove(&copied).and_then(|()| warm(&table))).at_most(1.2),
+    ];
     let mut row = Row::new(
         "P1",
-        format!("compact {fragments} fragments of {rows} rows (text, numbers, 128-d vectors)"),
+        format!("compact 10 fragments of {rows} rows (text, numbers, 128-d vectors)"),
     );
-    let bars = peers.iter().map(|peer| peer.bar).chain([1.2]);
-    row.lines = lines(&sides, runs, bars);
+    row.lines = take_turns(lab, &sides)?;
+    // A bar is about the slowest of 20; the others have run often enough.
+    let ours = &mut row.lines[0].runs;
+    while ours.len() < 4 * lab.runs {
+        ours.push(one(lab, &sides[0])?);
+    }
+    let (count, slowest) = (ours.len(), largest(ours.iter().map(|run| run.wall)));
     row.bar_of_memory(250.0);
     row.bar(format!("slowest of {count} runs"), slowest, 5.0, "s");
     Ok(vec![row])
@@ -70,132 +50,89 @@ pub(super) fn large(lab: &Lab) -> Result<Vec<Row>> {
 
 /// P2: the compaction, and a scan of what it made.
 pub(super) fn many_small(lab: &Lab) -> Result<Vec<Row>> {
-    let (fragments, rows) = (lab.scaled(2_000), 500);
-    let made = lab.tables("small", fragments, rows)?;
-    let table = made.join("table.lance");
-    let peers = [Peer::reencode(lab, 0.7)?, Peer::copy_pages(lab, 0.7)?];
-    let sides = sides(lab, &table, 1, &[], &peers)?;
-    let runs = take_turns(lab, &sides)?;
-    let mut row =
-        Row::new("P2", format!("compact {fragments} fragments of {rows} rows (text, numbers)"));
-    row.lines = lines(&sides, runs, peers.iter().map(|peer| peer.bar));
+    let fragments = lab.scaled(2_000);
+    let made = lab.tables("small", fragments, 500)?;
+    let (table, written) = (made.join("table.lance"), made.join("fresh.lance"));
+    let before = lab.facts(&table)?;
+    let sides = [
+        lab.our_side(&table, &["optimize"]).checked_by(|_| lab.expect_compact(&table, before, 1)),
+        lab.peer_side(&table, "reencode", "pylance", "compact_files()")?.at_most(0.7),
+        lab.peer_side(&table, "copy_pages", "pylance", COPY_PAGES)?.at_most(0.7),
+    ];
+    let work = format!("compact {fragments} fragments of 500 rows (text, numbers)");
+    let mut compaction = Row::new("P2", work);
+    compaction.lines = take_turns(lab, &sides)?;
 
-    // What the last run of ours left may be a peer's by now.
+    // What the last run left may be a peer's.
     one(lab, &sides[0])?;
-    let compacted = lab.copy_of(&table)?;
-    Ok(vec![row, scans(lab, &compacted, &made.join("fresh.lance"))?])
+    let compacted = lab.copy_of(&table);
+    let scan = |name: &str, table: &'_ Path| {
+        let (warmed, table) = (table.to_owned(), table.to_owned());
+        Side::new(name, move || lab.peer("scan", &table))
+            .prepared_by(move || warm(&warmed))
+            .counted_by_call()
+    };
+    let sides = [
+        scan("scan of what ours left", &compacted),
+        scan("scan of the same rows written at once", &written).at_most(1.1),
+    ];
+    let mut scans = Row::new("P2 scan", "pylance scans all columns after that compaction");
+    scans.lines = take_turns(lab, &sides)?;
+    Ok(vec![compaction, scans])
+}
+
+/// P2, of a table with indexes: a large fragment that four of them cover, and small ones that none does.
+pub(super) fn indexed(lab: &Lab) -> Result<Vec<Row>> {
+    let fragments = 1 + lab.scaled(200);
+    let table = lab.tables("indexed", fragments, 100)?.join("table.lance");
+    let before = lab.facts(&table)?;
+    let sides = [
+        lab.our_side(&table, &["optimize"]).checked_by(|_| lab.expect_compact(&table, before, 2)),
+        lab.peer_side(&table, "lancedb_optimize", "lancedb", "optimize()")?.at_most(0.3),
+    ];
+    let kinds = "IVF_PQ, full-text, B-tree and bitmap indexes";
+    let work = format!("optimize {} rows in {fragments} fragments with {kinds}", before.rows);
+    let mut row = Row::new("P2 indexed", work);
+    row.lines = take_turns(lab, &sides)?;
+
+    let answers = |side: &Side<'_>| -> Result<(f64, f64)> {
+        one(lab, side)?;
+        let report = lab.table_report(&lab.copy_of(&table), &["recall"])?;
+        ensure!(report["indexes"] == 4, "an index is missing after {}", side.name);
+        let figure = |name: &str| report[name].as_f64().with_context(|| format!("no {name}"));
+        Ok((figure("recall")?, figure("unindexed")?))
+    };
+    let (recall, unindexed) = answers(&sides[0])?;
+    let (their_recall, their_unindexed) = answers(&sides[1])?;
+    row.bar("recall lost against LanceDB's result", their_recall - recall, 0.01, "");
+    row.bar("rows outside of the indexes", unindexed, their_unindexed, "rows");
+    row.notes.push(format!(
+        "Recall@10 of 100 queries against a look at every row: {recall:.3} after ours, {their_recall:.3} after LanceDB's."
+    ));
+    Ok(vec![row])
 }
 
 /// P10.
 pub(super) fn wide(lab: &Lab) -> Result<Vec<Row>> {
-    const LIMIT: f64 = 512.0;
-    let (fragments, rows) = (40, lab.scaled(100));
-    let table = lab.tables("wide", fragments, rows)?.join("table.lance");
-    let mut options = vec!["--target-rows", "2000", "--target-bytes", "4GiB"];
+    let rows = lab.scaled(100);
+    let table = lab.tables("wide", 40, rows)?.join("table.lance");
+    let before = lab.facts(&table)?;
+    let mut words = vec!["optimize", "--target-rows", "2000", "--target-bytes", "4GiB"];
     let has_limit = lab.has_option("optimize", "--memory-limit")?;
     if has_limit {
-        options.extend(["--memory-limit", "512MiB"]);
+        words.extend(["--memory-limit", "512MiB"]);
     }
-    let peers = [Peer::reencode_wide(lab, 0.8)?];
-    let sides = sides(lab, &table, 2, &options, &peers)?;
-    let runs = take_turns(lab, &sides)?;
-    let mut row = Row::new(
-        "P10",
-        format!("compact {fragments} fragments of {rows} rows of 1 MB under a limit of 512 MiB"),
-    );
-    row.lines = lines(&sides, runs, [peers[0].bar]);
-    row.bar_of_memory(LIMIT * 1.1);
+    let title = "compact_files(target_rows_per_fragment=2000)";
+    let sides = [
+        lab.our_side(&table, &words).checked_by(|_| lab.expect_compact(&table, before, 2)),
+        lab.peer_side(&table, "reencode_wide", "pylance", title)?.at_most(0.8),
+    ];
+    let work = format!("compact 40 fragments of {rows} rows of 1 MB under a limit of 512 MiB");
+    let mut row = Row::new("P10", work);
+    row.lines = take_turns(lab, &sides)?;
+    row.bar_of_memory(512.0 * 1.1);
     if !has_limit {
         row.notes.push("`optimize` has no `--memory-limit` yet: run without it.".to_owned());
     }
     Ok(vec![row])
-}
-
-/// Ours and the others, each on a fresh copy.
-fn sides<'a>(
-    lab: &'a Lab,
-    table: &'a Path,
-    most_fragments: u64,
-    options: &[&'a str],
-    peers: &[Peer],
-) -> Result<Vec<Side<'a>>> {
-    let before: Facts = lab.facts(table)?;
-    let place = lab.copy_of(table)?;
-    let prepare = || Box::new(|| lab.fresh(table).map(drop));
-    let (ours, checked, options) = (place.clone(), place.clone(), options.to_vec());
-    let words = [&["`lancekeeper optimize"], options.as_slice()].concat().join(" ");
-    let mut sides = vec![Side {
-        name: format!("{words}`"),
-        prepare: prepare(),
-        command: Box::new(move || {
-            let mut command = lab.ours("optimize");
-            command.arg(&ours).args(&options);
-            command
-        }),
-        check: Box::new(move |_: &Run| lab.expect_compact(&checked, before, most_fragments)),
-    }];
-    for Peer { call, title, .. } in peers {
-        let place = place.clone();
-        let call = *call;
-        sides.push(Side {
-            name: title.clone(),
-            prepare: prepare(),
-            command: Box::new(move || lab.peer(call, &place)),
-            check: Box::new(|_| Ok(())),
-        });
-    }
-    Ok(sides)
-}
-
-/// Copies the bytes and makes them durable: what no compaction that reads all of them can be much below.
-fn plain_copy<'a>(lab: &'a Lab, table: &'a Path) -> Side<'a> {
-    let target = lab.work().join("plain-copy");
-    let stale = target.clone();
-    Side {
-        name: "`cp -r` and `sync`".to_owned(),
-        prepare: Box::new(move || {
-            xtask::archive::remove(&stale)?;
-            warm(table)
-        }),
-        command: Box::new(move || {
-            let mut command = Command::new("sh");
-            command.args(["-c", "cp -r \"$1\" \"$2\" && sync", "sh"]);
-            command.arg(table.join("data")).arg(&target);
-            command
-        }),
-        check: Box::new(|_| Ok(())),
-    }
-}
-
-/// A scan of the compacted table against one of the same rows written at once.
-fn scans(lab: &Lab, compacted: &Path, written: &Path) -> Result<Row> {
-    let side = |name: &str, table: &Path| {
-        let (warmed, table) = (table.to_owned(), table.to_owned());
-        Side {
-            name: name.to_owned(),
-            prepare: Box::new(move || warm(&warmed)),
-            command: Box::new(move || lab.peer("scan", &table)),
-            check: Box::new(|_| Ok(())),
-        }
-    };
-    let sides = [side("scan of what ours left", compacted), side("scan of a fresh table", written)];
-    let runs = take_turns(lab, &sides)?;
-    let mut row = Row::new("P2 scan", "pylance scans all columns after the compaction");
-    let lines = lines(&sides, runs, [1.1]).into_iter();
-    row.lines = lines.map(Line::counted_by_call).collect();
-    Ok(row)
-}
-
-/// The lines of a row; the bars are those of the sides after ours.
-fn lines(
-    sides: &[Side<'_>],
-    runs: Vec<Vec<Run>>,
-    bars: impl IntoIterator<Item = f64>,
-) -> Vec<Line> {
-    let mut lines: Vec<Line> =
-        sides.iter().zip(runs).map(|(side, runs)| Line::new(&side.name, runs)).collect();
-    for (line, bar) in lines.iter_mut().skip(1).zip(bars) {
-        line.bar = Some(bar);
-    }
-    lines
 }

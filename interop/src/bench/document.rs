@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use xtask::cargo::output;
 
-use super::runner::{Run, largest, median};
+use super::runner::{Run, Side, largest, median};
 
 const MIB: f64 = 1_048_576.0;
 
@@ -30,20 +30,12 @@ pub(super) struct Row {
 
 /// One side of a row.
 pub(super) struct Line {
-    pub(super) name: String,
-    pub(super) runs: Vec<Run>,
+    name: String,
     /// The most that ours may take of this side's time.
-    pub(super) bar: Option<f64>,
-    pub(super) counted: Counted,
-}
-
-/// Which time of a side ours is compared with.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Counted {
-    /// The whole process, as of ours.
-    Process,
-    /// Only the call, so that nobody pays for an interpreter.
-    Call,
+    bar: Option<f64>,
+    /// Whether that is the time of the call alone.
+    is_call: bool,
+    pub(super) runs: Vec<Run>,
 }
 
 /// A figure and the most it may be.
@@ -107,25 +99,15 @@ impl Row {
 }
 
 impl Line {
-    pub(super) fn new(name: impl Into<String>, runs: Vec<Run>) -> Self {
-        Self { name: name.into(), runs, bar: None, counted: Counted::Process }
+    pub(super) fn of(side: &Side<'_>) -> Self {
+        let Side { name, bar, is_call, .. } = side;
+        Self { name: name.clone(), bar: *bar, is_call: *is_call, runs: Vec::new() }
     }
 
-    pub(super) fn at_most(mut self, bar: f64) -> Self {
-        self.bar = Some(bar);
-        self
-    }
-
-    pub(super) fn counted_by_call(mut self) -> Self {
-        self.counted = Counted::Call;
-        self
-    }
-
-    fn seconds(&self) -> f64 {
-        median(self.runs.iter().map(|run| match self.counted {
-            Counted::Process => run.wall,
-            Counted::Call => run.call.unwrap_or(run.wall),
-        }))
+    /// The median that is compared.
+    pub(super) fn seconds(&self) -> f64 {
+        let call = |run: &Run| run.call.filter(|_| self.is_call);
+        median(self.runs.iter().map(|run| call(run).unwrap_or(run.wall)))
     }
 
     fn markdown(&self, ours: &Self) -> String {
@@ -136,7 +118,7 @@ impl Line {
             |of: fn(&Run) -> u64| figure(median(self.runs.iter().map(|r| of(r) as f64 / MIB)));
         let peak = figure(largest(self.runs.iter().map(|run| run.peak as f64 / MIB)));
         let ratio = ours.seconds() / self.seconds();
-        let against = if self.counted == Counted::Call { " of the call" } else { "" };
+        let against = if self.is_call { " of the call" } else { "" };
         let (ratio_text, bar, verdict) = match (std::ptr::eq(self, ours), self.bar) {
             (true, _) => (String::new(), String::new(), ""),
             (_, None) => (format!("{}×{against}", figure(ratio)), String::new(), ""),
@@ -184,7 +166,7 @@ pub(super) fn conditions(root: &Path, runs: usize, remark: Option<&str>) -> Resu
     Ok(format!(
         "{}, commit {}, {cores} cores, {:.0} GiB, Linux {}; {runs} runs of each side{}.",
         text("date", &["-u", "+%F"])?,
-        text("git", &["rev-parse", "--short", "HEAD"])?,
+        text("git", &["describe", "--always", "--dirty"])?,
         total / MIB,
         text("uname", &["-r"])?,
         remark.map(|remark| format!("; {remark}")).unwrap_or_default(),
@@ -214,25 +196,30 @@ fn key(section: &str) -> &str {
 mod tests {
     use super::*;
 
-    fn runs(walls: &[f64], call: Option<f64>) -> Vec<Run> {
+    fn line(name: &str, walls: &[f64], bar: Option<f64>) -> Line {
+        let call = Some(1.0).filter(|_| bar.is_some());
         let run = |wall: &f64| Run { wall: *wall, call, peak: 3 << 20, ..Run::default() };
-        walls.iter().map(run).collect()
+        let runs = walls.iter().map(run).collect();
+        Line { name: name.to_owned(), bar, is_call: name == "call", runs }
     }
 
     #[test]
     fn a_row_says_what_was_met_and_what_was_missed() {
         let mut row = Row::new("P0", "work");
-        row.lines.push(Line::new("ours", runs(&[2.0, 9.0, 1.0], None)));
-        row.lines.push(Line::new("theirs", runs(&[4.0], Some(1.0))).at_most(0.5));
-        row.lines.push(Line::new("call", runs(&[4.0], Some(1.0))).at_most(0.5).counted_by_call());
-        row.lines.push(Line::new("other", runs(&[0.5], None)));
+        row.lines = vec![
+            line("ours", &[2.0, 9.0, 1.0], None),
+            line("theirs", &[4.0], Some(0.5)),
+            line("call", &[4.0], Some(0.5)),
+            line("other", &[0.5], None),
+        ];
         row.bar_of_memory(2.0);
         row.bar("refused", 0.0, 0.0, "appends");
         row.notes.push("Known.".to_owned());
         let text = row.markdown("Here.");
-        let lines: Vec<&str> = text.lines().skip(4).collect();
+        assert!(text.starts_with("## P0: work\n\nHere.\n\n| side |"), "{text}");
+        let lines: Vec<&str> = text.lines().skip(6).collect();
         assert_eq!(
-            lines[2..],
+            lines,
             [
                 "| ours | 2.00 | 9.00 |  | 3.00 | 0.00 | 0.00 |  |  |  |",
                 "| theirs | 4.00 | 4.00 | 1.00 | 3.00 | 0.00 | 0.00 | 0.500× | ≤ 0.5× | met |",

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use xtask::archive;
@@ -19,7 +20,6 @@ const LOADS: usize = 200;
 /// Rows of each table in a load.
 const ROWS: usize = 5;
 const NO_CLIENT: &str = "omnigraph is not installed (`cargo xtask interop` installs it)";
-const STRICTEST: [&str; 4] = ["--keep", "1", "--writer-window", "0s"];
 
 /// P13: the time of both verbs, and what the cleanup leaves.
 pub(super) fn maintain(lab: &Lab) -> Result<Vec<Row>> {
@@ -29,8 +29,7 @@ pub(super) fn maintain(lab: &Lab) -> Result<Vec<Row>> {
     };
     let graph = made(lab, client)?;
     let mut optimized = Row::new("P13", work);
-    optimized.lines = against_client(lab, client, &graph, &Verb::Optimize)?;
-    optimized.lines[1].bar = Some(0.2);
+    optimized.lines = against_client(lab, client, &graph, Verb::Optimize, 0.2)?;
     let reports = optimized.lines[0].runs.iter();
     let published = reports.filter_map(|run| run.said["roots"][0]["published"].as_f64());
     let published = largest(published);
@@ -46,8 +45,7 @@ pub(super) fn maintain(lab: &Lab) -> Result<Vec<Row>> {
     let left = left.join("graph");
     let mut cleaned =
         Row::new("P13 cleanup", "clean it up to its newest version, after omnigraph's optimize");
-    cleaned.lines = against_client(lab, client, &left, &Verb::Cleanup)?;
-    cleaned.lines[1].bar = Some(0.8);
+    cleaned.lines = against_client(lab, client, &left, Verb::Cleanup, 0.8)?;
     let place = lab.fresh(&left)?;
     output(Verb::Cleanup.ours(lab).arg(&place))?;
     let ours = files(&place)?;
@@ -92,21 +90,15 @@ pub(super) fn query(lab: &Lab) -> Result<Vec<Row>> {
     let text = format!("match {{ $p: T00 {{ name: \"{}\" }} }} return {{ $p.name }}", key(0, 0));
     let side = |name: &str, place: &Path| {
         let (text, place) = (text.clone(), place.to_owned());
-        Side {
-            name: name.to_owned(),
-            prepare: Box::new(|| Ok(())),
-            command: Box::new(move || client.query_command(&place, ["--branch", "main"], &text)),
-            check: Box::new(|run| {
+        Side::new(name, move || client.query_command(&place, ["--branch", "main"], &text))
+            .checked_by(|run| {
                 ensure!(run.said["rows"].as_array().is_some_and(|rows| rows.len() == 1), "no row");
                 Ok(())
-            }),
-        }
+            })
     };
-    let sides = [side("query after ours", &ours), side("query after the client's own", &theirs)];
-    let runs = take_turns(lab, &sides)?;
+    let after_theirs = side("query after the client's own", &theirs).at_most(1.0);
     let mut row = Row::new("P15", work);
-    row.lines = sides.iter().zip(runs).map(|(side, runs)| Line::new(&side.name, runs)).collect();
-    row.lines[1].bar = Some(1.0);
+    row.lines = take_turns(lab, &[side("query after ours", &ours), after_theirs])?;
     row.bar("objects left", files(&ours)?.len() as f64, 400.0, "files");
     let (before, after) = (files(&graph)?.len(), files(&theirs)?.len());
     row.notes.push(format!("Objects before: {before}; after the client's own tools: {after}."));
@@ -120,69 +112,55 @@ enum Verb {
 }
 
 impl Verb {
-    fn ours(self, lab: &Lab) -> std::process::Command {
+    fn words(self) -> &'static [&'static str] {
         match self {
-            Self::Optimize => lab.ours("optimize"),
-            Self::Cleanup => {
-                let mut command = lab.ours("cleanup");
-                command.args(STRICTEST).arg("--confirm");
-                command
-            }
+            Self::Optimize => &["optimize"],
+            Self::Cleanup => &["cleanup", "--keep", "1", "--writer-window", "0s", "--confirm"],
         }
     }
 
-    fn theirs(self, client: &Omnigraph) -> std::process::Command {
-        let mut command = match self {
-            Self::Optimize => client.command("optimize"),
-            Self::Cleanup => client.command("cleanup"),
-        };
-        if self == Self::Cleanup {
-            command.args(["--keep", "1", "--confirm"]);
+    fn their_words(self) -> &'static [&'static str] {
+        match self {
+            Self::Optimize => &["optimize", "--json"],
+            Self::Cleanup => &["cleanup", "--keep", "1", "--confirm", "--json"],
         }
-        command.arg("--json");
+    }
+
+    fn ours(self, lab: &Lab) -> Command {
+        let mut command = lab.ours(self.words()[0]);
+        command.args(&self.words()[1..]);
         command
     }
 
-    fn titles(self, client: &Omnigraph) -> [String; 2] {
-        let (ours, theirs) = match self {
-            Self::Optimize => ("optimize".to_owned(), "optimize"),
-            Self::Cleanup => (format!("cleanup {}", STRICTEST.join(" ")), "cleanup --keep 1"),
-        };
-        [format!("`lancekeeper {ours}`"), format!("{} (-O1) `{theirs}`", client.title())]
+    fn theirs(self, client: &Omnigraph) -> Command {
+        let mut command = client.command(self.their_words()[0]);
+        command.args(&self.their_words()[1..]);
+        command
     }
 }
 
-/// Both sides at a verb, each on a fresh copy whose rows must still be there afterwards.
-fn against_client(lab: &Lab, client: &Omnigraph, graph: &Path, verb: &Verb) -> Result<Vec<Line>> {
+/// Both sides at a verb, each on a fresh copy whose rows must still be there after ours.
+fn against_client(
+    lab: &Lab,
+    client: &Omnigraph,
+    graph: &Path,
+    verb: Verb,
+    bar: f64,
+) -> Result<Vec<Line>> {
     let place = lab.fresh(graph)?;
     let before = client.export(&place, "main")?;
-    let [our_name, their_name] = verb.titles(client);
-    let ours = Side {
-        name: our_name,
-        prepare: Box::new(|| lab.fresh(graph).map(drop)),
-        command: Box::new(|| {
-            let mut command = verb.ours(lab);
-            command.arg(&place);
-            command
-        }),
-        check: Box::new(|_| {
-            ensure!(client.export(&place, "main")? == before, "other rows than before");
-            Ok(())
-        }),
-    };
-    let theirs = Side {
-        name: their_name,
-        prepare: Box::new(|| lab.fresh(graph).map(drop)),
-        command: Box::new(|| {
-            let mut command = verb.theirs(client);
-            command.arg(&place);
-            command
-        }),
-        check: Box::new(|_| Ok(())),
-    };
-    let names = [ours.name.clone(), theirs.name.clone()];
-    let runs = take_turns(lab, &[ours, theirs])?;
-    Ok(names.into_iter().zip(runs).map(|(name, runs)| Line::new(name, runs)).collect())
+    let ours = lab.our_side(graph, verb.words()).checked_by(|_| {
+        ensure!(client.export(&place, "main")? == before, "other rows than before");
+        Ok(())
+    });
+    let name = format!("{} (-O1) `{}`", client.title(), verb.their_words().join(" "));
+    let theirs = Side::new(name, || {
+        let mut command = verb.theirs(client);
+        command.arg(&place);
+        command
+    });
+    let theirs = theirs.prepared_by(|| lab.fresh(graph).map(drop)).at_most(bar);
+    take_turns(lab, &[ours, theirs])
 }
 
 fn name(lab: &Lab) -> String {

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use xtask::archive;
 use xtask::cargo::output;
 
-use super::runner::Run;
+use super::runner::{Run, Side};
 use crate::suites::Omnigraph;
 
 const SCRIPTS: [(&str, &str); 5] = [
@@ -85,6 +85,30 @@ impl Lab {
         command
     }
 
+    /// Ours on a fresh copy of a root.
+    pub(super) fn our_side<'a>(&'a self, from: &'a Path, words: &'a [&str]) -> Side<'a> {
+        let command = move || {
+            let mut command = self.ours(words[0]);
+            command.args(&words[1..]).arg(self.copy_of(from));
+            command
+        };
+        Side::new(format!("`lancekeeper {}`", words.join(" ")), command)
+            .prepared_by(move || self.fresh(from).map(drop))
+    }
+
+    /// One of the calls in `scripts/peers.py` on a fresh copy; `title` is how it reads.
+    pub(super) fn peer_side<'a>(
+        &'a self,
+        from: &'a Path,
+        call: &'a str,
+        package: &str,
+        title: &str,
+    ) -> Result<Side<'a>> {
+        let name = format!("{} `{title}`", self.package(package)?);
+        let side = Side::new(name, move || self.peer(call, &self.copy_of(from)));
+        Ok(side.prepared_by(move || self.fresh(from).map(drop)))
+    }
+
     /// Whether a verb of ours has an option already.
     pub(super) fn has_option(&self, verb: &str, option: &str) -> Result<bool> {
         Ok(output(Command::new(&self.binary).args([verb, "--help"]))?.contains(option))
@@ -98,7 +122,7 @@ impl Lab {
     }
 
     /// A package of Python with its version.
-    pub(super) fn package(&self, name: &str) -> Result<String> {
+    fn package(&self, name: &str) -> Result<String> {
         let code = "import importlib.metadata as m, sys; print(m.version(sys.argv[1]))";
         let version = output(Command::new(&self.python).args(["-c", code, name]))?;
         Ok(format!("{name} {}", version.trim()))
@@ -134,7 +158,7 @@ impl Lab {
 
     /// Makes a fresh copy and returns its place, which has the same name as the original.
     pub(super) fn fresh(&self, from: &Path) -> Result<PathBuf> {
-        let place = self.copy_of(from)?;
+        let place = self.copy_of(from);
         archive::remove(&place)?;
         copy(from, &place)?;
         warm(&place)?;
@@ -142,8 +166,9 @@ impl Lab {
     }
 
     /// Where [`Lab::fresh`] puts the copy.
-    pub(super) fn copy_of(&self, from: &Path) -> Result<PathBuf> {
-        Ok(self.work().join("copy").join(from.file_name().context("no name")?))
+    pub(super) fn copy_of(&self, from: &Path) -> PathBuf {
+        let name = from.file_name().expect("data that is made once has a name");
+        self.work().join("copy").join(name)
     }
 
     pub(super) fn facts(&self, table: &Path) -> Result<Facts> {

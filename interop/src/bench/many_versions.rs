@@ -5,39 +5,24 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
-use super::document::{Line, Row};
+use super::document::Row;
 use super::lab::{Facts, Lab};
-use super::runner::{Side, take_turns};
+use super::runner::{Run, take_turns};
 
 pub(super) fn measure(lab: &Lab) -> Result<Vec<Row>> {
     let versions = lab.scaled(2_000);
     let table = lab.tables("versions", versions, 10)?.join("table.lance");
-    let (before, place) = (lab.facts(&table)?, lab.copy_of(&table)?);
-    let prepare = || Box::new(|| lab.fresh(&table).map(drop));
-    let check = || Box::new(|_: &_| expect_one_version(lab, &place, before));
-    let ours = Side {
-        name: "`lancekeeper cleanup --keep 1 --writer-window 0s`".to_owned(),
-        prepare: prepare(),
-        command: Box::new(|| {
-            let mut command = lab.ours("cleanup");
-            command.args(["--keep", "1", "--writer-window", "0s", "--confirm"]).arg(&place);
-            command
-        }),
-        check: check(),
-    };
-    let theirs = Side {
-        name: format!("{} `cleanup_old_versions(older_than=0)`", lab.package("pylance")?),
-        prepare: prepare(),
-        command: Box::new(|| lab.peer("cleanup", &place)),
-        check: check(),
-    };
-    let names = [ours.name.clone(), theirs.name.clone()];
-    let runs = take_turns(lab, &[ours, theirs])?;
-    let mut row =
-        Row::new("P9", format!("clean up {versions} versions of up to {versions} fragments"));
-    let mut lines = names.into_iter().zip(runs).map(|(name, runs)| Line::new(name, runs));
-    row.lines.extend(lines.next());
-    row.lines.extend(lines.next().map(|theirs| theirs.at_most(0.15).counted_by_call()));
+    let before = lab.facts(&table)?;
+    let words = ["cleanup", "--keep", "1", "--writer-window", "0s", "--confirm"];
+    let title = "cleanup_old_versions(older_than=timedelta(0))";
+    let check = |_: &Run| expect_one_version(lab, &lab.copy_of(&table), before);
+    let sides = [
+        lab.our_side(&table, &words),
+        lab.peer_side(&table, "cleanup", "pylance", title)?.counted_by_call().at_most(0.15),
+    ];
+    let work = format!("clean up {versions} versions of up to {versions} fragments");
+    let mut row = Row::new("P9", work);
+    row.lines = take_turns(lab, &sides.map(|side| side.checked_by(check)))?;
     Ok(vec![row])
 }
 

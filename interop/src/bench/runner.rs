@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use xtask::cargo::output;
 
+use super::document::Line;
 use super::lab::Lab;
 
 /// What one process took from its start to its end.
@@ -30,27 +31,64 @@ pub(super) struct Run {
 pub(super) struct Side<'a> {
     /// As in the table: who, and by which call.
     pub(super) name: String,
-    /// Not measured: everything the run finds when it starts.
-    pub(super) prepare: Box<dyn Fn() -> Result<()> + 'a>,
+    /// The most of its time that ours may take.
+    pub(super) bar: Option<f64>,
+    /// Whether its time is that of the call alone, so that nobody pays for an interpreter.
+    pub(super) is_call: bool,
     /// What is measured.
-    pub(super) command: Box<dyn Fn() -> Command + 'a>,
+    command: Box<dyn Fn() -> Command + 'a>,
+    /// Not measured: everything the run finds when it starts.
+    prepare: Box<dyn Fn() -> Result<()> + 'a>,
     /// Not measured: whether the run did what was asked.
-    pub(super) check: Box<dyn Fn(&Run) -> Result<()> + 'a>,
+    check: Box<Check<'a>>,
 }
 
-/// The runs of every side, without the first of each, which is for warming up.
-pub(super) fn take_turns(lab: &Lab, sides: &[Side<'_>]) -> Result<Vec<Vec<Run>>> {
-    let mut runs = vec![Vec::new(); sides.len()];
+type Check<'a> = dyn Fn(&Run) -> Result<()> + 'a;
+
+impl<'a> Side<'a> {
+    pub(super) fn new(name: impl Into<String>, command: impl Fn() -> Command + 'a) -> Self {
+        Self {
+            name: name.into(),
+            bar: None,
+            is_call: false,
+            command: Box::new(command),
+            prepare: Box::new(|| Ok(())),
+            check: Box::new(|_| Ok(())),
+        }
+    }
+
+    pub(super) fn prepared_by(mut self, prepare: impl Fn() -> Result<()> + 'a) -> Self {
+        self.prepare = Box::new(prepare);
+        self
+    }
+
+    pub(super) fn checked_by(mut self, check: impl Fn(&Run) -> Result<()> + 'a) -> Self {
+        self.check = Box::new(check);
+        self
+    }
+
+    pub(super) fn at_most(self, bar: f64) -> Self {
+        Self { bar: Some(bar), ..self }
+    }
+
+    pub(super) fn counted_by_call(self) -> Self {
+        Self { is_call: true, ..self }
+    }
+}
+
+/// A line for every side with its runs, without the first of each, which is for warming up.
+pub(super) fn take_turns(lab: &Lab, sides: &[Side<'_>]) -> Result<Vec<Line>> {
+    let mut lines: Vec<Line> = sides.iter().map(Line::of).collect();
     for round in 0..=lab.runs {
         for at in order(round, sides.len()) {
             eprintln!("  round {round} of {}: {}", lab.runs, sides[at].name);
             let run = one(lab, &sides[at])?;
             if round > 0 {
-                runs[at].push(run);
+                lines[at].runs.push(run);
             }
         }
     }
-    Ok(runs)
+    Ok(lines)
 }
 
 /// One measured run of a side.
@@ -71,7 +109,7 @@ fn order(round: usize, sides: usize) -> Vec<usize> {
 }
 
 /// Runs a program as a child of a small one, in a process of its own.
-pub(super) fn measure(lab: &Lab, command: &Command) -> Result<Run> {
+fn measure(lab: &Lab, command: &Command) -> Result<Run> {
     let file = lab.work().join("measured.json");
     let mut measured = Command::new(&lab.python);
     // Without the site's packages the interpreter stays small.

@@ -31,7 +31,7 @@ def recall(path, queries=100, k=10):
         query = by_id[id] + 0.1
         nearest = set(ids[np.argpartition(((vectors - query) ** 2).sum(axis=1), k)[:k]])
         search = {"column": "emb", "q": query, "k": k, "nprobes": 8, "refine_factor": 5}
-        found += len(nearest & set(table.to_table(columns=["id"], nearest=search)["id"].to_pylist()))
+        found += len(nearest & set(table.to_table(columns=["id", "_distance"], nearest=search)["id"].to_pylist()))
     names = {index["name"] for index in table.list_indices()}
     unindexed = sum(table.stats.index_stats(name)["num_unindexed_rows"] for name in names)
     return {"recall": found / (queries * k), "indexes": len(names), "unindexed": unindexed}
