@@ -43,8 +43,8 @@ pub(super) fn measure(lab: &Lab) -> Result<Vec<Row>> {
     let middle = |latencies: &[f64]| median(latencies.iter().copied());
     let ratio = middle(&beside) / middle(&alone);
     row.bar("median latency beside ours, of that alone", ratio, 1.5, "×");
-    row.bar("longest append beside ours", largest(beside.iter().copied()), 100.0, "ms");
-    row.bar("refused appends", f64::from(u32::try_from(refused)?), 0.0, "appends");
+    row.bar("longest append beside ours", largest(beside.iter().copied()), 100.0, " ms");
+    row.bar("refused appends", f64::from(u32::try_from(refused)?), 0.0, " appends");
     row.notes.push(format!(
         "pylance, alone: {} appends, median {:.1} ms, longest {:.1} ms; beside ours: {}, {:.1} ms, {:.1} ms.",
         alone.len(),

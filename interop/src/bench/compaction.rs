@@ -44,7 +44,7 @@ pub(super) fn large(lab: &Lab) -> Result<Vec<Row>> {
     }
     let (count, slowest) = (ours.len(), largest(ours.iter().map(|run| run.wall)));
     row.bar_of_memory(250.0);
-    row.bar(format!("slowest of {count} runs"), slowest, 5.0, "s");
+    row.bar(format!("slowest of {count} runs"), slowest, 5.0, " s");
     Ok(vec![row])
 }
 
@@ -105,7 +105,7 @@ pub(super) fn indexed(lab: &Lab) -> Result<Vec<Row>> {
     let (recall, unindexed) = answers(&sides[0])?;
     let (their_recall, their_unindexed) = answers(&sides[1])?;
     row.bar("recall lost against LanceDB's result", their_recall - recall, 0.01, "");
-    row.bar("rows outside of the indexes", unindexed, their_unindexed, "rows");
+    row.bar("rows outside of the indexes", unindexed, their_unindexed, " rows");
     row.notes.push(format!(
         "Recall@10 of 100 queries against a look at every row: {recall:.3} after ours, {their_recall:.3} after LanceDB's."
     ));

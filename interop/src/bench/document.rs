@@ -71,14 +71,18 @@ impl Row {
     /// Our peak memory against a bar in MiB.
     pub(super) fn bar_of_memory(&mut self, most: f64) {
         let peak = largest(self.lines[0].runs.iter().map(|run| run.peak as f64 / MIB));
-        self.bar("peak memory", peak, most, "MiB");
+        self.bar("peak memory", peak, most, " MiB");
     }
 
     fn markdown(&self, conditions: &str) -> String {
-        let mut text = format!("## {}: {}\n\n{conditions}\n", self.id, self.work);
+        let mut text = format!("## {}: {}\n", self.id, self.work);
+        // A row that was not measured has neither.
+        if !self.lines.is_empty() || !self.bars.is_empty() {
+            let _ = writeln!(text, "\n{conditions}");
+        }
         if let Some(ours) = self.lines.first() {
-            text.push_str("\n| side | median s | slowest s | call s | peak MiB | read MiB | written MiB | ours takes | bar | |\n");
-            text.push_str("|---|---|---|---|---|---|---|---|---|---|\n");
+            text.push_str("\n| side | median s | slowest s | call s | peak MiB | read MiB | written MiB | ours / process | ours / call | bar | |\n");
+            text.push_str("|---|---|---|---|---|---|---|---|---|---|---|\n");
             for line in &self.lines {
                 let _ = writeln!(text, "{}", line.markdown(ours));
             }
@@ -88,8 +92,7 @@ impl Row {
         }
         for Bar { what, value, most, unit } in &self.bars {
             let (value_text, verdict) = (figure(*value), verdict(*value, *most));
-            let _ =
-                writeln!(text, "- {what}: {value_text} {unit}, at most {most} {unit}: {verdict}");
+            let _ = writeln!(text, "- {what}: {value_text}{unit}, at most {most}{unit}: {verdict}");
         }
         for note in &self.notes {
             let _ = writeln!(text, "- {note}");
@@ -113,34 +116,35 @@ impl Line {
     fn markdown(&self, ours: &Self) -> String {
         let walls = || self.runs.iter().map(|run| run.wall);
         let calls: Vec<f64> = self.runs.iter().filter_map(|run| run.call).collect();
-        let call = if calls.is_empty() { String::new() } else { figure(median(calls)) };
-        let mib =
-            |of: fn(&Run) -> u64| figure(median(self.runs.iter().map(|r| of(r) as f64 / MIB)));
-        let peak = figure(largest(self.runs.iter().map(|run| run.peak as f64 / MIB)));
-        let ratio = ours.seconds() / self.seconds();
-        let against = if self.is_call { " of the call" } else { "" };
-        let (ratio_text, bar, verdict) = match (std::ptr::eq(self, ours), self.bar) {
-            (true, _) => (String::new(), String::new(), ""),
-            (_, None) => (format!("{}×{against}", figure(ratio)), String::new(), ""),
-            (_, Some(bar)) => {
-                (format!("{}×{against}", figure(ratio)), format!("≤ {bar}×"), verdict(ratio, bar))
-            }
-        };
-        let (wall, slowest) = (figure(median(walls())), figure(largest(walls())));
-        let (read, written) = (mib(|run| run.read), mib(|run| run.written));
-        format!(
-            "| {} | {wall} | {slowest} | {call} | {peak} | {read} | {written} | {ratio_text} | {bar} | {verdict} |",
-            self.name
-        )
+        let mib = |of: fn(&Run) -> u64| self.runs.iter().map(move |run| of(run) as f64 / MIB);
+        let peak = largest(mib(|run| run.peak));
+        let mut cells = vec![figure(median(walls())), figure(largest(walls()))];
+        let call = (!calls.is_empty()).then(|| median(calls));
+        cells.push(call.map(figure).unwrap_or_default());
+        cells.push(figure(peak));
+        cells.extend([mib(|run| run.read), mib(|run| run.written)].map(|m| figure(median(m))));
+        if std::ptr::eq(self, ours) {
+            cells.extend([const { String::new() }; 4]);
+        } else {
+            let times = |seconds: f64| format!("{}×", figure(ours.seconds() / seconds));
+            cells.push(times(median(walls())));
+            cells.push(call.map(times).unwrap_or_default());
+            let of = if self.is_call { " of the call" } else { "" };
+            cells.push(self.bar.map(|bar| format!("≤ {bar}×{of}")).unwrap_or_default());
+            let verdict = self.bar.map(|bar| verdict(ours.seconds() / self.seconds(), bar));
+            cells.push(verdict.unwrap_or_default().to_owned());
+        }
+        format!("| {} | {} |", self.name, cells.join(" | "))
     }
 }
 
 /// A figure with as many digits as mean something.
 fn figure(value: f64) -> String {
     let decimals = match value.abs() {
+        whole if whole.fract() == 0.0 => 0,
         large if large >= 100.0 => 0,
         middle if middle >= 10.0 => 1,
-        small if small >= 1.0 || small == 0.0 => 2,
+        small if small >= 1.0 => 2,
         _ => 3,
     };
     format!("{value:.decimals$}")
@@ -213,7 +217,7 @@ mod tests {
             line("other", &[0.5], None),
         ];
         row.bar_of_memory(2.0);
-        row.bar("refused", 0.0, 0.0, "appends");
+        row.bar("refused", 0.0, 0.0, " appends");
         row.notes.push("Known.".to_owned());
         let text = row.markdown("Here.");
         assert!(text.starts_with("## P0: work\n\nHere.\n\n| side |"), "{text}");
@@ -221,13 +225,13 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "| ours | 2.00 | 9.00 |  | 3.00 | 0.00 | 0.00 |  |  |  |",
-                "| theirs | 4.00 | 4.00 | 1.00 | 3.00 | 0.00 | 0.00 | 0.500× | ≤ 0.5× | met |",
-                "| call | 4.00 | 4.00 | 1.00 | 3.00 | 0.00 | 0.00 | 2.00× of the call | ≤ 0.5× | **missed** |",
-                "| other | 0.500 | 0.500 |  | 3.00 | 0.00 | 0.00 | 4.00× |  |  |",
+                "| ours | 2 | 9 |  | 3 | 0 | 0 |  |  |  |  |",
+                "| theirs | 4 | 4 | 1 | 3 | 0 | 0 | 0.500× | 2× | ≤ 0.5× | met |",
+                "| call | 4 | 4 | 1 | 3 | 0 | 0 | 0.500× | 2× | ≤ 0.5× of the call | **missed** |",
+                "| other | 0.500 | 0.500 |  | 3 | 0 | 0 | 4× |  |  |  |",
                 "",
-                "- peak memory: 3.00 MiB, at most 2 MiB: **missed**",
-                "- refused: 0.00 appends, at most 0 appends: met",
+                "- peak memory: 3 MiB, at most 2 MiB: **missed**",
+                "- refused: 0 appends, at most 0 appends: met",
                 "- Known.",
             ]
         );

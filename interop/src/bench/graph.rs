@@ -99,7 +99,7 @@ pub(super) fn query(lab: &Lab) -> Result<Vec<Row>> {
     let after_theirs = side("query after the client's own", &theirs).at_most(1.0);
     let mut row = Row::new("P15", work);
     row.lines = take_turns(lab, &[side("query after ours", &ours), after_theirs])?;
-    row.bar("objects left", files(&ours)?.len() as f64, 400.0, "files");
+    row.bar("objects left", files(&ours)?.len() as f64, 400.0, " files");
     let (before, after) = (files(&graph)?.len(), files(&theirs)?.len());
     row.notes.push(format!("Objects before: {before}; after the client's own tools: {after}."));
     Ok(vec![row])

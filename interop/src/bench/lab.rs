@@ -7,7 +7,6 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use tempfile::TempDir;
 use xtask::archive;
 use xtask::cargo::output;
 
@@ -33,8 +32,17 @@ pub(super) struct Lab {
     /// Of the data; below 1 only for working on the bench itself.
     pub(super) scale: f64,
     data: PathBuf,
-    /// On the disk of the data: a temporary directory may be memory, and copying to another disk is other work.
-    work: TempDir,
+    work: Work,
+}
+
+/// Where the copies are. On the disk of the data, because a temporary directory may be memory; and always the same
+/// place, so that the next run removes what an interrupted one left.
+struct Work(PathBuf);
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        archive::remove(&self.0).ok();
+    }
 }
 
 /// What a run must not change, and the number of fragments, which it should.
@@ -56,16 +64,18 @@ impl Lab {
     ) -> Result<Self> {
         let data = cache.join("bench-data");
         fs::create_dir_all(&data)?;
-        let work = tempfile::Builder::new().prefix("bench-work-").tempdir_in(cache)?;
+        let work = Work(cache.join("bench-work"));
+        archive::remove(&work.0)?;
+        fs::create_dir(&work.0)?;
         for (name, text) in SCRIPTS {
-            fs::write(work.path().join(format!("{name}.py")), text)?;
+            fs::write(work.0.join(format!("{name}.py")), text)?;
         }
         let root = root.to_owned();
         Ok(Self { root, binary, python, omnigraph, runs: 5, scale: 1.0, data, work })
     }
 
     pub(super) fn work(&self) -> &Path {
-        self.work.path()
+        &self.work.0
     }
 
     pub(super) fn script(&self, name: &str) -> PathBuf {
@@ -188,9 +198,9 @@ impl Lab {
         Ok(serde_json::from_str(&text)?)
     }
 
-    /// The same rows as in `before`, in at most so many fragments.
-    pub(super) fn expect_compact(&self, table: &Path, before: Facts, most: u64) -> Result<()> {
-        let after = self.facts(table)?;
+    /// In the copy of a table: the same rows as in `before`, in at most so many fragments.
+    pub(super) fn expect_compact(&self, from: &Path, before: Facts, most: u64) -> Result<()> {
+        let after = self.facts(&self.copy_of(from))?;
         let is_same = (after.rows, after.checksum) == (before.rows, before.checksum);
         ensure!(is_same, "other rows than before: {after:?}, not {before:?}");
         ensure!(after.fragments <= most, "{} fragments, not {most}", after.fragments);

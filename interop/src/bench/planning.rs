@@ -26,6 +26,6 @@ pub(super) fn measure(lab: &Lab) -> Result<Vec<Row>> {
     let mut row = Row::new("P14", format!("plan a table of {fragments} fragments"));
     row.lines = take_turns(lab, &[side.counted_by_call()])?;
     let call = row.lines[0].seconds();
-    row.bar("median time of the plan alone", call, 1.0, "s");
+    row.bar("median time of the plan alone", call, 1.0, " s");
     Ok(vec![row])
 }

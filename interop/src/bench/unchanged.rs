@@ -32,7 +32,7 @@ pub(super) fn measure(lab: &Lab) -> Result<Vec<Row>> {
     let commits = ours.iter().map(committed).sum::<u64>();
     let calls = ours.last().context("no runs")?.said["totals"]["store_calls"].as_u64();
     row.bar("commits", commits as f64, 0.0, "");
-    row.bar("median time", time, 0.1, "s");
+    row.bar("median time", time, 0.1, " s");
     row.notes.extend(calls.map(|calls| format!("Calls to the store: {calls}.")));
     Ok(vec![row])
 }
