@@ -126,9 +126,10 @@ impl Line {
         if std::ptr::eq(self, ours) {
             cells.extend([const { String::new() }; 4]);
         } else {
-            let times = |seconds: f64| format!("{}×", figure(ours.seconds() / seconds));
-            cells.push(times(median(walls())));
-            cells.push(call.map(times).unwrap_or_default());
+            let of = |ours: f64, theirs: f64| format!("{}×", figure(ours / theirs));
+            let our_wall = median(ours.runs.iter().map(|run| run.wall));
+            cells.push(of(our_wall, median(walls())));
+            cells.push(call.map(|call| of(ours.seconds(), call)).unwrap_or_default());
             let of = if self.is_call { " of the call" } else { "" };
             cells.push(self.bar.map(|bar| format!("≤ {bar}×{of}")).unwrap_or_default());
             let verdict = self.bar.map(|bar| verdict(ours.seconds() / self.seconds(), bar));
