@@ -1,125 +1,139 @@
-//! Ratios: a verb of ours against the same work done by others, both sides in one run on one machine.
+//! Ratios: our verbs against the same work done by others, both sides in one go on one machine.
 //!
-//! Absolute times say little about anybody else's machine, so a bar is a ratio of medians. Sides take
-//! turns in going first, each run is a process of its own on a fresh copy, and the copy has just been
-//! written, so both find it in memory. What each side left is compared with what was asked.
+//! Absolute times say little about anybody else's machine, so most bars are ratios of medians. A module per
+//! family of rows says what is measured; `runner` starts the processes and counts, `lab` has the data, and
+//! `document` writes docs/benchmarks.md. It works on Linux, whose kernel counts what a process used.
 
+mod appends;
+mod compaction;
+mod document;
+mod graph;
+mod lab;
 mod many_versions;
+mod planning;
+mod runner;
+mod unchanged;
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use xtask::cargo;
 
 use crate::suites;
+use document::Row;
+use lab::Lab;
+
+/// Where the rows are kept, from the root.
+const DOCUMENT: &str = "docs/benchmarks.md";
+/// With fewer runs a median says little.
+const LEAST_RUNS: usize = 5;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// What to measure
-    #[arg(value_enum)]
-    work: Work,
-    /// Measured runs of each side; one more before them is not counted
-    #[arg(long, default_value_t = 5, value_name = "N")]
-    rounds: usize,
-    /// Where the clients are kept, as for `interop`
+    /// What to measure [default: everything]
+    #[arg(long, value_enum, ignore_case = true, value_delimiter = ',', value_name = "ROWS")]
+    only: Vec<Work>,
+    /// Measured runs of each side; with fewer than 5 the document stays as it is
+    #[arg(long, default_value_t = LEAST_RUNS, value_name = "N")]
+    runs: usize,
+    /// Where the clients and the data are kept, as for `interop`
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
     /// Measure this binary instead of building one with the release profile
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
+    /// Take a debug build, too; the document stays as it is
+    #[arg(long)]
+    allow_debug: bool,
+    /// Make the data so much smaller, to work on the bench itself; the document stays as it is
+    #[arg(long, default_value_t = 1.0, value_name = "SHARE")]
+    scale: f64,
 }
 
-#[derive(Clone, Copy, clap::ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "UPPER")]
 enum Work {
-    /// Cleanup of 2,000 versions of up to 2,000 fragments against pylance
+    /// Compaction of 1 GB against pylance, LanceDB and cp
+    P1,
+    /// Compaction of 2,000 small fragments, a scan afterwards, and a table with indexes
+    P2,
+    /// A writer beside an optimize
+    P7,
+    /// A second optimize of an unchanged database
+    P8,
+    /// Cleanup of 2,000 versions against pylance
     P9,
+    /// Rows of 1 MB under a limit of memory
+    P10,
+    /// Many rounds in one process
+    P11,
+    /// A graph of 20 tables against omnigraph
+    P13,
+    /// The plan of a million fragments
+    P14,
+    /// The client's queries after either side's maintenance
+    P15,
+}
+
+impl Work {
+    fn measure(self, lab: &Lab) -> Result<Vec<Row>> {
+        match self {
+            Self::P1 => compaction::large(lab),
+            Self::P2 => {
+                let mut rows = compaction::many_small(lab)?;
+                rows.extend(compaction::indexed(lab)?);
+                Ok(rows)
+            }
+            Self::P7 => appends::measure(lab),
+            Self::P8 => unchanged::measure(lab),
+            Self::P9 => many_versions::measure(lab),
+            Self::P10 => compaction::wide(lab),
+            Self::P11 => Ok(vec![Row::not_measured(
+                "P11",
+                "97 rounds of append, merge and optimize of 8 tables in one process",
+                "it needs a process that lives for many runs, and there is no daemon yet",
+            )]),
+            Self::P13 => graph::maintain(lab),
+            Self::P14 => planning::measure(lab),
+            Self::P15 => graph::query(lab),
+        }
+    }
 }
 
 pub(crate) fn run(root: &Path, args: &Args) -> Result<()> {
-    ensure!(args.rounds > 0, "no rounds, no figures");
+    ensure!(args.runs > 0, "no runs, no figures");
+    ensure!(args.scale > 0.0 && args.scale <= 1.0, "the scale is a share: above 0, at most 1");
     let binary = match &args.binary {
         Some(binary) => std::path::absolute(binary)?,
         None => cargo::build_released(root)?,
     };
+    let is_debug = lab::is_debug_build(&binary)?;
+    ensure!(!is_debug || args.allow_debug, "{} is a debug build", binary.display());
+    let cache = suites::cache(root, args.cache.as_deref())?;
     let python = suites::python(root, args.cache.as_deref())?;
-    let sides = match args.work {
-        Work::P9 => many_versions::measure(&binary, &python, args.rounds)?,
+    let mut lab = Lab::new(root, &cache, binary, python, suites::newest_omnigraph(&cache))?;
+    (lab.runs, lab.scale) = (args.runs, args.scale);
+
+    let remark = match (is_debug, args.scale < 1.0) {
+        (true, _) => Some("a debug build, whose figures mean nothing"),
+        (false, true) => Some("less data than the bars are about"),
+        (false, false) => None,
     };
-    print!("{sides}");
-    Ok(())
-}
-
-/// What both sides took.
-struct Sides {
-    /// What was done.
-    work: String,
-    /// The largest ratio of medians that passes.
-    bar: f64,
-    /// Ours, whole process.
-    ours: Vec<Duration>,
-    /// The other's: only the call.
-    theirs: Vec<Duration>,
-}
-
-impl std::fmt::Display for Sides {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (ours, theirs) = (median(&self.ours), median(&self.theirs));
-        let ratio = ours.as_secs_f64() / theirs.as_secs_f64();
-        let verdict = if ratio <= self.bar { "reached" } else { "missed" };
-        writeln!(f, "{}", self.work)?;
-        writeln!(f, "  ours   {}", runs(&self.ours))?;
-        writeln!(f, "  theirs {}", runs(&self.theirs))?;
-        writeln!(f, "  ratio of medians {ratio:.2}, bar {:.2}: {verdict}", self.bar)
-    }
-}
-
-fn runs(times: &[Duration]) -> String {
-    let each: Vec<String> = times.iter().map(|time| format!("{:.2}", time.as_secs_f64())).collect();
-    format!("median {:.2} s of {}", median(times).as_secs_f64(), each.join(" "))
-}
-
-fn median(times: &[Duration]) -> Duration {
-    let mut sorted = times.to_vec();
-    sorted.sort();
-    sorted[sorted.len() / 2]
-}
-
-/// Copies a directory with all that is below it and when each file was written: cleaners ask that.
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    std::fs::create_dir_all(to).with_context(|| format!("failed to create {}", to.display()))?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy(&entry.path(), &target)?;
-        } else {
-            std::fs::copy(entry.path(), &target)?;
-            let written = entry.metadata()?.modified()?;
-            std::fs::File::options().write(true).open(&target)?.set_modified(written)?;
+    let is_kept = remark.is_none() && args.runs >= LEAST_RUNS;
+    let conditions = document::conditions(root, args.runs, remark)?;
+    let every: &[Work] = clap::ValueEnum::value_variants();
+    for work in every.iter().filter(|work| args.only.is_empty() || args.only.contains(work)) {
+        let rows = work.measure(&lab)?;
+        let sections = document::sections(&rows, &conditions);
+        println!("{}", sections.join("\n"));
+        // After every row: what was measured is not lost when a later one fails.
+        if is_kept {
+            let file = root.join(DOCUMENT);
+            let old = fs::read_to_string(&file).unwrap_or_default();
+            fs::write(&file, document::updated(&old, &sections))
+                .with_context(|| format!("failed to write {DOCUMENT}"))?;
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_ratio_above_the_bar_is_said_to_be_missed() {
-        let seconds = |times: &[u64]| times.iter().map(|s| Duration::from_secs(*s)).collect();
-        let sides = |ours: &[u64]| Sides {
-            work: "work".to_owned(),
-            bar: 0.5,
-            ours: seconds(ours),
-            theirs: seconds(&[4, 100, 3]),
-        };
-        assert!(
-            sides(&[9, 1, 2]).to_string().ends_with("ratio of medians 0.50, bar 0.50: reached\n")
-        );
-        assert!(
-            sides(&[9, 1, 3]).to_string().ends_with("ratio of medians 0.75, bar 0.50: missed\n")
-        );
-    }
 }

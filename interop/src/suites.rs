@@ -38,7 +38,9 @@ use xtask::cargo::output;
 use xtask::{archive, cargo};
 
 use clients::Clients;
+pub(crate) use clients::newest_omnigraph;
 use keeper::Keeper;
+pub(crate) use omnigraph::Omnigraph;
 use report::Report;
 
 const CACHE_VARIABLE: &str = "LANCEKEEPER_INTEROP_CACHE";
@@ -215,7 +217,8 @@ pub(crate) fn python(root: &Path, cache_given: Option<&Path>) -> Result<PathBuf>
     clients::install_python(&cache(root, cache_given)?)
 }
 
-fn cache(root: &Path, given: Option<&Path>) -> Result<PathBuf> {
+/// Where the clients are kept.
+pub(crate) fn cache(root: &Path, given: Option<&Path>) -> Result<PathBuf> {
     let named =
         given.map(Path::to_owned).or_else(|| std::env::var_os(CACHE_VARIABLE).map(PathBuf::from));
     match named {

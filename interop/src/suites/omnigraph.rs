@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::output;
 
-pub(super) struct Omnigraph {
+pub(crate) struct Omnigraph {
     pub(super) version: &'static str,
     binary: PathBuf,
 }
@@ -26,7 +26,7 @@ pub(super) struct Table {
 }
 
 /// The lines of an export, sorted: the client promises no order.
-pub(super) type Lines = Vec<String>;
+pub(crate) type Lines = Vec<String>;
 
 impl Omnigraph {
     pub(super) fn new(version: &'static str, binary: PathBuf) -> Self {
@@ -34,11 +34,11 @@ impl Omnigraph {
     }
 
     /// As in the table of what was checked.
-    pub(super) fn title(&self) -> String {
+    pub(crate) fn title(&self) -> String {
         format!("omnigraph {}", self.version)
     }
 
-    pub(super) fn export(&self, graph: &Path, branch: &str) -> Result<Lines> {
+    pub(crate) fn export(&self, graph: &Path, branch: &str) -> Result<Lines> {
         let text = output(self.command("export").arg(graph).args(["--branch", branch]))?;
         let mut lines: Lines = text.lines().map(str::to_owned).collect();
         lines.sort();
@@ -99,14 +99,22 @@ impl Omnigraph {
     }
 
     fn rows(&self, graph: &Path, at: [&str; 2], query: &str) -> Result<Vec<Value>> {
-        let text = format!("query q() {{ {query} }}");
-        let mut command = self.command("query");
-        let answer = self.json(command.arg("--store").arg(graph).args(at).args(["-e", &text]))?;
+        let text = output(&mut self.query_command(graph, at, query))?;
+        let answer: Value =
+            serde_json::from_str(&text).with_context(|| format!("not JSON: {text}"))?;
         let rows = answer["rows"].as_array().with_context(|| format!("no rows in {answer}"))?;
         Ok(rows.clone())
     }
 
-    pub(super) fn init(&self, graph: &Path, schema: &Path) -> Result<()> {
+    /// A query, not started yet, that answers as JSON; `query` is the body of a query.
+    pub(crate) fn query_command(&self, graph: &Path, at: [&str; 2], query: &str) -> Command {
+        let mut command = self.command("query");
+        command.arg("--store").arg(graph).args(at);
+        command.args(["-e", &format!("query q() {{ {query} }}"), "--json"]);
+        command
+    }
+
+    pub(crate) fn init(&self, graph: &Path, schema: &Path) -> Result<()> {
         output(self.command("init").arg("--schema").arg(schema).arg(graph)).map(drop)
     }
 
@@ -136,7 +144,7 @@ impl Omnigraph {
         Ok(())
     }
 
-    pub(super) fn load(&self, graph: &Path, branch: &str, rows: &str) -> Result<()> {
+    pub(crate) fn load(&self, graph: &Path, branch: &str, rows: &str) -> Result<()> {
         let file = tempfile::NamedTempFile::new()?;
         fs::write(file.path(), rows)?;
         output(&mut self.load_command(graph, branch, file.path())).map(drop)
@@ -167,7 +175,7 @@ impl Omnigraph {
     }
 
     /// Optimizes; a table that was skipped is an error.
-    pub(super) fn optimize(&self, graph: &Path) -> Result<()> {
+    pub(crate) fn optimize(&self, graph: &Path) -> Result<()> {
         let report = self.json(self.command("optimize").arg(graph))?;
         for table in tables(&report)? {
             let (key, skipped) = (&table["table_key"], &table["skipped"]);
@@ -218,7 +226,7 @@ impl Omnigraph {
     }
 
     /// Any command, not started yet, and without its arguments.
-    pub(super) fn command(&self, verb: &str) -> Command {
+    pub(crate) fn command(&self, verb: &str) -> Command {
         let mut command = Command::new(&self.binary);
         // Nothing of the user's own configuration: neither a profile nor a default graph.
         let nowhere = std::env::temp_dir().join("lancekeeper-interop-without-a-home");
