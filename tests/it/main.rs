@@ -15,6 +15,7 @@ mod index_kinds;
 mod indexes;
 mod many;
 mod observer;
+mod page_copies;
 mod races;
 mod random_tables;
 mod root_sets;
