@@ -8,6 +8,7 @@ mod args;
 mod output;
 mod roots;
 mod run;
+mod settings;
 mod target;
 mod verbs;
 
