@@ -5,6 +5,7 @@
 //! everything said on the way goes to stderr.
 
 mod args;
+mod caches;
 mod output;
 mod roots;
 mod run;

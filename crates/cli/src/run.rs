@@ -6,11 +6,12 @@ use std::pin::pin;
 
 use lancekeeper::Keeper;
 use lancekeeper_model::ExitCode;
-use lancekeeper_settings::RunSettings;
+use lancekeeper_settings::{RunSettings, Work};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
 use crate::args::{Cli, ProgressMode};
+use crate::caches;
 use crate::output::{Format, Messages, ProgressView, Terminal, log};
 use crate::roots::RootSet;
 use crate::settings::{Places, Refusal, settle, variables};
@@ -52,7 +53,7 @@ pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> u8 {
         }
     };
     let run_settings = settled.settings.for_work(verb.work());
-    log::start(&messages, cli.speech.verbose);
+    log::start(&messages, cli.speech.verbose, run_settings.log_cache_stats);
     // Whoever reads events reads nothing but events there, and warnings.
     if !cli.speech.quiet && !matches!(cli.speech.progress, ProgressMode::Json) {
         for uri in &roots.uris {
@@ -77,7 +78,7 @@ pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> u8 {
         let view = progress_view(cli, verb, &messages);
         let progress = view.progress();
         let call = Call { keeper: &keeper, roots: &roots.uris, settled: &settled, progress };
-        let mut answer = verb.call(call).await;
+        let mut answer = answered(cli, verb, call).await;
         answer.complete(&roots);
         answer
     };
@@ -89,6 +90,23 @@ pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> u8 {
         Some(answer) => deliver(answer.as_ref(), verb, Format::of(cli.speech.json), terminal),
         None => ExitCode::Interrupted.number(),
     }
+}
+
+/// Calls a verb, and tells what the caches did meanwhile to whoever wants to know.
+async fn answered(cli: &Cli, verb: &dyn VerbSpec, call: Call<'_>) -> Box<dyn Answer> {
+    let keeper = call.keeper;
+    if verb.work() == Work::Nothing {
+        return verb.call(call).await;
+    }
+    let is_asked_for = call.settled.settings.for_work(verb.work()).log_cache_stats;
+    let run = verb.call(call);
+    let mut answer = if is_asked_for { caches::watched(run, keeper).await } else { run.await };
+    if is_asked_for || cli.speech.verbose > 0 {
+        let stats = keeper.cache_stats().await;
+        caches::say(&stats);
+        answer.note_caches(stats);
+    }
+    answer
 }
 
 /// Says what is wrong with a setting, and what to do about it.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use lancekeeper::Keeper;
-use lancekeeper_model::{ExitCode, Progress, Report};
+use lancekeeper_model::{CacheStats, ExitCode, Progress, Report};
 use lancekeeper_settings::{Given, Work};
 
 use crate::args::{BranchVerb, Roots, Verb};
@@ -108,6 +108,9 @@ pub(crate) trait Answer {
     /// Adds what was not found, and to what failed where it was named.
     fn complete(&mut self, roots: &RootSet);
 
+    /// Adds what the caches did.
+    fn note_caches(&mut self, stats: CacheStats);
+
     /// The exit code of the run, or of whether a person has to act if the run itself went well.
     fn exit_code(&self, checks: bool) -> ExitCode;
 
@@ -118,6 +121,10 @@ pub(crate) trait Answer {
 impl<Body: View> Answer for Report<Body> {
     fn complete(&mut self, roots: &RootSet) {
         roots.complete(self);
+    }
+
+    fn note_caches(&mut self, stats: CacheStats) {
+        self.caches = Some(stats);
     }
 
     fn exit_code(&self, checks: bool) -> ExitCode {

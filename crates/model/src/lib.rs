@@ -6,6 +6,7 @@
 //! compiles and tests in seconds.
 
 mod branch;
+mod caches;
 mod cleanup;
 mod count;
 mod facts;
@@ -28,6 +29,7 @@ pub use branch::{
     BranchAction, BranchBody, BranchLoss, BranchReport, BranchRow, BranchTableStats, BranchTotals,
     RootBranchReport,
 };
+pub use caches::{CacheStats, CacheUse};
 pub use cleanup::{
     BranchReconcileStats, CleanupBody, CleanupOptions, CleanupPolicyOptions, CleanupReport,
     CleanupTotals, ForkRefStatus, KEEP_UNLESS_TOLD, KeptVersionReport, LostCommitReport,

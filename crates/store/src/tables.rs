@@ -7,7 +7,7 @@ use lance::Dataset;
 use lance::dataset::builder::DatasetBuilder;
 use lance::session::Session;
 use lancekeeper_model::{
-    Branch, ErrorKind, INDEX_CACHE_BYTES, METADATA_CACHE_BYTES, Version,
+    Branch, CacheStats, CacheUse, ErrorKind, INDEX_CACHE_BYTES, METADATA_CACHE_BYTES, Version,
 };
 use thiserror::Error;
 
@@ -92,6 +92,15 @@ impl Tables {
         *self.session.lock().unwrap_or_else(PoisonError::into_inner) = self.caches.session();
     }
 
+    /// What the caches did since they were made, or since everything was forgotten.
+    pub async fn cache_stats(&self) -> CacheStats {
+        let session = self.session();
+        CacheStats {
+            index: cache_use(&session.index_cache_stats().await),
+            metadata: cache_use(&session.metadata_cache_stats().await),
+        }
+    }
+
     fn session(&self) -> Arc<Session> {
         Arc::clone(&self.session.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -138,6 +147,15 @@ impl Tables {
             version,
             source,
         })
+    }
+}
+
+fn cache_use(stats: &lance_core::cache::CacheStats) -> CacheUse {
+    CacheUse {
+        hits: stats.hits,
+        misses: stats.misses,
+        entries: stats.num_entries as u64,
+        bytes: stats.size_bytes as u64,
     }
 }
 
