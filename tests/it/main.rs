@@ -18,5 +18,6 @@ mod observer;
 mod races;
 mod random_tables;
 mod root_sets;
+mod settings;
 mod spellings;
 mod strict;
