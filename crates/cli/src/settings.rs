@@ -157,8 +157,11 @@ fn beside(uri: &str) -> Option<PathBuf> {
 
 /// Reads a file that must be there, because somebody named it.
 fn read_named(path: &Path) -> Result<FileSettings, Vec<Refusal>> {
-    let missing = || unreadable(path, &io::Error::from(io::ErrorKind::NotFound));
-    read(path)?.ok_or_else(missing)
+    let missing = || Refusal {
+        message: format!("there is no file {}", path.display()),
+        hint: Some("check what --config names".to_owned()),
+    };
+    read(path)?.ok_or_else(|| vec![missing()])
 }
 
 /// Reads a file, if it is there.

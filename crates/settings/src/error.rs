@@ -91,14 +91,20 @@ impl SettingError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Syntax { .. } => Some("see docs/settings.md for what a file looks like".to_owned()),
-            Self::Unknown { name, .. } => Some(hint_for_unknown(name)),
-            Self::NotASection { section, .. } => Some(format!("write a line [{section}] above its settings")),
-            Self::Value { refused, .. } => refused.hint.map(str::to_owned),
-            Self::Assignment { .. } => Some("an example: --set database.index_cache_mb=512".to_owned()),
-            Self::Disagree { .. } => {
-                Some("work on these roots one after the other, or name one file for all of them: --config FILE".to_owned())
+            Self::Syntax { .. } => {
+                Some("see docs/settings.md for what a file looks like".to_owned())
             }
+            Self::Unknown { name, .. } => Some(hint_for_unknown(name)),
+            Self::NotASection { section, .. } => {
+                Some(format!("write a line [{section}] above its settings"))
+            }
+            Self::Value { refused, .. } => refused.hint.map(str::to_owned),
+            Self::Assignment { .. } => {
+                Some("an example: --set database.index_cache_mb=512".to_owned())
+            }
+            Self::Disagree { key, .. } => Some(format!(
+                "work on these roots one after the other, or say it once for all: --set {key}=VALUE, or --config FILE"
+            )),
         }
     }
 }
