@@ -19,5 +19,6 @@ mod page_copies;
 mod races;
 mod random_tables;
 mod root_sets;
+mod settings;
 mod spellings;
 mod strict;

@@ -3,11 +3,12 @@
 
 mod branch;
 mod cleanup;
+mod config;
 mod count;
 mod index;
 mod prune;
 mod roots;
-mod values;
+mod settings;
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -16,12 +17,15 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use lancekeeper_model::{BranchSelection, OptimizeOptions, StatusOptions};
+use lancekeeper_settings::{Given, Key, Settings, Source, Value, values};
 
 pub(crate) use branch::{BranchArgs, BranchVerb, CreateArgs, DeleteArgs, ListArgs};
 pub(crate) use cleanup::CleanupArgs;
+pub(crate) use config::ConfigArgs;
 pub(crate) use count::CountArgs;
 use roots::Place;
 pub(crate) use roots::Roots;
+pub(crate) use settings::SettingArgs;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -36,6 +40,7 @@ Examples:
   lancekeeper branch delete ./graph feat  what would be lost; --confirm deletes
   lancekeeper --db-path ./db optimize events --prune-now
   lancekeeper --db-path ./db count-rows events
+  lancekeeper config ./graph              every setting, and who says so
 
 A ROOT is a graph (has __manifest/), a LanceDB database (has NAME.lance/) or one Lance table.
 
@@ -57,6 +62,10 @@ pub(crate) struct Cli {
     /// The root, if it is named by an option.
     #[command(flatten)]
     place: Place,
+
+    /// Where settings are said.
+    #[command(flatten)]
+    pub(crate) settings: SettingArgs,
 
     /// How to say what was done.
     #[command(flatten)]
@@ -88,6 +97,7 @@ impl Cli {
             Verb::Cleanup(args) => args.tables.extend(args.roots.resolve(&self.place)?),
             Verb::CountRows(args) => args.tables.extend(args.roots.resolve(&self.place)?),
             Verb::Branch(args) => args.resolve(&self.place)?,
+            Verb::Config(args) => args.resolve(&self.place)?,
             Verb::Status(args) => {
                 if !args.roots.resolve(&self.place)?.is_empty() {
                     return Err((
@@ -114,6 +124,8 @@ pub(crate) enum Verb {
     Branch(BranchArgs),
     /// Counts the rows that readers see; writes nothing.
     CountRows(CountArgs),
+    /// Shows every setting, its value and where that comes from; opens no table.
+    Config(ConfigArgs),
 }
 
 /// Arguments of `status`.
@@ -170,22 +182,19 @@ pub(crate) struct OptimizeArgs {
     #[arg(long, value_name = "N", value_parser = values::fragments)]
     min_fragments: Option<u64>,
 
-    /// A new fragment is full at this many rows, or at --target-bytes.
-    #[arg(
-        long,
-        value_name = "N",
-        value_parser = values::rows,
-        default_value_t = OptimizeOptions::default().target_rows,
-    )]
-    target_rows: u64,
+    /// A new fragment is full at this many rows, or at --target-bytes [default: 1048576].
+    #[arg(long, value_name = "N", value_parser = values::rows)]
+    target_rows: Option<u64>,
 
-    /// A new fragment is full at this size: 512MiB, 64M (MiB), 1GB (10^9) or plain bytes.
-    #[arg(long, value_name = "SIZE", value_parser = values::size, default_value = "512MiB")]
-    target_bytes: u64,
+    /// A new fragment is full at this size: 512MiB, 64M (MiB), 1GB (10^9) or plain bytes
+    /// [default: 512MiB].
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    target_bytes: Option<u64>,
 
-    /// Rewrite a fragment with more than this share deleted, even alone: 0.1 or 10%.
-    #[arg(long, value_name = "F", value_parser = values::share, default_value = "10%")]
-    deletion_threshold: f64,
+    /// Rewrite a fragment with more than this share deleted, even alone: 0.1 or 10%
+    /// [default: 0.1].
+    #[arg(long, value_name = "F", value_parser = values::share)]
+    deletion_threshold: Option<f64>,
 
     /// Rewrite every fragment with a deleted row: --deletion-threshold 0.
     #[arg(long, conflicts_with = "deletion_threshold")]
@@ -202,6 +211,10 @@ pub(crate) struct OptimizeArgs {
     /// Tables rewritten at the same time [default: OMNIGRAPH_MAINTENANCE_CONCURRENCY, or 8].
     #[arg(long, value_name = "N", value_parser = values::concurrency)]
     concurrency: Option<usize>,
+
+    /// Memory that all rewrites may take together, by estimate [default: 1GiB].
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    memory_limit: Option<u64>,
 
     #[command(flatten)]
     index: index::IndexArgs,
@@ -223,25 +236,45 @@ pub(crate) struct OptimizeArgs {
 }
 
 impl OptimizeArgs {
-    /// The options these arguments mean.
-    pub(crate) fn options(&self) -> OptimizeOptions {
+    /// The settings that these arguments say.
+    pub(crate) fn given(&self) -> Vec<Given> {
+        let number =
+            |key, said: Option<u64>| said.map(|number| by_flag(key, Value::Number(number)));
+        let share = |key, said: Option<f64>| said.map(|share| by_flag(key, Value::Share(share)));
+        let purge = self.purge_deletes.then_some(0.0);
+        let given = [
+            number(Key::OptimizeTargetRows, self.target_rows),
+            number(Key::OptimizeTargetBytes, self.target_bytes),
+            share(Key::OptimizeDeletionThreshold, self.deletion_threshold.or(purge)),
+            number(Key::OptimizeMinFragments, self.min_fragments),
+            number(Key::OptimizeMaxBytes, self.max_bytes),
+            number(Key::OptimizeMaxTime, self.max_time.map(|time| time.as_secs())),
+            number(Key::BulkMemoryLimit, self.memory_limit),
+            number(Key::BulkConcurrency, self.concurrency.map(|tables| tables as u64)),
+        ];
+        given.into_iter().flatten().collect()
+    }
+
+    /// The options that these arguments mean, with settings in which what they say already is.
+    pub(crate) fn options(&self, settings: &Settings) -> OptimizeOptions {
         OptimizeOptions {
             tables: self.tables.clone(),
             all_tables: self.all,
-            min_fragments: self.min_fragments,
-            target_rows: self.target_rows,
-            target_bytes: self.target_bytes,
-            deletion_threshold: if self.purge_deletes { 0.0 } else { self.deletion_threshold },
             concurrency: self.concurrency,
             branches: selection(self.all_branches, &self.branches),
             index: self.index.mode(),
             index_only: self.index.only,
             index_names: self.index.names.clone(),
             prune: self.prune.options(),
-            max_bytes: self.max_bytes,
-            max_time: self.max_time,
+            ..settings.optimize_options()
         }
     }
+}
+
+/// A setting as the option of a verb says it.
+fn by_flag(key: Key, value: Value) -> Given {
+    let flag = key.setting().flag.unwrap_or("the command line");
+    Given { key, value, source: Source::Flag(flag.to_owned()) }
 }
 
 /// The line without the word `db` right behind the program's name: scripts for databases begin

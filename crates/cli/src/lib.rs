@@ -5,9 +5,11 @@
 //! everything said on the way goes to stderr.
 
 mod args;
+mod caches;
 mod output;
 mod roots;
 mod run;
+mod settings;
 mod target;
 mod verbs;
 

@@ -6,12 +6,15 @@ use std::pin::pin;
 
 use lancekeeper::Keeper;
 use lancekeeper_model::ExitCode;
+use lancekeeper_settings::{RunSettings, Work};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
 use crate::args::{Cli, ProgressMode};
+use crate::caches;
 use crate::output::{Format, Messages, ProgressView, Terminal, log};
 use crate::roots::RootSet;
+use crate::settings::{Places, Refusal, settle, variables};
 use crate::target;
 use crate::verbs::{Answer, Call, VerbSpec, spec};
 
@@ -21,7 +24,6 @@ const INTERRUPTED: &str =
 /// Runs one verb and returns the exit code of the process.
 pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> u8 {
     let messages = terminal.messages();
-    log::start(&messages, cli.speech.verbose);
     let verb = spec(&cli.verb);
     let roots = match RootSet::gather(verb.roots()) {
         Ok(roots) => roots,
@@ -37,13 +39,28 @@ pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> u8 {
         ));
         return ExitCode::Usage.number();
     }
+    let places = Places {
+        roots: &roots.uris,
+        variables: variables(),
+        args: &cli.settings,
+        flags: verb.given(),
+    };
+    let settled = match settle(verb.work(), places) {
+        Ok(settled) => settled,
+        Err(refusals) => {
+            refusals.iter().for_each(|refusal| say_refusal(refusal, &messages));
+            return ExitCode::Usage.number();
+        }
+    };
+    let run_settings = settled.settings.for_work(verb.work());
+    log::start(&messages, cli.speech.verbose, run_settings.log_cache_stats);
     // Whoever reads events reads nothing but events there, and warnings.
     if !cli.speech.quiet && !matches!(cli.speech.progress, ProgressMode::Json) {
         for uri in &roots.uris {
             messages.line(&target_line(verb, uri));
         }
     }
-    for warning in &roots.warnings {
+    for warning in roots.warnings.iter().chain(&settled.warnings) {
         messages.warning(warning);
     }
     let runtime = match Builder::new_multi_thread().enable_all().build() {
@@ -53,14 +70,15 @@ pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> u8 {
             return ExitCode::Failed.number();
         }
     };
-    let keeper = Keeper::new();
+    let keeper = keeper(run_settings);
     for notice in verb.notices() {
         messages.warning(&notice);
     }
     let work = async {
         let view = progress_view(cli, verb, &messages);
         let progress = view.progress();
-        let mut answer = verb.call(Call { keeper: &keeper, roots: &roots.uris, progress }).await;
+        let call = Call { keeper: &keeper, roots: &roots.uris, settled: &settled, progress };
+        let mut answer = answered(cli, verb, call).await;
         answer.complete(&roots);
         answer
     };
@@ -72,6 +90,42 @@ pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> u8 {
         Some(answer) => deliver(answer.as_ref(), verb, Format::of(cli.speech.json), terminal),
         None => ExitCode::Interrupted.number(),
     }
+}
+
+/// Calls a verb, and tells what the caches did meanwhile to whoever wants to know.
+async fn answered(cli: &Cli, verb: &dyn VerbSpec, call: Call<'_>) -> Box<dyn Answer> {
+    let keeper = call.keeper;
+    if verb.work() == Work::Nothing {
+        return verb.call(call).await;
+    }
+    let is_asked_for = call.settled.settings.for_work(verb.work()).log_cache_stats;
+    let run = verb.call(call);
+    let mut answer = if is_asked_for { caches::watched(run, keeper).await } else { run.await };
+    if is_asked_for || cli.speech.verbose > 0 {
+        let stats = keeper.cache_stats().await;
+        caches::say(&stats);
+        answer.note_caches(stats);
+    }
+    answer
+}
+
+/// Says what is wrong with a setting, and what to do about it.
+fn say_refusal(refusal: &Refusal, messages: &Messages) {
+    messages.error(&refusal.message);
+    if let Some(hint) = &refusal.hint {
+        messages.hint(hint);
+    }
+}
+
+/// A keeper with these settings. What no machine can count to is as good as no limit.
+fn keeper(settings: RunSettings) -> Keeper {
+    let whole = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    Keeper::builder()
+        .memory_bytes(settings.memory_bytes)
+        .index_cache_bytes(whole(settings.index_cache_bytes))
+        .metadata_cache_bytes(whole(settings.metadata_cache_bytes))
+        .concurrency(whole(settings.concurrency))
+        .build()
 }
 
 /// A root that is elsewhere, where deleting takes one more word than was given.

@@ -3,6 +3,7 @@
 
 mod branch;
 mod cleanup;
+mod config;
 mod count;
 mod optimize;
 mod status;
@@ -13,11 +14,13 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use lancekeeper::Keeper;
-use lancekeeper_model::{ExitCode, Progress, Report};
+use lancekeeper_model::{CacheStats, ExitCode, Progress, Report};
+use lancekeeper_settings::{Given, Work};
 
 use crate::args::{BranchVerb, Roots, Verb};
 use crate::output::{Format, Terminal, View, show};
 use crate::roots::RootSet;
+use crate::settings::Settled;
 
 /// One verb.
 pub(crate) trait VerbSpec {
@@ -34,6 +37,16 @@ pub(crate) trait VerbSpec {
 
     /// Whether anything may be written.
     fn writes(&self) -> bool;
+
+    /// Which settings it takes.
+    fn work(&self) -> Work {
+        Work::Query
+    }
+
+    /// The settings that its own options say.
+    fn given(&self) -> Vec<Given> {
+        Vec::new()
+    }
 
     /// Whether it tells how far it is.
     fn tells_progress(&self) -> bool {
@@ -63,6 +76,7 @@ pub(crate) trait VerbSpec {
 pub(crate) struct Call<'a> {
     pub(crate) keeper: &'a Keeper,
     pub(crate) roots: &'a [String],
+    pub(crate) settled: &'a Settled,
     pub(crate) progress: Arc<dyn Progress>,
 }
 
@@ -80,6 +94,7 @@ pub(crate) fn spec(verb: &Verb) -> &dyn VerbSpec {
         Verb::Optimize(args) => args,
         Verb::Cleanup(args) => args,
         Verb::CountRows(args) => args,
+        Verb::Config(args) => args,
         Verb::Branch(args) => match &args.what {
             BranchVerb::List(args) => args,
             BranchVerb::Create(args) => args,
@@ -93,6 +108,9 @@ pub(crate) trait Answer {
     /// Adds what was not found, and to what failed where it was named.
     fn complete(&mut self, roots: &RootSet);
 
+    /// Adds what the caches did.
+    fn note_caches(&mut self, stats: CacheStats);
+
     /// The exit code of the run, or of whether a person has to act if the run itself went well.
     fn exit_code(&self, checks: bool) -> ExitCode;
 
@@ -103,6 +121,10 @@ pub(crate) trait Answer {
 impl<Body: View> Answer for Report<Body> {
     fn complete(&mut self, roots: &RootSet) {
         roots.complete(self);
+    }
+
+    fn note_caches(&mut self, stats: CacheStats) {
+        self.caches = Some(stats);
     }
 
     fn exit_code(&self, checks: bool) -> ExitCode {

@@ -16,9 +16,9 @@ use std::time::Instant;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use lancekeeper_model::{
-    BranchReport, BranchSelection, CleanupOptions, CleanupReport, CountOptions, CountReport,
-    Observer, OptimizeOptions, OptimizeReport, Progress, RootBranchReport, StatusOptions,
-    StatusReport,
+    BranchReport, BranchSelection, CacheStats, CleanupOptions, CleanupReport, CountOptions,
+    CountReport, Observer, OptimizeOptions, OptimizeReport, Progress, RootBranchReport,
+    StatusOptions, StatusReport,
 };
 
 use crate::run::concurrency::in_order;
@@ -66,6 +66,11 @@ impl Keeper {
     /// up what is only staged, and reports what it did with the error "interrupted".
     pub fn stop(&self) {
         self.context.stop.request();
+    }
+
+    /// What the caches of this keeper did, in all verbs together.
+    pub fn cache_stats(&self) -> BoxFuture<'_, CacheStats> {
+        self.context.tables.cache_stats().boxed()
     }
 
     /// Looks at main of roots without writing anything. Never fails as a whole: a root or a table

@@ -6,6 +6,7 @@
 //! compiles and tests in seconds.
 
 mod branch;
+mod caches;
 mod cleanup;
 mod count;
 mod facts;
@@ -28,6 +29,7 @@ pub use branch::{
     BranchAction, BranchBody, BranchLoss, BranchReport, BranchRow, BranchTableStats, BranchTotals,
     RootBranchReport,
 };
+pub use caches::{CacheStats, CacheUse};
 pub use cleanup::{
     BranchReconcileStats, CleanupBody, CleanupOptions, CleanupPolicyOptions, CleanupReport,
     CleanupTotals, ForkRefStatus, KEEP_UNLESS_TOLD, KeptVersionReport, LostCommitReport,
@@ -45,7 +47,8 @@ pub use optimize::{
     TableOptimizeStats,
 };
 pub use options::{
-    BranchSelection, IndexMode, OptimizeOptions, PRUNE_WINDOW, PruneOptions, SMALL_FRAGMENT_BYTES,
+    BranchSelection, INDEX_CACHE_BYTES, IndexMode, MEMORY_BYTES, METADATA_CACHE_BYTES,
+    OptimizeOptions, PRUNE_WINDOW, PruneOptions, SMALL_FRAGMENT_BYTES, TABLES_AT_ONCE,
     WRITER_WINDOW,
 };
 pub use progress::{NoProgress, Observer, Progress, ProgressEvent, ProgressLine};

@@ -15,6 +15,19 @@ pub const WRITER_WINDOW: TimeDelta = TimeDelta::minutes(10);
 /// writer stages, short enough to sit through.
 pub const PRUNE_WINDOW: TimeDelta = TimeDelta::minutes(2);
 
+/// Bytes of indexes that stay in memory, unless told. Lance's default of 6 GiB is meant for query
+/// servers.
+pub const INDEX_CACHE_BYTES: u64 = 256 << 20;
+
+/// Bytes of manifests and file footers that stay in memory, unless told.
+pub const METADATA_CACHE_BYTES: u64 = 64 << 20;
+
+/// Bytes that all running rewrites may use together, unless told.
+pub const MEMORY_BYTES: u64 = 1 << 30;
+
+/// Tables worked on at the same time, unless told.
+pub const TABLES_AT_ONCE: usize = 8;
+
 /// What `optimize` does with indexes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum IndexMode {
@@ -80,6 +93,13 @@ pub struct OptimizeOptions {
 }
 
 impl OptimizeOptions {
+    /// Unless told. Lance's own target: 2^20 rows keep row addresses and index bitmaps compact.
+    pub const TARGET_ROWS: u64 = 1 << 20;
+    /// Unless told. Wide rows reach a sensible file size long before 2^20 rows.
+    pub const TARGET_BYTES: u64 = 512 << 20;
+    /// Unless told.
+    pub const DELETION_THRESHOLD: f64 = 0.1;
+
     /// The tables a run is limited to; empty for all.
     #[must_use]
     pub fn selected(&self) -> &[String] {
@@ -121,11 +141,9 @@ impl Default for OptimizeOptions {
             tables: Vec::new(),
             all_tables: false,
             min_fragments: None,
-            // Lance's own target: 2^20 rows keep row addresses and index bitmaps compact.
-            target_rows: 1 << 20,
-            // Wide rows reach a sensible file size long before 2^20 rows.
-            target_bytes: 512 << 20,
-            deletion_threshold: 0.1,
+            target_rows: Self::TARGET_ROWS,
+            target_bytes: Self::TARGET_BYTES,
+            deletion_threshold: Self::DELETION_THRESHOLD,
             concurrency: None,
             index: IndexMode::default(),
             index_only: false,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::{ErrorKind, ExitCode, RootKind};
+use crate::{CacheStats, ErrorKind, ExitCode, RootKind};
 
 /// What a verb says of one root: the head that is the same for every verb, then the verb's own
 /// part. The fields of that part can be named as if they were the report's own.
@@ -45,6 +45,9 @@ pub struct Report<Body: VerbBody> {
     pub roots: Vec<RootReport<Body>>,
     /// The sums over all roots.
     pub totals: Body::Totals,
+    /// What the caches did, if somebody asked for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub caches: Option<CacheStats>,
 }
 
 /// The part of a root's report that only one verb has.
@@ -83,7 +86,7 @@ impl<Body: VerbBody> Report<Body> {
         let mut totals = Body::Totals::default();
         Body::set_duration(&mut totals, duration_ms);
         roots.iter().for_each(|root| Body::add(root, &mut totals));
-        Self { dry_run, roots, totals }
+        Self { dry_run, roots, totals, caches: None }
     }
 
     /// Adds a root that the run itself did not see.

@@ -5,11 +5,10 @@
 
 use std::sync::Arc;
 
+use lancekeeper_model::MEMORY_BYTES;
 use lancekeeper_planner::optimize::{Group, Recipe};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes that all running rewrites may use together, unless told.
-const CEILING: u64 = 1 << 30;
 /// The unit permits are counted in, because they are counted in 32 bits.
 const UNIT: u64 = 1 << 20;
 /// What a re-encoding rewrite takes besides its batches: column buffers and decoders.
@@ -34,7 +33,7 @@ pub struct Admitted {
 
 impl Default for Admission {
     fn default() -> Self {
-        Self::with_ceiling(CEILING)
+        Self::with_ceiling(MEMORY_BYTES)
     }
 }
 

@@ -6,15 +6,12 @@ use futures::FutureExt;
 use lance::Dataset;
 use lance::dataset::builder::DatasetBuilder;
 use lance::session::Session;
-use lancekeeper_model::{Branch, ErrorKind, Version};
+use lancekeeper_model::{
+    Branch, CacheStats, CacheUse, ErrorKind, INDEX_CACHE_BYTES, METADATA_CACHE_BYTES, Version,
+};
 use thiserror::Error;
 
 use crate::failure::{full_text, guarded, kind_of};
-
-/// Bytes of index cache. Lance's default of 6 GiB is meant for query servers.
-const INDEX_CACHE_BYTES: usize = 256 << 20;
-/// Bytes of metadata cache: manifests and file footers.
-const METADATA_CACHE_BYTES: usize = 64 << 20;
 
 /// Opens datasets. Clones share one session.
 #[derive(Clone, Debug)]
@@ -34,7 +31,10 @@ pub struct Caches {
 
 impl Default for Caches {
     fn default() -> Self {
-        Self { index_bytes: INDEX_CACHE_BYTES, metadata_bytes: METADATA_CACHE_BYTES }
+        Self {
+            index_bytes: INDEX_CACHE_BYTES as usize,
+            metadata_bytes: METADATA_CACHE_BYTES as usize,
+        }
     }
 }
 
@@ -92,6 +92,15 @@ impl Tables {
         *self.session.lock().unwrap_or_else(PoisonError::into_inner) = self.caches.session();
     }
 
+    /// What the caches did since they were made, or since everything was forgotten.
+    pub async fn cache_stats(&self) -> CacheStats {
+        let session = self.session();
+        CacheStats {
+            index: cache_use(&session.index_cache_stats().await),
+            metadata: cache_use(&session.metadata_cache_stats().await),
+        }
+    }
+
     fn session(&self) -> Arc<Session> {
         Arc::clone(&self.session.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -138,6 +147,15 @@ impl Tables {
             version,
             source,
         })
+    }
+}
+
+fn cache_use(stats: &lance_core::cache::CacheStats) -> CacheUse {
+    CacheUse {
+        hits: stats.hits,
+        misses: stats.misses,
+        entries: stats.num_entries as u64,
+        bytes: stats.size_bytes as u64,
     }
 }
 

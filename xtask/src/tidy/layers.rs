@@ -16,10 +16,11 @@ enum Layer {
 
 use Layer::{Dev, Free, Level};
 
-const LAYERS: [(&str, Layer); 13] = [
+const LAYERS: [(&str, Layer); 14] = [
     ("model", Level(0)),
     ("planner", Level(1)),
     ("queue", Level(1)),
+    ("settings", Level(1)),
     ("store", Level(1)),
     ("rewrite", Level(2)),
     ("manifest", Level(3)),

@@ -3,6 +3,7 @@
 use lancekeeper_model::{
     CleanupOptions, CleanupPolicyOptions, CountOptions, IndexMode, PruneOptions,
 };
+use lancekeeper_settings::Said;
 
 use super::*;
 use crate::verbs::{VerbSpec, spec};
@@ -18,7 +19,11 @@ fn options(line: &str) -> OptimizeOptions {
 /// The roots and the options of a whole line.
 fn optimize(line: &str) -> (Vec<String>, OptimizeOptions) {
     match parse(line).unwrap().verb {
-        Verb::Optimize(args) => (args.roots.roots.clone(), args.options()),
+        Verb::Optimize(args) => {
+            let said = args.given();
+            let settings = Settings::resolve(Said { command_line: &said, ..Said::default() });
+            (args.roots.roots.clone(), args.options(&settings))
+        }
         _ => panic!("{line}"),
     }
 }
@@ -67,6 +72,57 @@ fn every_option_arrives() {
 }
 
 #[test]
+fn options_that_are_settings_beat_every_other_place_and_help_has_their_defaults() {
+    use lancekeeper_settings::{Key, SETTINGS, Unset, Work};
+
+    let Verb::Optimize(args) =
+        parse("lancekeeper optimize root --memory-limit 2GiB --purge-deletes").unwrap().verb
+    else {
+        panic!("another verb")
+    };
+    let elsewhere = |key, value| Given { key, value, source: Source::Default };
+    let file = [
+        elsewhere(Key::BulkMemoryLimit, Value::Number(5)),
+        elsewhere(Key::OptimizeDeletionThreshold, Value::Share(0.5)),
+        elsewhere(Key::OptimizeTargetRows, Value::Number(7)),
+    ];
+    let said = args.given();
+    let settings = Settings::resolve(Said { file: &file, command_line: &said, ..Said::default() });
+    assert_eq!(settings.for_work(Work::Optimize).memory_bytes, 2 << 30);
+    let options = args.options(&settings);
+    assert_eq!((options.deletion_threshold, options.target_rows), (0.0, 7));
+    assert_eq!(settings.get(Key::BulkMemoryLimit).source.to_string(), "--memory-limit");
+
+    let mut command = Cli::command();
+    let optimize = command.find_subcommand_mut("optimize").unwrap();
+    for setting in SETTINGS.iter().filter(|setting| matches!(setting.default, Unset::Value(_))) {
+        let Some(flag) = setting.flag else { continue };
+        let mut arguments = optimize.get_arguments();
+        let argument = arguments.find(|argument| argument.get_long() == Some(&flag[2..])).unwrap();
+        let help = argument.get_help().unwrap().to_string().replace('\n', " ");
+        let default = format!("{}]", setting.default_text());
+        assert!(help.contains("[default: ") && help.contains(&default), "{flag}: {help}");
+    }
+}
+
+#[test]
+fn settings_are_shown_of_any_number_of_roots_and_said_on_either_side() {
+    let cli = parse("lancekeeper --set a=1 config r --config f").unwrap();
+    assert_eq!(cli.settings.assignments, ["a=1"]);
+    assert_eq!(cli.settings.config_file.as_deref(), Some(std::path::Path::new("f")));
+    for (line, roots) in [
+        ("lancekeeper config", &[][..]),
+        ("lancekeeper config r s", &["r", "s"][..]),
+        ("lancekeeper --db-path r config", &["r"][..]),
+    ] {
+        let cli = parse(line).unwrap();
+        assert_eq!(spec(&cli.verb).roots().roots, roots, "{line}");
+        assert!(!spec(&cli.verb).writes());
+    }
+    refusal("lancekeeper --db-path r config s");
+}
+
+#[test]
 fn a_run_may_be_limited_to_indexes_and_to_some_of_them() {
     let given = options("--index-only --index-name by_id --index rebuild --index-name text");
     let expected = OptimizeOptions {
@@ -87,41 +143,6 @@ fn several_roots_and_global_options_on_either_side() {
     assert!(cli.speech.json);
     assert_eq!(cli.speech.verbose, 2);
     assert_eq!(cli.speech.progress, ProgressMode::Json);
-}
-
-#[test]
-fn sizes_follow_coreutils() {
-    for (text, bytes) in [
-        ("512MiB", 512 << 20),
-        ("64M", 64 << 20),
-        ("1GB", 1_000_000_000),
-        ("1gib", 1 << 30),
-        ("1.5 GiB", 3 << 29),
-        ("0.5k", 512),
-        (".5k", 512),
-        ("1048576", 1 << 20),
-        ("7B", 7),
-        ("2t", 2 << 40),
-        ("18446744073709551615", u64::MAX),
-    ] {
-        assert_eq!(values::size(text), Ok(bytes), "{text}");
-    }
-    for text in ["", ".", "M", "1.2.3M", "12 apples", "-1", "1e9"] {
-        assert!(values::size(text).unwrap_err().starts_with("expected a size"), "{text}");
-    }
-    for text in ["18446744073709551616", "99999999TiB"] {
-        assert_eq!(values::size(text).unwrap_err(), "too large", "{text}");
-    }
-}
-
-#[test]
-fn shares_are_fractions_or_percent() {
-    for (text, share) in [("0", 0.0), ("0.1", 0.1), ("10%", 0.1), ("100 %", 1.0), ("1", 1.0)] {
-        assert_eq!(values::share(text), Ok(share), "{text}");
-    }
-    for text in ["1.01", "101%", "-0.1", "NaN", "inf", "%", "ten"] {
-        assert!(values::share(text).is_err(), "{text}");
-    }
 }
 
 #[test]
@@ -186,34 +207,6 @@ fn values_without_sense_are_usage_errors_with_a_reason() {
     error: the argument '--index-only' cannot be used with '--target-rows <N>'
     error: a value is required for '--index-name <NAME>' but none was supplied
     ");
-}
-
-#[test]
-fn durations_are_integers_with_units_or_seconds() {
-    let seconds = |text: &str| values::duration(text).map(|duration| duration.as_secs());
-    for (text, expected) in [
-        ("90", 90),
-        ("45s", 45),
-        ("30m", 1800),
-        ("1h30m", 5400),
-        ("1h 30m", 5400),
-        ("2d", 172_800),
-        ("1w", 604_800),
-        ("1w2d3h4m5s", 788_645),
-        ("0h1s", 1),
-    ] {
-        assert_eq!(seconds(text), Ok(expected), "{text}");
-    }
-    for text in ["", "h", "1.5h", "-1s", "1h30", "30 m s", "1y", "1 2", "１h", "1hé", "+5"] {
-        let error = seconds(text).unwrap_err();
-        assert!(error.starts_with("expected a duration"), "{text}: {error}");
-    }
-    for text in ["0", "0s", "0h0m"] {
-        assert_eq!(seconds(text).unwrap_err(), "must be at least 1 second", "{text}");
-    }
-    for text in ["18446744073709551616", "18446744073709551615w", "18446744073709551615s1s"] {
-        assert_eq!(seconds(text).unwrap_err(), "too long", "{text}");
-    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod branch;
 mod cleanup;
+mod config;
 mod count;
 mod optimize;
 mod status;

@@ -2,7 +2,7 @@
 //! Field names are those of `lancekeeper_model`; errors and warnings are in the document,
 //! not on stderr.
 
-use lancekeeper_model::Report;
+use lancekeeper_model::{CacheStats, Report};
 use serde::Serialize;
 
 use super::view::View;
@@ -19,6 +19,9 @@ struct Document<'a, Root, Totals> {
     dry_run: Option<bool>,
     roots: &'a [Root],
     totals: &'a Totals,
+    /// Only where somebody asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caches: Option<CacheStats>,
 }
 
 /// The document of a report.
@@ -26,14 +29,20 @@ pub(super) fn document<Body: View>(
     command: &str,
     report: &Report<Body>,
 ) -> serde_json::Result<String> {
-    let (roots, totals) = (&report.roots[..], &report.totals);
-    let document =
-        Document { schema: SCHEMA, command, dry_run: Body::dry_run(report), roots, totals };
+    let document = Document {
+        schema: SCHEMA,
+        command,
+        dry_run: Body::dry_run(report),
+        roots: &report.roots,
+        totals: &report.totals,
+        caches: report.caches,
+    };
     serde_json::to_string(&document).map(|text| text + "\n")
 }
 
 #[cfg(test)]
 mod tests {
+    use lancekeeper_model::CacheUse;
     use serde_json::Value;
 
     use super::*;
@@ -148,6 +157,19 @@ mod tests {
         for part in ["bytes", "data_bytes", "blob_bytes", "index_bytes", "deletion_bytes"] {
             assert!(root["tables"][0][part].is_u64(), "{part}");
         }
-        assert!(found.get("dry_run").is_none());
+        assert!(found.get("dry_run").is_none() && found.get("caches").is_none());
+    }
+
+    #[test]
+    fn what_the_caches_did_is_told_to_whoever_asked() {
+        let mut report = samples::graph_status();
+        let used = CacheUse { hits: 12, misses: 3, entries: 2, bytes: 4096 };
+        report.caches = Some(CacheStats { index: used, metadata: CacheUse::default() });
+        let found = parsed(&document("status", &report).unwrap());
+        let expected = serde_json::json!({
+            "index": {"hits": 12, "misses": 3, "entries": 2, "bytes": 4096},
+            "metadata": {"hits": 0, "misses": 0, "entries": 0, "bytes": 0},
+        });
+        assert_eq!(found["caches"], expected);
     }
 }

@@ -5,16 +5,19 @@ use tracing_subscriber::EnvFilter;
 
 use super::Messages;
 
-/// Starts logging for this process.
-pub(crate) fn start(messages: &Messages, verbosity: u8) {
+/// The target under which is logged what caches did.
+pub(crate) const CACHES: &str = "lancekeeper::caches";
+
+/// Starts logging for this process. What caches did is logged with `caches` whatever the verbosity.
+pub(crate) fn start(messages: &Messages, verbosity: u8, caches: bool) {
     let asked = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|text| !text.is_empty());
     let filter = match asked.as_deref().map(EnvFilter::try_new) {
         Some(Ok(filter)) => filter,
         Some(Err(error)) => {
             messages.warning(&format!("RUST_LOG is ignored: {error}"));
-            EnvFilter::new(directive(verbosity))
+            EnvFilter::new(directive(verbosity, caches))
         }
-        None => EnvFilter::new(directive(verbosity)),
+        None => EnvFilter::new(directive(verbosity, caches)),
     };
     let writer = messages.clone();
     let started = tracing_subscriber::fmt()
@@ -27,12 +30,14 @@ pub(crate) fn start(messages: &Messages, verbosity: u8) {
 }
 
 /// A prefix of all our targets and crates, and of nobody else's.
-fn directive(verbosity: u8) -> &'static str {
-    match verbosity {
-        0 => "lancekeeper=warn",
-        1 => "lancekeeper=info",
-        _ => "lancekeeper=debug",
-    }
+fn directive(verbosity: u8, caches: bool) -> String {
+    let level = match verbosity {
+        0 => "warn",
+        1 => "info",
+        _ => "debug",
+    };
+    let caches = if caches && verbosity == 0 { format!(",{CACHES}=info") } else { String::new() };
+    format!("lancekeeper={level}{caches}")
 }
 
 #[cfg(test)]
@@ -42,8 +47,15 @@ mod tests {
     #[test]
     fn only_our_own_targets_are_on() {
         for (verbosity, expected) in [(0, "warn"), (1, "info"), (2, "debug"), (9, "debug")] {
-            let filter = EnvFilter::new(directive(verbosity));
-            assert_eq!(filter.to_string(), format!("lancekeeper={expected}"));
+            for caches in [false, true] {
+                let directive = directive(verbosity, caches && verbosity > 0);
+                assert_eq!(
+                    EnvFilter::new(directive).to_string(),
+                    format!("lancekeeper={expected}")
+                );
+            }
         }
+        let filter = EnvFilter::new(directive(0, true)).to_string();
+        assert!(filter.contains("lancekeeper=warn") && filter.contains("lancekeeper::caches=info"));
     }
 }

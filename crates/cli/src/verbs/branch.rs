@@ -2,6 +2,7 @@
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use lancekeeper_settings::Work;
 
 use super::{Answer, Call, VerbSpec, answer};
 use crate::args::{CreateArgs, DeleteArgs, ListArgs, Roots};
@@ -41,6 +42,10 @@ impl VerbSpec for CreateArgs {
         !self.dry_run
     }
 
+    fn work(&self) -> Work {
+        Work::Bulk
+    }
+
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Box<dyn Answer>> {
         let run = async move {
             let (root, name) = (call.root(), self.target.name());
@@ -72,6 +77,10 @@ impl VerbSpec for DeleteArgs {
 
     fn lacks_yes(&self) -> bool {
         self.confirm && !self.yes
+    }
+
+    fn work(&self) -> Work {
+        Work::Bulk
     }
 
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Box<dyn Answer>> {

@@ -2,6 +2,7 @@
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use lancekeeper_settings::Work;
 
 use super::{Answer, Call, VerbSpec, answer};
 use crate::args::{CleanupArgs, Roots};
@@ -23,6 +24,10 @@ impl VerbSpec for CleanupArgs {
         self.confirm
     }
 
+    fn work(&self) -> Work {
+        Work::Bulk
+    }
+
     fn tells_progress(&self) -> bool {
         self.confirm
     }
@@ -36,7 +41,7 @@ impl VerbSpec for CleanupArgs {
     }
 
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Box<dyn Answer>> {
-        let Call { keeper, roots, progress } = call;
+        let Call { keeper, roots, progress, .. } = call;
         let run = async move {
             match self.confirm {
                 true => keeper.clone().observed_by(progress).cleanup(roots, &self.options()).await,

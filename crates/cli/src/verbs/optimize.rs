@@ -2,6 +2,7 @@
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use lancekeeper_settings::{Given, Work};
 
 use super::{Answer, Call, VerbSpec, answer};
 use crate::args::{OptimizeArgs, Roots};
@@ -23,16 +24,25 @@ impl VerbSpec for OptimizeArgs {
         !self.dry_run
     }
 
+    fn work(&self) -> Work {
+        Work::Optimize
+    }
+
+    fn given(&self) -> Vec<Given> {
+        self.given()
+    }
+
     fn tells_progress(&self) -> bool {
         !self.dry_run
     }
 
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Box<dyn Answer>> {
-        let Call { keeper, roots, progress } = call;
+        let Call { keeper, roots, settled, progress } = call;
+        let options = self.options(&settled.settings);
         let run = async move {
             match self.dry_run {
-                true => keeper.plan_optimize(roots, &self.options()).await,
-                false => keeper.optimize(roots, &self.options(), progress).await,
+                true => keeper.plan_optimize(roots, &options).await,
+                false => keeper.optimize(roots, &options, progress).await,
             }
         };
         answer(run.boxed())

@@ -2,13 +2,13 @@
 
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt};
+use lancekeeper_model::TABLES_AT_ONCE;
 
 /// The variable scripts already set for the graph's own client.
 const VARIABLE: &str = "OMNIGRAPH_MAINTENANCE_CONCURRENCY";
-/// When it is unset, zero or garbage.
-const DEFAULT: usize = 8;
 
-/// Tables at once: what the caller asks for, else the environment, else 8; never more than
+/// Tables at once: what the caller asks for, else the environment (unset, zero and
+/// garbage are nothing), else 8; never more than
 /// there are tables, never less than 1.
 pub(super) fn tables_at_once(asked: Option<usize>, tables: usize) -> usize {
     let from_environment = std::env::var(VARIABLE).ok();
@@ -31,7 +31,7 @@ fn pick(asked: Option<usize>, variable: Option<&str>, tables: usize) -> usize {
     asked
         .filter(|n| *n > 0)
         .or_else(|| variable.and_then(|text| text.trim().parse().ok()).filter(|n| *n > 0))
-        .unwrap_or(DEFAULT)
+        .unwrap_or(TABLES_AT_ONCE)
         .min(tables)
         .max(1)
 }
@@ -45,7 +45,7 @@ mod tests {
         assert_eq!(pick(Some(3), Some("5"), 100), 3);
         assert_eq!(pick(None, Some("5"), 100), 5);
         for garbage in ["", "0", "-1", "many"] {
-            assert_eq!(pick(None, Some(garbage), 100), DEFAULT);
+            assert_eq!(pick(None, Some(garbage), 100), TABLES_AT_ONCE);
         }
         assert_eq!(pick(None, None, 2), 2);
         assert_eq!(pick(Some(0), None, 0), 1);

@@ -286,6 +286,7 @@ mod tests {
             "notes#1",
             "report.json#1",
             "__maintenance/lock",
+            "lancekeeper.toml",
             ".tmp",
         ] {
             assert!(!is_root_litter(path), "{path}");

@@ -1,32 +1,52 @@
-//! Option values as people write them: sizes, shares, counts, durations. Each error says what
-//! would do.
+//! Values of settings and options as people write them: sizes, shares, counts, durations. Each
+//! error says what would do.
 
 use std::time::Duration;
 
 use chrono::TimeDelta;
 
 /// A number of rows, at least 1.
-pub(super) fn rows(text: &str) -> Result<u64, String> {
+///
+/// # Errors
+///
+/// What is wrong, or what is expected.
+pub fn rows(text: &str) -> Result<u64, String> {
     at_least_one(text)
 }
 
 /// A number of versions, at least 1.
-pub(super) fn versions(text: &str) -> Result<u32, String> {
+///
+/// # Errors
+///
+/// What is wrong, or what is expected.
+pub fn versions(text: &str) -> Result<u32, String> {
     u32::try_from(at_least_one(text)?).map_err(|_| "too large".to_owned())
 }
 
 /// A number of fragments, at least 1.
-pub(super) fn fragments(text: &str) -> Result<u64, String> {
+///
+/// # Errors
+///
+/// What is wrong, or what is expected.
+pub fn fragments(text: &str) -> Result<u64, String> {
     at_least_one(text)
 }
 
 /// How many at the same time, at least 1.
-pub(super) fn concurrency(text: &str) -> Result<usize, String> {
+///
+/// # Errors
+///
+/// What is wrong, or what is expected.
+pub fn concurrency(text: &str) -> Result<usize, String> {
     usize::try_from(at_least_one(text)?).map_err(|_| "too large".to_owned())
 }
 
 /// A size in bytes, at least 1. As in coreutils, `K` and `KiB` are 1024, `KB` is 1000.
-pub(super) fn size(text: &str) -> Result<u64, String> {
+///
+/// # Errors
+///
+/// What is wrong, or what is expected.
+pub fn size(text: &str) -> Result<u64, String> {
     const EXPECTED: &str = "expected a size like 512MiB, 64M, 1GB or 1048576";
     let text = text.trim();
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -55,7 +75,11 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
 }
 
 /// A share from 0 to 1, also written in percent.
-pub(super) fn share(text: &str) -> Result<f64, String> {
+///
+/// # Errors
+///
+/// What is wrong, or what is expected.
+pub fn share(text: &str) -> Result<f64, String> {
     let text = text.trim();
     let (number, scale) = match text.strip_suffix('%') {
         Some(percent) => (percent.trim_end(), 100.0),
@@ -73,7 +97,11 @@ pub(super) fn share(text: &str) -> Result<f64, String> {
 
 /// A time of at least a second: integers with `s`, `m`, `h`, `d` or `w`, one after the other;
 /// a bare number is seconds.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+///
+/// What is wrong, or what is expected.
+pub fn duration(text: &str) -> Result<Duration, String> {
     match whole_seconds(text)? {
         0 => Err("must be at least 1 second".to_owned()),
         seconds => Ok(Duration::from_secs(seconds)),
@@ -81,7 +109,11 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// An age, written like a duration; 0 is one.
-pub(super) fn age(text: &str) -> Result<TimeDelta, String> {
+///
+/// # Errors
+///
+/// What is wrong, or what is expected.
+pub fn age(text: &str) -> Result<TimeDelta, String> {
     // A century: far enough, and safe to subtract from any date.
     const LONGEST: i64 = 100 * 366 * 86_400;
     let seconds = i64::try_from(whole_seconds(text)?).unwrap_or(i64::MAX);
@@ -89,7 +121,11 @@ pub(super) fn age(text: &str) -> Result<TimeDelta, String> {
 }
 
 /// An age, as the established rule about versions has it.
-pub(super) fn unsigned_age(text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+///
+/// What is wrong, or what is expected.
+pub fn unsigned_age(text: &str) -> Result<Duration, String> {
     age(text)?.to_std().map_err(|_| "too long".to_owned())
 }
 
@@ -157,3 +193,6 @@ fn scaled(number: &str, scale: u64) -> Option<u64> {
     }
     u64::try_from(bytes).ok()
 }
+
+#[cfg(test)]
+mod tests;
