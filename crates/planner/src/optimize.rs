@@ -27,15 +27,18 @@
 mod budget;
 mod eligible;
 mod inventory;
+mod merges;
 mod pack;
 mod plan;
 mod policy;
-mod walk;
+mod tiers;
 mod windows;
 mod words;
 
 #[cfg(test)]
 mod budget_laws;
+#[cfg(test)]
+mod history_laws;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]
@@ -51,6 +54,7 @@ pub use pack::{
 };
 pub use plan::{Group, GroupReason, Recipe, RewritePlan, TablePlan};
 pub use policy::{LayoutPolicy, PolicyError};
+pub use tiers::Tiers;
 pub use windows::{WINDOW_TABLES_MAX, windows};
 pub use words::why_compact;
 use words::{why_first, why_nothing};
