@@ -1,5 +1,5 @@
-//! Which fragments of one index coverage become one: purges first, then merges among tiny
-//! fragments, then merges by size tiers. Not here: when a merge pays ([`Tiers`](super::Tiers)), and
+//! Which fragments of one index coverage become one: purges first, then merges by size
+//! tiers, then those among tiny fragments. Not here: when a merge pays ([`Tiers`](super::Tiers)), and
 //! how a group is rewritten.
 
 mod climb;
@@ -28,8 +28,12 @@ pub(super) fn merges<'a>(
     // Each turn but the last leaves fewer units, so this ends. There are few turns: the first
     // leaves but some units in each tier, and later ones only bring tiny neighbours together.
     loop {
+        // Tiers first: many tiny fragments climb at once then. Merged up to the floor before,
+        // they might stand so high already that what remains of them does not pay.
+        let before = list.len();
+        climb::climb(&mut list, policy);
         walk::walk(&mut list, policy);
-        if !climb::climb(&mut list, policy) {
+        if list.len() == before {
             return list.groups(fragments);
         }
     }

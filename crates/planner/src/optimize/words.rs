@@ -122,7 +122,9 @@ pub(super) fn why_nothing(facts: &TableFacts, policy: &LayoutPolicy) -> String {
 /// all of it.
 fn kept_apart_by_coverage(facts: &TableFacts, policy: &LayoutPolicy) -> bool {
     let all: Vec<&FragmentFacts> = facts.fragments.iter().collect();
-    !merges(&all, policy).is_empty()
+    let differs = all.windows(2).any(|pair| pair[0].coverage != pair[1].coverage);
+    // Of one coverage they were planned like this already.
+    differs && !merges(&all, policy).is_empty()
 }
 
 /// Why fragments that are not full, and that nothing holds, stay apart.
@@ -130,7 +132,7 @@ fn why_apart(facts: &TableFacts, policy: &LayoutPolicy) -> String {
     let open = facts.fragments.iter().map(|fragment| (fragment.coverage, Size::of(fragment)));
     let mut open: Vec<(u32, Size)> = open.filter(|(_, size)| !policy.fills(*size)).collect();
     // By size: merges by tiers ask for no neighbours, and the smallest fit best.
-    open.sort_by_key(|(coverage, size)| (*coverage, policy.fill(*size)));
+    open.sort_by_cached_key(|(coverage, size)| (*coverage, policy.fill(*size)));
     let fit = |pair: &[(u32, Size)]| policy.fits(pair[0].1.plus(pair[1].1));
     let classes = open.chunk_by(|a, b| a.0 == b.0);
     let mut fitting = classes.filter(|class| class.windows(2).any(fit)).flatten().peekable();

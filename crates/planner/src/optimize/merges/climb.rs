@@ -5,15 +5,13 @@ use super::super::LayoutPolicy;
 use super::super::policy::Size;
 use super::list::List;
 
-/// Merges small units wherever that pays, and says whether it did.
+/// Merges small units wherever that pays.
 ///
 /// It goes by sizes, not by neighbours: one large fragment between two tiny ones would keep them
 /// apart for ever otherwise. Lance keeps no order of rows across fragments.
-pub(super) fn climb(list: &mut List, policy: &LayoutPolicy) -> bool {
-    let before = list.len();
+pub(super) fn climb(list: &mut List, policy: &LayoutPolicy) {
     let rest = fill(list, policy);
     stack(list, rest, policy);
-    list.len() > before
 }
 
 /// While there is more than one fragment holds: neighbours among the small units become
@@ -43,7 +41,7 @@ fn fill(list: &mut List, policy: &LayoutPolicy) -> Vec<usize> {
 /// the tiers between.
 fn stack(list: &mut List, mut rest: Vec<usize>, policy: &LayoutPolicy) {
     // Stable: of equal ones the first in the list. So the next plan has the same order.
-    rest.sort_by_key(|at| policy.fill(list.size(*at)));
+    rest.sort_by_cached_key(|at| policy.fill(list.size(*at)));
     // Each turn leaves fewer units, and the first leaves but some in each tier.
     while let Some(count) = paying(list, &rest, policy) {
         let mut members: Vec<usize> = rest.drain(..count).collect();
@@ -60,13 +58,12 @@ fn stack(list: &mut List, mut rest: Vec<usize>, policy: &LayoutPolicy) {
 /// How many of these, the smallest first, become one; the most for which that pays.
 fn paying(list: &List, rest: &[usize], policy: &LayoutPolicy) -> Option<usize> {
     let mut sum = Size::default();
-    let mut count = None;
-    for (smaller, at) in rest.iter().enumerate() {
-        let size = list.size(*at);
-        sum = sum.plus(size);
-        if smaller > 0 && policy.tier(sum) < policy.tier(size) {
-            count = Some(smaller + 1);
-        }
+    let mut sums = Vec::with_capacity(rest.len());
+    for at in rest {
+        sum = sum.plus(list.size(*at));
+        sums.push(sum);
     }
-    count
+    let pays = |last: &usize| policy.tier(sums[*last]) < policy.tier(list.size(rest[*last]));
+    // The first pays for nothing: it is its own sum.
+    (1..rest.len()).rev().find(pays).map(|last| last + 1)
 }

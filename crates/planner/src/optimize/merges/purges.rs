@@ -19,7 +19,7 @@ pub(super) fn purge(list: &mut List, policy: &LayoutPolicy) {
         .standing()
         .filter(|at| !list.needs_purge(*at) && policy.is_small(list.size(*at)))
         .collect();
-    riders.sort_by_key(|at| policy.fill(list.size(*at)));
+    riders.sort_by_cached_key(|at| policy.fill(list.size(*at)));
     let mut riders = riders.as_slice();
     for (mut members, size) in bins {
         let count = riding(list, riders, size, policy);
