@@ -1,17 +1,22 @@
-//! Bin-packing: which fragments of a table become one, and whether the table may be touched
-//! at all.
+//! Which fragments of a table become one, and whether the table may be touched at all.
 //!
 //! # Overview
 //!
-//! [`plan_table`] first asks where the table's authority says it is, then walks the
-//! fragments of each index coverage in manifest order and closes a group whenever the next
-//! one does not fit. Each group becomes one fragment, or none when all its rows are deleted.
-//! Which fragments may be taken at all is said before, fragment by fragment ([`LayoutPolicy::eligibility`]).
+//! [`plan_table`] first asks where the table's authority says it is, then settles the fragments of
+//! each index coverage for themselves (`merges`). Which fragments may be taken at all is said
+//! before, fragment by fragment ([`LayoutPolicy::eligibility`]). A group becomes one fragment, or
+//! none when all its rows are deleted. It is rewritten for one of three reasons:
+//!
+//! * One of its fragments has too many deletions. Smaller fragments go along, as long as that no
+//!   more than doubles what is written.
+//! * The merge pays by size tiers ([`Tiers`]): each of its fragments moves into a higher tier. So a
+//!   table that is optimized after each append is not written anew each time.
+//! * The new fragment is so small that writing it is lost in the price of the commit.
 //!
 //! A new fragment does not stand where its sources stood: a manifest is sorted by fragment
-//! id, and new ids are the highest. The walk therefore goes on over the list as it will be,
-//! its own outputs at the end, until no two neighbours fit into one. Full fragments are no
-//! obstacle between two others: Lance keeps no order of rows across fragments.
+//! id, and new ids are the highest. A plan therefore goes on over the list as it will be, its own
+//! outputs at the end, until nothing pays any more. What lies between two fragments is no obstacle
+//! to merging them: Lance keeps no order of rows across fragments.
 //!
 //! # Invariants
 //!
@@ -21,6 +26,8 @@
 //! * A fragment that needs no purge is rewritten only to be merged, and a full one never.
 //! * A plan that was carried out in its order leaves nothing to plan, if the new fragments
 //!   are as large as their live rows were.
+//! * Over the life of a table without deletions, what is written is at most tiers × what was
+//!   appended, and the floor per run.
 //!
 //! Not here: sorting and curves, indexes, and anything that reads a table.
 
@@ -28,15 +35,18 @@ mod budget;
 mod carry;
 mod eligible;
 mod inventory;
+mod merges;
 mod pack;
 mod plan;
 mod policy;
-mod walk;
+mod tiers;
 mod windows;
 mod words;
 
 #[cfg(test)]
 mod budget_laws;
+#[cfg(test)]
+mod history_laws;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]
@@ -53,6 +63,7 @@ pub use pack::{
 };
 pub use plan::{Group, GroupReason, Recipe, RewritePlan, TablePlan};
 pub use policy::{LayoutPolicy, PolicyError};
+pub use tiers::Tiers;
 pub use windows::{WINDOW_TABLES_MAX, windows};
 pub use words::why_compact;
 use words::{why_first, why_nothing};

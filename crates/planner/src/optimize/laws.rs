@@ -7,6 +7,7 @@ use chrono::DateTime;
 use lancekeeper_model::{FragmentFacts, TableFacts};
 use proptest::prelude::*;
 
+use super::policy::Size;
 use super::tests::{inventory, planned};
 use super::*;
 
@@ -33,14 +34,25 @@ pub(super) fn fragments() -> impl Strategy<Value = Vec<FragmentFacts>> {
     })
 }
 
+/// Tiers that fit small numbers, with a floor above all of them, below all of them and between.
+pub(super) fn tiers() -> impl Strategy<Value = Tiers> {
+    let floor = prop_oneof![Just(0), 0..=200_u64, Just(u64::MAX)];
+    (2..=8_u64, floor.clone(), floor).prop_map(|(growth, floor_rows, floor_bytes)| Tiers {
+        growth,
+        floor_rows,
+        floor_bytes,
+    })
+}
+
 pub(super) fn policy() -> impl Strategy<Value = LayoutPolicy> {
     let threshold = prop_oneof![Just(0.0), Just(0.1), Just(1.0), 0.0..=1.0];
-    (1..=200_u64, 1..=1000_u64, threshold).prop_map(
-        |(target_rows, target_bytes, deletion_threshold)| LayoutPolicy {
+    (1..=200_u64, 1..=1000_u64, threshold, tiers()).prop_map(
+        |(target_rows, target_bytes, deletion_threshold, tiers)| LayoutPolicy {
             target_rows,
             target_bytes,
             deletion_threshold,
             min_fragments: 0,
+            tiers,
             now: DateTime::UNIX_EPOCH,
         },
     )
@@ -169,6 +181,7 @@ proptest! {
             target_bytes: 10,
             deletion_threshold: 0.1,
             min_fragments: 0,
+            tiers: Tiers::DEFAULT,
             now: DateTime::UNIX_EPOCH,
         };
         let fragments = turns.iter().zip(0..).map(|(turn, id)| {
@@ -232,6 +245,22 @@ proptest! {
             let share = first.deleted_rows as f64 / first.physical_rows as f64;
             prop_assert!(!one || group.rows() == 0 || share > policy.deletion_threshold);
             prop_assert_eq!(group.why == GroupReason::Merge, !one && group.rows() > 0);
+        }
+    }
+
+    #[test]
+    fn a_merge_lifts_all_it_merges_into_a_higher_tier_unless_it_is_tiny_or_purges(
+        fragments in fragments(),
+        policy in policy(),
+    ) {
+        let facts = inventory(fragments).facts;
+        for group in groups(&facts, &policy) {
+            let members: Vec<_> = group.fragments.iter().map(|id| find(&facts, *id)).collect();
+            let sum = members.iter().fold(Size::default(), |sum, f| sum.plus(Size::of(f)));
+            let purges = members.iter().any(|fragment| policy.needs_purge(fragment));
+            let climbs =
+                members.iter().all(|fragment| policy.tier(Size::of(fragment)) > policy.tier(sum));
+            prop_assert!(purges || climbs || policy.is_tiny(sum), "{}", group);
         }
     }
 
@@ -305,6 +334,7 @@ fn planning_takes_time_in_proportion_to_the_fragments() {
         target_bytes: 512 << 20,
         deletion_threshold: 0.1,
         min_fragments: 0,
+        tiers: Tiers::DEFAULT,
         now: DateTime::UNIX_EPOCH,
     };
     let best = |count: u64| -> Duration {

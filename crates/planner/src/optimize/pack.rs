@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use lancekeeper_model::{FragmentFacts, TableFacts};
 
-use super::walk::merges;
+use super::merges::merges;
 use super::{Group, GroupReason, LayoutPolicy, Recipe};
 
 /// Pages are copied only if a column of the group's smallest fragment takes at least this

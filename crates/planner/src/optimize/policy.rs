@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use lancekeeper_model::{ErrorKind, FragmentFacts, OptimizeOptions};
 
+use super::Tiers;
+
 /// The settings of a plan, all within their bounds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LayoutPolicy {
@@ -14,6 +16,8 @@ pub struct LayoutPolicy {
     pub deletion_threshold: f64,
     /// A table with fewer fragments is left alone; 0 for none.
     pub min_fragments: u64,
+    /// Which merges pay.
+    pub tiers: Tiers,
     /// When the run began. Whatever an age decides is decided by this, at the first look at a table
     /// and at every later one of the run.
     pub now: DateTime<Utc>,
@@ -98,19 +102,15 @@ impl LayoutPolicy {
             target_bytes: options.target_bytes,
             deletion_threshold: options.deletion_threshold,
             min_fragments: options.min_fragments.unwrap_or(0),
+            tiers: Tiers::DEFAULT,
             now,
         })
     }
 
-    /// Whether a fragment reaches a target. Either is enough: with wide rows the bytes do,
-    /// long before the rows, and such a fragment must not be merged for ever.
-    pub(super) fn is_full(&self, fragment: &FragmentFacts) -> bool {
-        self.fills(fragment.live_rows(), fragment.live_bytes())
-    }
-
-    /// Whether this much reaches a target.
-    pub(super) fn fills(&self, rows: u64, bytes: u64) -> bool {
-        rows >= self.target_rows || bytes >= self.target_bytes
+    /// Whether this reaches a target. Either is enough: with wide rows the bytes do, long
+    /// before the rows, and such a fragment must not be merged for ever.
+    pub(super) fn fills(&self, size: Size) -> bool {
+        size.rows >= self.target_rows || size.bytes >= self.target_bytes
     }
 
     /// Whether a fragment hides enough rows to be rewritten even alone.
@@ -122,8 +122,55 @@ impl LayoutPolicy {
     }
 
     /// Whether one fragment may hold this much.
-    pub(super) fn fits(&self, rows: u64, bytes: u64) -> bool {
-        rows <= self.target_rows && bytes <= self.target_bytes
+    pub(super) fn fits(&self, size: Size) -> bool {
+        size.rows <= self.target_rows && size.bytes <= self.target_bytes
+    }
+
+    /// How full a fragment of this size is, by rows or by bytes, whichever is more. A measure
+    /// without fractions, so that plans do not depend on rounding.
+    pub(super) fn fill(&self, size: Size) -> u128 {
+        let by_rows = u128::from(size.rows) * u128::from(self.target_bytes);
+        let by_bytes = u128::from(size.bytes) * u128::from(self.target_rows);
+        by_rows.max(by_bytes)
+    }
+
+    /// The tier it stands in: 0 is the highest.
+    pub(super) fn tier(&self, size: Size) -> u32 {
+        let full = u128::from(self.target_rows) * u128::from(self.target_bytes);
+        self.tiers.tier(self.fill(size), full)
+    }
+
+    /// Whether it is at most half full. Any two of those fit into one.
+    pub(super) fn is_small(&self, size: Size) -> bool {
+        let is_half = |part: u64, target: u64| part <= target / 2;
+        is_half(size.rows, self.target_rows) && is_half(size.bytes, self.target_bytes)
+    }
+
+    /// Whether writing this much is lost in the price of the commit.
+    pub(super) fn is_tiny(&self, size: Size) -> bool {
+        size.rows <= self.tiers.floor_rows && size.bytes <= self.tiers.floor_bytes
+    }
+}
+
+/// What a fragment holds that readers see.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Size {
+    /// Its live rows.
+    pub(super) rows: u64,
+    /// Their bytes.
+    pub(super) bytes: u64,
+}
+
+impl Size {
+    pub(super) fn of(fragment: &FragmentFacts) -> Self {
+        Self { rows: fragment.live_rows(), bytes: fragment.live_bytes() }
+    }
+
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self {
+            rows: self.rows.saturating_add(other.rows),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
     }
 }
 

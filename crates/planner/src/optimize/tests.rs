@@ -237,10 +237,61 @@ fn merges_that_wait_for_one_another_are_one_plan() {
 }
 
 #[test]
+fn what_does_not_pay_waits_and_the_plan_says_so() {
+    insta::assert_snapshot!(check("400000 rows 400MB \n 1000 rows 1MB"), @"nothing: 2 fragments, 1 small one waits until a merge pays");
+    insta::assert_snapshot!(check("600 rows 600MiB \n 200 rows 200MB \n 2 x 1 rows 1100KiB"), @"nothing: 4 fragments, 1 of them full, 3 small ones wait until a merge pays");
+    insta::assert_snapshot!(check("100000 rows 400MB \n 600000 rows 1MB"), @"nothing: 2 fragments, none of them small enough to be merged");
+}
+
+#[test]
+fn equal_fragments_become_one_from_three_on() {
+    insta::assert_snapshot!(check("2 x 10000 rows 10MB"), @"nothing: 2 fragments, 2 small ones wait until a merge pays");
+    insta::assert_snapshot!(check("3 x 10000 rows 10MB"), @r"
+        rewrite at version 1: merge 3 fragments into 1
+          merge 0-2: 30000 rows, 28.6 MiB to read, copying pages
+    ");
+}
+
+#[test]
+fn tiny_fragments_become_one_whatever_stands_between_them() {
+    insta::assert_snapshot!(
+        check("10 rows 1KiB \n 150000 rows 150MB \n 2000 rows 900KiB \n 100 rows 20KiB"),
+        @r"
+        rewrite at version 1: merge 3 fragments into 1
+          merge 0, 2-3: 2110 rows, 921.0 KiB to read, re-encoding 8192 rows at a time
+    "
+    );
+}
+
+#[test]
+fn a_merge_takes_along_whatever_is_smaller() {
+    insta::assert_snapshot!(
+        check("1 rows 5KiB \n 3 x 100000 rows 80MB \n 300000 rows 300MB \n 1000 rows 1MB"),
+        @r"
+        rewrite at version 1: merge 5 fragments into 1
+          merge 0-3, 5: 301001 rows, 229.8 MiB to read, re-encoding 1638 rows at a time
+    "
+    );
+}
+
+#[test]
+fn more_than_one_fragment_holds_is_cut_where_neighbours_no_longer_fit() {
+    insta::assert_snapshot!(
+        check("target 1000000 rows 100MB \n 3 x 1000 rows 40MB \n 20 x 1000 rows 5MB"),
+        @r"
+        rewrite at version 1: merge 23 fragments into 3
+          merge 0-1: 2000 rows, 76.3 MiB to read, copying pages
+          merge 2-14: 13000 rows, 95.4 MiB to read, copying pages
+          merge 15-22: 8000 rows, 38.1 MiB to read, copying pages
+    "
+    );
+}
+
+#[test]
 fn wide_rows_are_not_rewritten_for_ever() {
-    insta::assert_snapshot!(check("4 x 600 rows 600MiB \n 2 x 100 rows 100MiB"), @r"
-        rewrite at version 1: merge 2 fragments into 1
-          merge 4-5: 200 rows, 200.0 MiB to read, copying pages
+    insta::assert_snapshot!(check("4 x 600 rows 600MiB \n 3 x 100 rows 100MiB"), @r"
+        rewrite at version 1: merge 3 fragments into 1
+          merge 4-6: 300 rows, 300.0 MiB to read, copying pages
     ");
 }
 
@@ -250,13 +301,13 @@ fn a_batch_holds_few_wide_rows() {
         rewrite at version 1: merge 2 fragments into 1
           merge 0-1: 20 rows, 320.0 MiB to read, re-encoding 1 rows at a time
     ");
-    insta::assert_snapshot!(check("blobs \n 2 x 10 rows 10MiB"), @r"
-        rewrite at version 1: merge 2 fragments into 1
-          merge 0-1: 20 rows, 20.0 MiB to read, re-encoding 8 rows at a time
-    ");
-    insta::assert_snapshot!(check("blobs \n 2 x 10 rows 10MiB \n 1000 rows 1MiB"), @r"
+    insta::assert_snapshot!(check("blobs \n 3 x 10 rows 10MiB"), @r"
         rewrite at version 1: merge 3 fragments into 1
-          merge 0-2: 1020 rows, 21.0 MiB to read, re-encoding 8 rows at a time
+          merge 0-2: 30 rows, 30.0 MiB to read, re-encoding 8 rows at a time
+    ");
+    insta::assert_snapshot!(check("blobs \n 3 x 10 rows 10MiB \n 1000 rows 1MiB"), @r"
+        rewrite at version 1: merge 4 fragments into 1
+          merge 0-3: 1030 rows, 31.0 MiB to read, re-encoding 8 rows at a time
     ");
 }
 
@@ -333,6 +384,18 @@ fn a_purge_takes_neighbours_that_fit() {
 }
 
 #[test]
+fn a_purge_takes_along_no_more_than_what_it_writes() {
+    insta::assert_snapshot!(check("100000-50000 rows 100MB \n 2 x 10000 rows 45MB"), @r"
+        rewrite at version 1: merge 2 fragments into 1
+          merge 0-1: 60000 rows, 138.3 MiB to read, re-encoding 1864 rows at a time
+    ");
+    insta::assert_snapshot!(check("20000-10000 rows 20MB \n 300000 rows 200MB"), @r"
+        rewrite at version 1: purge deleted rows of 1 fragment
+          purge 0: 10000 rows, 19.1 MiB to read, re-encoding 8192 rows at a time
+    ");
+}
+
+#[test]
 fn deletions_count_by_what_they_leave() {
     insta::assert_snapshot!(check("target 100 rows 1000B \n 2 x 100-50 rows 1000B"), @r"
         rewrite at version 1: merge 2 fragments into 1
@@ -374,17 +437,17 @@ fn pages_are_copied_only_where_that_pays() {
         rewrite at version 1: merge 2 fragments into 1
           merge 0-1: 20 rows, 2.0 MiB to read, re-encoding 79 rows at a time
     ");
-    insta::assert_snapshot!(check("2 x 1000 rows 10MB files 2"), @r"
+    insta::assert_snapshot!(check("2 x 1000 rows 6MB files 2"), @r"
         rewrite at version 1: merge 2 fragments into 1
-          merge 0-1: 2000 rows, 19.1 MiB to read, re-encoding 838 rows at a time
+          merge 0-1: 2000 rows, 11.4 MiB to read, re-encoding 1398 rows at a time
     ");
-    insta::assert_snapshot!(check("1000 rows 10MB \n 1000-1 rows 10MB"), @r"
+    insta::assert_snapshot!(check("1000 rows 6MB \n 1000-1 rows 6MB"), @r"
         rewrite at version 1: merge 2 fragments into 1
-          merge 0-1: 1999 rows, 19.1 MiB to read, re-encoding 838 rows at a time
+          merge 0-1: 1999 rows, 11.4 MiB to read, re-encoding 1398 rows at a time
     ");
-    insta::assert_snapshot!(check("blobs \n 2 x 1000 rows 10MB"), @r"
+    insta::assert_snapshot!(check("blobs \n 2 x 1000 rows 6MB"), @r"
         rewrite at version 1: merge 2 fragments into 1
-          merge 0-1: 2000 rows, 19.1 MiB to read, re-encoding 838 rows at a time
+          merge 0-1: 2000 rows, 11.4 MiB to read, re-encoding 1398 rows at a time
     ");
 }
 

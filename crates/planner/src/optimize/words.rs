@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use lancekeeper_model::{TableFacts, Version};
+use lancekeeper_model::{FragmentFacts, TableFacts, Version};
 
+use super::merges::merges;
 use super::plan::{Group, GroupReason, Recipe, RewritePlan, TablePlan};
-use super::policy::LayoutPolicy;
+use super::policy::{LayoutPolicy, Size};
 
 impl RewritePlan {
     /// What is done, in a sentence; empty without groups and versions to publish.
@@ -94,7 +95,7 @@ pub(super) fn why_nothing(facts: &TableFacts, policy: &LayoutPolicy) -> String {
     }
     let count = facts.fragments.len();
     let mut why = if count == 1 { "one fragment".to_owned() } else { format!("{count} fragments") };
-    let full = facts.fragments.iter().filter(|f| policy.is_full(f)).count();
+    let full = facts.fragments.iter().filter(|f| policy.fills(Size::of(f))).count();
     if full > 0 {
         why.push_str(&format!(", {full} of them full"));
     }
@@ -104,7 +105,7 @@ pub(super) fn why_nothing(facts: &TableFacts, policy: &LayoutPolicy) -> String {
     } else if kept_apart_by_coverage(facts, policy) {
         why.push_str(", neighbours covered by different indexes");
     } else if count > 1 && full < count {
-        why.push_str(", no two neighbours fit into one");
+        why.push_str(&why_apart(facts, policy));
     }
     if facts.fragments.iter().any(|fragment| fragment.deleted_rows > 0) {
         let percent = policy.deletion_threshold * 100.0;
@@ -118,13 +119,31 @@ pub(super) fn why_nothing(facts: &TableFacts, policy: &LayoutPolicy) -> String {
 }
 
 /// Whether a table with nothing to do would have something to do if the same indexes covered
-/// all of it. Neighbours are those of the walk: full fragments do not count.
+/// all of it.
 fn kept_apart_by_coverage(facts: &TableFacts, policy: &LayoutPolicy) -> bool {
-    let small = || facts.fragments.iter().filter(|fragment| !policy.is_full(fragment));
-    small().zip(small().skip(1)).any(|(a, b)| {
-        let rows = a.live_rows().saturating_add(b.live_rows());
-        policy.fits(rows, a.live_bytes().saturating_add(b.live_bytes()))
-    })
+    let all: Vec<&FragmentFacts> = facts.fragments.iter().collect();
+    let differs = all.windows(2).any(|pair| pair[0].coverage != pair[1].coverage);
+    // Of one coverage they were planned like this already.
+    differs && !merges(&all, policy).is_empty()
+}
+
+/// Why fragments that are not full, and that nothing holds, stay apart.
+fn why_apart(facts: &TableFacts, policy: &LayoutPolicy) -> String {
+    let open = facts.fragments.iter().map(|fragment| (fragment.coverage, Size::of(fragment)));
+    let mut open: Vec<(u32, Size)> = open.filter(|(_, size)| !policy.fills(*size)).collect();
+    // By size: merges by tiers ask for no neighbours, and the smallest fit best.
+    open.sort_by_cached_key(|(coverage, size)| (*coverage, policy.fill(*size)));
+    let fit = |pair: &[(u32, Size)]| policy.fits(pair[0].1.plus(pair[1].1));
+    let classes = open.chunk_by(|a, b| a.0 == b.0);
+    let mut fitting = classes.filter(|class| class.windows(2).any(fit)).flatten().peekable();
+    if fitting.peek().is_none() {
+        return ", no two neighbours fit into one".to_owned();
+    }
+    match fitting.filter(|(_, size)| policy.is_small(*size)).count() {
+        0 => ", none of them small enough to be merged".to_owned(),
+        1 => ", 1 small one waits until a merge pays".to_owned(),
+        n => format!(", {n} small ones wait until a merge pays"),
+    }
 }
 
 /// What is done to the groups of a table.
