@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::{FutureExt, StreamExt};
-use lancekeeper_manifest::{BranchHistory, Graph, GraphError, LiveBranch};
+use lancekeeper_manifest::{BranchHistory, Graph, GraphError, LiveBranch, OldSnapshots};
 use lancekeeper_model::{Branch, ErrorKind, Snapshot, TableKey, Version};
 use lancekeeper_planner::cleanup::{
     Authority, BranchFacts, ChainKey, CommitFacts, PinnedVersion, Role,
@@ -14,9 +13,6 @@ use lancekeeper_store::root::MANIFEST_DIR;
 
 use crate::cleanup::dataset::{DatasetInventory, DatasetPlace};
 use crate::cleanup::report::CleanupError;
-
-/// Old versions of `__manifest` read at the same time.
-const COMMITS_AT_ONCE: usize = 4;
 
 /// The newest version of `__manifest` of every live branch: as long as it stays the same, so
 /// does everything read from the branches.
@@ -175,25 +171,20 @@ impl AuthorityRead {
         let wanted = self.authority.commits.iter_mut().filter(|commit| {
             commit.pins.is_none() && existing.contains(&(&commit.branch, commit.manifest_version))
         });
-        let reads: Vec<_> = wanted
-            .map(|commit| {
-                async {
-                    match graph.snapshot_at(&commit.branch, commit.manifest_version).await {
-                        Ok(snapshot) => commit.pins = Some(pins_of(&snapshot)),
-                        // Broken before us: there is nothing left of it to keep.
-                        Err(error) if error.kind() == ErrorKind::Corrupt => {
-                            tracing::warn!(target: "lancekeeper::cleanup", commit = %commit.id, %error, "a commit cannot be read");
-                        }
-                        Err(error) => return Err(error),
-                    }
-                    Ok::<(), GraphError>(())
+        let mut wanted: Vec<&mut CommitFacts> = wanted.collect();
+        // Neighbours have nearly the same fragments.
+        wanted
+            .sort_by(|a, b| (&a.branch, a.manifest_version).cmp(&(&b.branch, b.manifest_version)));
+        let mut snapshots = OldSnapshots::of(graph);
+        for commit in wanted {
+            match snapshots.at(&commit.branch, commit.manifest_version).await {
+                Ok(snapshot) => commit.pins = Some(pins_of(&snapshot)),
+                // Broken before us: there is nothing left of it to keep.
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    tracing::warn!(target: "lancekeeper::cleanup", commit = %commit.id, %error, "a commit cannot be read");
                 }
-                .boxed()
-            })
-            .collect();
-        let mut reads = futures::stream::iter(reads).buffer_unordered(COMMITS_AT_ONCE).boxed();
-        while let Some(done) = reads.next().await {
-            done?;
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
     }
