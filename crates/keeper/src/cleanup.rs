@@ -129,6 +129,7 @@ pub(crate) async fn run(
     let wanted = wanted(&gathered, &options.tables, cleaning.read)?;
     let executor = Executor {
         root: cleaning.read.root.clone(),
+        graph: cleaning.read.graph.as_ref().map(|graph| graph.graph.clone()),
         stop: cleaning.context.stop.receiver(),
         lists,
         operation,

@@ -89,10 +89,7 @@ impl RootQueue {
         tables: impl IntoIterator<Item = TableRef>,
     ) -> Result<TableGuards, QueueError> {
         let tables = in_queue_order(tables);
-        let claims = tables
-            .iter()
-            .map(|table| self.claim(table))
-            .collect::<Result<Vec<_>, _>>()?;
+        let claims = tables.iter().map(|table| self.claim(table)).collect::<Result<Vec<_>, _>>()?;
         let mut turns = Vec::with_capacity(claims.len());
         let mut waited = Duration::ZERO;
         for claim in claims {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lancekeeper_manifest::{BranchHistory, Graph, GraphError, LiveBranch, OldSnapshots};
 use lancekeeper_model::{Branch, ErrorKind, Snapshot, TableKey, Version};
 use lancekeeper_planner::cleanup::{
-    Authority, BranchFacts, ChainKey, CommitFacts, PinnedVersion, Role,
+    Authority, BranchFacts, ChainKey, CommitFacts, DatasetPlan, PinnedVersion, Role,
 };
 use lancekeeper_store::failpoint;
 use lancekeeper_store::failure::full_text;
@@ -129,6 +129,32 @@ pub async fn read_authority(graph: &Graph) -> Result<AuthorityRead, CleanupError
         })
         .collect();
     Ok(read)
+}
+
+/// Whether a live branch reads a version now that a plan takes away: somebody who has a table for
+/// a while may let a branch read any version of it. Of branches that are as they were `seen` that
+/// is not asked again; then it is what was seen now.
+pub(super) async fn reads_what_goes(
+    graph: &Graph,
+    plan: &DatasetPlan,
+    seen: &mut Stamp,
+) -> Result<bool, CleanupError> {
+    // First: what moves while the branches are read is another branch the next time.
+    let now = stamp(graph).await?;
+    let goes: BTreeSet<&(Branch, Version)> = plan.removed.iter().collect();
+    for (branch, head) in &now.0 {
+        if head.is_some() && seen.0.get(branch) == Some(head) {
+            continue;
+        }
+        // One that cannot be read may read any.
+        let Ok(snapshot) = graph.snapshot(branch).await else { return Ok(true) };
+        let mut own = snapshot.pins.iter().filter(|pin| pin.location == plan.location);
+        if own.any(|pin| goes.contains(&(pin.table_branch.clone(), pin.version))) {
+            return Ok(true);
+        }
+    }
+    *seen = now;
+    Ok(false)
 }
 
 /// Reads one branch; the error says why it cannot be read.
