@@ -47,7 +47,7 @@ pub use lancekeeper_model::{
     CountTotals, ErrorKind, ExitCode, ForkRefStatus, IndexMode, InternalSchema, InternalStatus,
     KeptVersionReport, LostCommitReport, MovedPin, NoProgress, Observer, Obstacle, OperationId,
     OptimizeBody, OptimizeOptions, OptimizeReport, OptimizeTotals, PendingIndex, PendingSidecar,
-    Progress, ProgressEvent, ProgressLine, PruneOptions, PrunedStats, Reclaimable,
+    Progress, ProgressEvent, ProgressLine, PruneOptions, PrunedStats, QueueHolds, Reclaimable,
     RecoveredSidecar, Recovery, Report, RootBranchReport, RootCleanupReport, RootCounts,
     RootFailure, RootKind, RootOptimizeReport, RootOutcome, RootReport, RootStatus, SkipReason,
     StatusBody, StatusOptions, StatusReport, StatusTotals, TableBytes, TableCleanupStats,

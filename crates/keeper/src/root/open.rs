@@ -13,7 +13,7 @@ use chrono::SecondsFormat;
 use lancekeeper_manifest::{Catalog, Graph, Sidecars};
 use lancekeeper_model::{Branch, Recovery, RootKind};
 use lancekeeper_planner::sweep::SweepPlan;
-use lancekeeper_queue::{LockHolder, RootIdentity};
+use lancekeeper_queue::{HoldTimes, LockHolder, RootIdentity};
 use lancekeeper_rewrite::Journal;
 use lancekeeper_store::members::{Members, members};
 use lancekeeper_store::root::recognise;
@@ -83,7 +83,9 @@ pub(crate) async fn write_root(
     let verb = purpose.verb;
     check_writable(&read, purpose, now).await?;
     let mut recovery = Recovery::default();
+    let hold_times = HoldTimes::default();
     let queue = context.queues.root(&RootIdentity::new(read.root.identity()));
+    let queue = queue.timed(hold_times.clone());
     let started = now.to_rfc3339_opts(SecondsFormat::Secs, true);
     let holder = LockHolder::this_process(operation.clone(), verb, &started);
     let outer = lock_outer(&read.root, &holder).await?;
@@ -107,5 +109,6 @@ pub(crate) async fn write_root(
     if settled.deleted > 0 {
         tracing::info!(target: "lancekeeper::recovery", count = settled.deleted, "deleted the staged files of dead runs");
     }
-    Ok(WriteRoot { read, queue, journal, sweep, recovery, warnings: settled.kept, lock, outer })
+    let warnings = settled.kept;
+    Ok(WriteRoot { read, queue, hold_times, journal, sweep, recovery, warnings, lock, outer })
 }
