@@ -53,7 +53,7 @@ pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> u8 {
             return ExitCode::Failed.number();
         }
     };
-    let keeper = Keeper::new();
+    let keeper = Keeper::builder().lock_wait(verb.lock_wait()).build();
     for notice in verb.notices() {
         messages.warning(&notice);
     }

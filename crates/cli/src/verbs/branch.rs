@@ -1,5 +1,7 @@
 //! `branch list`, `branch create` and `branch delete`.
 
+use std::time::Duration;
+
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
@@ -41,6 +43,10 @@ impl VerbSpec for CreateArgs {
         !self.dry_run
     }
 
+    fn lock_wait(&self) -> Duration {
+        self.lock.wait
+    }
+
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Box<dyn Answer>> {
         let run = async move {
             let (root, name) = (call.root(), self.target.name());
@@ -72,6 +78,10 @@ impl VerbSpec for DeleteArgs {
 
     fn lacks_yes(&self) -> bool {
         self.confirm && !self.yes
+    }
+
+    fn lock_wait(&self) -> Duration {
+        self.lock.wait
     }
 
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Box<dyn Answer>> {

@@ -7,8 +7,6 @@
 //! refused root is left exactly as it was found. Then the lock is taken, sidecars and
 //! journals of dead runs of ours are settled, and the root may be written.
 
-use std::time::Duration;
-
 use chrono::SecondsFormat;
 use lancekeeper_manifest::{Catalog, Graph, Sidecars};
 use lancekeeper_model::{Branch, Recovery, RootKind};
@@ -21,9 +19,9 @@ use lancekeeper_store::spelling::{Spellings, note_branches};
 use lancekeeper_store::{Root, Tables};
 
 use super::error::OpenRootError;
+use super::locks::{self, Locks};
 use super::obstacles::{check_no_schema_apply, check_writable};
 use super::opened::{Opening, ReadGraph, ReadRoot, WriteRoot};
-use super::outer::lock_outer;
 use super::recover::sweep_all;
 use crate::run::Context;
 
@@ -88,8 +86,12 @@ pub(crate) async fn write_root(
     let queue = queue.timed(hold_times.clone());
     let started = now.to_rfc3339_opts(SecondsFormat::Secs, true);
     let holder = LockHolder::this_process(operation.clone(), verb, &started);
-    let outer = lock_outer(&read.root, &holder).await?;
-    let lock = queue.exclusive_lock(&read.root.directory, &holder, Duration::ZERO).await?;
+    let Locks { lock, outer, waited } = locks::take(context, &read.root, &queue, &holder).await?;
+    if waited {
+        // Another keeper worked on it since it was read and looked at.
+        read = read_root(look(&read.root.given).await?, tables).await?;
+        check_writable(&read, purpose, now).await?;
+    }
     let sweep = match &mut read.graph {
         None => {
             read.members = members(&read.root).await?;
