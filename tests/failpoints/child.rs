@@ -30,12 +30,13 @@ pub(crate) enum Verb {
     DeleteBranch,
 }
 
-/// The strictest cleanup there is.
+/// The strictest cleanup there is. Slow enough that others are let in between its deletions.
 pub(crate) fn strictest() -> CleanupOptions {
     CleanupOptions {
         policy: CleanupPolicyOptions { keep_versions: Some(1), older_than: None },
         writer_window: TimeDelta::zero(),
         min_fork_age: TimeDelta::zero(),
+        delete_rate: Some(100),
         ..CleanupOptions::default()
     }
 }

@@ -108,6 +108,10 @@ deaths! {
         CLEANUP_LISTED_PRE_DELETE at 1;
     a_cleanup_that_dies_over_an_orphaned_fork_is_finished_at_fixture_path:
         CLEANUP_RECONCILE_FORK at 1;
+    a_cleanup_that_dies_between_two_turns_is_finished_at_fixture_path:
+        CLEANUP_BETWEEN_TURNS at 1;
+    a_cleanup_that_dies_between_two_later_turns_is_finished_at_fixture_path:
+        CLEANUP_BETWEEN_TURNS at 5;
     a_cleanup_that_dies_between_manifests_and_files_is_finished_at_fixture_path:
         CLEANUP_MANIFESTS_PRE_FILES at 1;
     a_cleanup_that_dies_between_manifests_and_files_of_a_fork_is_finished_at_fixture_path:
@@ -153,6 +157,7 @@ failures! {
         CLEANUP_EMPTIED_PRE_DELETE;
     a_cleanup_that_fails_with_its_lists_written_says_so_at_fixture_path:
         CLEANUP_LISTED_PRE_DELETE;
+    a_cleanup_that_fails_between_two_turns_says_so_at_fixture_path: CLEANUP_BETWEEN_TURNS;
     a_cleanup_that_fails_between_manifests_and_files_says_so_at_fixture_path:
         CLEANUP_MANIFESTS_PRE_FILES;
     a_cleanup_that_cannot_mark_its_end_says_so_at_fixture_path: CLEANUP_DELETED_PRE_MARK;

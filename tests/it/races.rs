@@ -6,7 +6,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
@@ -17,8 +17,8 @@ use lance::index::DatasetIndexExt;
 use lance_index::IndexType;
 use lance_index::scalar::ScalarIndexParams;
 use lancekeeper::{
-    Keeper, NoProgress, OptimizeOptions, OptimizeReport, Progress, ProgressEvent, Queues,
-    RootIdentity, RootQueue, SkipReason, TableOptimizeStats,
+    CleanupOptions, CleanupPolicyOptions, Keeper, NoProgress, OptimizeOptions, OptimizeReport,
+    Progress, ProgressEvent, Queues, RootIdentity, RootQueue, SkipReason, TableOptimizeStats,
 };
 use lancekeeper_model::{IndexMode, OperationId, TableKey, TableRef};
 use lancekeeper_queue::{LockHolder, RootLock};
@@ -582,4 +582,54 @@ async fn a_root_locked_by_another_keeper_is_left_alone_and_its_holder_named() {
         drop(lock);
         done(&optimize(&uri, &OptimizeOptions::default()).await);
     }
+}
+
+#[tokio::test]
+async fn who_waits_for_a_locked_root_has_it_when_it_is_free_and_sees_what_was_done_meanwhile() {
+    let world = Database::new(false, Index::None).await;
+    let holder = LockHolder::this_process(OperationId::new("01ANOTHER"), "cleanup", "now");
+    let lock = RootLock::try_acquire(&world.root(), &holder).unwrap();
+    let uri = world.root().to_string_lossy().into_owned();
+    let keeper = Keeper::builder().lock_wait(Duration::from_secs(60)).build();
+    let other = async {
+        // It waits: nothing else would let this go on.
+        tokio::time::timeout(Duration::from_millis(300), std::future::pending::<()>())
+            .await
+            .unwrap_err();
+        tables::create(&format!("{uri}/late.lance"), 3, 4, false).await.unwrap();
+        drop(lock);
+    };
+    let progress = Arc::new(NoProgress);
+    let options = OptimizeOptions::default();
+    let (report, ()) =
+        tokio::join!(keeper.optimize(std::slice::from_ref(&uri), &options, progress), other);
+    done(&report);
+    let tables = &report.roots[0].tables;
+    assert!(tables.iter().any(|row| row.table_key.as_str() == "late"), "{report:#?}");
+}
+
+#[tokio::test]
+async fn a_wait_for_a_locked_root_ends_with_the_time_or_a_request_to_stop() {
+    let world = Database::new(false, Index::None).await;
+    let holder = LockHolder::this_process(OperationId::new("01ANOTHER"), "cleanup", "now");
+    let _lock = RootLock::try_acquire(&world.root(), &holder).unwrap();
+    let uri = world.root().to_string_lossy().into_owned();
+    let policy = CleanupPolicyOptions { keep_versions: Some(1), older_than: None };
+    let options = CleanupOptions { policy, ..CleanupOptions::default() };
+    let keeper = Keeper::builder().lock_wait(Duration::from_millis(200)).build();
+    let began = Instant::now();
+    let report = keeper.cleanup(&[&uri], &options).await;
+    assert!(began.elapsed() >= Duration::from_millis(200), "{:?}", began.elapsed());
+    assert_eq!(report.exit_code().number(), 11, "{report:#?}");
+    assert!(report.roots[0].error.as_deref().unwrap().contains("01ANOTHER"), "{report:#?}");
+    let keeper = Keeper::builder().lock_wait(Duration::from_secs(600)).build();
+    let stopper = keeper.clone();
+    let stop = async {
+        tokio::time::timeout(Duration::from_millis(100), std::future::pending::<()>())
+            .await
+            .unwrap_err();
+        stopper.stop();
+    };
+    let (report, ()) = tokio::join!(keeper.cleanup(&[&uri], &options), stop);
+    assert_eq!(report.exit_code().number(), 130, "{report:#?}");
 }

@@ -233,6 +233,9 @@ pub(crate) struct OptimizeArgs {
     /// Print the plan and write nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+
+    #[command(flatten)]
+    pub(crate) lock: LockArgs,
 }
 
 impl OptimizeArgs {
@@ -284,6 +287,14 @@ fn without_leading_db<S: Into<OsString> + Clone>(
 ) -> impl Iterator<Item = OsString> {
     let line = line.into_iter().map(Into::into).enumerate();
     line.filter(|(at, word)| *at != 1 || word != "db").map(|(_, word): (usize, OsString)| word)
+}
+
+/// What to do about a root that is locked; the same for every verb that writes.
+#[derive(Debug, Default, Args)]
+pub(crate) struct LockArgs {
+    /// Wait so long for another lancekeeper that has the root locked: 90 (seconds), 30m, 1h30m.
+    #[arg(long, value_name = "DURATION", value_parser = values::unsigned_age, default_value = "0s")]
+    pub(crate) wait: Duration,
 }
 
 /// How to say what was done; the same for every verb.

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::pin::pin;
+use std::time::Duration;
 
 use lancekeeper::Keeper;
 use lancekeeper_model::ExitCode;
@@ -70,7 +71,7 @@ pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> u8 {
             return ExitCode::Failed.number();
         }
     };
-    let keeper = keeper(run_settings);
+    let keeper = keeper(run_settings, verb.lock_wait());
     for notice in verb.notices() {
         messages.warning(&notice);
     }
@@ -118,13 +119,14 @@ fn say_refusal(refusal: &Refusal, messages: &Messages) {
 }
 
 /// A keeper with these settings. What no machine can count to is as good as no limit.
-fn keeper(settings: RunSettings) -> Keeper {
+fn keeper(settings: RunSettings, lock_wait: Duration) -> Keeper {
     let whole = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     Keeper::builder()
         .memory_bytes(settings.memory_bytes)
         .index_cache_bytes(whole(settings.index_cache_bytes))
         .metadata_cache_bytes(whole(settings.metadata_cache_bytes))
         .concurrency(whole(settings.concurrency))
+        .lock_wait(lock_wait)
         .build()
 }
 

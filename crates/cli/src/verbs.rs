@@ -10,6 +10,7 @@ mod status;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -61,6 +62,11 @@ pub(crate) trait VerbSpec {
     /// Whether the exit code is to say that a person has to act.
     fn checks(&self) -> bool {
         false
+    }
+
+    /// How long another keeper is waited for that has a root locked.
+    fn lock_wait(&self) -> Duration {
+        Duration::ZERO
     }
 
     /// What to say before anything is done.

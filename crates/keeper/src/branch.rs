@@ -240,6 +240,7 @@ fn cleaning<'a>(
 fn executor(context: &Context, read: &ReadRoot, operation: OperationId) -> Executor {
     Executor {
         root: read.root.clone(),
+        graph: read.graph.as_ref().map(|graph| graph.graph.clone()),
         stop: context.stop.receiver(),
         lists: Lists::of(&read.root.files()),
         operation,

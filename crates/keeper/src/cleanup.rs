@@ -129,6 +129,7 @@ pub(crate) async fn run(
     let wanted = wanted(&gathered, &options.tables, cleaning.read)?;
     let executor = Executor {
         root: cleaning.read.root.clone(),
+        graph: cleaning.read.graph.as_ref().map(|graph| graph.graph.clone()),
         stop: cleaning.context.stop.receiver(),
         lists,
         operation,
@@ -140,6 +141,7 @@ pub(crate) async fn run(
     let outcome =
         clean_tables(cleaning, write, &executor, &mut gathered, &mut plan, &wanted, report).await;
     // Whatever ended the run: what was found and done until then is said.
+    report.queue_holds = write.queue_holds(&executor.operation);
     let done = report::touched(report, &gathered, &wanted);
     report::set_failures(report, &gathered, &options.tables);
     report::tell_reconciled(&executor.operation, report);

@@ -48,11 +48,11 @@ pub use lancekeeper_model::{
     InternalSchema, InternalStatus, KeptVersionReport, LostCommitReport, MovedPin, NoProgress,
     Observer, Obstacle, OperationId, OptimizeBody, OptimizeOptions, OptimizeReport, OptimizeTotals,
     PendingIndex, PendingSidecar, Progress, ProgressEvent, ProgressLine, PruneOptions, PrunedStats,
-    Reclaimable, RecoveredSidecar, Recovery, Report, RootBranchReport, RootCleanupReport,
-    RootCounts, RootFailure, RootKind, RootOptimizeReport, RootOutcome, RootReport, RootStatus,
-    SkipReason, StatusBody, StatusOptions, StatusReport, StatusTotals, TableBytes,
-    TableCleanupStats, TableCount, TableKey, TableOptimizeStats, TableRef, TableStatus, VerbBody,
-    Version, WorkLeft,
+    QueueHolds, Reclaimable, RecoveredSidecar, Recovery, Report, RootBranchReport,
+    RootCleanupReport, RootCounts, RootFailure, RootKind, RootOptimizeReport, RootOutcome,
+    RootReport, RootStatus, SkipReason, StatusBody, StatusOptions, StatusReport, StatusTotals,
+    TableBytes, TableCleanupStats, TableCount, TableKey, TableOptimizeStats, TableRef, TableStatus,
+    VerbBody, Version, WorkLeft,
 };
 pub use lancekeeper_queue::{ExclusiveLock, Queues, RootIdentity, RootQueue, TableGuards};
 pub use root::OpenRootError;

@@ -191,14 +191,22 @@ async fn optimize(
     report.recovery.clone_from(&write.recovery);
     report.warnings.extend(write.warnings.iter().cloned());
     report.warnings.extend(write.read.members.warnings.iter().cloned());
-    match &write.read.graph {
-        Some(graph) => Box::pin(branches(&run, graph, report)).await?,
+    let outcome = Box::pin(tables(&run, report)).await;
+    report.queue_holds = write.queue_holds(&run.operation);
+    outcome?;
+    Ok(Box::pin(made(&run, report)).await)
+}
+
+/// Runs over the tables that were asked for.
+async fn tables(run: &Run<'_>, report: &mut RootOptimizeReport) -> Result<(), TargetError> {
+    match &run.write.read.graph {
+        Some(graph) => Box::pin(branches(run, graph, report)).await,
         None => {
-            let targets = targets(&write.read, None, options).await?;
-            Box::pin(plain::run(&run, targets, report)).await;
+            let targets = targets(&run.write.read, None, run.options).await?;
+            Box::pin(plain::run(run, targets, report)).await;
+            Ok(())
         }
     }
-    Ok(Box::pin(made(&run, report)).await)
 }
 
 /// Runs over the branches that were asked for, one after the other, then over the graph's own

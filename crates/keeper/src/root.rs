@@ -3,6 +3,7 @@
 
 mod error;
 pub(crate) mod facts;
+mod locks;
 mod obstacles;
 mod open;
 mod opened;

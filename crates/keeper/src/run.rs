@@ -7,7 +7,7 @@ pub(crate) mod concurrency;
 pub(crate) mod ended;
 pub(crate) mod stop;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use lancekeeper_model::{Observer, OperationId, Progress, ProgressEvent};
@@ -34,6 +34,8 @@ pub(crate) struct Context {
     pub(crate) queues: Queues,
     /// What time it is.
     pub(crate) clock: Clock,
+    /// How long another keeper is waited for that has a root locked.
+    pub(crate) lock_wait: Duration,
     /// Tables worked on at the same time where a verb does not say.
     pub(crate) concurrency: Option<usize>,
 }
@@ -47,6 +49,7 @@ impl Default for Context {
             observer: Observer::default(),
             queues: Queues::process(),
             clock: Clock::default(),
+            lock_wait: Duration::ZERO,
             concurrency: None,
         }
     }

@@ -48,13 +48,15 @@ pub(crate) struct Folded {
 }
 
 /// Folds rows: per table the greatest version, unless a tombstone is at or above it.
-pub(crate) fn fold(rows: &[Row]) -> Result<Folded, FoldError> {
+pub(crate) fn fold<'r>(rows: impl IntoIterator<Item = &'r Row>) -> Result<Folded, FoldError> {
     debug_assert!(COLUMNS.contains(&"object_id"));
+    let mut object_ids = HashSet::new();
     let mut locations = BTreeMap::new();
     let mut latest: BTreeMap<&str, (u64, &Row)> = BTreeMap::new();
     let mut tombstones: BTreeMap<&str, u64> = BTreeMap::new();
     let mut head: Option<((u64, i64, &str), &str)> = None;
     for row in rows {
+        object_ids.insert(row.object_id.clone());
         match row.object_type.as_str() {
             TABLE => {
                 let location = row.location.as_deref().ok_or(lacks(row, "location"))?;
@@ -84,11 +86,8 @@ pub(crate) fn fold(rows: &[Row]) -> Result<Folded, FoldError> {
             _ => {}
         }
     }
-    let mut folded = Folded {
-        object_ids: rows.iter().map(|row| row.object_id.clone()).collect(),
-        head_commit: head.map(|(_, id)| id.to_owned()),
-        ..Folded::default()
-    };
+    let mut folded =
+        Folded { object_ids, head_commit: head.map(|(_, id)| id.to_owned()), ..Folded::default() };
     for (key, (version, row)) in latest {
         if tombstones.get(key).is_some_and(|tombstone| *tombstone >= version) {
             continue;

@@ -146,12 +146,17 @@ impl Graph {
         branch: &Branch,
         version: Version,
     ) -> Result<Snapshot, GraphError> {
-        let manifest = self
-            .tables
-            .open_at(&self.root.address_of(MANIFEST_DIR), branch, version)
-            .await
-            .map_err(GraphError::Open)?;
+        let manifest = self.open_manifest_at(branch, version).await?;
         self.snapshot_of(&manifest, branch).await
+    }
+
+    pub(crate) async fn open_manifest_at(
+        &self,
+        branch: &Branch,
+        version: Version,
+    ) -> Result<Dataset, GraphError> {
+        let uri = self.root.address_of(MANIFEST_DIR);
+        self.tables.open_at(&uri, branch, version).await.map_err(GraphError::Open)
     }
 
     async fn snapshot_of(
@@ -159,7 +164,18 @@ impl Graph {
         manifest: &Dataset,
         branch: &Branch,
     ) -> Result<Snapshot, GraphError> {
-        let folded = self.fold(manifest, branch).await?;
+        let rows = self.rows(manifest).await?;
+        self.snapshot_by(&rows, manifest, branch)
+    }
+
+    /// What readers see of a version, by its rows.
+    pub(crate) fn snapshot_by<'r>(
+        &self,
+        rows: impl IntoIterator<Item = &'r Row>,
+        manifest: &Dataset,
+        branch: &Branch,
+    ) -> Result<Snapshot, GraphError> {
+        let folded = self.fold_rows(rows, branch)?;
         Ok(Snapshot {
             branch: branch.clone(),
             manifest_version: version_of(manifest),
@@ -172,8 +188,15 @@ impl Graph {
         manifest: &Dataset,
         branch: &Branch,
     ) -> Result<Folded, GraphError> {
-        let rows = self.rows(manifest).await?;
-        fold(&rows).map_err(|source| GraphError::Fold {
+        self.fold_rows(&self.rows(manifest).await?, branch)
+    }
+
+    fn fold_rows<'r>(
+        &self,
+        rows: impl IntoIterator<Item = &'r Row>,
+        branch: &Branch,
+    ) -> Result<Folded, GraphError> {
+        fold(rows).map_err(|source| GraphError::Fold {
             uri: self.root.given.clone(),
             branch: branch.clone(),
             source,

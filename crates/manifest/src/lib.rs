@@ -25,6 +25,7 @@ mod fold;
 mod graph;
 mod history;
 mod lineage;
+mod old_snapshots;
 mod publish;
 mod row;
 mod schema_files;
@@ -37,6 +38,7 @@ pub use compact::{CompactError, Compacted, InternalSize};
 pub use graph::{Graph, GraphError};
 pub use history::{BranchHistory, GraphCommit, LiveBranch};
 pub use lineage::{COMMITS, LineageError};
+pub use old_snapshots::OldSnapshots;
 pub use publish::{PinMove, PublishError, Published, StalePin};
 pub use schema_files::{SchemaFilesError, check_schema_files};
 pub use sidecar::{

@@ -7,7 +7,9 @@ use chrono::TimeDelta;
 use serde::Serialize;
 
 use crate::report::{Report, RootOutcome, RootReport, VerbBody};
-use crate::{Branch, ErrorKind, Recovery, SkipReason, TableKey, Version, WRITER_WINDOW};
+use crate::{
+    Branch, ErrorKind, QueueHolds, Recovery, SkipReason, TableKey, Version, WRITER_WINDOW,
+};
 
 /// Whether anything reads a fork.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -183,6 +185,8 @@ pub struct CleanupBody {
     pub undecided_forks: usize,
     /// Commits that could be read before and cannot be read afterwards.
     pub lost_commits: Vec<LostCommitReport>,
+    /// How long it held the keys of tables; all zero in a dry run.
+    pub queue_holds: QueueHolds,
     /// Things to know that are no errors.
     pub warnings: Vec<String>,
     /// One row per table, the graph's own among them.

@@ -16,6 +16,7 @@ mod left;
 mod optimize;
 mod options;
 mod progress;
+mod queue_holds;
 mod recovery;
 mod report;
 mod room;
@@ -52,6 +53,7 @@ pub use options::{
     WRITER_WINDOW,
 };
 pub use progress::{NoProgress, Observer, Progress, ProgressEvent, ProgressLine};
+pub use queue_holds::QueueHolds;
 pub use recovery::{MovedPin, RecoveredSidecar, Recovery};
 pub use report::{Report, RootFailure, RootOutcome, RootReport, VerbBody};
 pub use room::{InternalStatus, Reclaimable, StatusOptions};

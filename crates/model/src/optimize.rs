@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use crate::report::{Report, RootOutcome, RootReport, VerbBody};
 use crate::{
-    Branch, ErrorKind, PendingIndex, Recovery, RootKind, SkipReason, TableBytes, TableKey,
-    TableRef, Version, WorkLeft,
+    Branch, ErrorKind, PendingIndex, QueueHolds, Recovery, RootKind, SkipReason, TableBytes,
+    TableKey, TableRef, Version, WorkLeft,
 };
 
 /// What `optimize` did to one table.
@@ -106,6 +106,8 @@ pub struct OptimizeBody {
     pub published: u64,
     /// What opening it recovered of runs that died.
     pub recovery: Recovery,
+    /// How long it held the keys of tables, those of pruning included.
+    pub queue_holds: QueueHolds,
     /// Things to know that are no errors.
     pub warnings: Vec<String>,
     /// One row per table.

@@ -6,10 +6,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use lancekeeper_model::{ErrorKind, TableRef};
 use thiserror::Error;
 use tokio::sync::{Mutex as FairMutex, OwnedMutexGuard};
+
+use crate::hold_times::HoldTimes;
 
 /// How many may wait in one lane. A verb waits at most once per table, and a process runs a
 /// handful of verbs per root: ten thousand waiters mean a caller that asks in a loop without
@@ -64,11 +67,16 @@ pub(crate) struct Lanes {
     entries: Mutex<BTreeMap<Lane, Entry>>,
 }
 
-/// One lane in use. `claims` counts the holder and everybody waiting; at 0 the entry goes.
+/// One lane in use. `claims` counts the holder, everybody waiting and whoever paused; at 0 the
+/// entry goes.
 struct Entry {
-    turn: Arc<FairMutex<()>>,
+    turn: SharedTurn,
     claims: usize,
 }
+
+/// The right to a lane, with the number of turns that were taken in it so far: whoever paused
+/// finds out by it whether anybody else came in between.
+type SharedTurn = Arc<FairMutex<u64>>;
 
 impl Lanes {
     pub(crate) fn len(&self) -> usize {
@@ -76,8 +84,12 @@ impl Lanes {
     }
 
     /// Keeps the lane alive for one user. A claim is no place in the line yet: that is taken
-    /// by waiting for [`Claim::turn`].
-    pub(crate) fn claim(self: &Arc<Self>, lane: Lane) -> Result<Claim, QueueError> {
+    /// by waiting for [`Claim::turn`]. How long its turns last is recorded in `times`, if given.
+    pub(crate) fn claim(
+        self: &Arc<Self>,
+        lane: Lane,
+        times: Option<HoldTimes>,
+    ) -> Result<Claim, QueueError> {
         let mut entries = self.entries();
         // One of the claims is the holder's.
         if entries.get(&lane).is_some_and(|entry| entry.claims > WAITERS_MAX) {
@@ -85,9 +97,9 @@ impl Lanes {
         }
         let entry = entries
             .entry(lane.clone())
-            .or_insert_with(|| Entry { turn: Arc::new(FairMutex::new(())), claims: 0 });
+            .or_insert_with(|| Entry { turn: SharedTurn::default(), claims: 0 });
         entry.claims += 1;
-        Ok(Claim { turn: Arc::clone(&entry.turn), lanes: Arc::clone(self), lane })
+        Ok(Claim { turn: Arc::clone(&entry.turn), lanes: Arc::clone(self), lane, times })
     }
 
     /// The map is consistent after every statement, so a panic elsewhere in the process that
@@ -99,9 +111,10 @@ impl Lanes {
 
 /// One user's part in keeping a lane alive. Must not be dropped while the map is locked.
 pub(crate) struct Claim {
-    turn: Arc<FairMutex<()>>,
+    turn: SharedTurn,
     lanes: Arc<Lanes>,
     lane: Lane,
+    times: Option<HoldTimes>,
 }
 
 impl Claim {
@@ -112,13 +125,13 @@ impl Claim {
     /// Dropping the future gives up the place and the claim; the others keep their order.
     pub(crate) async fn turn(self) -> Turn {
         let permit = Arc::clone(&self.turn).lock_owned().await;
-        Turn { _permit: permit, _claim: self }
+        Turn::begin(permit, self)
     }
 
     /// Takes the turn if nobody has it; who waits has precedence.
     pub(crate) fn turn_now(self) -> Option<Turn> {
         let permit = Arc::clone(&self.turn).try_lock_owned().ok()?;
-        Some(Turn { _permit: permit, _claim: self })
+        Some(Turn::begin(permit, self))
     }
 }
 
@@ -135,8 +148,60 @@ impl Drop for Claim {
 }
 
 /// The turn in one lane, given back on drop. The claim goes last, so that a lane whose permit
-/// is out always has an entry.
+/// is out always has an entry; the time is recorded when nobody waits for it any more.
 pub(crate) struct Turn {
-    _permit: OwnedMutexGuard<()>,
-    _claim: Claim,
+    permit: OwnedMutexGuard<u64>,
+    lasts: Lasts,
+    claim: Claim,
+}
+
+impl Turn {
+    fn begin(mut permit: OwnedMutexGuard<u64>, claim: Claim) -> Self {
+        *permit = permit.wrapping_add(1);
+        Self { permit, lasts: Lasts { since: Instant::now(), times: claim.times.clone() }, claim }
+    }
+
+    /// Lets others in, and keeps the lane alive so that it is known afterwards who came.
+    pub(crate) fn pause(self) -> PausedTurn {
+        let Self { permit, lasts, claim } = self;
+        let number = *permit;
+        drop(permit);
+        drop(lasts);
+        PausedTurn { claim, number }
+    }
+}
+
+/// A turn that was given back for a while.
+pub(crate) struct PausedTurn {
+    claim: Claim,
+    /// Of the turn that was given back.
+    number: u64,
+}
+
+impl PausedTurn {
+    /// Waits for the next turn, behind everybody who waits already. Returns it with whether
+    /// anybody else had one since.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Claim::turn`].
+    pub(crate) async fn turn(self) -> (Turn, bool) {
+        let turn = self.claim.turn().await;
+        let had_others = *turn.permit != self.number.wrapping_add(1);
+        (turn, had_others)
+    }
+}
+
+/// Records on drop how long something lasted.
+struct Lasts {
+    since: Instant,
+    times: Option<HoldTimes>,
+}
+
+impl Drop for Lasts {
+    fn drop(&mut self) {
+        if let Some(times) = &self.times {
+            times.record(self.since.elapsed());
+        }
+    }
 }

@@ -13,14 +13,15 @@
 //! LOCK ORDER: the root lock first, then table keys; table keys in the order of
 //! (key, branch), all of one unit of work in one call. Whoever holds table keys asks for
 //! nothing more on that root, neither keys nor the root lock: two tasks that did could wait
-//! for each other forever.
+//! for each other forever. Long work gives its keys back between its steps
+//! ([`TableGuards::pause`]) and takes them anew, all of them and in the same order.
 //!
 //! # Invariants
 //!
 //! * At most one guard per (table, branch), and one root lock, at any time.
 //! * First come, first served per key, whatever else the waiters wait for.
-//! * A key without guard and without waiter has no entry; a root without handle, guard and
-//!   waiter has no queue.
+//! * A key without guard, waiter and anybody who paused has no entry; a root without handle, guard
+//!   and waiter has no queue.
 //!
 //! # Crash consistency
 //!
@@ -36,6 +37,7 @@
 //! Not here: what is done under the guards, leases on object stores, and Lance.
 
 mod exclusive;
+mod hold_times;
 mod lane;
 mod lock;
 mod queues;
@@ -43,8 +45,9 @@ mod registry;
 mod root_queue;
 
 pub use exclusive::{ExclusiveLock, LOCK_POLL_INTERVAL};
+pub use hold_times::HoldTimes;
 pub use lane::{Lane, QueueError, WAITERS_MAX};
 pub use lock::{LOCK_DIRECTORY, LOCK_FILE, LockError, LockHolder, RootLock, SharedRootLock};
 pub use queues::Queues;
 pub use registry::RootIdentity;
-pub use root_queue::{RootQueue, TableGuards, WouldBlock};
+pub use root_queue::{PausedGuards, RootQueue, TableGuards, WouldBlock};

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use lancekeeper_model::{ErrorKind, TableRef};
 use thiserror::Error;
 
-use crate::lane::{Lane, QueueError, Turn};
+use crate::hold_times::HoldTimes;
+use crate::lane::{Claim, Lane, PausedTurn, QueueError, Turn};
 use crate::registry::{RootIdentity, RootState};
 
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod tests;
 #[derive(Clone)]
 pub struct RootQueue {
     state: Arc<RootState>,
+    times: Option<HoldTimes>,
 }
 
 /// A key was held or waited for by somebody else.
@@ -46,6 +48,12 @@ impl RootQueue {
     #[must_use]
     pub fn identity(&self) -> &RootIdentity {
         &self.state.identity
+    }
+
+    /// The same queue, by a handle that records how long each table key that it takes is held.
+    #[must_use]
+    pub fn timed(self, times: HoldTimes) -> Self {
+        Self { times: Some(times), ..self }
     }
 
     /// How many keys, the root lock included, are held or waited for.
@@ -81,10 +89,7 @@ impl RootQueue {
         tables: impl IntoIterator<Item = TableRef>,
     ) -> Result<TableGuards, QueueError> {
         let tables = in_queue_order(tables);
-        let claims = tables
-            .iter()
-            .map(|table| self.state.lanes.claim(Lane::Table(table.clone())))
-            .collect::<Result<Vec<_>, _>>()?;
+        let claims = tables.iter().map(|table| self.claim(table)).collect::<Result<Vec<_>, _>>()?;
         let mut turns = Vec::with_capacity(claims.len());
         let mut waited = Duration::ZERO;
         for claim in claims {
@@ -121,7 +126,7 @@ impl RootQueue {
         let mut turns = Vec::with_capacity(tables.len());
         for table in &tables {
             // A full lane is a held one.
-            let claim = self.state.lanes.claim(Lane::Table(table.clone())).ok();
+            let claim = self.claim(table).ok();
             match claim.and_then(|claim| claim.turn_now()) {
                 Some(turn) => turns.push(turn),
                 None => return Err(WouldBlock { held: table.clone() }),
@@ -131,7 +136,11 @@ impl RootQueue {
     }
 
     pub(crate) fn from_state(state: Arc<RootState>) -> Self {
-        Self { state }
+        Self { state, times: None }
+    }
+
+    fn claim(&self, table: &TableRef) -> Result<Claim, QueueError> {
+        self.state.lanes.claim(Lane::Table(table.clone()), self.times.clone())
     }
 
     /// Waits for this process's turn at the root lock.
@@ -140,7 +149,7 @@ impl RootQueue {
     ///
     /// Dropping the future leaves the queue.
     pub(crate) async fn root_turn(&self) -> Result<Turn, QueueError> {
-        Ok(self.state.lanes.claim(Lane::Root)?.turn().await)
+        Ok(self.state.lanes.claim(Lane::Root, None)?.turn().await)
     }
 }
 
@@ -157,7 +166,6 @@ impl fmt::Debug for RootQueue {
 #[must_use = "the tables are released as soon as this is dropped"]
 pub struct TableGuards {
     tables: Vec<TableRef>,
-    #[expect(dead_code, reason = "held for its drop")]
     turns: Vec<Turn>,
     waited: Duration,
     queue: RootQueue,
@@ -186,6 +194,55 @@ impl TableGuards {
     #[must_use]
     pub fn waited(&self) -> Duration {
         self.waited
+    }
+
+    /// Lets others have the tables for a while. What is known of them counts for nothing until
+    /// it was looked at again, under the keys that [`PausedGuards::resume`] returns.
+    pub fn pause(self) -> PausedGuards {
+        let Self { tables, turns, queue, .. } = self;
+        PausedGuards { tables, turns: turns.into_iter().map(Turn::pause).collect(), queue }
+    }
+}
+
+/// Tables that whoever had them let others have for a while. They are nobody's in particular.
+#[must_use = "who will not go on with the tables drops their guard"]
+pub struct PausedGuards {
+    tables: Vec<TableRef>,
+    turns: Vec<PausedTurn>,
+    queue: RootQueue,
+}
+
+impl PausedGuards {
+    /// Waits for the same tables again, behind everybody who waits already. Returns them with
+    /// whether anybody else had one of them meanwhile.
+    ///
+    /// LOCK ORDER: as [`RootQueue::acquire`]; whoever paused holds nothing.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future releases the keys it had and leaves all queues.
+    pub async fn resume(self) -> (TableGuards, bool) {
+        let Self { tables, turns: paused, queue } = self;
+        let mut turns = Vec::with_capacity(paused.len());
+        let mut waited = Duration::ZERO;
+        let mut had_others = false;
+        for turn in paused {
+            let asked = Instant::now();
+            let (turn, others) = turn.turn().await;
+            turns.push(turn);
+            had_others |= others;
+            waited = waited.max(asked.elapsed());
+        }
+        (TableGuards { tables, turns, waited, queue }, had_others)
+    }
+}
+
+impl fmt::Debug for PausedGuards {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PausedGuards")
+            .field("root", self.queue.identity())
+            .field("tables", &self.tables)
+            .finish_non_exhaustive()
     }
 }
 

@@ -41,7 +41,7 @@ pub use authority::{AuthorityRead, Stamp, read_authority, stamp};
 pub use beside::{ReadsBeside, reads_beside};
 pub use dataset::{DatasetInventory, DatasetPlace, hold_across};
 pub use empty::empty;
-pub use execute::{Attempt, Done, Executor};
+pub use execute::{Attempt, Done, Executor, Keys};
 pub use flip::{BranchFile, written_meanwhile};
 pub use inventory::list_dataset;
 pub use lists::{Lists, Pending, PendingList};

@@ -57,6 +57,9 @@ pub const CLEANUP_RECONCILE_FORK: &str = "cleanup.reconcile_fork";
 pub const CLEANUP_EMPTIED_PRE_DELETE: &str = "cleanup.emptied_pre_delete";
 /// In cleanup, the list written, before its first deletion.
 pub const CLEANUP_LISTED_PRE_DELETE: &str = "cleanup.listed_pre_delete";
+/// In cleanup, others were let in between deletions and the keys are held again, before the next
+/// look.
+pub const CLEANUP_BETWEEN_TURNS: &str = "cleanup.between_turns";
 /// In cleanup, manifests deleted, before what they referred to.
 pub const CLEANUP_MANIFESTS_PRE_FILES: &str = "cleanup.manifests_deleted_pre_files";
 /// In cleanup, everything on the list deleted, before the list.
@@ -97,6 +100,7 @@ pub const ALL: &[&str] = &[
     CLEANUP_RECONCILE_FORK,
     CLEANUP_EMPTIED_PRE_DELETE,
     CLEANUP_LISTED_PRE_DELETE,
+    CLEANUP_BETWEEN_TURNS,
     CLEANUP_MANIFESTS_PRE_FILES,
     CLEANUP_DELETED_PRE_MARK,
     BRANCH_CREATE_AFTER_COMMIT_BRANCH,

@@ -4,8 +4,8 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::error::ErrorKind;
 use clap::{Args, Subcommand, ValueHint};
 
-use super::Roots;
 use super::roots::{Place, Refusal};
+use super::{LockArgs, Roots};
 
 /// Arguments of `branch`.
 #[derive(Debug, Args)]
@@ -54,6 +54,9 @@ pub(crate) struct CreateArgs {
     /// Say where it would be cut, and write nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+
+    #[command(flatten)]
+    pub(crate) lock: LockArgs,
 }
 
 /// Arguments of `branch delete`.
@@ -73,6 +76,9 @@ pub(crate) struct DeleteArgs {
     /// A preview; the same as leaving --confirm out.
     #[arg(long, conflicts_with = "confirm")]
     dry_run: bool,
+
+    #[command(flatten)]
+    pub(crate) lock: LockArgs,
 }
 
 /// One branch of one graph.

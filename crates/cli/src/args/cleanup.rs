@@ -8,7 +8,7 @@ use clap::builder::NonEmptyStringValueParser;
 pub(crate) use lancekeeper_model::KEEP_UNLESS_TOLD;
 use lancekeeper_model::{CleanupOptions, CleanupPolicyOptions};
 
-use super::{Roots, values};
+use super::{LockArgs, Roots, values};
 
 /// Arguments of `cleanup`.
 #[derive(Debug, Args)]
@@ -72,6 +72,9 @@ pub(crate) struct CleanupArgs {
     /// Deletions per second at most.
     #[arg(long, value_name = "N", value_parser = values::rows)]
     delete_rate: Option<u64>,
+
+    #[command(flatten)]
+    pub(crate) lock: LockArgs,
 }
 
 impl CleanupArgs {

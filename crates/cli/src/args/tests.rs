@@ -390,6 +390,18 @@ fn every_option_of_cleanup_arrives() {
 }
 
 #[test]
+fn every_verb_that_writes_can_wait_for_the_lock() {
+    for line in ["optimize r", "cleanup r", "branch create r b", "branch delete r b"] {
+        let wait = |line: &str| spec(&parse(line).unwrap().verb).lock_wait();
+        assert_eq!(wait(&format!("lancekeeper {line}")), Duration::ZERO, "{line}");
+        let waits = format!("lancekeeper {line} --wait 1m30s");
+        assert_eq!(wait(&waits), Duration::from_secs(90), "{line}");
+    }
+    refusal("lancekeeper status r --wait 1m");
+    refusal("lancekeeper branch list r --wait 1m");
+}
+
+#[test]
 fn ages_that_make_no_sense_are_refused_with_an_example() {
     for age in ["-1", "1.5h", "h", "1y", "10m5", "''", "1h-3m"] {
         let line = format!("lancekeeper cleanup root --older-than={age}");

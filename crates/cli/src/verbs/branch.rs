@@ -1,5 +1,7 @@
 //! `branch list`, `branch create` and `branch delete`.
 
+use std::time::Duration;
+
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use lancekeeper_settings::Work;
@@ -46,6 +48,10 @@ impl VerbSpec for CreateArgs {
         Work::Bulk
     }
 
+    fn lock_wait(&self) -> Duration {
+        self.lock.wait
+    }
+
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Box<dyn Answer>> {
         let run = async move {
             let (root, name) = (call.root(), self.target.name());
@@ -81,6 +87,10 @@ impl VerbSpec for DeleteArgs {
 
     fn work(&self) -> Work {
         Work::Bulk
+    }
+
+    fn lock_wait(&self) -> Duration {
+        self.lock.wait
     }
 
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Box<dyn Answer>> {

@@ -1,5 +1,7 @@
 //! `cleanup`.
 
+use std::time::Duration;
+
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use lancekeeper_settings::Work;
@@ -38,6 +40,10 @@ impl VerbSpec for CleanupArgs {
 
     fn notices(&self) -> Vec<String> {
         self.notice().into_iter().collect()
+    }
+
+    fn lock_wait(&self) -> Duration {
+        self.lock.wait
     }
 
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Box<dyn Answer>> {

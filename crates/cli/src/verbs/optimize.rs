@@ -1,5 +1,7 @@
 //! `optimize`.
 
+use std::time::Duration;
+
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use lancekeeper_settings::{Given, Work};
@@ -34,6 +36,10 @@ impl VerbSpec for OptimizeArgs {
 
     fn tells_progress(&self) -> bool {
         !self.dry_run
+    }
+
+    fn lock_wait(&self) -> Duration {
+        self.lock.wait
     }
 
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Box<dyn Answer>> {

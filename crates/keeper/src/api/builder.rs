@@ -1,6 +1,7 @@
 //! The settings of a keeper. Each has a default that fits a machine which does other things, too.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use lancekeeper_model::{Observer, Progress};
@@ -46,6 +47,13 @@ impl KeeperBuilder {
     /// `OMNIGRAPH_MAINTENANCE_CONCURRENCY`, else 8.
     pub fn concurrency(mut self, tables: usize) -> Self {
         self.context.concurrency = Some(tables);
+        self
+    }
+
+    /// How long a verb that writes waits for another process that has the root locked. Not at all
+    /// unless told: it fails at once, and says who has it.
+    pub fn lock_wait(mut self, wait: Duration) -> Self {
+        self.context.lock_wait = wait;
         self
     }
 

@@ -122,7 +122,8 @@ async fn open(
         let observer = context.observer();
         let opening = Opening { purpose: PURPOSE, operation, now, observer };
         match write_root(read, context, &opening).await {
-            Ok(write) => return Ok(write),
+            // What the pruning holds counts with what the run held.
+            Ok(write) => return Ok(write.timed(pending.made.hold_times.clone())),
             Err(error) if error.kind() == ErrorKind::Busy && started.elapsed() < LOCK_PATIENCE => {
                 let tick = tokio::time::sleep(TICK);
                 context.stop.unless_requested(tick).await.ok_or(Interrupted)?;
@@ -220,6 +221,9 @@ fn merge(
     outcome: Result<(), CleanupRootError>,
 ) {
     report.warnings.append(&mut cleaned.warnings);
+    if cleaned.queue_holds.count > 0 {
+        report.queue_holds = cleaned.queue_holds;
+    }
     for table in cleaned.body.tables {
         report
             .warnings

@@ -7,7 +7,9 @@ use lancekeeper_manifest::{COMMITS, Cut, LiveBranch};
 use lancekeeper_model::{Branch, BranchAction, RootBranchReport, TableKey, TableRef};
 use lancekeeper_planner::branch::{check_beside, check_name, only_it};
 use lancekeeper_planner::cleanup::{DatasetPlan, FileClass, Role};
-use lancekeeper_reconciler::cleanup::{CleanupError, DatasetInventory, Executor, Recheck, recheck};
+use lancekeeper_reconciler::cleanup::{
+    CleanupError, DatasetInventory, Executor, Keys, Recheck, recheck,
+};
 use lancekeeper_store::root::MANIFEST_DIR;
 
 use super::{
@@ -122,12 +124,15 @@ async fn create(
     report.recovery.clone_from(&write.recovery);
     report.warnings.extend(write.warnings.iter().cloned());
     let graph = graph_of(&write.read)?;
-    let _guards = write.queue.acquire(wish.keys()).await.map_err(OpenRootError::from)?;
+    let guards = write.queue.acquire(wish.keys()).await.map_err(OpenRootError::from)?;
     check_no_schema_apply(&graph.graph, VERB).await?;
     wish.check(&live_branches(graph).await?, uri)?;
     if has_leftovers(&write.read, graph, &wish.branch).await? {
         let executor = executor(context, &write.read, operation);
-        take_leftovers_away(context, &write.read, &executor, &wish.branch, now).await?;
+        // That nobody made the branch is known as long as the keys are held.
+        let keys = Keys::throughout(&guards);
+        let read = &write.read;
+        take_leftovers_away(context, read, &executor, keys, &wish.branch, now).await?;
         report.warnings.push("files of an earlier branch of that name were taken away".into());
     }
     // Nothing of an earlier branch of that name may answer for this one.
@@ -201,6 +206,7 @@ async fn take_leftovers_away(
     context: &Context,
     read: &ReadRoot,
     executor: &Executor,
+    mut keys: Keys,
     branch: &Branch,
     now: DateTime<Utc>,
 ) -> Result<(), BranchRootError> {
@@ -228,7 +234,7 @@ async fn take_leftovers_away(
         if recheck(&read.root, dataset, &mut plan).await? == Recheck::Changed {
             return Err(BranchRootError::Unsettled);
         }
-        if let Some(error) = executor.execute(dataset, &plan, number, now).await.error {
+        if let Some(error) = executor.execute(dataset, &plan, number, &mut keys, now).await.error {
             return Err(error.into());
         }
     }

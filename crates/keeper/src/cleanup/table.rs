@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use lancekeeper_model::TableRef;
 use lancekeeper_planner::cleanup::{CleanupPlan, Role};
 use lancekeeper_reconciler::cleanup::{
-    CleanupError, Done, Executor, PendingList, Recheck, empty, recheck, stamp,
+    CleanupError, Done, Executor, Keys, PendingList, Recheck, empty, recheck, stamp,
 };
 use lancekeeper_store::failpoint;
 
@@ -35,7 +35,7 @@ pub(super) async fn clean(
         .into_iter()
         .map(|branch| TableRef { key: table.clone(), branch })
         .collect();
-    let _guards = write.queue.acquire(keys).await.map_err(OpenRootError::from)?;
+    let mut keys = Keys::by_turns(write.queue.acquire(keys).await.map_err(OpenRootError::from)?);
     let (mut so_far, mut fork_error) = (Done::default(), None);
     for attempt in 0..LOOKS_MAX {
         if !look(cleaning, gathered, plan, at).await? {
@@ -44,7 +44,7 @@ pub(super) async fn clean(
         // A list of its own for each attempt: that of one which a fork cut short stays, and says
         // what it had explained.
         let list = number + attempt * ATTEMPT;
-        let mut done = delete(cleaning, executor, gathered, plan, at, list).await?;
+        let mut done = delete(cleaning, executor, gathered, plan, at, list, &mut keys).await?;
         done.add(&so_far);
         if let Some((forks, error)) = done.fork_error.take() {
             // Versions are collected all the same, as far as these forks do not need them.
@@ -118,6 +118,7 @@ async fn delete(
     plan: &CleanupPlan,
     at: usize,
     list: usize,
+    keys: &mut Keys,
 ) -> Result<Done, CleanupRootError> {
     let (dataset, planned) = (&gathered.datasets[at], &plan.datasets[at]);
     failpoint::cross_async(failpoint::CLEANUP_TABLE_GC).await.map_err(CleanupError::from)?;
@@ -129,7 +130,7 @@ async fn delete(
             .await
             .map_err(CleanupError::from)?;
     }
-    let mut done = executor.execute(dataset, planned, list, cleaning.now).await;
+    let mut done = executor.execute(dataset, planned, list, keys, cleaning.now).await;
     done.emptied = empties.is_some();
     Ok(done)
 }

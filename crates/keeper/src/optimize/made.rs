@@ -9,6 +9,7 @@ use lancekeeper_model::{
     ErrorKind, OperationId, OptimizeOptions, RootKind, RootOptimizeReport, Version,
 };
 use lancekeeper_planner::cleanup::{ChainKey, PinnedVersion};
+use lancekeeper_queue::HoldTimes;
 use lancekeeper_store::owner::{Owner, owners_between};
 use lancekeeper_store::tables::version_of;
 use thiserror::Error;
@@ -68,6 +69,8 @@ pub(crate) struct Made {
     pub(crate) last: Vec<PinnedVersion>,
     /// When all commits had been made.
     pub(crate) since: Instant,
+    /// How long it held keys.
+    pub(crate) hold_times: HoldTimes,
 }
 
 /// What a run made; `None` unless it is to be pruned, or if the run was cut off.
@@ -77,7 +80,8 @@ pub(crate) async fn made(run: &Run<'_>, report: &RootOptimizeReport) -> Option<M
         return None;
     }
     let (since, last) = (Instant::now(), last_versions(run, report).await);
-    Some(Made { operation: run.operation.clone(), last, since })
+    let hold_times = run.write.hold_times.clone();
+    Some(Made { operation: run.operation.clone(), last, since, hold_times })
 }
 
 /// The last version that the run made of each table, on each branch it worked on. It stays, and so

@@ -92,6 +92,9 @@ pub enum OpenRootError {
     /// The lock is held, or could not be taken.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// The run was asked to stop while it waited for the lock.
+    #[error("interrupted: the root is as it was")]
+    Interrupted,
     /// The file system could not be asked.
     #[error("a background task failed: {0}")]
     Task(#[from] tokio::task::JoinError),
@@ -117,6 +120,7 @@ impl OpenRootError {
             Self::Sweep(error) => error.kind(),
             Self::Journal(error) => error.kind(),
             Self::Lock(error) => error.kind(),
+            Self::Interrupted => ErrorKind::Interrupted,
             Self::Task(_) => ErrorKind::Internal,
         }
     }

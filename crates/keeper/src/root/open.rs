@@ -7,13 +7,11 @@
 //! refused root is left exactly as it was found. Then the lock is taken, sidecars and
 //! journals of dead runs of ours are settled, and the root may be written.
 
-use std::time::Duration;
-
 use chrono::SecondsFormat;
 use lancekeeper_manifest::{Catalog, Graph, Sidecars};
 use lancekeeper_model::{Branch, Recovery, RootKind};
 use lancekeeper_planner::sweep::SweepPlan;
-use lancekeeper_queue::{LockHolder, RootIdentity};
+use lancekeeper_queue::{HoldTimes, LockHolder, RootIdentity};
 use lancekeeper_rewrite::Journal;
 use lancekeeper_store::members::{Members, members};
 use lancekeeper_store::root::recognise;
@@ -21,9 +19,9 @@ use lancekeeper_store::spelling::{Spellings, note_branches};
 use lancekeeper_store::{Root, Tables};
 
 use super::error::OpenRootError;
+use super::locks::{self, Locks};
 use super::obstacles::{check_no_schema_apply, check_writable};
 use super::opened::{Opening, ReadGraph, ReadRoot, WriteRoot};
-use super::outer::lock_outer;
 use super::recover::sweep_all;
 use crate::run::Context;
 
@@ -83,11 +81,17 @@ pub(crate) async fn write_root(
     let verb = purpose.verb;
     check_writable(&read, purpose, now).await?;
     let mut recovery = Recovery::default();
+    let hold_times = HoldTimes::default();
     let queue = context.queues.root(&RootIdentity::new(read.root.identity()));
+    let queue = queue.timed(hold_times.clone());
     let started = now.to_rfc3339_opts(SecondsFormat::Secs, true);
     let holder = LockHolder::this_process(operation.clone(), verb, &started);
-    let outer = lock_outer(&read.root, &holder).await?;
-    let lock = queue.exclusive_lock(&read.root.directory, &holder, Duration::ZERO).await?;
+    let Locks { lock, outer, waited } = locks::take(context, &read.root, &queue, &holder).await?;
+    if waited {
+        // Another keeper worked on it since it was read and looked at.
+        read = read_root(look(&read.root.given).await?, tables).await?;
+        check_writable(&read, purpose, now).await?;
+    }
     let sweep = match &mut read.graph {
         None => {
             read.members = members(&read.root).await?;
@@ -107,5 +111,6 @@ pub(crate) async fn write_root(
     if settled.deleted > 0 {
         tracing::info!(target: "lancekeeper::recovery", count = settled.deleted, "deleted the staged files of dead runs");
     }
-    Ok(WriteRoot { read, queue, journal, sweep, recovery, warnings: settled.kept, lock, outer })
+    let warnings = settled.kept;
+    Ok(WriteRoot { read, queue, hold_times, journal, sweep, recovery, warnings, lock, outer })
 }

@@ -3,10 +3,10 @@
 use chrono::{DateTime, Utc};
 use lancekeeper_manifest::{Catalog, FoundSidecar, Graph, Sidecars};
 use lancekeeper_model::{
-    Branch, DeclaredIndex, OperationId, Progress, Recovery, Snapshot, TableKey,
+    Branch, DeclaredIndex, OperationId, Progress, QueueHolds, Recovery, Snapshot, TableKey,
 };
 use lancekeeper_planner::sweep::SweepPlan;
-use lancekeeper_queue::{ExclusiveLock, RootQueue, SharedRootLock};
+use lancekeeper_queue::{ExclusiveLock, HoldTimes, RootQueue, SharedRootLock};
 use lancekeeper_rewrite::Journal;
 use lancekeeper_store::members::Members;
 use lancekeeper_store::spelling::Spellings;
@@ -48,6 +48,8 @@ impl ReadRoot {
 pub(crate) struct WriteRoot {
     pub(crate) read: ReadRoot,
     pub(crate) queue: RootQueue,
+    /// How long keys taken by `queue` were held.
+    pub(crate) hold_times: HoldTimes,
     pub(crate) journal: Journal,
     pub(crate) sweep: SweepPlan,
     /// What opening recovered of runs that died.
@@ -58,6 +60,23 @@ pub(crate) struct WriteRoot {
     pub(crate) lock: ExclusiveLock,
     #[expect(dead_code, reason = "held for its drop")]
     pub(crate) outer: Vec<SharedRootLock>,
+}
+
+impl WriteRoot {
+    /// The same, with what keys are held for counted there from now on.
+    pub(crate) fn timed(mut self, times: HoldTimes) -> Self {
+        self.queue = self.queue.timed(times.clone());
+        self.hold_times = times;
+        self
+    }
+
+    /// How long keys were held so far; also for whoever reads logs.
+    pub(crate) fn queue_holds(&self, operation: &OperationId) -> QueueHolds {
+        let holds = self.hold_times.holds();
+        let QueueHolds { count, p50_ms, p99_ms, p999_ms, max_ms } = holds;
+        tracing::info!(target: "lancekeeper::queue", operation_id = %operation, count, p50_ms, p99_ms, p999_ms, max_ms, "held the keys of tables");
+        holds
+    }
 }
 
 /// What a root is to be written for.

@@ -265,3 +265,60 @@ fn waiting_futures_can_move_between_threads() {
     is_send(&queue.acquire([table("a")]));
     is_send(&queue.acquire_one(table("a")));
 }
+
+#[test]
+fn who_waits_comes_between_two_turns_and_who_paused_hears_of_it() {
+    let (_queues, queue) = queue();
+    let held = queue.try_acquire([table("a"), table("b")]).unwrap();
+    let mut waiting = waiting(&queue, [table("b")]);
+    let mut again = Box::pin(held.pause().resume());
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(again.as_mut().poll(&mut context).is_pending(), "it overtook who waited");
+    let other = poll(&mut waiting).unwrap();
+    assert!(again.as_mut().poll(&mut context).is_pending());
+    drop(other);
+    let Poll::Ready((held, had_others)) = again.as_mut().poll(&mut context) else {
+        panic!("nobody has the key")
+    };
+    assert!(had_others);
+    assert_eq!(held.tables(), [table("a"), table("b")]);
+    assert!(queue.try_acquire([table("a")]).is_err() && queue.try_acquire([table("b")]).is_err());
+}
+
+#[tokio::test]
+async fn who_paused_hears_of_others_that_came_and_went_and_of_nobody_else() {
+    let (_queues, queue) = queue();
+    let held = queue.acquire([table("a")]).await.unwrap();
+    let (held, had_others) = held.pause().resume().await;
+    assert!(!had_others, "nobody came");
+    let paused = held.pause();
+    drop(queue.try_acquire([table("b")]).unwrap());
+    let (held, had_others) = paused.resume().await;
+    assert!(!had_others, "somebody had another key");
+    let paused = held.pause();
+    for _ in 0..2 {
+        drop(queue.try_acquire([table("a")]).unwrap());
+    }
+    let (held, had_others) = paused.resume().await;
+    assert!(had_others, "two came and went");
+    let (held, had_others) = held.pause().resume().await;
+    assert!(!had_others, "that was before");
+    drop(held.pause());
+    assert!(queue.is_empty());
+}
+
+#[tokio::test]
+async fn a_timed_handle_records_each_key_once_for_each_time_it_was_held() {
+    let (_queues, queue) = queue();
+    let times = HoldTimes::default();
+    let timed = queue.clone().timed(times.clone());
+    let held = timed.acquire([table("a"), table("b")]).await.unwrap();
+    assert_eq!(times.holds().count, 0, "it is still held");
+    let (held, _) = held.pause().resume().await;
+    assert_eq!(times.holds().count, 2);
+    drop(held);
+    drop(queue.acquire([table("a")]).await.unwrap());
+    assert_eq!(times.holds().count, 4, "another handle is not timed");
+    drop(timed.root_turn().await.unwrap());
+    assert_eq!(times.holds().count, 4, "the root's lock is no table key");
+}

@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::{FutureExt, StreamExt};
-use lancekeeper_manifest::{BranchHistory, Graph, GraphError, LiveBranch};
+use lancekeeper_manifest::{BranchHistory, Graph, GraphError, LiveBranch, OldSnapshots};
 use lancekeeper_model::{Branch, ErrorKind, Snapshot, TableKey, Version};
 use lancekeeper_planner::cleanup::{
-    Authority, BranchFacts, ChainKey, CommitFacts, PinnedVersion, Role,
+    Authority, BranchFacts, ChainKey, CommitFacts, DatasetPlan, PinnedVersion, Role,
 };
 use lancekeeper_store::failpoint;
 use lancekeeper_store::failure::full_text;
@@ -14,9 +13,6 @@ use lancekeeper_store::root::MANIFEST_DIR;
 
 use crate::cleanup::dataset::{DatasetInventory, DatasetPlace};
 use crate::cleanup::report::CleanupError;
-
-/// Old versions of `__manifest` read at the same time.
-const COMMITS_AT_ONCE: usize = 4;
 
 /// The newest version of `__manifest` of every live branch: as long as it stays the same, so
 /// does everything read from the branches.
@@ -135,6 +131,32 @@ pub async fn read_authority(graph: &Graph) -> Result<AuthorityRead, CleanupError
     Ok(read)
 }
 
+/// Whether a live branch reads a version now that a plan takes away: somebody who has a table for
+/// a while may let a branch read any version of it. Of branches that are as they were `seen` that
+/// is not asked again; then it is what was seen now.
+pub(super) async fn reads_what_goes(
+    graph: &Graph,
+    plan: &DatasetPlan,
+    seen: &mut Stamp,
+) -> Result<bool, CleanupError> {
+    // First: what moves while the branches are read is another branch the next time.
+    let now = stamp(graph).await?;
+    let goes: BTreeSet<&(Branch, Version)> = plan.removed.iter().collect();
+    for (branch, head) in &now.0 {
+        if head.is_some() && seen.0.get(branch) == Some(head) {
+            continue;
+        }
+        // One that cannot be read may read any.
+        let Ok(snapshot) = graph.snapshot(branch).await else { return Ok(true) };
+        let mut own = snapshot.pins.iter().filter(|pin| pin.location == plan.location);
+        if own.any(|pin| goes.contains(&(pin.table_branch.clone(), pin.version))) {
+            return Ok(true);
+        }
+    }
+    *seen = now;
+    Ok(false)
+}
+
 /// Reads one branch; the error says why it cannot be read.
 async fn resolve(graph: &Graph, branch: &Branch) -> Result<BranchHistory, String> {
     let crossed = failpoint::cross_async(failpoint::CLEANUP_RESOLVE_BRANCH).await;
@@ -175,25 +197,20 @@ impl AuthorityRead {
         let wanted = self.authority.commits.iter_mut().filter(|commit| {
             commit.pins.is_none() && existing.contains(&(&commit.branch, commit.manifest_version))
         });
-        let reads: Vec<_> = wanted
-            .map(|commit| {
-                async {
-                    match graph.snapshot_at(&commit.branch, commit.manifest_version).await {
-                        Ok(snapshot) => commit.pins = Some(pins_of(&snapshot)),
-                        // Broken before us: there is nothing left of it to keep.
-                        Err(error) if error.kind() == ErrorKind::Corrupt => {
-                            tracing::warn!(target: "lancekeeper::cleanup", commit = %commit.id, %error, "a commit cannot be read");
-                        }
-                        Err(error) => return Err(error),
-                    }
-                    Ok::<(), GraphError>(())
+        let mut wanted: Vec<&mut CommitFacts> = wanted.collect();
+        // Neighbours have nearly the same fragments.
+        wanted
+            .sort_by(|a, b| (&a.branch, a.manifest_version).cmp(&(&b.branch, b.manifest_version)));
+        let mut snapshots = OldSnapshots::of(graph);
+        for commit in wanted {
+            match snapshots.at(&commit.branch, commit.manifest_version).await {
+                Ok(snapshot) => commit.pins = Some(pins_of(&snapshot)),
+                // Broken before us: there is nothing left of it to keep.
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    tracing::warn!(target: "lancekeeper::cleanup", commit = %commit.id, %error, "a commit cannot be read");
                 }
-                .boxed()
-            })
-            .collect();
-        let mut reads = futures::stream::iter(reads).buffer_unordered(COMMITS_AT_ONCE).boxed();
-        while let Some(done) = reads.next().await {
-            done?;
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
     }

@@ -1,39 +1,32 @@
 //! The deletions, exactly as listed. No choices are made here.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+mod attempt;
+mod turns;
 
 use chrono::{DateTime, Utc};
-use futures::future::join_all;
-use lancekeeper_model::{
-    Branch, ErrorKind, ForkRefStatus, Observer, OperationId, ProgressEvent, TableRef,
-};
-use lancekeeper_planner::cleanup::{DatasetPlan, Deletion, DeletionStep, FileClass, Role, UnitId};
-use lancekeeper_store::Root;
-use lancekeeper_store::failpoint;
-use lancekeeper_store::files::Doomed;
+use lancekeeper_manifest::Graph;
+use lancekeeper_model::{Branch, ErrorKind, ForkRefStatus, Observer, OperationId};
+use lancekeeper_planner::cleanup::DatasetPlan;
+use lancekeeper_store::{Root, failpoint};
 use tokio::sync::watch;
 
-use crate::cleanup::beside::has_new_clone;
-use crate::cleanup::dataset::DatasetInventory;
-use crate::cleanup::doomed::{doomed, listed_names};
-use crate::cleanup::hints::hint_at_heads;
-use crate::cleanup::lists::{Lists, PendingList};
-use crate::cleanup::recheck::{has_new_refs, referred_to_since};
-use crate::cleanup::report::CleanupError;
+pub use attempt::Attempt;
+use attempt::Looks;
+pub use turns::Keys;
+use turns::Turns;
 
-/// How long deletions go on, where their rate is limited, before what they stand on is looked at again.
-const SECONDS_BETWEEN_LOOKS: u64 = 5;
-/// Deletions between two looks where no rate is given: a second's worth, or a few.
-const DELETIONS_BETWEEN_LOOKS: usize = 20_000;
-/// Files of one batch: small enough that a limit on the rate is kept evenly.
-const BATCH: usize = 64;
+use crate::cleanup::dataset::DatasetInventory;
+use crate::cleanup::doomed::listed_names;
+use crate::cleanup::lists::Lists;
+use crate::cleanup::report::CleanupError;
 
 /// Carries plans out.
 #[derive(Debug)]
 pub struct Executor {
     /// The root.
     pub root: Root,
+    /// The graph it is, if it is one.
+    pub graph: Option<Graph>,
     /// Whether the run was asked to stop.
     pub stop: watch::Receiver<bool>,
     /// Where lists and records lie.
@@ -78,8 +71,8 @@ impl Done {
 
 impl Executor {
     /// Deletes what a plan lists. `number` tells the operation's datasets apart. The caller
-    /// holds the root's lock and the keys of all chains of the dataset, and has just looked
-    /// again.
+    /// holds the root's lock, `keys` are those of all chains of the dataset, and it has just
+    /// looked again under them. They are held again afterwards; in between others had their turns.
     ///
     /// # Cancel safety
     ///
@@ -90,13 +83,15 @@ impl Executor {
         dataset: &DatasetInventory,
         plan: &DatasetPlan,
         number: usize,
+        keys: &mut Keys,
         now: DateTime<Utc>,
     ) -> Done {
         let mut done = Done::default();
         if let Some(why) = &plan.refused {
             done.error = Some(CleanupError::Refused { why: why.clone() });
         } else if !plan.deletions.is_empty() {
-            done.error = self.delete_listed(dataset, plan, number, now, &mut done).await.err();
+            done.error =
+                self.delete_listed(dataset, plan, number, keys, now, &mut done).await.err();
         }
         done
     }
@@ -106,10 +101,11 @@ impl Executor {
         dataset: &DatasetInventory,
         plan: &DatasetPlan,
         number: usize,
+        keys: &mut Keys,
         now: DateTime<Utc>,
         done: &mut Done,
     ) -> Result<(), CleanupError> {
-        let attempt = self.begin(dataset, plan, number).await?;
+        let mut attempt = self.begin(dataset, plan, number, keys).await?;
         match attempt.delete_branch_files(done).await {
             Ok(()) => attempt.delete_rest(now, done).await,
             Err(error) => {
@@ -143,234 +139,17 @@ impl Executor {
         dataset: &'a DatasetInventory,
         plan: &'a DatasetPlan,
         number: usize,
+        keys: &'a mut Keys,
     ) -> Result<Attempt<'a>, CleanupError> {
         let list = self.lists.write(&self.operation, number, plan).await?;
         failpoint::cross_async(failpoint::CLEANUP_LISTED_PRE_DELETE).await?;
-        let listed = listed_names(dataset);
-        Ok(Attempt { executor: self, dataset, plan, list, listed, spared: BTreeSet::new() })
-    }
-
-    /// How many files are deleted between two looks.
-    fn portion(&self) -> usize {
-        let of_rate = |rate: u64| usize::try_from(rate.saturating_mul(SECONDS_BETWEEN_LOOKS));
-        let portion = self.rate.and_then(|rate| of_rate(rate).ok());
-        portion.unwrap_or(DELETIONS_BETWEEN_LOOKS).clamp(1, DELETIONS_BETWEEN_LOOKS)
+        let (listed, turns) = (listed_names(dataset), Turns::new(keys, self.rate));
+        Ok(Attempt { executor: self, dataset, plan, list, listed, turns, looks: Looks::new() })
     }
 
     fn check_not_stopped(&self) -> Result<(), CleanupError> {
         if *self.stop.borrow() { Err(CleanupError::Interrupted) } else { Ok(()) }
     }
-
-    async fn delete(
-        &self,
-        dataset: &DatasetInventory,
-        deletions: &[Doomed],
-        done: &mut Done,
-    ) -> Result<(), CleanupError> {
-        let batch =
-            self.rate.map_or(BATCH, |rate| usize::try_from(rate).unwrap_or(BATCH).clamp(1, BATCH));
-        let started = Instant::now();
-        let mut begun: u64 = 0;
-        let mut left = Vec::new();
-        for wave in deletions.chunks(batch * self.at_once.max(1)) {
-            let batches = wave.chunks(batch);
-            let batches = batches.map(|batch| dataset.files.delete_batch(batch.to_vec()));
-            let before = (done.files, done.bytes);
-            for batch in join_all(batches).await {
-                let batch = batch?;
-                done.files += batch.files;
-                done.bytes += batch.bytes;
-                left.extend(batch.failed);
-            }
-            self.observer.0.on_event(ProgressEvent::FilesDeleted {
-                table: TableRef::on_main(dataset.facts.table.clone()),
-                files: done.files - before.0,
-                bytes: done.bytes - before.1,
-            });
-            begun += wave.len() as u64;
-            if let Some(rate) = self.rate {
-                let due = Duration::from_secs_f64(begun as f64 / rate.max(1) as f64);
-                tokio::time::sleep(due.saturating_sub(started.elapsed())).await;
-            }
-        }
-        let count = left.len();
-        match left.into_iter().next() {
-            // What comes later in the order must wait for what is still there.
-            Some(first) => Err(CleanupError::Left { count, of: deletions.len(), first }),
-            None => Ok(()),
-        }
-    }
-}
-
-/// A list that is being carried out.
-#[derive(Debug)]
-pub struct Attempt<'a> {
-    executor: &'a Executor,
-    dataset: &'a DatasetInventory,
-    plan: &'a DatasetPlan,
-    list: PendingList,
-    listed: BTreeMap<&'a str, DateTime<Utc>>,
-    /// What is on the list and stays, because a version that appeared meanwhile refers to it.
-    spared: BTreeSet<UnitId>,
-}
-
-impl Attempt<'_> {
-    /// Deletes the branch files on the list, those of children before their parents', and
-    /// makes that durable.
-    ///
-    /// # Errors
-    ///
-    /// When one is still there.
-    ///
-    /// # Cancel safety
-    ///
-    /// Some are gone, in the order of the list.
-    pub async fn delete_branch_files(&self, done: &mut Done) -> Result<(), CleanupError> {
-        let deletions = self.of(DeletionStep::BranchFile);
-        if !deletions.is_empty() {
-            failpoint::cross_async(failpoint::CLEANUP_RECONCILE_FORK).await?;
-        }
-        hint_at_heads(self.dataset, self.plan).await?;
-        for deletion in &deletions {
-            let one = std::slice::from_ref(deletion);
-            self.executor.delete(self.dataset, one, done).await?;
-        }
-        self.sync(&deletions).await
-    }
-
-    /// Deletes the manifests on the list, then everything else on it; writes the record, and
-    /// takes the list away.
-    ///
-    /// # Errors
-    ///
-    /// When a file is still there, or the record could not be written.
-    ///
-    /// # Cancel safety
-    ///
-    /// Some files are gone, in the order of the list; the next cleanup goes on.
-    pub async fn delete_rest(
-        mut self,
-        now: DateTime<Utc>,
-        done: &mut Done,
-    ) -> Result<(), CleanupError> {
-        self.delete_manifests(done).await?;
-        failpoint::cross_async(failpoint::CLEANUP_MANIFESTS_PRE_FILES).await?;
-        self.delete_files(done).await?;
-        let all = parents(self.plan.deletions.iter().map(|deletion| &deletion.path));
-        let is_dataset = self.dataset.facts.role != Role::Root;
-        for place in all.into_iter().filter(|path| is_dataset && is_own(path)) {
-            self.dataset.files.delete_empty(&place).await?;
-        }
-        failpoint::cross_async(failpoint::CLEANUP_DELETED_PRE_MARK).await?;
-        let lists = &self.executor.lists;
-        let files = self.dataset.facts.files.iter();
-        let spared: BTreeSet<&str> = files
-            .filter(|file| self.is_spared(file.class))
-            .map(|file| file.path.as_str())
-            .collect();
-        lists.record(&self.list, self.plan, &spared, now).await?;
-        lists.end(&self.list).await
-    }
-
-    /// Deletes the manifests on the list, and makes that durable. A branch or a tag that somebody makes
-    /// meanwhile may be about any of them.
-    async fn delete_manifests(&self, done: &mut Done) -> Result<(), CleanupError> {
-        let manifests = self.of(DeletionStep::Manifest);
-        let mut outcome = Ok(());
-        for (portion, number) in manifests.chunks(self.executor.portion()).zip(0..) {
-            outcome = self.delete_manifest_portion(portion, number, done).await;
-            if outcome.is_err() {
-                break;
-            }
-        }
-        self.sync(&manifests).await?;
-        outcome
-    }
-
-    async fn delete_manifest_portion(
-        &self,
-        portion: &[Doomed],
-        number: usize,
-        done: &mut Done,
-    ) -> Result<(), CleanupError> {
-        if number > 0 {
-            self.executor.check_not_stopped()?;
-            if has_new_refs(self.dataset, self.plan).await?
-                || has_new_clone(&self.executor.root, self.dataset).await?
-            {
-                return Err(CleanupError::Unsettled);
-            }
-        }
-        let before = done.files;
-        let outcome = self.executor.delete(self.dataset, portion, done).await;
-        done.versions += done.files - before;
-        outcome
-    }
-
-    /// Deletes the rest of the list, but for what a version refers to that appeared since: a version may have
-    /// been restored while it was being deleted.
-    async fn delete_files(&mut self, done: &mut Done) -> Result<(), CleanupError> {
-        let rest: Vec<&Deletion> =
-            self.plan.deletions.iter().filter(|d| d.step == DeletionStep::Rest).collect();
-        for portion in rest.chunks(self.executor.portion()) {
-            self.executor.check_not_stopped()?;
-            if self.dataset.facts.role != Role::Root {
-                let root = &self.executor.root;
-                self.spared.extend(referred_to_since(root, self.dataset).await?);
-                if has_new_clone(&self.executor.root, self.dataset).await? {
-                    return Err(CleanupError::Unsettled);
-                }
-            }
-            let files = &self.dataset.facts.files;
-            let goes = portion
-                .iter()
-                .filter(|deletion| !self.is_spared(files[deletion.file.0 as usize].class));
-            let goes: Vec<Doomed> = goes.map(|d| doomed(d, &self.listed)).collect();
-            self.executor.delete(self.dataset, &goes, done).await?;
-        }
-        Ok(())
-    }
-
-    fn is_spared(&self, class: FileClass) -> bool {
-        class.units().any(|unit| self.spared.contains(&unit))
-    }
-
-    /// Gives the list up: nothing on it is gone, or what was is there again.
-    ///
-    /// # Errors
-    ///
-    /// When the list is still there.
-    ///
-    /// # Cancel safety
-    ///
-    /// The list is there or not; found again, it deletes nothing that anything refers to.
-    pub async fn give_up(self) -> Result<(), CleanupError> {
-        self.executor.lists.end(&self.list).await
-    }
-
-    fn of(&self, step: DeletionStep) -> Vec<Doomed> {
-        let deletions = self.plan.deletions.iter().filter(|deletion| deletion.step == step);
-        deletions.map(|deletion| doomed(deletion, &self.listed)).collect()
-    }
-
-    /// Unlinking is durable in no order unless told: a manifest that came back after a power
-    /// cut would name files that did not.
-    async fn sync(&self, deletions: &[Doomed]) -> Result<(), CleanupError> {
-        for directory in parents(deletions.iter().map(|doomed| &doomed.file.path)) {
-            self.dataset.files.make_durable(&directory).await?;
-        }
-        Ok(())
-    }
-}
-
-fn parents<'a>(paths: impl Iterator<Item = &'a String>) -> BTreeSet<String> {
-    paths.filter_map(|path| Some(path.rsplit_once('/')?.0.to_owned())).collect()
-}
-
-/// Directories that belong to one index segment, one data file's blobs or one fork; those of
-/// a whole table stay.
-fn is_own(path: &str) -> bool {
-    path.contains('/')
 }
 
 #[cfg(test)]

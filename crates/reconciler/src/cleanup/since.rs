@@ -1,7 +1,8 @@
 //! What was written to a dataset since it was listed. Writes nothing.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use lancekeeper_model::Branch;
 use lancekeeper_planner::cleanup::{FileClass, Place, UnitId, classify, split_chain};
 use lancekeeper_store::Root;
@@ -31,7 +32,9 @@ pub(super) struct Refers {
     pub(super) beside: bool,
 }
 
-/// The files in a second listing of a dataset that were not in the first.
+/// The files in a second listing of a dataset that were not in the first, and the manifests that were
+/// written anew under their names: a fork that was deleted and cut again at the same version has its
+/// manifests where the old one had them.
 ///
 /// # Errors
 ///
@@ -42,14 +45,23 @@ pub(super) async fn new_files(
     listed: &[Listed],
 ) -> Result<Vec<NewFile>, CleanupError> {
     let facts = &dataset.facts;
-    let known: BTreeSet<&str> = facts.files.iter().map(|file| file.path.as_str()).collect();
+    let known: BTreeMap<&str, (u64, DateTime<Utc>)> =
+        facts.files.iter().map(|file| (file.path.as_str(), (file.bytes, file.modified))).collect();
     let branches: Vec<Branch> = facts.chains.iter().map(|chain| chain.branch.clone()).collect();
     let mut fragments = Fragments::default();
     let mut bases = Bases::new(root, &dataset.files);
     let mut found = Vec::new();
-    for file in listed.iter().filter(|file| !known.contains(file.path.as_str())) {
+    for file in listed {
+        let before = known.get(file.path.as_str());
+        if before == Some(&(file.bytes, file.modified)) {
+            continue;
+        }
         let Some((branch, rest)) = split_chain(&file.path, &branches) else { continue };
-        if !matches!(classify(rest), Place::Manifest(_) | Place::Detached) {
+        let is_manifest = matches!(classify(rest), Place::Manifest(_) | Place::Detached);
+        if before.is_some() && !is_manifest {
+            continue;
+        }
+        if !is_manifest {
             found.push(NewFile { branch, refers: None });
             continue;
         }

@@ -5,7 +5,7 @@ use lancekeeper_model::{Branch, RootBranchReport, TableRef};
 use lancekeeper_planner::branch::{DeletePlan, dependants};
 use lancekeeper_planner::cleanup::Role;
 use lancekeeper_reconciler::cleanup::{
-    BranchFile, CleanupError, Done, Executor, Recheck, read_authority, recheck, stamp,
+    BranchFile, CleanupError, Done, Executor, Keys, Recheck, read_authority, recheck, stamp,
     written_meanwhile,
 };
 use lancekeeper_store::failpoint;
@@ -72,7 +72,7 @@ impl Deleting<'_> {
     ) -> Result<usize, BranchRootError> {
         let at = gathered.datasets.iter().position(|dataset| dataset.facts.role == Role::Manifest);
         let at = at.ok_or(BranchRootError::Unsettled)?;
-        let _guards = self.keys(gathered, at).await?;
+        let mut keys = self.keys(gathered, at).await?;
         for _ in 0..LOOKS_MAX {
             self.look(gathered, at).await?;
             let mut plan = gathered.plan_delete(self.cleaning, &self.branch);
@@ -87,7 +87,7 @@ impl Deleting<'_> {
                 continue;
             }
             say_loss(report, gathered, &plan, &self.branch);
-            self.flip_as_planned(gathered, &plan, at, report).await?;
+            self.flip_as_planned(gathered, &plan, at, &mut keys, report).await?;
             return Ok(at);
         }
         Err(BranchRootError::Unsettled)
@@ -98,6 +98,7 @@ impl Deleting<'_> {
         gathered: &Gathered,
         plan: &DeletePlan,
         at: usize,
+        keys: &mut Keys,
         report: &mut RootBranchReport,
     ) -> Result<(), BranchRootError> {
         let (dataset, planned) = (&gathered.datasets[at], &plan.datasets[at]);
@@ -106,7 +107,7 @@ impl Deleting<'_> {
             // Somebody else deleted it since it was listed.
             return Err(BranchRootError::Unsettled);
         };
-        let attempt = self.executor.begin(dataset, planned, 0).await?;
+        let mut attempt = self.executor.begin(dataset, planned, 0, keys).await?;
         let mut done = Done::default();
         let flipped = attempt.delete_branch_files(&mut done).await;
         let looked = match flipped {
@@ -198,7 +199,7 @@ impl Deleting<'_> {
             return Ok(());
         }
         failpoint::cross_async(failpoint).await.map_err(CleanupError::from)?;
-        let _guards = self.keys(gathered, at).await?;
+        let mut keys = self.keys(gathered, at).await?;
         for _ in 0..LOOKS_MAX {
             self.look(gathered, at).await?;
             if gathered.read.stamp.has(&self.branch) {
@@ -213,24 +214,22 @@ impl Deleting<'_> {
                 continue;
             }
             let planned = &plan.datasets[at];
-            let done = self.executor.execute(dataset, planned, number, self.cleaning.now).await;
+            let now = self.cleaning.now;
+            let done = self.executor.execute(dataset, planned, number, &mut keys, now).await;
             note(&self.branch, planned, &done, report);
             return Ok(());
         }
         Err(BranchRootError::Unsettled)
     }
 
-    async fn keys(
-        &self,
-        gathered: &Gathered,
-        at: usize,
-    ) -> Result<lancekeeper_queue::TableGuards, BranchRootError> {
+    async fn keys(&self, gathered: &Gathered, at: usize) -> Result<Keys, BranchRootError> {
         let table = &gathered.datasets[at].facts.table;
         let keys = branches_of(&gathered.datasets[at])
             .into_iter()
             .map(|branch| TableRef { key: table.clone(), branch });
         let keys: Vec<TableRef> = keys.collect();
-        Ok(self.write.queue.acquire(keys).await.map_err(OpenRootError::from)?)
+        let held = self.write.queue.acquire(keys).await.map_err(OpenRootError::from)?;
+        Ok(Keys::by_turns(held))
     }
 
     /// Looks again at what may have changed since the facts were gathered.

@@ -1,12 +1,14 @@
 //! Deletions, over files in memory: what goes, in which order it stops, and what stays then.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lance_table::format::pb;
-use lancekeeper_model::{RootKind, TableKey, Version};
+use lancekeeper_model::{RootKind, TableKey, TableRef, Version};
 use lancekeeper_planner::cleanup::{
-    DatasetFacts, DeletionReason, FileFacts, FileId, ForkDecision, Leftover,
+    DatasetFacts, Deletion, DeletionReason, DeletionStep, FileClass, FileFacts, FileId,
+    ForkDecision, Leftover, Role, UnitId,
 };
+use lancekeeper_queue::{Queues, RootIdentity, RootQueue};
 use lancekeeper_store::Files;
 use prost::Message;
 
@@ -26,20 +28,34 @@ struct World {
     dataset: DatasetInventory,
     plan: DatasetPlan,
     executor: Executor,
+    queue: RootQueue,
     _stop: watch::Sender<bool>,
 }
 
 impl World {
     async fn new(stops: bool) -> Self {
+        let all = [BRANCH_FILE, OLD, OLDER, "data/a.lance", "data/b.lance", "data/kept.lance"];
+        Self::of(&all.map(str::to_owned), stops).await
+    }
+
+    /// What takes several turns: so many versions are to go, each with a file.
+    async fn large(versions: usize) -> Self {
+        let numbers = 1_000..1_000 + versions;
+        let versions = numbers.clone().map(|number| format!("_versions/{number}.manifest"));
+        let files = numbers.map(|number| format!("data/{number}.lance"));
+        Self::of(&versions.chain(files).collect::<Vec<_>>(), false).await
+    }
+
+    async fn of(all: &[String], stops: bool) -> Self {
         let root = Files::in_memory();
         let files = root.below(TABLE);
-        let all = [BRANCH_FILE, OLD, OLDER, "data/a.lance", "data/b.lance", "data/kept.lance"];
         for path in all {
             files.put(path, "as listed").await.unwrap();
         }
         let facts = facts(&files).await;
         let plan = plan(&facts);
         let (stop, receiver) = watch::channel(stops);
+        let queue = Queues::new().root(&RootIdentity::new("/nowhere"));
         let executor = Executor {
             root: Root {
                 given: String::new(),
@@ -48,6 +64,7 @@ impl World {
                 address: "/nowhere".to_owned(),
                 has_namespaces: false,
             },
+            graph: None,
             stop: receiver,
             lists: Lists::of(&root),
             operation: OperationId::new("OP"),
@@ -55,11 +72,15 @@ impl World {
             rate: None,
             observer: Observer::default(),
         };
-        Self { root, dataset: inventory(files, facts), plan, executor, _stop: stop }
+        Self { root, dataset: inventory(files, facts), plan, executor, queue, _stop: stop }
     }
 
     async fn execute(&self) -> Done {
-        self.executor.execute(&self.dataset, &self.plan, 0, DateTime::default()).await
+        self.execute_under(&mut Keys::by_turns(self.queue.try_acquire([key()]).unwrap())).await
+    }
+
+    async fn execute_under(&self, keys: &mut Keys) -> Done {
+        self.executor.execute(&self.dataset, &self.plan, 0, keys, DateTime::default()).await
     }
 
     async fn left(&self) -> Vec<String> {
@@ -72,11 +93,16 @@ impl World {
     }
 }
 
+/// The table, on main.
+fn key() -> TableRef {
+    TableRef::on_main(TableKey::new("node:P"))
+}
+
 async fn facts(files: &Files) -> DatasetFacts {
     let mut units = 0..;
     let mut class = |path: &str| match path {
         BRANCH_FILE => FileClass::BranchFile,
-        OLD | OLDER => FileClass::Manifest,
+        path if path.starts_with("_versions/") => FileClass::Manifest,
         _ => FileClass::Part(UnitId(units.next().unwrap())),
     };
     let listed = files.list("").await.unwrap().into_iter().map(|file| FileFacts {
@@ -198,22 +224,25 @@ async fn what_a_manifest_that_was_written_anew_refers_to_stays() {
     assert_eq!((done.versions, world.pending().await), (1, 1));
 }
 
-#[tokio::test]
-async fn what_a_version_that_appeared_refers_to_is_spared() {
-    let world = World::new(false).await;
+/// The manifest of a version of one data file.
+fn version_reading(file: &str, version: u64) -> prost::bytes::Bytes {
     let file = pb::DataFile {
-        path: "a.lance".to_owned(),
+        path: file.to_owned(),
         fields: vec![0],
         column_indices: vec![0],
         file_major_version: 2,
         ..pb::DataFile::default()
     };
     let fragment = pb::DataFragment { files: vec![file], ..pb::DataFragment::default() };
-    let fragments = vec![fragment.encode_to_vec().into()];
-    let mut restored = Stored::default();
-    (restored.fragments, restored.version) = (fragments, 9);
-    let restored = stored::tests::file(&restored.encode_to_vec());
-    world.dataset.files.put("_versions/9.manifest", restored).await.unwrap();
+    let mut stored = Stored::default();
+    (stored.fragments, stored.version) = (vec![fragment.encode_to_vec().into()], version);
+    stored::tests::file(&stored.encode_to_vec())
+}
+
+#[tokio::test]
+async fn what_a_version_that_appeared_refers_to_is_spared() {
+    let world = World::new(false).await;
+    world.dataset.files.put("_versions/9.manifest", version_reading("a.lance", 9)).await.unwrap();
     let done = world.execute().await;
     assert!(done.error.is_none(), "{done:?}");
     assert_eq!(world.left().await, ["_versions/9.manifest", "data/a.lance", "data/kept.lance"]);
@@ -242,4 +271,109 @@ async fn a_branch_file_is_put_back_unless_there_is_one_again() {
     assert_eq!(files.read(BRANCH_FILE).await.unwrap().unwrap(), "theirs");
     files.delete(BRANCH_FILE).await.unwrap();
     assert!(BranchFile::of(&world.root, &world.plan).await.unwrap().is_none());
+}
+
+/// Runs a cleanup while a writer waits for the table. Returns what was done, and how many files
+/// were left when the writer had its turn, in which it did as told.
+async fn with_writer<F: Future<Output = ()>>(
+    world: &World,
+    writes: impl FnOnce(Files) -> F,
+) -> (Done, usize) {
+    let held = world.queue.try_acquire([key()]).unwrap();
+    let writer = async {
+        let _held = world.queue.acquire([key()]).await.unwrap();
+        let left = world.left().await.len();
+        writes(world.dataset.files.clone()).await;
+        left
+    };
+    let mut keys = Keys::by_turns(held);
+    // The writer is asked first, so that it waits before anything goes.
+    let (left, done) = tokio::join!(writer, world.execute_under(&mut keys));
+    (done, left)
+}
+
+#[tokio::test]
+async fn a_writer_that_waits_has_its_turn_after_a_thousand_deletions() {
+    let world = World::large(1_500).await;
+    let (done, left) = with_writer(&world, |_| async {}).await;
+    assert!(done.error.is_none(), "{done:?}");
+    assert_eq!((done.files, done.versions), (3_000, 1_500));
+    assert_eq!(world.left().await, [""; 0]);
+    // Fewer than a thousand, where they take long.
+    assert!((2_000..3_000).contains(&left), "{left} of 3000 were left");
+}
+
+#[tokio::test]
+async fn a_tag_that_a_writer_sets_in_its_turn_keeps_its_version() {
+    let world = World::large(1_500).await;
+    let tag = r#"{"branch":null,"version":2499,"manifestSize":1}"#;
+    let (done, _) = with_writer(&world, |files| async move {
+        files.put("_refs/tags/late.json", tag).await.unwrap();
+    })
+    .await;
+    assert!(matches!(done.error, Some(CleanupError::Unsettled)), "{done:?}");
+    let left = world.left().await;
+    for stays in ["_versions/2499.manifest", "data/2499.lance"] {
+        assert!(left.iter().any(|path| path == stays), "{stays} is gone");
+    }
+    assert!(done.files < 1_500 && done.versions == done.files, "{done:?}");
+}
+
+#[tokio::test]
+async fn what_a_writer_restores_in_its_turn_keeps_its_files() {
+    for versions in [1_500, 700] {
+        let world = World::large(versions).await;
+        let last = 1_000 + versions - 1;
+        let restored = version_reading(&format!("{last}.lance"), 9_000);
+        let (done, _) = with_writer(&world, |files| async move {
+            files.put("_versions/9000.manifest", restored).await.unwrap();
+        })
+        .await;
+        assert!(done.error.is_none(), "{done:?}");
+        let expected = ["_versions/9000.manifest".to_owned(), format!("data/{last}.lance")];
+        assert_eq!(world.left().await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_manifest_that_a_writer_makes_anew_under_its_name_keeps_its_files() {
+    let world = World::large(700).await;
+    let anew = version_reading("1699.lance", 1_000);
+    let (done, _) = with_writer(&world, |files| async move {
+        files.put("_versions/1000.manifest", anew).await.unwrap();
+    })
+    .await;
+    assert!(done.error.is_none(), "{done:?}");
+    assert_eq!(world.left().await, ["_versions/1000.manifest", "data/1699.lance"]);
+}
+
+#[tokio::test]
+async fn no_pause_for_the_sake_of_a_rate_is_made_under_the_keys() {
+    let mut world = World::new(false).await;
+    world.executor.rate = Some(10);
+    let began = std::time::Instant::now();
+    let (done, left) = with_writer(&world, |_| async {}).await;
+    assert_eq!((done.files, world.left().await.len()), (5, 1), "{done:?}");
+    // The first deletion is a branch file: the writer comes right after it.
+    assert_eq!(left, 5);
+    assert!(began.elapsed().as_millis() >= 400, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_caller_that_keeps_its_keys_lets_nobody_in() {
+    let world = World::large(1_500).await;
+    let held = world.queue.try_acquire([key()]).unwrap();
+    let mut waiting = Box::pin(world.queue.acquire([key()]));
+    let cleanup = async {
+        let done = world.execute_under(&mut Keys::throughout(&held)).await;
+        (done, held)
+    };
+    let (done, held) = tokio::select! {
+        biased;
+        _ = &mut waiting => panic!("somebody was let in"),
+        done = cleanup => done,
+    };
+    assert_eq!((done.files, done.error.is_none()), (3_000, true), "{done:?}");
+    drop(held);
+    assert!(waiting.await.is_ok());
 }
