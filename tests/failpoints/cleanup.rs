@@ -7,14 +7,15 @@ use std::sync::{Arc, Mutex};
 
 use fail::FailGuard;
 use lance::dataset::builder::DatasetBuilder;
-use lancekeeper::CleanupReport;
+use lancekeeper::{CleanupOptions, CleanupReport, Keeper, Queues, RootIdentity};
+use lancekeeper_model::{TableKey, TableRef};
 use lancekeeper_store::failpoint;
 use lancekeeper_testkit::graph_rows;
 use lancekeeper_testkit::graphs::{add_tables, drop_table};
 use lancekeeper_testkit::invariants::names;
 use lancekeeper_testkit::tables;
 
-use crate::child::Death;
+use crate::child::{Death, strictest};
 use crate::pause::{count, pause_at};
 use crate::world::{KNOWS, PERSON, WORKS_AT, World};
 
@@ -205,6 +206,36 @@ async fn a_fork_that_cannot_be_deleted_stops_no_version_of_its_table_at_fixture_
     assert_eq!(person.error, None, "{person:#?}");
     assert!(person.old_versions_removed > 0, "{person:#?}");
     finishes(&world, expected).await;
+}
+
+#[tokio::test]
+async fn a_writer_that_waits_for_a_table_publishes_between_its_deletions_at_fixture_path() {
+    let world = world().await;
+    let resolved = Path::new(world.uri()).canonicalize().unwrap();
+    let queue = Queues::process().root(&RootIdentity::new(resolved.to_string_lossy()));
+    let client = world.client.clone();
+    let (has_keys, cleaning) = tokio::sync::oneshot::channel();
+    let pause = pause_at(failpoint::CLEANUP_TABLE_GC, || async move { has_keys.send(()).unwrap() });
+    let writer = async {
+        cleaning.await.unwrap();
+        let _keys = queue.acquire_one(TableRef::on_main(TableKey::new(PERSON))).await.unwrap();
+        let table = client.append(PERSON).await;
+        client.publish(PERSON, &table).await;
+        graph_rows(world.uri()).await.unwrap()
+    };
+    let options = CleanupOptions { tables: vec![PERSON.to_owned()], ..strictest() };
+    let (keeper, roots) = (Keeper::new(), [world.uri()]);
+    let (report, rows) = tokio::join!(keeper.cleanup(&roots, &options), writer);
+    drop(pause);
+    assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+    let root = &report.roots[0];
+    assert!(root.tables[0].old_versions_removed > 0, "{report:#?}");
+    // The writer came in between, and not after the last one.
+    assert!(root.queue_holds.count > 2, "{report:#?}");
+    assert_eq!(graph_rows(world.uri()).await.unwrap(), rows);
+    let report = world.cleanup().await;
+    assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+    assert_eq!(graph_rows(world.uri()).await.unwrap(), rows);
 }
 
 #[tokio::test]

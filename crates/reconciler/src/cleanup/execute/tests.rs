@@ -8,7 +8,7 @@ use lancekeeper_planner::cleanup::{
     DatasetFacts, Deletion, DeletionReason, DeletionStep, FileClass, FileFacts, FileId,
     ForkDecision, Leftover, Role, UnitId,
 };
-use lancekeeper_queue::{Queues, RootIdentity, RootQueue};
+use lancekeeper_queue::{HoldTimes, Queues, RootIdentity, RootQueue};
 use lancekeeper_store::Files;
 use prost::Message;
 
@@ -288,7 +288,9 @@ async fn with_writer<F: Future<Output = ()>>(
     };
     let mut keys = Keys::by_turns(held);
     // The writer is asked first, so that it waits before anything goes.
-    let (left, done) = tokio::join!(writer, world.execute_under(&mut keys));
+    let both = async { tokio::join!(writer, world.execute_under(&mut keys)) };
+    let both = tokio::time::timeout(std::time::Duration::from_secs(60), both).await;
+    let (left, done) = both.expect("the writer never had its turn");
     (done, left)
 }
 
@@ -351,12 +353,16 @@ async fn a_manifest_that_a_writer_makes_anew_under_its_name_keeps_its_files() {
 async fn no_pause_for_the_sake_of_a_rate_is_made_under_the_keys() {
     let mut world = World::new(false).await;
     world.executor.rate = Some(10);
+    let times = HoldTimes::default();
+    world.queue = world.queue.timed(times.clone());
     let began = std::time::Instant::now();
     let (done, left) = with_writer(&world, |_| async {}).await;
     assert_eq!((done.files, world.left().await.len()), (5, 1), "{done:?}");
     // The first deletion is a branch file: the writer comes right after it.
     assert_eq!(left, 5);
     assert!(began.elapsed().as_millis() >= 400, "{:?}", began.elapsed());
+    let holds = times.holds();
+    assert!(holds.count > 4 && holds.p50_ms < 50.0, "{holds:?}");
 }
 
 #[tokio::test]
