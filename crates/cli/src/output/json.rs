@@ -84,6 +84,9 @@ mod tests {
         assert_eq!(found["command"], "optimize");
         assert_eq!(found["dry_run"], false);
         let root = &found["roots"][0];
+        for field in ["count", "p50_ms", "p99_ms", "p999_ms", "max_ms"] {
+            assert!(root["queue_holds"][field].is_number(), "queue_holds.{field}");
+        }
         assert_eq!(root["uri"], "/data/people");
         assert_eq!(root["kind"], "graph");
         assert_eq!(root["published"], 1);
