@@ -102,7 +102,7 @@ pub(crate) fn settle(work: Work, places: Places<'_>) -> Result<Settled, Vec<Refu
     for root in roots {
         let file = match &named {
             Some(named) => Some(named.clone()),
-            None => beside(root).map_or(Ok(None), |path| read(&path))?,
+            None => beside(root).map_or(Ok(None), |path| read_beside(&path))?,
         };
         of_roots.push(settled(root, file));
     }
@@ -162,6 +162,12 @@ fn read_named(path: &Path) -> Result<FileSettings, Vec<Refusal>> {
         hint: Some("check what --config names".to_owned()),
     };
     read(path)?.ok_or_else(|| vec![missing()])
+}
+
+/// Reads the file beside a root, if there is one. Where none can be looked for, something is wrong
+/// with the root: the verb says what, of this root, and works on the others.
+fn read_beside(path: &Path) -> Result<Option<FileSettings>, Vec<Refusal>> {
+    if fs::symlink_metadata(path).is_err() { Ok(None) } else { read(path) }
 }
 
 /// Reads a file, if it is there.

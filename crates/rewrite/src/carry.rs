@@ -12,66 +12,16 @@ use std::collections::HashMap;
 
 use lance::Dataset;
 use lance_core::utils::deletion::DeletionVector;
-use lance_table::format::{DeletionFile, Fragment};
+use lance_table::format::Fragment;
 use lance_table::io::deletion::{deletion_file_path, write_deletion_file};
 use lancekeeper_planner::optimize::{SourceRows, carry_deletions};
 use lancekeeper_store::LanceFailure;
 use lancekeeper_store::tables::version_of;
 
-use crate::check::Stale;
 use crate::journal::StagedFile;
+use crate::sources::deleted_rows;
 use crate::stage::StagedGroup;
-
-/// A fragment of a group as it was when its rows were read.
-#[derive(Debug, Clone)]
-pub(crate) struct ReadSource {
-    id: u64,
-    deletion_file: Option<DeletionFile>,
-    rows: SourceRows,
-    /// Its deleted rows when it was last seen at HEAD.
-    seen: Vec<u32>,
-}
-
-/// What was read of these fragments, in this order.
-///
-/// # Errors
-///
-/// When a deletion file cannot be read.
-pub(crate) async fn read_sources(
-    table: &Dataset,
-    sources: &[Fragment],
-) -> lance::Result<Vec<ReadSource>> {
-    let mut read = Vec::with_capacity(sources.len());
-    for source in sources {
-        let rows = match (source.physical_rows, fragment_of(table, source.id)) {
-            (Some(rows), _) => rows,
-            (None, Some(fragment)) => fragment.physical_rows().await?,
-            (None, None) => 0,
-        };
-        let deleted = deleted_rows(table, source).await?;
-        read.push(ReadSource {
-            id: source.id,
-            deletion_file: source.deletion_file.clone(),
-            seen: deleted.clone(),
-            rows: SourceRows { rows: rows as u64, deleted },
-        });
-    }
-    Ok(read)
-}
-
-fn fragment_of(table: &Dataset, id: u64) -> Option<lance::dataset::fragment::FileFragment> {
-    table.get_fragment(usize::try_from(id).ok()?)
-}
-
-/// The offsets of a fragment's deleted rows, ascending.
-async fn deleted_rows(table: &Dataset, fragment: &Fragment) -> lance::Result<Vec<u32>> {
-    if fragment.deletion_file.is_none() {
-        return Ok(Vec::new());
-    }
-    let missing = || lance::Error::internal(format!("fragment {} is not there", fragment.id));
-    let vector = fragment_of(table, fragment.id).ok_or_else(missing)?.get_deletion_vector().await?;
-    Ok(vector.map(|vector| vector.to_sorted_iter().collect()).unwrap_or_default())
-}
+use crate::stale::Stale;
 
 /// Whether two states of a fragment differ in nothing but deleted rows.
 pub(crate) fn is_same_but_for_deletions(a: &Fragment, b: &Fragment) -> bool {

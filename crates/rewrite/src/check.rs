@@ -11,7 +11,6 @@ use lance::Dataset;
 use lance::index::DatasetIndexExt;
 use lance_table::format::Fragment;
 use lancekeeper_model::{ErrorKind, TableRef, Version};
-use lancekeeper_planner::optimize::Uncarried;
 use lancekeeper_store::LanceFailure;
 use lancekeeper_store::tables::version_of;
 use thiserror::Error;
@@ -19,33 +18,7 @@ use thiserror::Error;
 use crate::carry::{follow, has_only_more_deletions, is_same_but_for_deletions};
 use crate::journal::StagedFile;
 use crate::stage::StagedGroup;
-
-/// Why a staged group can no longer be committed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stale {
-    /// A source fragment is gone from HEAD, or has other data there than what was read.
-    Fragment(u64),
-    /// The deletions at HEAD are not those that were read and some more.
-    Deletions(Uncarried),
-    /// The indexes that its row addresses were captured for are others now.
-    Indexes,
-    /// A staged file is gone or has another size.
-    File(String),
-}
-
-impl std::fmt::Display for Stale {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Fragment(id) => write!(f, "a writer changed fragment {id}"),
-            Self::Deletions(Uncarried::Emptied(_)) => {
-                f.write_str("writers deleted all rows of a new fragment")
-            }
-            Self::Deletions(_) => f.write_str("a writer brought deleted rows back"),
-            Self::Indexes => f.write_str("the table's indexes were replaced"),
-            Self::File(path) => write!(f, "staged file {path} is gone or has another size"),
-        }
-    }
-}
+use crate::stale::Stale;
 
 /// What staged work is compared with: HEAD, looked at once for all groups of a table.
 #[derive(Debug)]

@@ -21,7 +21,9 @@ pub mod index;
 pub mod journal;
 mod recipe;
 pub mod remap;
+mod sources;
 pub mod stage;
+pub mod stale;
 pub mod table_commit;
 
 pub use admission::Admission;

@@ -11,11 +11,11 @@ use lancekeeper_store::kind_of;
 use lancekeeper_store::tables::version_of;
 use thiserror::Error;
 
-use crate::carry::{ReadSource, read_sources};
 use crate::damage::blame;
 use crate::journal::StagedFile;
 pub use crate::recipe::RowOrder;
 use crate::recipe::{Rewritten, carry_out};
+use crate::sources::{ReadSource, read_sources};
 
 /// A group that was rewritten and not yet committed.
 #[derive(Debug, Clone)]
