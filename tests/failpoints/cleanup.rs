@@ -225,7 +225,7 @@ async fn a_writer_that_waits_for_a_table_publishes_between_its_deletions_at_fixt
     };
     let options = CleanupOptions { tables: vec![PERSON.to_owned()], ..strictest() };
     let (keeper, roots) = (Keeper::new(), [world.uri()]);
-    let (report, rows) = tokio::join!(keeper.cleanup(&roots, &options), writer);
+    let (report, rows) = tokio::join!(keeper.cleanup(roots, &options), writer);
     drop(pause);
     assert_eq!(report.exit_code().number(), 0, "{report:#?}");
     let root = &report.roots[0];

@@ -618,7 +618,7 @@ async fn a_wait_for_a_locked_root_ends_with_the_time_or_a_request_to_stop() {
     let options = CleanupOptions { policy, ..CleanupOptions::default() };
     let keeper = Keeper::builder().lock_wait(Duration::from_millis(200)).build();
     let began = Instant::now();
-    let report = keeper.cleanup(&[&uri], &options).await;
+    let report = keeper.cleanup([&uri], &options).await;
     assert!(began.elapsed() >= Duration::from_millis(200), "{:?}", began.elapsed());
     assert_eq!(report.exit_code().number(), 11, "{report:#?}");
     assert!(report.roots[0].error.as_deref().unwrap().contains("01ANOTHER"), "{report:#?}");
@@ -630,6 +630,6 @@ async fn a_wait_for_a_locked_root_ends_with_the_time_or_a_request_to_stop() {
             .unwrap_err();
         stopper.stop();
     };
-    let (report, ()) = tokio::join!(keeper.cleanup(&[&uri], &options), stop);
+    let (report, ()) = tokio::join!(keeper.cleanup([&uri], &options), stop);
     assert_eq!(report.exit_code().number(), 130, "{report:#?}");
 }

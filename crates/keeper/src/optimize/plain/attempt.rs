@@ -63,7 +63,7 @@ impl PlainError {
 
 /// What became of the Rewrite.
 enum Rewritten {
-    Committed(Committed),
+    Committed(Box<Committed>),
     /// A group went stale after the indexes were carried over: they have to be once more.
     Void,
     /// Nothing is left to commit, or writers were faster at every try.
@@ -174,7 +174,7 @@ impl Attempt<'_> {
             let _keys = self.run.write.queue.acquire_one(self.target.table.clone()).await?;
             failpoint::cross_async(failpoint::OPTIMIZE_ENTERED_PRE_RECHECK).await?;
             match self.rewrite().await? {
-                Rewritten::Committed(committed) => return Ok(Some(committed)),
+                Rewritten::Committed(committed) => return Ok(Some(*committed)),
                 Rewritten::Void => {}
                 Rewritten::Nothing => break,
             }
@@ -286,12 +286,12 @@ impl Attempt<'_> {
             match self.step().rewrite(&head, groups, indexes).await {
                 Ok(committed) => {
                     self.rows = same_rows(&self.target.table, &head, &committed).await.err();
-                    return Ok(Rewritten::Committed(Committed {
+                    return Ok(Rewritten::Committed(Box::new(Committed {
                         from: version_of(&head),
                         head: committed,
                         fragments_removed,
                         fragments_added,
-                    }));
+                    })));
                 }
                 Err(error) => self.judge(error, attempt)?,
             }
