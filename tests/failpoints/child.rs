@@ -36,7 +36,7 @@ pub(crate) fn strictest() -> CleanupOptions {
         policy: CleanupPolicyOptions { keep_versions: Some(1), older_than: None },
         writer_window: TimeDelta::zero(),
         min_fork_age: TimeDelta::zero(),
-        delete_rate: Some(500),
+        delete_rate: Some(100),
         ..CleanupOptions::default()
     }
 }
