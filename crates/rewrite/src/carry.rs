@@ -14,7 +14,7 @@ use lance::Dataset;
 use lance_core::utils::deletion::DeletionVector;
 use lance_table::format::Fragment;
 use lance_table::io::deletion::{deletion_file_path, write_deletion_file};
-use lancekeeper_planner::optimize::{SourceRows, carry_deletions};
+use lancekeeper_planner::optimize::carry_deletions;
 use lancekeeper_store::LanceFailure;
 use lancekeeper_store::tables::version_of;
 
@@ -49,8 +49,8 @@ pub(crate) async fn has_only_more_deletions(
 }
 
 /// Takes the group's sources as they are at HEAD, and notes which of the rows that were read are
-/// deleted there, by where they stand in the new fragments. `now` has every source that is at
-/// HEAD, found to differ in deletions only.
+/// deleted there, by where they stand in the new fragments. `now` are the fragments at HEAD; the
+/// sources among them were found to differ in deletions only.
 ///
 /// # Errors
 ///
@@ -61,7 +61,6 @@ pub(crate) async fn follow(
     group: &mut StagedGroup,
 ) -> Result<Option<Stale>, LanceFailure> {
     let failed = |source| LanceFailure::new("failed to read deletions", source);
-    let mut deleted = Vec::with_capacity(group.read.len());
     for source in &mut group.read {
         match now.get(&source.id) {
             Some(fragment) if fragment.deletion_file != source.deletion_file => {
@@ -73,11 +72,10 @@ pub(crate) async fn follow(
             None if source.seen.len() as u64 == source.rows.rows => {}
             None => return Ok(Some(Stale::Fragment(source.id))),
         }
-        deleted.push(source.seen.clone());
     }
-    let rows: Vec<SourceRows> = group.read.iter().map(|source| source.rows.clone()).collect();
+    let sources: Vec<_> = group.read.iter().map(|s| (&s.rows, s.seen.as_slice())).collect();
     let outputs = group.new_fragments.iter().map(|f| f.physical_rows.unwrap_or_default() as u64);
-    match carry_deletions(&rows, &outputs.collect::<Vec<_>>(), &deleted) {
+    match carry_deletions(&sources, &outputs.collect::<Vec<_>>()) {
         Ok(carried) => group.deleted_since = carried,
         Err(why) => return Ok(Some(Stale::Deletions(why))),
     }

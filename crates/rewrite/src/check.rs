@@ -114,7 +114,7 @@ pub async fn missing_file(
     for file in files {
         let base = table.branch_location().path;
         let path = file.path.split('/').fold(base, |path, part| path.join(part));
-        let there = if is_segment(&file.path) {
+        let there = if file.is_segment() {
             // A directory that is gone cannot be listed, or lists as empty.
             store.read_dir(path).await.is_ok_and(|names| !names.is_empty())
         } else {
@@ -129,11 +129,6 @@ pub async fn missing_file(
         }
     }
     Ok(None)
-}
-
-/// Whether a staged file stands for a whole index segment.
-fn is_segment(path: &str) -> bool {
-    path.strip_prefix("_indices/").is_some_and(|rest| !rest.contains('/'))
 }
 
 /// Versions that were to have the same rows have not, or could not be counted.

@@ -29,11 +29,18 @@ const SCHEMA: u32 = 1;
 /// A file that was staged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StagedFile {
-    /// Relative to the table's branch directory: `data/….lance`, or `_indices/UUID` for a
-    /// whole index segment.
+    /// Relative to the table's branch directory: `data/….lance`, `_deletions/….arrow` or `.bin`,
+    /// or `_indices/UUID` for a whole index segment.
     pub path: String,
     /// Its size in bytes, where the rewrite reported it.
     pub bytes: Option<u64>,
+}
+
+impl StagedFile {
+    /// Whether it stands for a whole index segment, which is a directory.
+    pub(crate) fn is_segment(&self) -> bool {
+        self.path.strip_prefix("_indices/").is_some_and(|rest| !rest.contains('/'))
+    }
 }
 
 /// One entry: the files of one staged group.
@@ -266,7 +273,7 @@ impl Journal {
         for (name, entry) in &entries {
             if let (Some(head), Some(referenced)) = (&head, &referenced) {
                 for file in entry.files.iter().filter(|file| !referenced.contains(&file.path)) {
-                    deleted += delete_staged(head, &file.path).await?;
+                    deleted += delete_staged(head, file).await?;
                 }
             }
             self.files.delete(name).await?;
@@ -297,7 +304,7 @@ pub struct Settled {
 pub async fn discard(table: &Dataset, files: &[StagedFile]) -> Result<u64, LanceFailure> {
     let mut deleted = 0;
     for file in files {
-        deleted += delete_staged(table, &file.path).await?;
+        deleted += delete_staged(table, file).await?;
     }
     Ok(deleted)
 }
@@ -337,7 +344,8 @@ fn data_paths(fragment: &Fragment) -> Vec<String> {
 
 /// Deletes one staged file and what belongs to it: a data file's blob sidecars, an index
 /// segment's files.
-async fn delete_staged(table: &Dataset, path: &str) -> Result<u64, LanceFailure> {
+async fn delete_staged(table: &Dataset, file: &StagedFile) -> Result<u64, LanceFailure> {
+    let path = file.path.as_str();
     let failed =
         |source: lance::Error| LanceFailure::new(format!("failed to delete {path}"), source);
     let store = table.object_store(None).await.map_err(failed)?;
@@ -355,7 +363,7 @@ async fn delete_staged(table: &Dataset, path: &str) -> Result<u64, LanceFailure>
         store.delete(&meta.location).await.map_err(failed)?;
         deleted += 1;
     }
-    if path.ends_with(".lance") || path.starts_with("_deletions/") {
+    if !file.is_segment() {
         match store.delete(&join(path)).await {
             Ok(()) => deleted += 1,
             Err(error) if lancekeeper_store::kind_of(&error) == ErrorKind::NotFound => {}

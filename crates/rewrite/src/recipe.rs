@@ -34,12 +34,6 @@ pub enum RowOrder {
     },
 }
 
-impl RowOrder {
-    fn is_as_listed(self) -> bool {
-        matches!(self, Self::AsListed { .. })
-    }
-}
-
 /// What a recipe made.
 pub(crate) struct Rewritten {
     /// New fragments, without ids, in the order of the outputs.
@@ -63,9 +57,7 @@ pub(crate) async fn carry_out(
 ) -> lance::Result<Rewritten> {
     match group.recipe {
         Recipe::CopyPages => {
-            if order.is_as_listed()
-                && let Some(rewritten) = joined(table, source, group).await?
-            {
+            if let Some(rewritten) = joined(table, source, group).await? {
                 return Ok(rewritten);
             }
             let mode = CompactionMode::TryBinaryCopy;

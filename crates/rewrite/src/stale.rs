@@ -7,7 +7,7 @@ use lancekeeper_planner::optimize::Uncarried;
 pub enum Stale {
     /// A source fragment is gone from HEAD, or has other data there than what was read.
     Fragment(u64),
-    /// The deletions at HEAD are not those that were read and some more.
+    /// The deletions at HEAD cannot be carried over to the new fragments.
     Deletions(Uncarried),
     /// The indexes that its row addresses were captured for are others now.
     Indexes,
@@ -19,10 +19,7 @@ impl std::fmt::Display for Stale {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Fragment(id) => write!(f, "a writer changed fragment {id}"),
-            Self::Deletions(Uncarried::Emptied(_)) => {
-                f.write_str("writers deleted all rows of a new fragment")
-            }
-            Self::Deletions(_) => f.write_str("a writer brought deleted rows back"),
+            Self::Deletions(why) => why.fmt(f),
             Self::Indexes => f.write_str("the table's indexes were replaced"),
             Self::File(path) => write!(f, "staged file {path} is gone or has another size"),
         }

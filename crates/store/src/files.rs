@@ -34,7 +34,7 @@ mod local;
 
 pub use error::FilesError;
 pub use identity::{Identity, identity_at};
-pub use join::{Head, places};
+pub use join::{Part, places};
 pub use listed::{Condition, Deleted, Doomed, Listed};
 
 /// A directory, and all that lies below it.

@@ -11,46 +11,56 @@ pub struct SourceRows {
     pub deleted: Vec<u32>,
 }
 
-/// Why the deletions of a group cannot be carried over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+impl SourceRows {
+    /// The rows that were written of it.
+    fn live(&self) -> u64 {
+        self.rows.saturating_sub(self.deleted.len() as u64)
+    }
+}
+
+/// Why the deletions of a group cannot be carried over. Sources and outputs are told by their
+/// places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Uncarried {
-    /// A row of this source is visible again that was deleted when it was read, as after a
-    /// restore. The outputs do not have it.
+    /// The outputs do not have a row that was deleted when its source was read and is visible
+    /// again, as after a restore.
+    #[error("a writer brought deleted rows back")]
     Revived(usize),
-    /// A deletion of this source names a row that it never had.
+    /// A deletion of this source names a row that the source never had.
+    #[error("a deletion names a row that its fragment never had")]
     Beyond(usize),
     /// The outputs have other numbers of rows than the sources had when they were read.
+    #[error("the new fragments have other numbers of rows than what was read")]
     Miscounted,
     /// All rows of this output were deleted. A fragment without live rows is not to be made.
+    #[error("writers deleted all rows of a new fragment")]
     Emptied(usize),
 }
 
 /// The offsets, per output and ascending, of the rows deleted since the sources were read.
 ///
-/// `outputs` are the rows of each output. `now` are the deletions of each source today, ascending
-/// offsets, in the order of `sources`; missing ones count as none.
+/// `sources` are those of the group, each with the offsets of the rows that are deleted in it today,
+/// ascending. `outputs` are the rows of each output.
 ///
 /// # Errors
 ///
 /// [`Uncarried`]: the group has to be rewritten again.
 pub fn carry_deletions(
-    sources: &[SourceRows],
+    sources: &[(&SourceRows, &[u32])],
     outputs: &[u64],
-    now: &[Vec<u32>],
 ) -> Result<Vec<Vec<u32>>, Uncarried> {
-    let live: u64 = sources.iter().map(|s| s.rows.saturating_sub(s.deleted.len() as u64)).sum();
+    let live: u64 = sources.iter().map(|(source, _)| source.live()).sum();
     if live != outputs.iter().sum::<u64>() {
         return Err(Uncarried::Miscounted);
     }
     let mut places =
         Places { outputs, carried: vec![Vec::new(); outputs.len()], output: 0, first: 0 };
     let mut written = 0;
-    for (at, source) in sources.iter().enumerate() {
-        let now = now.get(at).map_or(&[][..], Vec::as_slice);
+    for (at, (source, now)) in sources.iter().enumerate() {
         for (offset, before) in added(at, source, now)? {
             places.mark(written + u64::from(offset) - before);
         }
-        written += source.rows - source.deleted.len() as u64;
+        written += source.live();
     }
     let is_emptied = |(rows, gone): (&u64, &Vec<u32>)| *rows > 0 && gone.len() as u64 == *rows;
     match outputs.iter().zip(&places.carried).position(is_emptied) {
@@ -115,22 +125,31 @@ mod tests {
         SourceRows { rows, deleted: deleted.to_vec() }
     }
 
+    fn carry(
+        sources: &[SourceRows],
+        outputs: &[u64],
+        now: &[Vec<u32>],
+    ) -> Result<Vec<Vec<u32>>, Uncarried> {
+        let sources: Vec<_> = sources.iter().zip(now.iter().map(Vec::as_slice)).collect();
+        carry_deletions(&sources, outputs)
+    }
+
     #[test]
     fn rows_deleted_since_are_found_where_they_went() {
         let sources = [source(4, &[1]), source(3, &[])];
         // Written: 0.0 0.2 0.3 | 1.0 1.1 1.2
-        let carried = carry_deletions(&sources, &[3, 3], &[vec![1, 3], vec![0]]);
+        let carried = carry(&sources, &[3, 3], &[vec![1, 3], vec![0]]);
         assert_eq!(carried, Ok(vec![vec![2], vec![0]]));
-        let carried = carry_deletions(&sources, &[6], &[vec![1], vec![2]]);
+        let carried = carry(&sources, &[6], &[vec![1], vec![2]]);
         assert_eq!(carried, Ok(vec![vec![5]]));
-        assert_eq!(carry_deletions(&sources, &[6], &[vec![1], vec![]]), Ok(vec![vec![]]));
-        assert_eq!(carry_deletions(&[source(1, &[0])], &[], &[vec![0]]), Ok(vec![]));
+        assert_eq!(carry(&sources, &[6], &[vec![1], vec![]]), Ok(vec![vec![]]));
+        assert_eq!(carry(&[source(1, &[0])], &[], &[vec![0]]), Ok(vec![]));
     }
 
     #[test]
     fn what_only_a_new_rewrite_can_follow_is_refused() {
         let sources = [source(4, &[1]), source(3, &[])];
-        let carry = |outputs: &[u64], now: &[Vec<u32>]| carry_deletions(&sources, outputs, now);
+        let carry = |outputs: &[u64], now: &[Vec<u32>]| carry(&sources, outputs, now);
         assert_eq!(carry(&[6], &[vec![0], vec![]]), Err(Uncarried::Revived(0)));
         assert_eq!(carry(&[6], &[vec![], vec![]]), Err(Uncarried::Revived(0)));
         assert_eq!(carry(&[6], &[vec![1, 2, 4], vec![]]), Err(Uncarried::Beyond(0)));
@@ -167,7 +186,7 @@ mod tests {
             let outputs: Vec<u64> = chunks.iter().map(|chunk| chunk.len() as u64).collect();
             let is_visible = |row: &&(usize, u32)| visible.contains(row);
             let emptied = chunks.iter().position(|chunk| chunk.iter().filter(is_visible).count() == 0);
-            match carry_deletions(&sources, &outputs, &now) {
+            match carry(&sources, &outputs, &now) {
                 Err(Uncarried::Emptied(output)) => prop_assert_eq!(Some(output), emptied),
                 Err(error) => prop_assert!(false, "{:?}", error),
                 Ok(carried) => {

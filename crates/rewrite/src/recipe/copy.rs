@@ -1,9 +1,9 @@
 //! Pages copied file by file: the data of each source goes into the new file as one piece, and a
-//! footer is written that says where every page lies now. On a local disk the kernel copies, so
-//! it takes as long as `cp` does and no memory.
+//! footer is written that says where every page lies now. The kernel copies on a local disk, so
+//! that no page passes through this process.
 //!
-//! Lance's own page copy reads and writes page by page through one thread. It is still what
-//! copies everything that is not as plain as what [`joined`] asks for.
+//! Lance's own page copy reads and writes page by page through one thread. Lance still copies
+//! every group that is not as plain as what [`joined`] asks for.
 //!
 //! Not here: whether copying pages is worth it (`planner`).
 
@@ -24,7 +24,7 @@ use lance_io::traits::Writer;
 use lance_table::format::{DataFile, Fragment};
 use lancekeeper_planner::optimize::Group;
 use lancekeeper_store::Files;
-use lancekeeper_store::files::{Head, places};
+use lancekeeper_store::files::{Part, places};
 use prost::Message;
 use roaring::RoaringTreemap;
 use tokio::io::AsyncWrite;
@@ -73,13 +73,13 @@ pub(super) async fn joined(
         let opened = scheduler.open_file(&path, &file.file_size_bytes).await?;
         let metadata = FileReader::read_all_metadata(&opened).await?;
         let Some(bytes) = data_bytes(&metadata, fragment, version) else { return Ok(None) };
-        read.push((Head { name: file.path.clone(), bytes }, metadata));
+        read.push((Part { name: file.path.clone(), bytes }, metadata));
     }
     let Some((columns, written)) = joined_columns(&read) else { return Ok(None) };
     if written != *rows {
         return Ok(None);
     }
-    let (parts, _): (Vec<Head>, Vec<CachedFileMetadata>) = read.into_iter().unzip();
+    let (parts, _): (Vec<Part>, Vec<CachedFileMetadata>) = read.into_iter().unzip();
     let (_, end) = places(&parts, ALIGNMENT);
     let footer = footer(table, version, &columns, written, end).await?;
     let name = format!("{}.lance", Uuid::new_v4().simple());
@@ -126,20 +126,21 @@ fn data_bytes(
         return None;
     }
     let pages = metadata.column_infos.iter().flat_map(|column| column.page_infos.iter());
-    let buffers = pages.flat_map(|page| page.buffer_offsets_and_sizes.iter());
-    let (end, used) = buffers.fold((0, 0), |(end, used): (u64, u64), (offset, size)| {
-        (end.max(offset.saturating_add(*size)), used.saturating_add(*size))
-    });
-    let is_aligned = |(offset, _): &(u64, u64)| offset % ALIGNMENT == 0;
-    let mut buffers = metadata.column_infos.iter().flat_map(|c| c.page_infos.iter());
-    let is_aligned = buffers.all(|page| page.buffer_offsets_and_sizes.iter().all(is_aligned));
+    let (mut end, mut used) = (0, 0_u64);
+    for (offset, size) in pages.flat_map(|page| page.buffer_offsets_and_sizes.iter()) {
+        if offset % ALIGNMENT != 0 {
+            return None;
+        }
+        end = end.max(offset.saturating_add(*size));
+        used = used.saturating_add(*size);
+    }
     let is_full = u128::from(used) * 100 >= u128::from(end) * u128::from(USED_MIN);
-    (is_aligned && is_full).then_some(end)
+    is_full.then_some(end)
 }
 
 /// The columns of the new file, and its rows; `None` if the sources differ in how a column as a
 /// whole is encoded.
-fn joined_columns(read: &[(Head, CachedFileMetadata)]) -> Option<(Vec<Arc<ColumnInfo>>, u64)> {
+fn joined_columns(read: &[(Part, CachedFileMetadata)]) -> Option<(Vec<Arc<ColumnInfo>>, u64)> {
     let (starts, _) =
         places(&read.iter().map(|(part, _)| part.clone()).collect::<Vec<_>>(), ALIGNMENT);
     let first = &read.first()?.1.column_infos;

@@ -7,9 +7,9 @@ use std::path::Path;
 
 use super::{Files, FilesError, Place, blocking, check_is_below};
 
-/// The beginning of a file.
+/// The beginning of a file, which becomes part of another.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Head {
+pub struct Part {
     /// The file, by its name in the same directory.
     pub name: String,
     /// How much of it, in bytes.
@@ -19,7 +19,7 @@ pub struct Head {
 /// Where each of these parts begins when they are joined, every one at a multiple of `align`; and
 /// where what follows them begins.
 #[must_use]
-pub fn places(parts: &[Head], align: u64) -> (Vec<u64>, u64) {
+pub fn places(parts: &[Part], align: u64) -> (Vec<u64>, u64) {
     let mut end = 0;
     let starts = parts.iter().map(|part| {
         let start = end;
@@ -50,7 +50,7 @@ impl Files {
     pub async fn join(
         &self,
         name: &str,
-        parts: Vec<Head>,
+        parts: Vec<Part>,
         align: u64,
         tail: Vec<u8>,
     ) -> Result<u64, FilesError> {
@@ -80,7 +80,7 @@ fn write_all(
     mut file: File,
     to: &Path,
     directory: &Path,
-    parts: &[Head],
+    parts: &[Part],
     align: u64,
     tail: &[u8],
 ) -> Result<u64, FilesError> {

@@ -266,8 +266,8 @@ async fn the_beginnings_of_files_are_joined_at_their_places() {
     let (dir, [files, memory]) = both();
     files.put("a", "first and more").await.unwrap();
     files.put("b", "second").await.unwrap();
-    let head = |name: &str, bytes| Head { name: name.to_owned(), bytes };
-    let parts = vec![head("a", 5), head("b", 6)];
+    let part = |name: &str, bytes| Part { name: name.to_owned(), bytes };
+    let parts = vec![part("a", 5), part("b", 6)];
     assert_eq!(places(&parts, 8), (vec![0, 8], 16));
     assert_eq!(files.join("c", parts.clone(), 8, b"tail".to_vec()).await.unwrap(), 20);
     assert_eq!(fs::read(dir.path().join("c")).unwrap(), b"first\0\0\0second\0\0tail");
@@ -276,10 +276,10 @@ async fn the_beginnings_of_files_are_joined_at_their_places() {
     assert!(error.to_string().starts_with("failed to create"), "{error}");
     assert_eq!(fs::read(dir.path().join("b")).unwrap(), b"second");
     // A part that is shorter than said leaves nothing behind.
-    let error = files.join("d", vec![head("b", 7)], 8, Vec::new()).await.unwrap_err();
+    let error = files.join("d", vec![part("b", 7)], 8, Vec::new()).await.unwrap_err();
     assert!(error.to_string().contains("failed to read"), "{error}");
     assert!(!dir.path().join("d").exists());
-    assert!(files.join("d", vec![head("../b", 1)], 8, Vec::new()).await.is_err());
+    assert!(files.join("d", vec![part("../b", 1)], 8, Vec::new()).await.is_err());
     assert!(files.can_join() && !memory.can_join());
     assert!(memory.join("d", Vec::new(), 8, Vec::new()).await.is_err());
 }

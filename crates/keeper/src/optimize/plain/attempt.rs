@@ -62,7 +62,7 @@ impl PlainError {
 }
 
 /// What became of the Rewrite.
-enum Rewritten {
+enum Outcome {
     Committed(Box<Committed>),
     /// A group went stale after the indexes were carried over: they have to be once more.
     Void,
@@ -174,9 +174,9 @@ impl Attempt<'_> {
             let _keys = self.run.write.queue.acquire_one(self.target.table.clone()).await?;
             failpoint::cross_async(failpoint::OPTIMIZE_ENTERED_PRE_RECHECK).await?;
             match self.rewrite().await? {
-                Rewritten::Committed(committed) => return Ok(Some(*committed)),
-                Rewritten::Void => {}
-                Rewritten::Nothing => break,
+                Outcome::Committed(committed) => return Ok(Some(*committed)),
+                Outcome::Void => {}
+                Outcome::Nothing => break,
             }
         }
         Ok(self.index_outcome())
@@ -263,7 +263,7 @@ impl Attempt<'_> {
         Ok(None)
     }
 
-    async fn rewrite(&mut self) -> Result<Rewritten, PlainError> {
+    async fn rewrite(&mut self) -> Result<Outcome, PlainError> {
         for attempt in 1..=COMMIT_ATTEMPTS {
             let head = self.head().await?;
             let before = self.groups.len();
@@ -276,7 +276,7 @@ impl Attempt<'_> {
                 && let Some((_, files, entry)) = self.remapped.take()
             {
                 give_up(self.run, self.handle, &files, Some(&entry)).await;
-                return Ok(Rewritten::Void);
+                return Ok(Outcome::Void);
             }
             failpoint::cross_async(failpoint::OPTIMIZE_RESERVED_PRE_REWRITE).await?;
             let groups: Vec<StagedGroup> = self.groups.iter().map(|g| g.group.clone()).collect();
@@ -286,7 +286,7 @@ impl Attempt<'_> {
             match self.step().rewrite(&head, groups, indexes).await {
                 Ok(committed) => {
                     self.rows = same_rows(&self.target.table, &head, &committed).await.err();
-                    return Ok(Rewritten::Committed(Box::new(Committed {
+                    return Ok(Outcome::Committed(Box::new(Committed {
                         from: version_of(&head),
                         head: committed,
                         fragments_removed,
@@ -296,7 +296,7 @@ impl Attempt<'_> {
                 Err(error) => self.judge(error, attempt)?,
             }
         }
-        Ok(Rewritten::Nothing)
+        Ok(Outcome::Nothing)
     }
 
     /// A conflict is tried again on a fresh HEAD; the last one drops the groups.

@@ -143,8 +143,8 @@ impl Attempt<'_> {
         self.executor.lists.end(&self.list).await
     }
 
-    /// Deletes the manifests on the list, and makes that durable. A branch or a tag that somebody makes
-    /// meanwhile may be about any of them.
+    /// Deletes the manifests on the list, and makes that durable. A branch or a tag that somebody
+    /// makes meanwhile may be about any of them.
     async fn delete_manifests(&mut self, done: &mut Done) -> Result<(), CleanupError> {
         let manifests = self.of(DeletionStep::Manifest);
         let outcome = self.delete_listed_manifests(&manifests, done).await;
@@ -178,8 +178,8 @@ impl Attempt<'_> {
         check_all_went(failed, manifests.len())
     }
 
-    /// Deletes the rest of the list, but for what a version refers to that appeared since: a version may have
-    /// been restored while it was being deleted.
+    /// Deletes the rest of the list, but for what a version refers to that appeared since: a version
+    /// may have been restored while it was being deleted.
     async fn delete_files(&mut self, done: &mut Done) -> Result<(), CleanupError> {
         let plan = self.plan;
         let rest: Vec<&Deletion> =
