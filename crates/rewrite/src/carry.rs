@@ -131,3 +131,40 @@ pub(crate) fn miscounted(group: &StagedGroup) -> Option<(usize, usize)> {
     let (old, new) = (live(&group.source)?, live(&group.new_fragments)?);
     (old != new).then_some((old, new))
 }
+
+#[cfg(test)]
+mod tests {
+    use lance_table::format::{DeletionFile, DeletionFileType};
+    use lancekeeper_model::Version;
+
+    use super::*;
+
+    fn fragment(rows: usize, deleted: Option<usize>) -> Fragment {
+        let deletion_file = deleted.map(|rows| DeletionFile {
+            read_version: 1,
+            id: 1,
+            file_type: DeletionFileType::Array,
+            num_deleted_rows: (rows > 0).then_some(rows),
+            base_id: None,
+        });
+        Fragment { deletion_file, ..Fragment::new(0).with_physical_rows(rows) }
+    }
+
+    #[test]
+    fn a_rewrite_that_would_lose_a_live_row_or_bring_one_back_is_found() {
+        let of = |source: Fragment, new: Fragment| StagedGroup {
+            source: vec![source, fragment(5, None)],
+            read: Vec::new(),
+            deleted_since: Vec::new(),
+            new_fragments: vec![new],
+            kept_addrs: None,
+            version: Version(1),
+            files: Vec::new(),
+        };
+        assert_eq!(miscounted(&of(fragment(10, Some(3)), fragment(14, Some(2)))), None);
+        assert_eq!(miscounted(&of(fragment(10, Some(3)), fragment(14, None))), Some((12, 14)));
+        assert_eq!(miscounted(&of(fragment(10, None), fragment(15, Some(1)))), Some((15, 14)));
+        // Old writers leave the number of deleted rows out.
+        assert_eq!(miscounted(&of(fragment(10, Some(0)), fragment(14, None))), None);
+    }
+}
