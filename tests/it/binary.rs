@@ -126,6 +126,12 @@ async fn every_exit_code_reaches_the_shell() {
     }
 }
 
+#[test]
+fn a_build_says_whether_it_is_optimized() {
+    let ran = run(lancekeeper(&["--version"]));
+    assert_eq!(ran.stdout.contains("(not optimized)"), cfg!(debug_assertions), "{ran:#?}");
+}
+
 #[tokio::test]
 async fn a_relative_root_is_found_from_where_one_stands() {
     let dir = tempfile::tempdir().unwrap();

@@ -377,7 +377,8 @@ async fn a_group_whose_fragment_goes_between_stage_and_enter_is_redone() {
 async fn a_restore_between_stage_and_enter(stable_row_ids: bool, options: OptimizeOptions) {
     let world = Database::new(stable_row_ids, Index::HalfCovered).await;
     let whole = version_of(&open(&world.table_uri()).await);
-    open(&world.table_uri()).await.delete("id IN (3, 26, 700)").await.unwrap();
+    // The last is in fragments that no index covers yet, and `check` searches for it.
+    open(&world.table_uri()).await.delete("id IN (3, 26, 662)").await.unwrap();
     let uri = world.table_uri();
     let restores = OnStaged::new(move |call, _| {
         if call == 0 {

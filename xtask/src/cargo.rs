@@ -14,7 +14,7 @@ use anyhow::{Context, Error, Result, bail, ensure};
 /// Where the protoc of the crates lies, for `.cargo/protoc`.
 const VENDORED_PROTOC: &str = "PROTOC_OF_XTASK";
 
-/// What tests and clippy are run on. Only `fail` and the crates that use it differ from a plain build.
+/// What is tested and linted. Only `fail` and the crates that use it differ from a plain build.
 pub const WITH_FAILPOINTS: [&str; 3] =
     ["--workspace", "--features", "lancekeeper-tests/failpoints"];
 
@@ -32,18 +32,37 @@ pub fn install(root: &Path, args: &[String]) -> Result<()> {
 pub fn test(root: &Path, args: &[String]) -> Result<()> {
     // Tests run the binary as a person does, and nextest builds only what it runs itself.
     run(cargo(root)?.arg("build").args(WITH_FAILPOINTS))?;
+    run(tests(root)?.args(args))
+}
+
+/// Builds everything with clippy and rustdoc in the compiler's place. A warning of either is an error.
+pub fn lint_and_build(root: &Path) -> Result<()> {
+    run(linting(cargo(root)?.arg("build").args(WITH_FAILPOINTS).arg("--all-targets"), root))
+}
+
+/// Runs every test of what [`lint_and_build`] has built.
+pub fn test_linted(root: &Path) -> Result<()> {
+    run(linting(&mut tests(root)?, root))
+}
+
+/// Artifacts made with another compiler are others: what is built with it is also run with it.
+fn linting<'a>(command: &'a mut Command, root: &Path) -> &'a mut Command {
+    command.env("RUSTC_WORKSPACE_WRAPPER", root.join(".cargo/lint"))
+}
+
+fn tests(root: &Path) -> Result<Command> {
+    let mut command = cargo(root)?;
     if !nextest_is_installed(root)? {
         eprintln!("cargo-nextest is not installed: falling back to cargo test");
         // There are no doctests, so only the rest is named: looking for them takes a while per crate.
-        let targets = ["--lib", "--bins", "--tests"];
-        return run(cargo(root)?.arg("test").args(WITH_FAILPOINTS).args(targets).args(args));
+        command.arg("test").args(WITH_FAILPOINTS).args(["--lib", "--bins", "--tests"]);
+        return Ok(command);
     }
-    let mut nextest = cargo(root)?;
-    nextest.args(["nextest", "run"]).args(WITH_FAILPOINTS);
+    command.args(["nextest", "run"]).args(WITH_FAILPOINTS);
     if env::var_os("CI").is_some() {
-        nextest.args(["--profile", "ci"]);
+        command.args(["--profile", "ci"]);
     }
-    run(nextest.args(args))
+    Ok(command)
 }
 
 /// Builds the workspace and returns the path of the binary.

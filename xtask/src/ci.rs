@@ -5,14 +5,18 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use xtask::cargo::{self, WITH_FAILPOINTS};
+use xtask::cargo;
 
 use crate::tidy;
 
 type Step = fn(&Path) -> Result<()>;
 
-const STEPS: [(&str, Step); 5] =
-    [("fmt", fmt), ("tidy", tidy::run), ("clippy", clippy), ("test", test), ("doc", doc)];
+const STEPS: [(&str, Step); 4] = [
+    ("fmt", fmt),
+    ("tidy", tidy::run),
+    ("clippy, doc and build", cargo::lint_and_build),
+    ("test", cargo::test_linted),
+];
 
 pub(crate) fn run(root: &Path) -> Result<()> {
     run_steps(root, &STEPS)
@@ -46,22 +50,6 @@ fn can_mount() -> bool {
 
 fn fmt(root: &Path) -> Result<()> {
     cargo::run(cargo::cargo(root)?.args(["fmt", "--all", "--check"]))
-}
-
-fn clippy(root: &Path) -> Result<()> {
-    let mut command = cargo::cargo(root)?;
-    command.arg("clippy").args(WITH_FAILPOINTS).args(["--all-targets", "--", "-D", "warnings"]);
-    cargo::run(&mut command)
-}
-
-fn test(root: &Path) -> Result<()> {
-    cargo::test(root, &[])
-}
-
-fn doc(root: &Path) -> Result<()> {
-    let mut command = cargo::cargo(root)?;
-    command.env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--workspace", "--no-deps"]);
-    cargo::run(&mut command)
 }
 
 #[cfg(test)]
