@@ -144,8 +144,8 @@ async fn status_and_dry_run_write_nothing_at_fixture_path() {
     let status = keeper.status(&[fixture.uri()]).await;
     assert_eq!(status.roots[0].branches, ["lazy", "work"]);
     assert_eq!(status.roots[0].tables.iter().map(|t| t.rows).sum::<u64>(), 7193);
-    let all = StatusOptions { branches: BranchSelection::All };
-    let status = keeper.status_of(&[fixture.uri()], &all).await;
+    let all = StatusOptions { branches: BranchSelection::All, ..StatusOptions::default() };
+    let status = keeper.status_of(&[fixture.uri()], all).await;
     let rows = graph_rows(&fixture.uri()).await.unwrap();
     assert_eq!(status.roots[0].tables.len(), rows.len());
     for table in &status.roots[0].tables {

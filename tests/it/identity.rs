@@ -411,8 +411,8 @@ async fn branches_of_tables_are_worked_on_when_asked_for_and_never_main_instead(
     }
     // The verbs that only read see the same branches.
     let uris = [world.uri("")];
-    let shown = StatusOptions { branches: BranchSelection::All };
-    let status = Keeper::new().status_of(&uris, &shown).await;
+    let shown = StatusOptions { branches: BranchSelection::All, ..StatusOptions::default() };
+    let status = Keeper::new().status_of(&uris, shown).await;
     let shown: Vec<_> = status.roots[0]
         .tables
         .iter()

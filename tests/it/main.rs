@@ -18,6 +18,7 @@ mod observer;
 mod page_copies;
 mod races;
 mod random_tables;
+mod requests;
 mod root_sets;
 mod settings;
 mod spellings;

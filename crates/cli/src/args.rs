@@ -153,12 +153,20 @@ pub(crate) struct StatusArgs {
     /// 12 if something must be recovered first, 13 if it would be refused or a table has drifted.
     #[arg(long)]
     pub(crate) check: bool,
+
+    /// Leaves out what a cleanup would free: for that every version is read.
+    #[arg(long)]
+    quick: bool,
 }
 
 impl StatusArgs {
-    /// The options these arguments mean.
-    pub(crate) fn options(&self) -> StatusOptions {
-        StatusOptions { branches: selection(self.all_branches, &self.branches) }
+    /// The options that these arguments mean, with the settings that an optimize would go by.
+    pub(crate) fn options(&self, settings: &Settings) -> StatusOptions {
+        StatusOptions {
+            branches: selection(self.all_branches, &self.branches),
+            quick: self.quick,
+            optimize: settings.optimize_options(),
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! What the caches did, in the log: at the end of a run and, where that was asked for, meanwhile.
+//! At the end also what was asked of stores.
 
 use std::pin::pin;
 use std::time::Duration;
 
-use lancekeeper::{CacheStats, CacheUse, Keeper};
+use lancekeeper::{CacheStats, CacheUse, Keeper, StoreRequests};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::output::log;
@@ -37,4 +38,12 @@ pub(crate) fn say(stats: &CacheStats) {
     {
         tracing::info!(target: log::CACHES, cache, hits, misses, entries, bytes, "cache");
     }
+}
+
+/// Logs what was asked of stores, in all and of each table: that must not grow with their history.
+pub(crate) fn say_requests(requests: &StoreRequests, tables: usize) {
+    let &StoreRequests { reads, bytes_read, writes, bytes_written } = requests;
+    let each = (reads + writes) as f64 / tables.max(1) as f64;
+    let per_table = format_args!("{each:.1}");
+    tracing::info!(target: log::CACHES, reads, bytes_read, writes, bytes_written, tables, per_table, "requests");
 }

@@ -105,7 +105,9 @@ async fn answered(cli: &Cli, verb: &dyn VerbSpec, call: Call<'_>) -> Box<dyn Ans
     if is_asked_for || cli.speech.verbose > 0 {
         let stats = keeper.cache_stats().await;
         caches::say(&stats);
-        answer.note_caches(stats);
+        let requests = keeper.store_requests();
+        caches::say_requests(&requests, answer.tables());
+        answer.note_use(stats, requests);
     }
     answer
 }

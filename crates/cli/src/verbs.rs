@@ -15,7 +15,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use lancekeeper::Keeper;
-use lancekeeper_model::{CacheStats, ExitCode, Progress, Report};
+use lancekeeper_model::{CacheStats, ExitCode, Progress, Report, StoreRequests};
 use lancekeeper_settings::{Given, Work};
 
 use crate::args::{BranchVerb, Roots, Verb};
@@ -114,8 +114,11 @@ pub(crate) trait Answer {
     /// Adds what was not found, and to what failed where it was named.
     fn complete(&mut self, roots: &RootSet);
 
-    /// Adds what the caches did.
-    fn note_caches(&mut self, stats: CacheStats);
+    /// Adds what the caches did, and what was asked of stores.
+    fn note_use(&mut self, caches: CacheStats, requests: StoreRequests);
+
+    /// How many tables it is about.
+    fn tables(&self) -> usize;
 
     /// The exit code of the run, or of whether a person has to act if the run itself went well.
     fn exit_code(&self, checks: bool) -> ExitCode;
@@ -129,8 +132,12 @@ impl<Body: View> Answer for Report<Body> {
         roots.complete(self);
     }
 
-    fn note_caches(&mut self, stats: CacheStats) {
-        self.caches = Some(stats);
+    fn note_use(&mut self, caches: CacheStats, requests: StoreRequests) {
+        (self.caches, self.requests) = (Some(caches), Some(requests));
+    }
+
+    fn tables(&self) -> usize {
+        Self::tables(self)
     }
 
     fn exit_code(&self, checks: bool) -> ExitCode {

@@ -16,9 +16,9 @@ use std::time::Instant;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use lancekeeper_model::{
-    BranchReport, BranchSelection, CacheStats, CleanupOptions, CleanupReport, CountOptions,
-    CountReport, Observer, OptimizeOptions, OptimizeReport, Progress, RootBranchReport,
-    StatusOptions, StatusReport,
+    BranchReport, CacheStats, CleanupOptions, CleanupReport, CountOptions, CountReport, Observer,
+    OptimizeOptions, OptimizeReport, Progress, RootBranchReport, StatusOptions, StatusReport,
+    StoreRequests,
 };
 
 use crate::run::concurrency::in_order;
@@ -73,25 +73,34 @@ impl Keeper {
         self.context.tables.cache_stats().boxed()
     }
 
+    /// What this keeper asked of the stores that tables lie in, in all verbs together.
+    #[must_use]
+    pub fn store_requests(&self) -> StoreRequests {
+        self.context.tables.requests()
+    }
+
     /// Looks at main of roots without writing anything. Never fails as a whole: a root or a table
     /// that cannot be read says so in its place.
     pub fn status(
         &self,
         roots: impl IntoIterator<Item = impl AsRef<str>>,
     ) -> BoxFuture<'_, StatusReport> {
-        static MAIN: StatusOptions = StatusOptions { branches: BranchSelection::Main };
-        self.status_of(roots, &MAIN)
+        self.status_of(roots, StatusOptions::default())
     }
 
     /// The same for other branches than main.
-    pub fn status_of<'a>(
-        &'a self,
+    pub fn status_of(
+        &self,
         roots: impl IntoIterator<Item = impl AsRef<str>>,
-        options: &'a StatusOptions,
-    ) -> BoxFuture<'a, StatusReport> {
+        options: StatusOptions,
+    ) -> BoxFuture<'_, StatusReport> {
         let started = Instant::now();
-        let looks = each(roots, |root| status::root_status(&self.context, root, options));
-        async move { StatusReport::new(false, looks.await, millis(started)) }.boxed()
+        let roots = owned(roots);
+        async move {
+            let looks = each(roots, |root| status::root_status(&self.context, root, &options));
+            StatusReport::new(false, looks.await, millis(started))
+        }
+        .boxed()
     }
 
     /// Counts the rows that readers see. Writes nothing. Never fails as a whole: a root or a

@@ -51,8 +51,8 @@ pub use lancekeeper_model::{
     QueueHolds, Reclaimable, RecoveredSidecar, Recovery, Report, RootBranchReport,
     RootCleanupReport, RootCounts, RootFailure, RootKind, RootOptimizeReport, RootOutcome,
     RootReport, RootStatus, SkipReason, StatusBody, StatusOptions, StatusReport, StatusTotals,
-    TableBytes, TableCleanupStats, TableCount, TableKey, TableOptimizeStats, TableRef, TableStatus,
-    VerbBody, Version, WorkLeft,
+    StoreRequests, TableBytes, TableCleanupStats, TableCount, TableKey, TableOptimizeStats,
+    TableRef, TableStatus, VerbBody, Version, WorkLeft,
 };
 pub use lancekeeper_queue::{ExclusiveLock, Queues, RootIdentity, RootQueue, TableGuards};
 pub use root::OpenRootError;

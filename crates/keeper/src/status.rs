@@ -7,7 +7,7 @@ mod room;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use lancekeeper_model::{OptimizeOptions, RootStatus, StatusOptions};
+use lancekeeper_model::{RootStatus, StatusOptions};
 
 use crate::optimize::Wish;
 use crate::root::{Purpose, Tolerance, at_work, look, look_ahead, read_root};
@@ -35,7 +35,7 @@ async fn look_at_root(
     status: &mut RootStatus,
 ) -> Result<(), Ended> {
     let now = context.now();
-    let wish = Wish::from_options(&OptimizeOptions::default(), now)?;
+    let wish = Wish::from_options(&options.optimize, now)?;
     let root = look(uri).await?;
     status.kind = Some(root.kind);
     let read = read_root(root, &context.tables).await?;
@@ -48,6 +48,9 @@ async fn look_at_root(
     status.tables = inventory::tables(context, &read, &wish, options).await?;
     if let Some(graph) = &read.graph {
         inventory::internal(&graph.graph, status).await;
+    }
+    if options.quick {
+        return Ok(());
     }
     match room::reclaimable(context, &read, now).await {
         Ok(room) => status.reclaimable = Some(room),

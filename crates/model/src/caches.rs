@@ -1,4 +1,4 @@
-//! What the caches of a keeper did. The fields are those of `--json`.
+//! What the caches of a keeper did, and what it asked of stores. The fields are those of `--json`.
 
 use serde::Serialize;
 
@@ -22,4 +22,19 @@ pub struct CacheStats {
     pub index: CacheUse,
     /// Manifests and footers of files.
     pub metadata: CacheUse,
+}
+
+/// What was asked of the stores that tables lie in, since the keeper was made: each call of Lance
+/// that reads, lists or writes, as it would be a request to an object store. What is kept beside
+/// tables (locks, sidecars, lists) is not among them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct StoreRequests {
+    /// Calls that read something: parts of files, listings, questions whether a file is there.
+    pub reads: u64,
+    /// The bytes of those.
+    pub bytes_read: u64,
+    /// Calls that wrote something, deletions among them.
+    pub writes: u64,
+    /// The bytes of those.
+    pub bytes_written: u64,
 }

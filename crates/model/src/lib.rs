@@ -30,7 +30,7 @@ pub use branch::{
     BranchAction, BranchBody, BranchLoss, BranchReport, BranchRow, BranchTableStats, BranchTotals,
     RootBranchReport,
 };
-pub use caches::{CacheStats, CacheUse};
+pub use caches::{CacheStats, CacheUse, StoreRequests};
 pub use cleanup::{
     BranchReconcileStats, CleanupBody, CleanupOptions, CleanupPolicyOptions, CleanupReport,
     CleanupTotals, ForkRefStatus, KEEP_UNLESS_TOLD, KeptVersionReport, LostCommitReport,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::{CacheStats, ErrorKind, ExitCode, RootKind};
+use crate::{CacheStats, ErrorKind, ExitCode, RootKind, StoreRequests};
 
 /// What a verb says of one root: the head that is the same for every verb, then the verb's own
 /// part. The fields of that part can be named as if they were the report's own.
@@ -48,6 +48,9 @@ pub struct Report<Body: VerbBody> {
     /// What the caches did, if somebody asked for that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub caches: Option<CacheStats>,
+    /// What was asked of stores, if somebody asked for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests: Option<StoreRequests>,
 }
 
 /// The part of a root's report that only one verb has.
@@ -86,13 +89,19 @@ impl<Body: VerbBody> Report<Body> {
         let mut totals = Body::Totals::default();
         Body::set_duration(&mut totals, duration_ms);
         roots.iter().for_each(|root| Body::add(root, &mut totals));
-        Self { dry_run, roots, totals, caches: None }
+        Self { dry_run, roots, totals, caches: None, requests: None }
     }
 
     /// Adds a root that the run itself did not see.
     pub fn push(&mut self, root: RootReport<Body>) {
         Body::add(&root, &mut self.totals);
         self.roots.push(root);
+    }
+
+    /// How many tables it is about, or whatever else its roots are made of.
+    #[must_use]
+    pub fn tables(&self) -> usize {
+        self.roots.iter().map(|root| Body::outcome(root).tables).sum()
     }
 
     /// The exit code: a root's error beats a table's; several different ones are a failure.

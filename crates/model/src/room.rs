@@ -3,13 +3,19 @@
 
 use serde::Serialize;
 
-use crate::{BranchSelection, TableKey, Version};
+use crate::{BranchSelection, OptimizeOptions, TableKey, Version};
 
 /// What `status` is to look at.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct StatusOptions {
     /// The branches whose tables are shown, of graphs or of tables.
     pub branches: BranchSelection,
+    /// Leaves out what a cleanup would free: for that every version is read, and what else is shown
+    /// costs the same however many there are.
+    pub quick: bool,
+    /// The sizes that the plan which is shown goes by; which tables and branches an optimize is for
+    /// says nothing here.
+    pub optimize: OptimizeOptions,
 }
 
 /// A table that a graph keeps for itself.

@@ -1,4 +1,5 @@
-//! Opening datasets: one session with bounded caches for the whole process.
+//! Opening datasets: one session with bounded caches for the whole process, which counts what it asks
+//! of stores.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,8 +7,10 @@ use futures::FutureExt;
 use lance::Dataset;
 use lance::dataset::builder::DatasetBuilder;
 use lance::session::Session;
+use lance_io::object_store::ObjectStore;
 use lancekeeper_model::{
-    Branch, CacheStats, CacheUse, ErrorKind, INDEX_CACHE_BYTES, METADATA_CACHE_BYTES, Version,
+    Branch, CacheStats, CacheUse, ErrorKind, INDEX_CACHE_BYTES, METADATA_CACHE_BYTES,
+    StoreRequests, Version,
 };
 use thiserror::Error;
 
@@ -18,6 +21,39 @@ use crate::failure::{full_text, guarded, kind_of};
 pub struct Tables {
     session: Arc<Mutex<Arc<Session>>>,
     caches: Caches,
+    stores: Arc<Mutex<Stores>>,
+}
+
+/// The stores that tables were opened in. Lance drops one with its last table, and what it counted.
+#[derive(Debug, Default)]
+struct Stores {
+    open: Vec<Arc<ObjectStore>>,
+    /// What was asked of those that are forgotten.
+    before: StoreRequests,
+}
+
+impl Stores {
+    fn note(&mut self, store: Arc<ObjectStore>) {
+        if !self.open.iter().any(|known| Arc::ptr_eq(known, &store)) {
+            self.open.push(store);
+        }
+    }
+
+    fn requests(&self) -> StoreRequests {
+        self.open.iter().fold(self.before, |sum, store| {
+            let asked = store.io_stats_snapshot();
+            StoreRequests {
+                reads: sum.reads + asked.read_iops,
+                bytes_read: sum.bytes_read + asked.read_bytes,
+                writes: sum.writes + asked.write_iops,
+                bytes_written: sum.bytes_written + asked.written_bytes,
+            }
+        })
+    }
+
+    fn forget(&mut self) {
+        *self = Self { before: self.requests(), open: Vec::new() };
+    }
 }
 
 /// How much of what was read is kept, in bytes. Nobody can see what is cached but by time.
@@ -83,13 +119,14 @@ impl Tables {
     /// With caches of these sizes.
     #[must_use]
     pub fn with_caches(caches: Caches) -> Self {
-        Self { session: Arc::new(Mutex::new(caches.session())), caches }
+        Self { session: Arc::new(Mutex::new(caches.session())), caches, stores: Arc::default() }
     }
 
     /// Forgets everything that was read. A branch that is deleted and made again has versions
     /// of the same numbers at the same places: what is cached under those would answer for it.
     pub fn forget(&self) {
         *self.session.lock().unwrap_or_else(PoisonError::into_inner) = self.caches.session();
+        self.stores.lock().unwrap_or_else(PoisonError::into_inner).forget();
     }
 
     /// What the caches did since they were made, or since everything was forgotten.
@@ -99,6 +136,12 @@ impl Tables {
             index: cache_use(&session.index_cache_stats().await),
             metadata: cache_use(&session.metadata_cache_stats().await),
         }
+    }
+
+    /// What was asked of stores since this was made.
+    #[must_use]
+    pub fn requests(&self) -> StoreRequests {
+        self.stores.lock().unwrap_or_else(PoisonError::into_inner).requests()
     }
 
     fn session(&self) -> Arc<Session> {
@@ -141,7 +184,13 @@ impl Tables {
             (None, None) => builder,
         };
         // Boxed: Lance's futures are large, and callers hold several.
-        guarded(uri, builder.load().boxed()).await.map_err(|source| OpenError {
+        let opened = async {
+            let dataset = builder.load().await?;
+            let store = dataset.object_store(None).await?;
+            self.stores.lock().unwrap_or_else(PoisonError::into_inner).note(store);
+            Ok(dataset)
+        };
+        guarded(uri, opened.boxed()).await.map_err(|source| OpenError {
             uri: uri.to_owned(),
             branch: branch.clone(),
             version,

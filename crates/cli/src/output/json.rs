@@ -2,7 +2,7 @@
 //! Field names are those of `lancekeeper_model`; errors and warnings are in the document,
 //! not on stderr.
 
-use lancekeeper_model::{CacheStats, Report};
+use lancekeeper_model::{CacheStats, Report, StoreRequests};
 use serde::Serialize;
 
 use super::view::View;
@@ -22,6 +22,9 @@ struct Document<'a, Root, Totals> {
     /// Only where somebody asked for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     caches: Option<CacheStats>,
+    /// The same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requests: Option<StoreRequests>,
 }
 
 /// The document of a report.
@@ -36,6 +39,7 @@ pub(super) fn document<Body: View>(
         roots: &report.roots,
         totals: &report.totals,
         caches: report.caches,
+        requests: report.requests,
     };
     serde_json::to_string(&document).map(|text| text + "\n")
 }

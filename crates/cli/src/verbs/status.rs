@@ -1,6 +1,5 @@
 //! `status`.
 
-use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::{Answer, Call, VerbSpec, answer};
@@ -24,6 +23,7 @@ impl VerbSpec for StatusArgs {
     }
 
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Box<dyn Answer>> {
-        answer(async move { call.keeper.status_of(call.roots, &self.options()).await }.boxed())
+        let options = self.options(&call.settled.settings);
+        answer(call.keeper.status_of(call.roots, options))
     }
 }
