@@ -10,6 +10,8 @@
 mod blobs;
 #[path = "lance_surface_guards/branches.rs"]
 mod branches;
+#[path = "lance_surface_guards/btrees.rs"]
+mod btrees;
 #[path = "lance_surface_guards/cleanup.rs"]
 mod cleanup;
 #[path = "lance_surface_guards/commits.rs"]

@@ -19,7 +19,8 @@ async fn optimize(uri: &str, index: IndexMode) -> OptimizeReport {
     Keeper::new().optimize(&[uri.to_owned()], &options, Arc::new(NoProgress)).await
 }
 
-async fn table(uri: &str, key: &str) -> Dataset {
+/// A table of a graph's main branch, at its pin's place.
+pub(crate) async fn table(uri: &str, key: &str) -> Dataset {
     let root = recognise(uri).unwrap();
     let graph = Graph::open(&Tables::new(), &root).await.unwrap();
     let snapshot = graph.snapshot(&Branch::main()).await.unwrap();

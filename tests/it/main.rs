@@ -9,6 +9,7 @@ mod branches;
 mod cleanup;
 mod databases;
 mod fixtures;
+mod graph_btrees;
 mod habits;
 mod identity;
 mod index_kinds;

@@ -47,7 +47,7 @@ async fn native(head: &Dataset, fragments: Option<Vec<u32>>) -> IndexMetadata {
 }
 
 /// A B-tree over row ids, version 0, as older Lance built them; not committed.
-async fn over_row_ids(head: &Dataset) -> IndexMetadata {
+pub(crate) async fn over_row_ids(head: &Dataset) -> IndexMetadata {
     let mut scan = head.scan();
     scan.project(&["id"]).unwrap().with_row_id();
     scan.order_by(Some(vec![ColumnOrdering::asc_nulls_first("id".to_owned())])).unwrap();

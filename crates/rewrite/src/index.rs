@@ -17,6 +17,7 @@
 //! ([`IndexFailure`]), and the table is planned without it.
 
 mod accept;
+mod btree;
 mod build;
 mod kind;
 mod probe;

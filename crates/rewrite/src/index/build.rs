@@ -1,12 +1,7 @@
-//! How the segments of one index are built. Not here: whether the result is worth anything.
+//! How the segments of one index are built. Not here: B-trees over row ids (`btree`), and whether
+//! the result is worth anything (`accept`).
 
-use std::sync::Arc;
-
-use arrow_array::{ArrayRef, RecordBatch, RecordBatchIterator};
-use arrow_schema::{Field, Schema};
-use futures::TryStreamExt;
 use lance::Dataset;
-use lance::dataset::scanner::ColumnOrdering;
 use lance::index::optimize::{IndexSegmentResult, plan_optimize_indices};
 use lance::index::scalar::load_segment_params;
 use lance::index::vector::VectorIndexParams;
@@ -23,12 +18,7 @@ use lancekeeper_planner::index::{IndexAction, IndexWork};
 use uuid::Uuid;
 
 use super::BTreeForm;
-
-/// The column names by which a B-tree is trained.
-const VALUE: &str = "value";
-const ROW_ADDRESS: &str = "_rowaddr";
-/// Older clients know B-trees over row ids, version 0, and ignore newer ones.
-const ROW_ID_BTREE_VERSION: i32 = 0;
+use super::btree::row_id_btree;
 
 /// A new segment, and the ids of those it replaces.
 pub(super) type Built = (IndexMetadata, Vec<String>);
@@ -79,45 +69,6 @@ fn is_a_path(index: &IndexWork) -> bool {
         Ok([name]) => *name != index.column,
         _ => true,
     }
-}
-
-/// A B-tree over (value, row id) of every row.
-async fn row_id_btree(
-    table: &Dataset,
-    index: &IndexWork,
-    uuid: Uuid,
-) -> lance::Result<IndexMetadata> {
-    let mut scan = table.scan();
-    scan.project(&[index.column.as_str()])?;
-    scan.with_row_id();
-    scan.order_by(Some(vec![ColumnOrdering::asc_nulls_first(index.column.clone())]))?;
-    let batches: Vec<RecordBatch> = Box::pin(scan.try_into_stream()).await?.try_collect().await?;
-    let shape = |batch: &RecordBatch| -> lance::Result<RecordBatch> {
-        let value: ArrayRef = Arc::clone(batch.column(0));
-        let row_id: ArrayRef = Arc::clone(batch.column(1));
-        let schema = Schema::new(vec![
-            Field::new(VALUE, value.data_type().clone(), true),
-            Field::new(ROW_ADDRESS, row_id.data_type().clone(), false),
-        ]);
-        Ok(RecordBatch::try_new(Arc::new(schema), vec![value, row_id])?)
-    };
-    let batches = batches.iter().map(shape).collect::<lance::Result<Vec<_>>>()?;
-    let Some(schema) = batches.first().map(RecordBatch::schema) else {
-        return Err(lance::Error::invalid_input("the column has no rows to train on"));
-    };
-    let reader = RecordBatchIterator::new(batches.into_iter().map(Ok), schema);
-    let params = ScalarIndexParams::for_builtin(BuiltinIndexType::BTree);
-    let mut handle = table.clone();
-    let mut segment = handle
-        .create_index_builder(&[index.column.as_str()], IndexType::BTree, &params)
-        .name(index.name.clone())
-        .index_uuid(uuid)
-        .replace(true)
-        .preprocessed_data(Box::new(reader))
-        .execute_uncommitted()
-        .await?;
-    segment.index_version = ROW_ID_BTREE_VERSION;
-    Ok(segment)
 }
 
 /// How a full-text index tokenizes: as the one it replaces, else by default. Read from the
