@@ -24,3 +24,4 @@ mod root_sets;
 mod settings;
 mod spellings;
 mod strict;
+mod wide_tables;

@@ -47,7 +47,7 @@ fn batch(first: i64) -> RecordBatch {
 }
 
 /// Two fragments under a B-tree, and one more.
-async fn table() -> (TempDir, String) {
+async fn table(enable_stable_row_ids: bool) -> (TempDir, String) {
     let directory = tempfile::tempdir().unwrap();
     let uri = directory.path().join("t.lance").to_string_lossy().into_owned();
     for n in 0..FRAGMENTS {
@@ -55,7 +55,7 @@ async fn table() -> (TempDir, String) {
         let batch = batch(n * ROWS);
         let schema = batch.schema();
         let reader = RecordBatchIterator::new([Ok(batch)], schema);
-        let params = WriteParams { mode, ..WriteParams::default() };
+        let params = WriteParams { mode, enable_stable_row_ids, ..WriteParams::default() };
         let mut table = Dataset::write(reader, &uri, Some(params)).await.unwrap();
         if n == 1 {
             let params = ScalarIndexParams::default();
@@ -105,15 +105,30 @@ async fn is_joined(uri: &str) -> bool {
     fragment.files[0].path.len() == "0123456789abcdef0123456789abcdef.lance".len()
 }
 
-#[tokio::test]
-async fn pages_of_plain_files_are_joined_as_they_are() {
-    let (_directory, uri) = table().await;
+/// What a table with stable row ids says of its rows: their ids and versions.
+async fn lineage(uri: &str) -> RecordBatch {
+    let columns = ["id", "_rowid", "_row_created_at_version", "_row_last_updated_at_version"];
+    open(uri).await.scan().project(&columns).unwrap().try_into_batch().await.unwrap()
+}
+
+async fn joined_as_they_are(stable_row_ids: bool) {
+    let (_directory, uri) = table(stable_row_ids).await;
+    let before = if stable_row_ids { Some(lineage(&uri).await) } else { None };
     let row = optimize(&uri, Arc::new(lancekeeper::NoProgress)).await;
     assert_eq!((row.fragments_before, row.fragments_after), (3, 1), "{row:#?}");
     assert!(is_joined(&uri).await);
     check(&uri, &[]).await;
+    if let Some(before) = before {
+        assert_eq!(lineage(&uri).await, before);
+    }
     let again = optimize(&uri, Arc::new(lancekeeper::NoProgress)).await;
     assert!(!again.committed, "{again:#?}");
+}
+
+#[tokio::test]
+async fn pages_of_plain_files_are_joined_as_they_are() {
+    joined_as_they_are(false).await;
+    joined_as_they_are(true).await;
 }
 
 /// Deletes rows once a group was staged.
@@ -136,7 +151,13 @@ impl Progress for Deletes {
 
 #[tokio::test]
 async fn deletions_are_carried_over_to_joined_pages() {
-    let (_directory, uri) = table().await;
+    for stable_row_ids in [false, true] {
+        carried_to_joined_pages(stable_row_ids).await;
+    }
+}
+
+async fn carried_to_joined_pages(stable_row_ids: bool) {
+    let (_directory, uri) = table(stable_row_ids).await;
     let row = optimize(&uri, Arc::new(Deletes(uri.clone()))).await;
     assert!(row.committed && row.groups_dropped == 0, "{row:#?}");
     assert!(is_joined(&uri).await);
@@ -145,7 +166,7 @@ async fn deletions_are_carried_over_to_joined_pages() {
 
 #[tokio::test]
 async fn files_with_deletions_are_encoded_anew() {
-    let (_directory, uri) = table().await;
+    let (_directory, uri) = table(false).await;
     open(&uri).await.delete("id = 100").await.unwrap();
     optimize(&uri, Arc::new(lancekeeper::NoProgress)).await;
     assert!(!is_joined(&uri).await);

@@ -1,7 +1,8 @@
 //! Admission by bytes: a rewrite starts only when its estimated memory fits under the ceiling
 //! together with those already running.
 //!
-//! The estimate is fixed per group and not measured; measuring comes with the memory limit.
+//! The estimate of a group is what its recipe holds: batches between reader and writer, and what the
+//! writer collects of each column before it writes a page.
 
 use std::sync::Arc;
 
@@ -11,7 +12,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The unit permits are counted in, because they are counted in 32 bits.
 const UNIT: u64 = 1 << 20;
-/// What a re-encoding rewrite takes besides its batches: column buffers and decoders.
+/// What a re-encoding rewrite takes besides its batches and what its writer collects: decoders, and
+/// what is read ahead.
 const REENCODE_BYTES: u64 = 128 << 20;
 /// What a page copy takes: its read buffer, several times.
 const COPY_BYTES: u64 = 64 << 20;
@@ -46,13 +48,13 @@ impl Admission {
     }
 
     /// Waits until a group's rewrite fits, whose largest batch is known to hold at least this
-    /// much. A group that alone exceeds the ceiling runs alone.
+    /// much, and whose writer collects at most this much ([`held_by_writer`]). A group that alone exceeds the ceiling runs alone.
     ///
     /// # Cancel safety
     ///
     /// Nothing is taken when dropped.
-    pub async fn admit(&self, group: &Group, largest_batch: u64) -> Admitted {
-        let units = to_units(estimate(group, largest_batch).min(self.ceiling));
+    pub async fn admit(&self, group: &Group, largest_batch: u64, by_writer: u64) -> Admitted {
+        let units = to_units(estimate(group, largest_batch, by_writer).min(self.ceiling));
         // The semaphore is never closed, so this only fails if that changes.
         let permit = Arc::clone(&self.units).acquire_many_owned(units).await.ok();
         Admitted { _permit: permit }
@@ -64,13 +66,15 @@ fn to_units(bytes: u64) -> u32 {
 }
 
 /// The bytes a group's rewrite is expected to hold at once.
-fn estimate(group: &Group, largest_batch: u64) -> u64 {
+fn estimate(group: &Group, largest_batch: u64, by_writer: u64) -> u64 {
     match group.recipe {
         Recipe::CopyPages => COPY_BYTES,
         Recipe::Reencode { batch_rows } => {
             let row = group.bytes.checked_div(group.rows()).unwrap_or(group.bytes).max(1);
             let batch = row.saturating_mul(u64::from(batch_rows)).max(largest_batch);
-            REENCODE_BYTES.saturating_add(BATCHES_IN_FLIGHT.saturating_mul(batch))
+            REENCODE_BYTES
+                .saturating_add(by_writer)
+                .saturating_add(BATCHES_IN_FLIGHT.saturating_mul(batch))
         }
     }
 }
@@ -95,8 +99,8 @@ mod tests {
     async fn rewrites_wait_when_the_ceiling_is_reached() {
         let admission = Admission::default();
         let wide = group(10, 2 << 30, 8);
-        let all = admission.admit(&wide, 0).await;
-        let second = admission.admit(&wide, 0);
+        let all = admission.admit(&wide, 0, 0).await;
+        let second = admission.admit(&wide, 0, 0);
         tokio::pin!(second);
         assert!(futures::poll!(&mut second).is_pending(), "two must not run together");
         drop(all);
@@ -105,14 +109,16 @@ mod tests {
 
     #[test]
     fn narrow_rows_cost_the_fixed_part() {
-        assert!(estimate(&group(1_000_000, 8_000_000, 8192), 0) < REENCODE_BYTES + (1 << 20));
+        assert!(estimate(&group(1_000_000, 8_000_000, 8192), 0, 0) < REENCODE_BYTES + (1 << 20));
     }
 
     #[test]
     fn a_batch_that_is_known_to_be_larger_than_the_mean_counts() {
-        let by_mean = estimate(&group(1_000, 1_000, 100), 0);
-        let known = estimate(&group(1_000, 1_000, 100), 50 << 20);
+        let by_mean = estimate(&group(1_000, 1_000, 100), 0, 0);
+        let known = estimate(&group(1_000, 1_000, 100), 50 << 20, 0);
+        let with_writer = estimate(&group(1_000, 1_000, 100), 50 << 20, 7 << 20);
+        assert_eq!(with_writer, known + (7 << 20));
         assert!(known >= by_mean + BATCHES_IN_FLIGHT * (49 << 20), "{known}");
-        assert_eq!(estimate(&group(1, u64::MAX, 8192), u64::MAX), u64::MAX);
+        assert_eq!(estimate(&group(1, u64::MAX, 8192), u64::MAX, u64::MAX), u64::MAX);
     }
 }

@@ -28,5 +28,6 @@ pub mod table_commit;
 
 pub use admission::Admission;
 pub use journal::{Journal, JournalEntry, JournalError, Settled};
+pub use recipe::bounded::held_by_writer;
 pub use stage::{StageError, StagedGroup};
 pub use table_commit::{CommitFailure, Committed};

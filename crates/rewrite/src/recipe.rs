@@ -1,18 +1,27 @@
 //! How the rows of a group get from its old files into new ones: one arm per recipe. Whoever
 //! adds a recipe adds it here and in `planner`. Counts nothing and commits nothing.
 
+pub(crate) mod bounded;
 mod copy;
+mod lineage;
 
 use futures::FutureExt;
 use lance::Dataset;
 use lance::dataset::optimize::{
     CompactionMode, CompactionOptions, CompactionTask, IndexRemapMode, TaskData,
 };
+use lance::index::DatasetIndexExt;
 use lance_table::format::Fragment;
+use lancekeeper_model::CarryOver;
 use lancekeeper_planner::optimize::{Group, Recipe};
 use lancekeeper_store::failure::guarded;
 use lancekeeper_store::tables::version_of;
 
+use roaring::RoaringTreemap;
+
+use crate::index::carry_over;
+use crate::sources::ReadSource;
+use bounded::bounded;
 use copy::joined;
 
 /// Bytes a scan may read ahead. Lance's default is sized for query servers.
@@ -52,12 +61,13 @@ pub(crate) struct Rewritten {
 pub(crate) async fn carry_out(
     table: &Dataset,
     source: &[Fragment],
+    read: &[ReadSource],
     group: &Group,
     order: RowOrder,
 ) -> lance::Result<Rewritten> {
     match group.recipe {
         Recipe::CopyPages => {
-            if let Some(rewritten) = joined(table, source, group).await? {
+            if let Some(rewritten) = joined(table, source, read, group, order).await? {
                 return Ok(rewritten);
             }
             let mode = CompactionMode::TryBinaryCopy;
@@ -69,6 +79,9 @@ pub(crate) async fn carry_out(
             .await
         }
         Recipe::Reencode { batch_rows } => {
+            if let Some(rewritten) = bounded(table, source, read, group, batch_rows, order).await? {
+                return Ok(rewritten);
+            }
             let options = CompactionOptions {
                 compaction_mode: Some(CompactionMode::Reencode),
                 batch_size: Some(batch_rows as usize),
@@ -110,4 +123,35 @@ fn options(group: &Group, order: RowOrder) -> CompactionOptions {
         binary_copy_read_batch_bytes: Some(COPY_BATCH_BYTES),
         ..CompactionOptions::default()
     }
+}
+
+/// Whether an index will ask for the old addresses of the rows. With stable row ids most store those
+/// instead, and Lance must not be offered addresses for them.
+async fn needs_addresses(table: &Dataset, order: RowOrder) -> lance::Result<bool> {
+    if !table.manifest().uses_stable_row_ids() {
+        return Ok(true);
+    }
+    match order {
+        RowOrder::RowIds => Ok(false),
+        RowOrder::AsListed { capture_addresses: true } => Ok(true),
+        RowOrder::AsListed { capture_addresses: false } => {
+            let indexes = table.load_indices().await?;
+            Ok(indexes.iter().any(|index| carry_over(index, true) == CarryOver::ByRemap))
+        }
+    }
+}
+
+/// The addresses of all live rows of these fragments, as [`Rewritten::kept_addrs`] has them.
+fn addresses(read: &[ReadSource]) -> lance::Result<Vec<u8>> {
+    let mut addresses = RoaringTreemap::new();
+    for source in read {
+        let first = source.id << 32;
+        addresses.insert_range(first..first + source.rows.rows);
+        for deleted in &source.rows.deleted {
+            addresses.remove(first + u64::from(*deleted));
+        }
+    }
+    let mut bytes = Vec::with_capacity(addresses.serialized_size());
+    addresses.serialize_into(&mut bytes).map_err(lance::Error::from)?;
+    Ok(bytes)
 }

@@ -122,7 +122,8 @@ pub async fn stage_group(
     // Before anything is written: what fails here leaves no file behind.
     let outcome = async {
         let read = read_sources(table, &source).await?;
-        Ok((read, carry_out(table, &source, group, order).await?))
+        let rewritten = carry_out(table, &source, &read, group, order).await?;
+        Ok((read, rewritten))
     };
     let (read, rewritten) = match outcome.await {
         Ok(done) => done,

@@ -13,7 +13,7 @@ use lancekeeper_rewrite::index::{
 };
 use lancekeeper_rewrite::journal::{StagedFile, discard};
 use lancekeeper_rewrite::stage::{RowOrder, stage_group};
-use lancekeeper_rewrite::{JournalError, StageError, StagedGroup};
+use lancekeeper_rewrite::{JournalError, StageError, StagedGroup, held_by_writer};
 use lancekeeper_store::LanceFailure;
 use lancekeeper_store::failpoint::{self, Injected};
 use thiserror::Error;
@@ -265,7 +265,8 @@ async fn stage_one(
     let recipe = blobs.map_or(group.recipe, |batch| group.recipe.in_batches(batch.rows));
     let group = &Group { recipe, ..group.clone() };
     let largest = blobs.map_or(0, |batch| batch.bytes);
-    let _admitted = run.context.admission.admit(group, largest).await;
+    let by_writer = held_by_writer(handle, group);
+    let _admitted = run.context.admission.admit(group, largest, by_writer).await;
     let staged = stage_group(handle, &target.table, group, order).await?;
     let entry = note(run, target, handle, staged.files.clone()).await;
     let event = ProgressEvent::GroupStaged { table: target.table.clone(), bytes: group.bytes };

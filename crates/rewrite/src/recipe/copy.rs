@@ -26,11 +26,12 @@ use lancekeeper_planner::optimize::Group;
 use lancekeeper_store::Files;
 use lancekeeper_store::files::{Part, places};
 use prost::Message;
-use roaring::RoaringTreemap;
 use tokio::io::AsyncWrite;
 use uuid::Uuid;
 
-use super::Rewritten;
+use super::lineage::Lineages;
+use super::{Rewritten, RowOrder, addresses, needs_addresses};
+use crate::sources::ReadSource;
 
 /// Where Lance puts data files, below a table's branch directory.
 const DATA: &str = "data";
@@ -42,8 +43,8 @@ const USED_MIN: u64 = 90;
 
 /// The fragments of a group joined into one file; `None` where they are not plain enough, and
 /// nothing was written then. Plain are: files of this table alone, each with all columns and
-/// nothing besides, without deletions, overlays, blobs or stable row ids, of format 2.1 or newer,
-/// on a local disk.
+/// nothing besides, without deletions, overlays, blobs or row ids of their own, of format 2.1 or
+/// newer, on a local disk.
 ///
 /// # Errors
 ///
@@ -55,10 +56,15 @@ const USED_MIN: u64 = 90;
 pub(super) async fn joined(
     table: &Dataset,
     source: &[Fragment],
+    sources: &[ReadSource],
     group: &Group,
+    order: RowOrder,
 ) -> lance::Result<Option<Rewritten>> {
     let Some(version) = plain_version(table, source) else { return Ok(None) };
     let [rows] = group.outputs.as_slice() else { return Ok(None) };
+    let Some(lineages) = Lineages::of(table, source, sources, &group.outputs)? else {
+        return Ok(None);
+    };
     let store = table.object_store(None).await?;
     let directory = table.branch_location().path.join(DATA);
     let files = Files::of_lance(&store, &directory);
@@ -79,6 +85,10 @@ pub(super) async fn joined(
     if written != *rows {
         return Ok(None);
     }
+    let kept_addrs = match needs_addresses(table, order).await? {
+        true => Some(addresses(sources)?),
+        false => None,
+    };
     let (parts, _): (Vec<Part>, Vec<CachedFileMetadata>) = read.into_iter().unzip();
     let (_, end) = places(&parts, ALIGNMENT);
     let footer = footer(table, version, &columns, written, end).await?;
@@ -87,8 +97,9 @@ pub(super) async fn joined(
         .join(&name, parts, ALIGNMENT, footer)
         .await
         .map_err(|error| lance::Error::io_source(Box::new(error)))?;
-    let fragment = fragment_of(table, version, name, size, written);
-    Ok(Some(Rewritten { fragments: vec![fragment], kept_addrs: Some(addresses(source)?) }))
+    let mut fragments = vec![fragment_of(table, version, name, size, written)];
+    lineages.apply(&mut fragments)?;
+    Ok(Some(Rewritten { fragments, kept_addrs }))
 }
 
 /// The format of the files, if all of them are plain.
@@ -102,14 +113,12 @@ fn plain_version(table: &Dataset, source: &[Fragment]) -> Option<ConcreteFileVer
         let [file] = fragment.files.as_slice() else { return false };
         fragment.overlays.is_empty()
             && fragment.deletion_file.is_none()
-            && fragment.row_id_meta.is_none()
             && file.base_id.is_none()
             && *file.fields == *fields
             && *file.column_indices == *columns
             && file.file_version().is_ok_and(|found| found == version)
     };
-    let is_ours = !table.manifest().uses_stable_row_ids() && source.iter().all(is_plain);
-    (is_known && !has_blobs && is_ours).then_some(version)
+    (is_known && !has_blobs && source.iter().all(is_plain)).then_some(version)
 }
 
 /// How much of a file holds pages, if it holds nothing else that has to be carried over.
@@ -210,18 +219,6 @@ fn fragment_of(
     fragment.files.push(file);
     fragment.physical_rows = usize::try_from(rows).ok();
     fragment
-}
-
-/// The addresses of all rows of these fragments.
-fn addresses(source: &[Fragment]) -> lance::Result<Vec<u8>> {
-    let mut addresses = RoaringTreemap::new();
-    for fragment in source {
-        let first = fragment.id << 32;
-        addresses.insert_range(first..first + fragment.physical_rows.unwrap_or_default() as u64);
-    }
-    let mut bytes = Vec::with_capacity(addresses.serialized_size());
-    addresses.serialize_into(&mut bytes).map_err(lance::Error::from)?;
-    Ok(bytes)
 }
 
 /// The end of a file, kept in memory: whoever writes to it believes that so much is there already.

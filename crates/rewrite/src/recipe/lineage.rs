@@ -1,0 +1,184 @@
+//! Row ids and versions of rows: what a table with stable row ids keeps per fragment, and what new
+//! fragments therefore bring along. Lance's own rewrites do this by themselves; this is for
+//! fragments that are written here.
+//!
+//! Not here: sequences that a table keeps in its data files instead of in its manifests. A group
+//! with one is Lance's to rewrite.
+
+use lance::Dataset;
+use lance_table::format::{Fragment, RowIdMeta};
+use lance_table::rowids::version::{
+    RowDatasetVersionMeta, RowDatasetVersionSequence, rechunk_version_sequences,
+};
+use lance_table::rowids::{RowIdSequence, read_row_ids, rechunk_sequences, write_row_ids};
+
+use crate::sources::ReadSource;
+
+/// The setting of a table that moves long sequences into its data files.
+const SPILLS: &str = "lance.row_lineage.spill";
+/// The version that rows without one count as made in.
+const FIRST_VERSION: u64 = 1;
+
+/// What the rows of one fragment are known by.
+struct Lineage {
+    row_ids: RowIdSequence,
+    created_at: RowDatasetVersionSequence,
+    updated_at: RowDatasetVersionSequence,
+}
+
+/// What new fragments bring along, one after the other; nothing without stable row ids.
+pub(super) struct Lineages(Vec<Lineage>);
+
+impl Lineages {
+    /// Those of the live rows of these fragments, in this order and cut into new fragments of so
+    /// many rows. `None` if they are not all in the manifest, or do not fit the fragments: Lance
+    /// knows what to do then.
+    ///
+    /// # Errors
+    ///
+    /// When a sequence cannot be decoded.
+    pub(super) fn of(
+        table: &Dataset,
+        source: &[Fragment],
+        read: &[ReadSource],
+        outputs: &[u64],
+    ) -> lance::Result<Option<Self>> {
+        if !table.manifest().uses_stable_row_ids() {
+            return Ok(Some(Self(Vec::new())));
+        }
+        let spills = table.config().get(SPILLS).is_some_and(|v| v.eq_ignore_ascii_case("true"));
+        if spills || read.len() != source.len() {
+            return Ok(None);
+        }
+        let mut live = Vec::with_capacity(source.len());
+        for (fragment, read) in source.iter().zip(read) {
+            let Some(lineage) = live_lineage(fragment, read)? else { return Ok(None) };
+            live.push(lineage);
+        }
+        cut(live, outputs).map(|lineages| Some(Self(lineages)))
+    }
+
+    /// Writes them into the new fragments.
+    ///
+    /// # Errors
+    ///
+    /// When a sequence cannot be encoded.
+    pub(super) fn apply(&self, fragments: &mut [Fragment]) -> lance::Result<()> {
+        for (fragment, lineage) in fragments.iter_mut().zip(&self.0) {
+            let versions = RowDatasetVersionMeta::from_sequence;
+            fragment.row_id_meta = Some(RowIdMeta::Inline(write_row_ids(&lineage.row_ids).into()));
+            fragment.created_at_version_meta = Some(versions(&lineage.created_at)?);
+            fragment.last_updated_at_version_meta = Some(versions(&lineage.updated_at)?);
+        }
+        Ok(())
+    }
+}
+
+/// The lineage of a fragment without its deleted rows, with Lance's defaults for what it does not
+/// say: made in the first version, and not changed since.
+fn live_lineage(fragment: &Fragment, read: &ReadSource) -> lance::Result<Option<Lineage>> {
+    let Some(RowIdMeta::Inline(inline)) = &fragment.row_id_meta else { return Ok(None) };
+    let mut row_ids = read_row_ids(inline.bytes())?;
+    let rows = read.rows.rows;
+    let (created_at, updated_at) =
+        (&fragment.created_at_version_meta, &fragment.last_updated_at_version_meta);
+    let is_elsewhere =
+        |meta: &Option<RowDatasetVersionMeta>| matches!(meta, Some(RowDatasetVersionMeta::Column));
+    if is_elsewhere(created_at) || is_elsewhere(updated_at) {
+        return Ok(None);
+    }
+    let load = |meta: &Option<RowDatasetVersionMeta>| {
+        meta.as_ref().map(RowDatasetVersionMeta::load_sequence).transpose()
+    };
+    let mut created_at = load(created_at)?
+        .unwrap_or_else(|| RowDatasetVersionSequence::from_uniform_row_count(rows, FIRST_VERSION));
+    let mut updated_at = load(updated_at)?.unwrap_or_else(|| created_at.clone());
+    // Older writers left sequences behind that are longer or shorter than their fragment.
+    if [row_ids.len(), created_at.len(), updated_at.len()] != [rows; 3] {
+        return Ok(None);
+    }
+    let deleted = || read.rows.deleted.iter().copied();
+    row_ids.mask(deleted())?;
+    created_at.mask(deleted())?;
+    updated_at.mask(deleted())?;
+    Ok(Some(Lineage { row_ids, created_at, updated_at }))
+}
+
+/// One lineage after the other, cut into pieces of so many rows.
+fn cut(lineages: Vec<Lineage>, outputs: &[u64]) -> lance::Result<Vec<Lineage>> {
+    let rows = || outputs.iter().copied();
+    let (mut row_ids, mut created_at, mut updated_at) = (Vec::new(), Vec::new(), Vec::new());
+    for lineage in lineages {
+        row_ids.push(lineage.row_ids);
+        created_at.push(lineage.created_at);
+        updated_at.push(lineage.updated_at);
+    }
+    let row_ids = rechunk_sequences(row_ids, rows(), false)?;
+    let created_at = rechunk_version_sequences(created_at, rows(), false)?;
+    let updated_at = rechunk_version_sequences(updated_at, rows(), false)?;
+    let pieces = row_ids.into_iter().zip(created_at).zip(updated_at);
+    Ok(pieces
+        .map(|((row_ids, created_at), updated_at)| Lineage { row_ids, created_at, updated_at })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use lancekeeper_planner::optimize::SourceRows;
+
+    use super::*;
+
+    fn source(ids: std::ops::Range<u64>, versions: Option<&[u64]>) -> Fragment {
+        let mut fragment = Fragment::new(0).with_physical_rows((ids.end - ids.start) as usize);
+        let sequence = RowIdSequence::try_from_iter(ids).unwrap();
+        fragment.row_id_meta = Some(RowIdMeta::Inline(write_row_ids(&sequence).into()));
+        fragment.created_at_version_meta = versions.map(|versions| {
+            let sequence = RowDatasetVersionSequence::from_versions(versions);
+            RowDatasetVersionMeta::from_sequence(&sequence).unwrap()
+        });
+        fragment
+    }
+
+    fn read(rows: u64, deleted: &[u32]) -> ReadSource {
+        let rows = SourceRows { rows, deleted: deleted.to_vec() };
+        ReadSource { id: 0, deletion_file: None, seen: Vec::new(), rows }
+    }
+
+    #[test]
+    fn live_rows_keep_their_ids_and_versions_across_the_cuts() {
+        let first = live_lineage(&source(10..14, Some(&[3, 3, 4, 5])), &read(4, &[1])).unwrap();
+        let second = live_lineage(&source(40..43, None), &read(3, &[])).unwrap();
+        let pieces = cut(vec![first.unwrap(), second.unwrap()], &[2, 4]).unwrap();
+        let mut fragments = vec![Fragment::new(0), Fragment::new(0)];
+        Lineages(pieces).apply(&mut fragments).unwrap();
+        let seen: Vec<(Vec<u64>, Vec<u64>, Vec<u64>)> = fragments
+            .iter()
+            .map(|fragment| {
+                let Some(RowIdMeta::Inline(ids)) = &fragment.row_id_meta else { panic!() };
+                let versions = |meta: &Option<RowDatasetVersionMeta>| {
+                    meta.as_ref().unwrap().load_sequence().unwrap().versions().collect()
+                };
+                (
+                    read_row_ids(ids.bytes()).unwrap().iter().collect(),
+                    versions(&fragment.created_at_version_meta),
+                    versions(&fragment.last_updated_at_version_meta),
+                )
+            })
+            .collect();
+        assert_eq!(seen[0], (vec![10, 12], vec![3, 4], vec![3, 4]));
+        assert_eq!(seen[1], (vec![13, 40, 41, 42], vec![5, 1, 1, 1], vec![5, 1, 1, 1]));
+    }
+
+    #[test]
+    fn what_is_not_in_the_manifest_or_does_not_fit_is_left_to_lance() {
+        let mut elsewhere = source(0..3, None);
+        elsewhere.row_id_meta = Some(RowIdMeta::Column);
+        assert!(live_lineage(&elsewhere, &read(3, &[])).unwrap().is_none());
+        let mut elsewhere = source(0..3, None);
+        elsewhere.last_updated_at_version_meta = Some(RowDatasetVersionMeta::Column);
+        assert!(live_lineage(&elsewhere, &read(3, &[])).unwrap().is_none());
+        assert!(live_lineage(&source(0..3, None), &read(4, &[])).unwrap().is_none());
+        assert!(live_lineage(&source(0..3, Some(&[1, 1])), &read(3, &[])).unwrap().is_none());
+        assert!(live_lineage(&Fragment::new(0), &read(0, &[])).unwrap().is_none());
+    }
+}
