@@ -12,6 +12,7 @@ mod count;
 mod facts;
 mod ids;
 mod kind;
+mod layout;
 mod left;
 mod optimize;
 mod options;
@@ -42,6 +43,9 @@ pub use facts::{
 };
 pub use ids::{Branch, OperationId, TableKey, TableRef, Version};
 pub use kind::{ErrorKind, ExitCode};
+pub use layout::{
+    CURVE_COLUMNS_MAX, Direction, Layout, LayoutError, LayoutKind, NullPlacement, SortColumn,
+};
 pub use left::{BudgetLimit, WorkLeft};
 pub use optimize::{
     OptimizeBody, OptimizeReport, OptimizeTotals, PrunedStats, RootOptimizeReport,

@@ -16,8 +16,9 @@ enum Layer {
 
 use Layer::{Dev, Free, Level};
 
-const LAYERS: [(&str, Layer); 14] = [
+const LAYERS: [(&str, Layer); 15] = [
     ("model", Level(0)),
+    ("layout", Level(1)),
     ("planner", Level(1)),
     ("queue", Level(1)),
     ("settings", Level(1)),

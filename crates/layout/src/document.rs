@@ -1,0 +1,177 @@
+//! What is kept of a table's layout between two runs, as JSON: the layout, its space and its runs.
+//!
+//! Two documents, because they live in different places. The **layout** is a line that people chose
+//! and that goes into the table's metadata. The **state** is what belongs to it: some kilobytes per column. It names
+//! the layout it was made for, so that a state of an earlier layout is never taken for this one's.
+//!
+//! FORMAT: each document begins with its version. A version this program does not know is refused, and not
+//! overwritten by anything less than a new `--layout`. The serde structs are private to `document`; numbers
+//! are written as differences, because sorted ones are short that way.
+
+mod columns;
+
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+use crate::runs::{Run, Runs};
+use crate::space::Space;
+use columns::ColumnV1;
+use lancekeeper_model::{ErrorKind, Layout};
+
+/// The version that is written.
+const VERSION: u32 = 1;
+
+/// What belongs to the layout of a table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayoutState {
+    /// The layout it was made for.
+    pub layout: Layout,
+    /// The space that keys are made in.
+    pub space: Space,
+    /// Which fragments were clustered together.
+    pub runs: Runs,
+}
+
+/// Why a document cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DocumentError {
+    /// Not JSON, or not these fields.
+    #[error("the document of the layout cannot be read")]
+    Unreadable(#[source] serde_json::Error),
+    /// Written by a later program.
+    #[error("the document of the layout has the version {0}, and this program knows {VERSION}")]
+    Version(u32),
+    /// Readable, but it contradicts itself.
+    #[error("the document of the layout is damaged: {0}")]
+    Damaged(String),
+}
+
+impl DocumentError {
+    /// Documents lie on disk: what is wrong with them is damage, or a program that is too old.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Version(_) => ErrorKind::Invalid,
+            Self::Unreadable(_) | Self::Damaged(_) => ErrorKind::Corrupt,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct VersionOnly {
+    version: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LayoutV1 {
+    version: u32,
+    layout: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StateV1 {
+    version: u32,
+    layout: String,
+    generation: u32,
+    columns: Vec<ColumnV1>,
+    runs: Vec<RunV1>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RunV1 {
+    /// First and last id of each range.
+    fragments: Vec<(u64, u64)>,
+    worst_depth: f64,
+    generation: u32,
+}
+
+/// The layout as it is remembered.
+#[must_use]
+pub fn layout_to_json(layout: &Layout) -> String {
+    written(&LayoutV1 { version: VERSION, layout: layout.to_string() })
+}
+
+/// The layout that is remembered.
+///
+/// # Errors
+///
+/// If the document is damaged or of a later version.
+pub fn layout_from_json(text: &str) -> Result<Layout, DocumentError> {
+    let document: LayoutV1 = read(text)?;
+    parsed(&document.layout)
+}
+
+impl LayoutState {
+    /// As it is kept.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        written(&StateV1 {
+            version: VERSION,
+            layout: self.layout.to_string(),
+            generation: self.space.generation(),
+            columns: self.space.columns().iter().map(ColumnV1::of).collect(),
+            runs: self.runs.runs.iter().map(RunV1::of).collect(),
+        })
+    }
+
+    /// What was kept.
+    ///
+    /// # Errors
+    ///
+    /// If the document is damaged or of a later version.
+    pub fn from_json(text: &str) -> Result<Self, DocumentError> {
+        let document: StateV1 = read(text)?;
+        let columns = document.columns.into_iter().map(ColumnV1::into_column);
+        let columns = columns.collect::<Result<_, _>>().map_err(DocumentError::Damaged)?;
+        let runs = document.runs.into_iter().map(RunV1::into_run);
+        let runs = runs.collect::<Result<_, _>>().map_err(DocumentError::Damaged)?;
+        Ok(Self {
+            layout: parsed(&document.layout)?,
+            space: Space::from_columns(document.generation, columns),
+            runs: Runs { runs },
+        })
+    }
+}
+
+impl RunV1 {
+    fn of(run: &Run) -> Self {
+        Self {
+            fragments: run.fragments.iter().map(|range| (*range.start(), *range.end())).collect(),
+            worst_depth: run.worst_depth,
+            generation: run.generation,
+        }
+    }
+
+    fn into_run(self) -> Result<Run, String> {
+        let ordered = self.fragments.iter().all(|(first, last)| first <= last)
+            && self.fragments.windows(2).all(|pair| pair[0].1 < pair[1].0);
+        if !ordered || !self.worst_depth.is_finite() {
+            return Err(format!("the fragments of a run are {:?}", self.fragments));
+        }
+        Ok(Run {
+            fragments: self.fragments.into_iter().map(|(first, last)| first..=last).collect(),
+            worst_depth: self.worst_depth,
+            generation: self.generation,
+        })
+    }
+}
+
+fn written(document: &impl Serialize) -> String {
+    serde_json::to_string(document).expect("plain data with text as keys can be written")
+}
+
+/// The version first: another version may have other fields.
+fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, DocumentError> {
+    let VersionOnly { version } = serde_json::from_str(text).map_err(DocumentError::Unreadable)?;
+    if version != VERSION {
+        return Err(DocumentError::Version(version));
+    }
+    serde_json::from_str(text).map_err(DocumentError::Unreadable)
+}
+
+fn parsed(layout: &str) -> Result<Layout, DocumentError> {
+    layout.parse().map_err(|error| DocumentError::Damaged(format!("{layout:?}: {error}")))
+}
