@@ -8,6 +8,7 @@ mod branch_verb;
 mod branches;
 mod cleanup;
 mod databases;
+mod depth;
 mod fixtures;
 mod graph_btrees;
 mod habits;

@@ -157,6 +157,10 @@ pub(crate) struct StatusArgs {
     /// Leaves out what a cleanup would free: for that every version is read.
     #[arg(long)]
     quick: bool,
+
+    /// Says how well fragments are told apart by these columns: lat,lon. Reads the columns.
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
+    depth: Vec<String>,
 }
 
 impl StatusArgs {
@@ -165,6 +169,7 @@ impl StatusArgs {
         StatusOptions {
             branches: selection(self.all_branches, &self.branches),
             quick: self.quick,
+            depth: self.depth.clone(),
             optimize: settings.optimize_options(),
         }
     }

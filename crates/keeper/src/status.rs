@@ -1,6 +1,7 @@
 //! `status`: what a root looks like, and what `optimize` would do. Writes nothing, needs no
 //! lock, refuses nothing it can read.
 
+mod depth;
 mod inventory;
 mod report;
 mod room;

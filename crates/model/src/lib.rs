@@ -66,5 +66,6 @@ pub use sizes::TableBytes;
 pub use skip::{PendingIndex, SkipReason};
 pub use snapshot::{Pin, Snapshot};
 pub use status::{
-    Obstacle, PendingSidecar, RootStatus, StatusBody, StatusReport, StatusTotals, TableStatus,
+    Clustering, Obstacle, PendingSidecar, RootStatus, StatusBody, StatusReport, StatusTotals,
+    TableStatus,
 };

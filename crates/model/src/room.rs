@@ -13,6 +13,9 @@ pub struct StatusOptions {
     /// Leaves out what a cleanup would free: for that every version is read, and what else is shown
     /// costs the same however many there are.
     pub quick: bool,
+    /// The columns over which clustering depth is measured, of every table that is shown; none for no
+    /// measuring. Those columns are read as a whole.
+    pub depth: Vec<String>,
     /// The sizes that the plan which is shown goes by; which tables and branches an optimize is for
     /// says nothing here.
     pub optimize: OptimizeOptions,

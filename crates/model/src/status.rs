@@ -60,8 +60,38 @@ pub struct TableStatus {
     pub branches: Vec<String>,
     /// What `optimize` would do, and why.
     pub would: String,
+    /// How well its fragments are told apart by some columns, if that was asked for.
+    pub clustering: Option<Clustering>,
     /// Why the table could not be read, if it could not.
     pub error: Option<String>,
+}
+
+/// How well a table's fragments are told apart by some of its columns: what queries on those columns
+/// have to read.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Clustering {
+    /// The columns.
+    pub columns: Vec<String>,
+    /// Fragments with rows in them.
+    pub fragments: u64,
+    /// Into how many fragments a row's place falls, on average over all rows: 1 is perfect, and the number
+    /// of fragments is no order at all.
+    pub depth: f64,
+    /// Which share of the fragments a range of 1 % of a column touches, for each column.
+    pub ranges: Vec<f64>,
+    /// The same for a box of 10 % × 10 %, over all pairs of columns; null for one column.
+    pub boxes: Option<f64>,
+    /// Why it could not be measured, if it could not; then nothing above but `columns` says anything.
+    pub error: Option<String>,
+}
+
+impl Clustering {
+    /// Of a table of which nothing is known yet.
+    #[must_use]
+    pub fn of(columns: &[String]) -> Self {
+        Self { columns: columns.to_vec(), ..Self::default() }
+    }
 }
 
 impl TableStatus {

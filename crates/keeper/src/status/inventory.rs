@@ -3,7 +3,9 @@
 use futures::{FutureExt, StreamExt};
 use lance::Dataset;
 use lancekeeper_manifest::{CompactError, Graph};
-use lancekeeper_model::{Branch, InternalStatus, RootStatus, StatusOptions, TableKey, TableStatus};
+use lancekeeper_model::{
+    Branch, InternalStatus, RootStatus, StatusOptions, TableKey, TableRef, TableStatus,
+};
 use lancekeeper_planner::index::Upkeep;
 use lancekeeper_planner::sweep::{SweepPlan, plan_sweep};
 use lancekeeper_reconciler::sweep;
@@ -16,6 +18,7 @@ use crate::root::facts::view;
 use crate::root::{Target, TargetError, seen_targets};
 use crate::run::Context;
 use crate::run::concurrency::in_order;
+use crate::status::depth::clustering;
 use crate::status::report;
 
 /// The rows of all tables, branch by branch. A table that cannot be read gets a row that says
@@ -29,42 +32,99 @@ pub(crate) async fn tables(
     let wanted = seen_targets(read, &[], &options.branches).await?;
     let claims = claims(read).await;
     let at_once = context.tables_at_once(None, wanted.len());
-    let rows = wanted
-        .into_iter()
-        .map(|(branch, target)| row(read, branch, target, wish, claims.as_ref()).boxed())
-        .collect();
+    let looks = Looks { read, wish, claims: claims.as_ref(), depth: &options.depth };
+    let rows =
+        wanted.into_iter().map(|(branch, target)| looks.row(branch, target).boxed()).collect();
     Ok(in_order(rows, at_once).collect().await)
 }
 
-async fn row(
-    read: &ReadRoot,
-    branch: Branch,
-    target: Target,
-    wish: &Wish,
-    claims: Option<&SweepPlan>,
-) -> TableStatus {
-    if target.table.branch == branch {
-        table(read, target, wish, claims).await
-    } else {
-        lazy(read, &branch, &target).await
-    }
+/// With what each table is looked at.
+struct Looks<'a> {
+    read: &'a ReadRoot,
+    wish: &'a Wish,
+    claims: Option<&'a SweepPlan>,
+    /// The columns over which clustering is measured.
+    depth: &'a [String],
 }
 
-/// A table that a branch reads from where it was cut: nothing of it is the branch's own.
-async fn lazy(read: &ReadRoot, branch: &Branch, target: &Target) -> TableStatus {
-    let mut status = report::table(&inherited(target, branch), false);
-    let seen = async {
-        let pinned = target.visible(read).await.map_err(|error| {
-            LanceFailure::new("failed to open the pinned version", error.source)
-        })?;
-        let view = view(&pinned, &target.table, Upkeep::default()).await?;
-        Ok::<_, LanceFailure>((view, version_of(&pinned)))
-    };
-    match seen.await {
-        Ok((view, version)) => report::fill(&mut status, &view, version),
-        Err(error) => status.error = Some(lancekeeper_store::failure::text_with_hint(&error)),
+impl Looks<'_> {
+    async fn row(&self, branch: Branch, target: Target) -> TableStatus {
+        if target.table.branch == branch {
+            self.table(target).await
+        } else {
+            self.lazy(&branch, &target).await
+        }
     }
-    status
+
+    /// A table that a branch reads from where it was cut: nothing of it is the branch's own.
+    async fn lazy(&self, branch: &Branch, target: &Target) -> TableStatus {
+        let mut status = report::table(&inherited(target, branch), false);
+        let seen = async {
+            let pinned = target.visible(self.read).await.map_err(|error| {
+                LanceFailure::new("failed to open the pinned version", error.source)
+            })?;
+            self.fill(&pinned, &target.table, &mut status).await
+        };
+        if let Err(error) = seen.await {
+            status.error = Some(lancekeeper_store::failure::text_with_hint(&error));
+        }
+        status
+    }
+
+    async fn table(&self, target: Target) -> TableStatus {
+        let mut run = look_at(self.read, target.clone(), self.wish, self.claims).await;
+        let mut status = report::table(&run.stats, run.planned().is_some());
+        let Some(head) = run.handle.take() else { return status };
+        if let Err(error) = self.fill_from_head(&target, &head, &mut status).await {
+            status.error = Some(lancekeeper_store::failure::text_with_hint(&error));
+        }
+        status
+    }
+
+    /// Fills in what readers see: the pinned version, which need not be HEAD.
+    async fn fill_from_head(
+        &self,
+        target: &Target,
+        head: &Dataset,
+        status: &mut TableStatus,
+    ) -> Result<(), LanceFailure> {
+        let failed = |what: &str| {
+            let what = format!("failed to read {what} of {}", target.table);
+            move |source| LanceFailure::new(what, source)
+        };
+        let visible = match target.pin {
+            Some(pin) if pin != version_of(head) => {
+                status.drift_head = Some(version_of(head));
+                let uri = self.read.root.address_of(&target.location);
+                self.read
+                    .tables
+                    .open_at(&uri, &target.table.branch, pin)
+                    .await
+                    .map_err(|error| failed("the pinned version")(error.source))?
+            }
+            _ => head.clone(),
+        };
+        self.fill(&visible, &target.table, status).await?;
+        status.versions = head.count_versions().await.map_err(failed("the versions"))?;
+        let branches = head.list_branches().await.map_err(failed("the branches"))?;
+        status.branches = branches.into_keys().collect();
+        status.branches.sort();
+        Ok(())
+    }
+
+    async fn fill(
+        &self,
+        visible: &Dataset,
+        table: &TableRef,
+        status: &mut TableStatus,
+    ) -> Result<(), LanceFailure> {
+        let seen = view(visible, table, Upkeep::default()).await?;
+        report::fill(status, &seen, version_of(visible));
+        if !self.depth.is_empty() {
+            status.clustering = Some(clustering(visible, self.depth).await);
+        }
+        Ok(())
+    }
 }
 
 /// The tables a graph keeps for itself. One that cannot be read is a warning: what it is needed
@@ -98,53 +158,4 @@ async fn claims(read: &ReadRoot) -> Option<SweepPlan> {
     let graph = read.graph.as_ref()?;
     let inventory = sweep::inventory(&graph.graph, &read.tables, &graph.found).await.ok()?;
     Some(plan_sweep(&inventory))
-}
-
-async fn table(
-    read: &ReadRoot,
-    target: Target,
-    wish: &Wish,
-    claims: Option<&SweepPlan>,
-) -> TableStatus {
-    let mut run = look_at(read, target.clone(), wish, claims).await;
-    let mut status = report::table(&run.stats, run.planned().is_some());
-    let Some(head) = run.handle.take() else { return status };
-    if let Err(error) = fill(read, &target, &head, &mut status).await {
-        status.error = Some(lancekeeper_store::failure::text_with_hint(&error));
-    }
-    status
-}
-
-/// Fills in what readers see: the pinned version, which need not be HEAD.
-async fn fill(
-    read: &ReadRoot,
-    target: &Target,
-    head: &Dataset,
-    status: &mut TableStatus,
-) -> Result<(), LanceFailure> {
-    let failed = |what: &str| {
-        let what = format!("failed to read {what} of {}", target.table);
-        move |source| LanceFailure::new(what, source)
-    };
-    let visible = match target.pin {
-        Some(pin) if pin != version_of(head) => {
-            status.drift_head = Some(version_of(head));
-            let uri = read.root.address_of(&target.location);
-            read.tables
-                .open_at(&uri, &target.table.branch, pin)
-                .await
-                .map_err(|error| failed("the pinned version")(error.source))?
-        }
-        _ => head.clone(),
-    };
-    report::fill(
-        status,
-        &view(&visible, &target.table, Upkeep::default()).await?,
-        version_of(&visible),
-    );
-    status.versions = head.count_versions().await.map_err(failed("the versions"))?;
-    let branches = head.list_branches().await.map_err(failed("the branches"))?;
-    status.branches = branches.into_keys().collect();
-    status.branches.sort();
-    Ok(())
 }

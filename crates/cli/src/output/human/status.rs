@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use lancekeeper_model::{
-    ExitCode, InternalStatus, Obstacle, PendingSidecar, RootStatus, StatusBody, StatusReport,
-    TableKey, TableRef, TableStatus,
+    Clustering, ExitCode, InternalStatus, Obstacle, PendingSidecar, RootStatus, StatusBody,
+    StatusReport, TableKey, TableRef, TableStatus,
 };
 
 use super::{Notes, named_commits, root_label};
@@ -89,7 +89,35 @@ fn heading(root: &RootStatus, screen: Screen) -> String {
     for line in fork_line(&root.tables).into_iter().chain(room_lines(root)) {
         detail(Tone::Plain, line);
     }
+    for table in &root.tables {
+        if let Some(clustering) = &table.clustering {
+            detail(Tone::Plain, clustering_line(table, clustering));
+        }
+    }
     text
+}
+
+/// What queries on some columns would have to read of a table.
+fn clustering_line(table: &TableStatus, clustering: &Clustering) -> String {
+    let Clustering { columns, fragments, depth, ranges, boxes, error, .. } = clustering;
+    let name = format!("{} by {}", table_name(table), columns.join(", "));
+    if let Some(error) = error {
+        return format!("{name}: {error}");
+    }
+    let share = |share: f64| format!("{:.1} %", share * 100.0);
+    let mut parts = vec![format!("depth {depth:.1} of {}", counted(*fragments, "fragment"))];
+    let ranges = columns
+        .iter()
+        .zip(ranges)
+        .map(|(column, touched)| format!("{} of {column}", share(*touched)));
+    let ranges: Vec<_> = ranges.collect();
+    if !ranges.is_empty() {
+        parts.push(format!("ranges of 1 % touch {}", ranges.join(", ")));
+    }
+    if let Some(boxes) = boxes {
+        parts.push(format!("boxes of 10 % x 10 % touch {}", share(*boxes)));
+    }
+    format!("{name}: {}", parts.join("; "))
 }
 
 fn internal_line(table: &InternalStatus) -> String {
