@@ -106,32 +106,58 @@ fn spills(plan: &Arc<dyn ExecutionPlan>) -> usize {
     here + plan.children().into_iter().map(spills).sum::<usize>()
 }
 
+/// The sorted texts of a table, and how often that spilled, within a bound of memory and with
+/// batches of so many rows.
+async fn sorted_texts(
+    table: &Dataset,
+    bound: u64,
+    batch_rows: usize,
+) -> Option<(Vec<String>, usize)> {
+    let mut scan = table.scan();
+    scan.project(&["text"]).unwrap().with_row_id().batch_size_bytes(64 << 10);
+    scan.order_by(Some(vec![ColumnOrdering::asc_nulls_first("text".to_owned())])).unwrap();
+    let plan = scan.create_plan().await.unwrap();
+    assert_eq!(plan.schema().field(1).name(), "_rowid");
+    let options = LanceExecutionOptions {
+        use_spilling: true,
+        mem_pool_size: Some(bound),
+        batch_size: Some(batch_rows),
+        ..LanceExecutionOptions::default()
+    };
+    let batches: Vec<RecordBatch> =
+        execute_plan(Arc::clone(&plan), options).unwrap().try_collect().await.ok()?;
+    let mut texts = Vec::new();
+    for batch in &batches {
+        texts.extend(batch.column(0).as_string::<i32>().iter().flatten().map(str::to_owned));
+    }
+    Some((texts, spills(&plan)))
+}
+
 #[tokio::test]
 async fn a_sort_with_a_bound_spills_what_is_over_it_and_comes_out_in_order() {
     const ROWS: usize = 200_000;
     let table = Table::empty();
     let head = tables::create(&table.uri(), 1, ROWS, true).await.unwrap();
     for (bound, is_spilling) in [(2 << 20, true), (512 << 20, false)] {
-        let mut scan = head.scan();
-        scan.project(&["text"]).unwrap().with_row_id().batch_size_bytes(64 << 10);
-        scan.order_by(Some(vec![ColumnOrdering::asc_nulls_first("text".to_owned())])).unwrap();
-        let plan = scan.create_plan().await.unwrap();
-        let options = LanceExecutionOptions {
-            use_spilling: true,
-            mem_pool_size: Some(bound),
-            batch_size: Some(1024),
-            ..LanceExecutionOptions::default()
-        };
-        let stream = execute_plan(Arc::clone(&plan), options).unwrap();
-        let batches: Vec<RecordBatch> = stream.try_collect().await.unwrap();
-        let values = |batch: &RecordBatch| {
-            batch.column(0).as_string::<i32>().iter().flatten().map(str::to_owned).collect()
-        };
-        let texts: Vec<String> = batches.iter().flat_map(values as fn(&_) -> Vec<_>).collect();
+        let (texts, spills) = sorted_texts(&head, bound, 1024).await.unwrap();
         assert!(texts.is_sorted() && texts.len() == ROWS);
-        assert_eq!(spills(&plan) > 0, is_spilling, "{bound}");
-        assert!(batches.iter().all(|batch| batch.schema().field(1).name() == "_rowid"));
+        assert_eq!(spills > 0, is_spilling, "{bound}");
     }
+}
+
+/// Why batches of wide values have few rows.
+#[tokio::test]
+async fn a_sort_fails_where_batches_of_two_files_do_not_fit_its_bound() {
+    const ROWS: usize = 1_600;
+    let table = Table::empty();
+    tables::create(&table.uri(), 1, ROWS, true).await.unwrap();
+    let update = UpdateBuilder::new(Arc::new(table.head().await));
+    let update = update.set("text", "repeat(text, 1000)").unwrap().build().unwrap();
+    update.execute().await.unwrap();
+    let head = table.head().await;
+    let (texts, spills) = sorted_texts(&head, 4 << 20, 8).await.unwrap();
+    assert!(texts.is_sorted() && texts.len() == ROWS && spills > 0);
+    assert!(sorted_texts(&head, 4 << 20, 4096).await.is_none(), "batches may have any size now");
 }
 
 /// Why the ids that stay are those of rows that are alive where an index covers them.

@@ -8,6 +8,7 @@
 //! No column is in memory as a whole, nor an index: new rows are sorted with files to spill to
 //! ([`rows`]), and pages of the old index are read in order while those of the new one are
 //! written. What grows with the table are sets of row ids, a bit or two bytes each.
+//! The least that is held are some pages of 4,096 rows, whatever their width: that is Lance's form.
 
 mod merge;
 mod pages;

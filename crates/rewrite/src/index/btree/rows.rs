@@ -12,7 +12,6 @@ use lance::Dataset;
 use lance::dataset::rowids::load_row_id_sequence;
 use lance::dataset::scanner::ColumnOrdering;
 use lance_datafusion::exec::{LanceExecutionOptions, execute_plan};
-use lance_index::scalar::btree::DEFAULT_BTREE_BATCH_SIZE;
 use lance_select::RowAddrTreeMap;
 use lance_table::format::Fragment;
 
@@ -25,8 +24,13 @@ const ROW_ADDRESS: &str = "_rowaddr";
 const SORT_BYTES: u64 = 128 << 20;
 /// What is read ahead of the sort.
 const READ_AHEAD_BYTES: u64 = 32 << 20;
-/// A batch is the least that a sort holds: some of them have to fit.
+/// A batch is the least that a sort takes in.
 const BATCH_BYTES: u64 = 4 << 20;
+/// Rows of a sorted batch. A sort that has spilled holds two batches of each file that it merges,
+/// and fails where those of two files do not fit.
+const SORTED_ROWS: usize = 4096;
+/// The same for values of any width: with these, values of 100 KB can be sorted.
+const SORTED_ROWS_OF_ANY_WIDTH: usize = 128;
 
 /// The rows of some fragments, or all, as (value, row id), sorted by value.
 pub(super) async fn sorted(
@@ -41,14 +45,17 @@ pub(super) async fn sorted(
     if let Some(fragments) = fragments {
         scan.with_fragments(fragments);
     }
+    let plan = scan.create_plan().await?;
+    let value_type = plan.schema().field(0).data_type().clone();
+    let is_of_one_width = value_type.primitive_width().is_some();
     let options = LanceExecutionOptions {
         use_spilling: true,
         mem_pool_size: Some(SORT_BYTES),
-        batch_size: usize::try_from(DEFAULT_BTREE_BATCH_SIZE).ok(),
+        batch_size: Some(if is_of_one_width { SORTED_ROWS } else { SORTED_ROWS_OF_ANY_WIDTH }),
         ..LanceExecutionOptions::default()
     };
-    let rows = execute_plan(scan.create_plan().await?, options)?;
-    let schema = training_schema(rows.schema().field(0).data_type().clone());
+    let rows = execute_plan(plan, options)?;
+    let schema = training_schema(value_type);
     let shape = Arc::clone(&schema);
     let shaped = rows.and_then(move |batch| {
         let named = RecordBatch::try_new(Arc::clone(&shape), batch.columns().to_vec());
