@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn outputs_end_where_the_largest_part_ends() {
         // 64 parts of 100 rows. An output of at most 107 may end after 94 to 107.
-        let keys = (0..6_400).map(|row| (row / 100) << 58 | row % 100);
+        let keys = (0..6_400).map(|row| ((row / 100) << 58) | (row % 100));
         let ends = Cutter::new(6_400, 107).see(&words(keys));
         assert_eq!(ends, Vec::from_iter((1..=64).map(|n| n * 100)));
     }

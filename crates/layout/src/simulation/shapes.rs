@@ -10,7 +10,7 @@ const ROWS: usize = 30_000;
 /// Two columns of such data.
 fn shape(name: &str) -> [ArrayRef; 2] {
     let mut random = Numbers::new(4);
-    let mut integers = |mut next: Box<dyn FnMut(&mut Numbers) -> Option<i64>>| -> ArrayRef {
+    let mut integers = |next: &dyn Fn(&mut Numbers) -> Option<i64>| -> ArrayRef {
         Arc::new(Int64Array::from_iter((0..ROWS).map(|_| next(&mut random))))
     };
     let uniform = |r: &mut Numbers| Some(r.below(1 << 40) as i64);
@@ -19,13 +19,13 @@ fn shape(name: &str) -> [ArrayRef; 2] {
             let mut random = Numbers::new(5);
             let url = |n: usize| format!("https://example.com/very/long/path/to/items/{n:09}");
             let urls = (0..ROWS).map(|_| url(random.below(1 << 29)));
-            [Arc::new(StringArray::from_iter_values(urls)), integers(Box::new(uniform))]
+            [Arc::new(StringArray::from_iter_values(urls)), integers(&uniform)]
         }
         "skew" => {
             let skewed =
                 |r: &mut Numbers| Some(if r.below(10) < 7 { 1 } else { r.below(1 << 30) as i64 });
             let powers = |r: &mut Numbers| Some(((r.uniform() * 40.0).exp2()) as i64);
-            [integers(Box::new(skewed)), integers(Box::new(powers))]
+            [integers(&skewed), integers(&powers)]
         }
         "correlated" => {
             let mut random = Numbers::new(6);
@@ -36,16 +36,16 @@ fn shape(name: &str) -> [ArrayRef; 2] {
         }
         "nulls" => {
             let half = |r: &mut Numbers| (r.below(2) == 0).then(|| r.below(1 << 40) as i64);
-            [integers(Box::new(half)), integers(Box::new(half))]
+            [integers(&half), integers(&half)]
         }
         "few values" => {
             let few = |r: &mut Numbers| Some(r.below(12) as i64);
-            [integers(Box::new(few)), integers(Box::new(uniform))]
+            [integers(&few), integers(&uniform)]
         }
         _ => {
             let mut random = Numbers::new(7);
             let small = (0..ROWS).map(|_| random.uniform());
-            [Arc::new(Float64Array::from_iter_values(small)), integers(Box::new(uniform))]
+            [Arc::new(Float64Array::from_iter_values(small)), integers(&uniform)]
         }
     }
 }
