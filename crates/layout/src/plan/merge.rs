@@ -18,12 +18,19 @@ const FLOOR_BYTES: u64 = 1 << 20;
 const SLACK_PERCENT: u128 = 25;
 
 /// The runs that join what is rewritten anyway, as long as all together has at most so many bytes.
+///
+/// Without anything new, runs are merged only if there is no limit: a limit that left them unmerged beside something new
+/// would merge them in the next run.
 pub(super) fn joining(
     loose: &Size,
     runs: &[(usize, Size)],
     targets: Targets,
     max_bytes: u64,
 ) -> Vec<usize> {
+    let alone = *loose == Size::default();
+    if alone && max_bytes < u64::MAX {
+        return Vec::new();
+    }
     let mut ascending = runs.to_vec();
     ascending.sort_by_key(|(run, size)| (fill(*size, targets), *run));
     let whole = runs.iter().fold(*loose, |sum, (_, size)| sum.plus(*size));
@@ -33,7 +40,7 @@ pub(super) fn joining(
         if sum.bytes + size.bytes > max_bytes {
             break;
         }
-        if pays(sum, *size, whole, *loose == Size::default(), targets) {
+        if pays(sum, *size, whole, alone, targets) {
             joined = place + 1;
         }
         sum = sum.plus(*size);

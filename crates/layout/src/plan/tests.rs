@@ -183,3 +183,17 @@ fn a_limit_of_bytes_leaves_runs_where_they_are_and_takes_what_must_be() {
     assert_eq!(of(1_320_000 * 45 - 1), 3);
     assert_eq!(of(0), 1);
 }
+
+#[test]
+fn runs_alone_are_merged_once_they_are_too_alike_but_not_under_a_limit() {
+    let mut table = Vec::new();
+    let mut runs = Runs::default();
+    for first in [0, 10, 20] {
+        runs = run(&mut table, &runs, first, 4, 10_000);
+    }
+    assert_eq!(group(&table, &runs).fragments.len(), 12);
+    let limited = Request { max_bytes: u64::MAX - 1, ..CHANGED };
+    let reason = plan_clustering(&table, &runs, &limited).to_string();
+    assert!(reason.starts_with("nothing: nothing was appended"), "{reason}");
+    assert!(reason.ends_with("the 3 runs are left as they are"), "{reason}");
+}

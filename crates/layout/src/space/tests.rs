@@ -352,6 +352,10 @@ fn few_values_alone_are_no_drift() {
     let drift = |values| space.drift(&space.ranks(&[values]).unwrap()).worst();
     assert!(drift(of(&[1, 2, 2, 3])) < 0.001);
     assert!((drift(of(&[1, 2, 3, 3])) - 0.25).abs() < 0.001);
+    // A quarter of the rows has moved from 20 to right below it: only what is below 20 tells.
+    let tens = self::space(&of(&[10, 20, 20, 20]), BOUNDARIES);
+    let moved = tens.ranks(&[of(&[10, 19, 20, 20])]).unwrap();
+    assert!((tens.drift(&moved).worst() - 0.25).abs() < 0.001);
     let nothing = self::space(&array(Int64Array::from(vec![None, None])), BOUNDARIES);
     let any = nothing.ranks(&[of(&[1])]).unwrap();
     assert!((nothing.drift(&any).worst() - 1.0).abs() < 1e-9);
