@@ -339,6 +339,10 @@ fn drift_is_what_the_data_has_moved() {
     let nulls = drift(&array(Float64Array::from(vec![None, None, Some(0.0), Some(0.1)])));
     assert!(nulls.worst() >= 0.49, "{nulls:?}");
     assert!(drift(&array(Float64Array::from(Vec::<f64>::new()))).worst() < 1e-9);
+    // What was null is below all values now, so up to the first boundary there is as much as there was.
+    let half = self::space(&array(Int64Array::from(vec![None, Some(5)])), BOUNDARIES);
+    let filled = half.ranks(&[array(Int64Array::from(vec![1, 5]))]).unwrap();
+    assert!((half.drift(&filled).worst() - 0.5).abs() < 0.001);
     let renewed = space.renewed(&sample(&normal(60_000, 1.0, 3)), BOUNDARIES).unwrap();
     assert_eq!(renewed.generation(), space.generation() + 1);
 }
