@@ -18,6 +18,7 @@
 //! 5. Those fragments are read; [`Space::ranks`] and [`curve_keys`] give each batch a key column, by which
 //!    the rows are sorted. The layout `sort` is sorted by its columns themselves and needs no keys; its space serves
 //!    the measures and the plan.
+//!    A [`Cutter`] is shown the sorted keys and says where one output ends and the next begins.
 //! 6. [`RankBox::around`] the ranks of each new fragment is its box. [`Runs::after_rewrite`] are the runs of
 //!    the new state, which is written with the commit: [`LayoutState::to_json`].
 //! 7. [`depth`] and [`touched`], before and after, say what it was good for.
@@ -28,6 +29,7 @@
 
 mod boxes;
 mod curve;
+mod cut;
 mod depth;
 mod document;
 mod order_keys;
@@ -42,10 +44,11 @@ mod touched;
 
 pub use boxes::RankBox;
 pub use curve::{Curve, CurveKeys, TooManyColumns, byte_keys, curve_keys};
+pub use cut::Cutter;
 pub use depth::{Extent, depth};
 pub use document::{DocumentError, LayoutState, layout_from_json, layout_to_json};
 pub use orderable::{Unorderable, check_orderable};
-pub use plan::{ClusterGroup, ClusterPlan, Fragment, Scope, Targets, plan_clustering};
+pub use plan::{ClusterGroup, ClusterPlan, Fragment, Request, Scope, Targets, plan_clustering};
 pub use ranks::{NULL_RANK, Ranks};
 pub use runs::{Run, Runs};
 pub use space::{

@@ -61,7 +61,7 @@ pub(crate) fn number_keys(array: &dyn Array) -> Option<Vec<u64>> {
 
 /// Shows the bytes of every slot, in order; of null slots, whatever stands there. `false` if these
 /// are no values that compare as bytes.
-pub(crate) fn each_bytes<'a>(array: &'a dyn Array, mut see: impl FnMut(&[u8])) -> bool {
+pub(crate) fn each_bytes(array: &dyn Array, mut see: impl FnMut(&[u8])) -> bool {
     use DataType as T;
 
     let rows = 0..array.len();
@@ -138,8 +138,10 @@ macro_rules! order_key {
     };
 }
 
-order_key!(u8, u16, u32, u64: value => u64::from(value));
-order_key!(i8, i16, i32, i64: value => i64::from(value) as u64 ^ SIGN);
+order_key!(u8, u16, u32: value => u64::from(value));
+order_key!(u64: value => value);
+order_key!(i8, i16, i32: value => i64::from(value).order_key());
+order_key!(i64: value => value as u64 ^ SIGN);
 order_key!(f32: value => f64::from(value).order_key());
 
 impl OrderKey for f64 {

@@ -93,8 +93,11 @@ pub struct ClusterGroup {
     pub fragments: Vec<u64>,
     /// Their bytes, which are read and written.
     pub bytes: u64,
-    /// The rows of each output, in the order of the layout. Empty if no row is left.
+    /// The rows of each output, in the order of the layout, as equal as can be. Empty if no row is left. Along a
+    /// curve a `Cutter` ends them where they have smaller boxes, which makes them a few more.
     pub outputs: Vec<u64>,
+    /// The most rows that an output may have, by the target of rows or, as wide as these rows are, of bytes.
+    pub full_rows: u64,
     /// Of the fragments, those of no run.
     pub appended: usize,
     /// Of the fragments, those that crowd their runs.
@@ -103,25 +106,34 @@ pub struct ClusterGroup {
     pub merged_runs: usize,
 }
 
+/// What a run of `optimize` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Request {
+    /// What is looked at.
+    pub scope: Scope,
+    /// When outputs are full.
+    pub targets: Targets,
+    /// Earlier runs are merged only as far as everything that is rewritten stays below this. What must be clustered
+    /// is, however much it is, and [`Scope::Full`] asks for everything. `u64::MAX` is no limit.
+    pub max_bytes: u64,
+    /// That of the space. Only [`Scope::Full`] looks at it: runs of an earlier space are still runs.
+    pub generation: u32,
+}
+
 /// Decides what a run of `optimize` clusters.
-///
-/// `generation` is that of the space, which only [`Scope::Full`] looks at: runs of an earlier space are still runs.
 #[must_use]
-pub fn plan_clustering(
-    fragments: &[Fragment],
-    runs: &Runs,
-    targets: Targets,
-    scope: Scope,
-    generation: u32,
-) -> ClusterPlan {
+pub fn plan_clustering(fragments: &[Fragment], runs: &Runs, request: &Request) -> ClusterPlan {
+    let targets = request.targets;
     let sorted = Sorted::new(fragments, runs, targets);
-    let taken = match scope {
-        Scope::Full if sorted.is_one_run_of(generation) => {
+    let taken = match request.scope {
+        Scope::Full if sorted.is_one_run_of(request.generation) => {
             let reason = "everything is one run of this space already".to_owned();
             return ClusterPlan::Nothing { reason };
         }
         Scope::Full => sorted.members.iter().map(|members| members.run).collect(),
-        Scope::Changed => merge::joining(&sorted.loose(), &sorted.sizes(), targets),
+        Scope::Changed => {
+            merge::joining(&sorted.loose(), &sorted.sizes(), targets, request.max_bytes)
+        }
     };
     sorted.plan(&taken, targets)
 }
@@ -204,6 +216,7 @@ impl<'a> Sorted<'a> {
             fragments,
             bytes: size.bytes,
             outputs: outputs(size, targets),
+            full_rows: full_rows(size, targets),
             appended: self.appended.len(),
             crowded: self.crowded.len(),
             merged_runs: self.misfits.len() + joined.len(),
@@ -239,4 +252,10 @@ fn outputs(size: Size, targets: Targets) -> Vec<u64> {
     let count = by_rows.max(by_bytes).min(size.rows);
     let (each, more) = (size.rows / count.max(1), size.rows % count.max(1));
     (0..count).map(|output| each + u64::from(output < more)).collect()
+}
+
+fn full_rows(size: Size, targets: Targets) -> u64 {
+    let fit = u128::from(size.rows) * u128::from(targets.bytes);
+    let fit = fit.div_ceil(u128::from(size.bytes.max(1)));
+    targets.rows.min(u64::try_from(fit).unwrap_or(u64::MAX)).max(1)
 }

@@ -7,6 +7,10 @@ use arrow_array::{ArrayRef, Float64Array};
 
 use crate::*;
 
+mod bars;
+mod life;
+mod shapes;
+
 /// A generator of numbers that are the same every time (xorshift64* by G. Marsaglia and S. Vigna).
 pub(crate) struct Numbers(u64);
 
@@ -87,6 +91,16 @@ struct Table {
     pieces: Vec<Piece>,
     next_id: u64,
     targets: Targets,
+    cuts: Cuts,
+}
+
+/// Where outputs end.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Cuts {
+    /// All have as many rows.
+    Equal,
+    /// At the turns of the curve.
+    Turns,
 }
 
 /// What a row takes, in bytes.
@@ -96,7 +110,15 @@ impl Table {
     fn new(curve: Curve, rows: &Rows, target_rows: u64) -> Self {
         let space = space_of(rows, BOUNDARIES);
         let targets = Targets { rows: target_rows, bytes: 512 << 20 };
-        Self { curve, space, runs: Runs::default(), pieces: vec![], next_id: 0, targets }
+        Self {
+            curve,
+            space,
+            runs: Runs::default(),
+            pieces: vec![],
+            next_id: 0,
+            targets,
+            cuts: Cuts::Turns,
+        }
     }
 
     fn append(&mut self, rows: Rows) -> u64 {
@@ -118,7 +140,9 @@ impl Table {
             ranks: RankBox::around(&piece.ranks),
         };
         let fragments: Vec<_> = self.pieces.iter().map(fragment).collect();
-        plan_clustering(&fragments, &self.runs, self.targets, scope, self.space.generation())
+        let (targets, generation) = (self.targets, self.space.generation());
+        let request = Request { scope, targets, max_bytes: u64::MAX, generation };
+        plan_clustering(&fragments, &self.runs, &request)
     }
 
     /// Lays the table out, and gives the bytes written.
@@ -137,10 +161,11 @@ impl Table {
         let CurveKeys::Words(keys) = keys else { panic!("two columns fit into a word") };
         let mut order: Vec<_> = (0..all.len()).collect();
         order.sort_by_key(|row| keys.value(*row));
+        let sorted = CurveKeys::Words(order.iter().map(|row| keys.value(*row)).collect());
         let mut new = Vec::new();
         let mut from = 0;
-        for rows in &group.outputs {
-            let to = from + *rows as usize;
+        for to in self.ends(&group, &sorted) {
+            let to = to as usize;
             let id = self.append(all.picked(order[from..to].iter().copied()));
             let ranks = &self.pieces.last().unwrap().ranks;
             new.push((id, RankBox::around(ranks).unwrap()));
@@ -150,6 +175,20 @@ impl Table {
         self.runs = self.runs.after_rewrite(&group.fragments, &new, self.space.generation());
         assert!(matches!(self.plan(Scope::Changed), ClusterPlan::Nothing { .. }), "then idle");
         group.bytes
+    }
+
+    fn ends(&self, group: &ClusterGroup, sorted: &CurveKeys) -> Vec<u64> {
+        let rows: u64 = group.outputs.iter().sum();
+        match self.cuts {
+            Cuts::Turns => Cutter::new(rows, group.full_rows).see(sorted),
+            Cuts::Equal => {
+                let sum = |sum: &mut u64, rows: &u64| {
+                    *sum += rows;
+                    Some(*sum)
+                };
+                group.outputs.iter().scan(0, sum).collect()
+            }
+        }
     }
 
     fn extents(&self) -> Vec<Extent> {
@@ -199,45 +238,4 @@ fn space_of(rows: &Rows, boundaries: usize) -> Space {
         .map(|(name, values)| Sample { column: (*name).to_owned(), values: vec![values] })
         .collect();
     Space::from_sample(&samples, boundaries).unwrap()
-}
-
-#[test]
-fn a_curve_reaches_the_bars_and_keeps_them_after_an_append() {
-    for (curve, range_bar, box_bar) in [(Curve::Hilbert, 0.20, 0.08), (Curve::ZOrder, 0.30, 0.10)] {
-        for seed in 1..=3 {
-            let mut numbers = Numbers::new(seed);
-            let rows = Rows::points(600_000, &mut numbers);
-            let mut table = Table::new(curve, &rows, 10_000);
-            for file in 0..10 {
-                let tenth = rows.len() / 10;
-                table.append(rows.picked(file * tenth..(file + 1) * tenth));
-            }
-            let before = depth(&table.extents());
-            table.optimize(Scope::Changed);
-            assert_eq!(table.pieces.len(), 60);
-            let (ranges, boxes) = table.asked(&rows);
-            let whole = table.rows() * ROW_BYTES;
-            let after = depth(&table.extents());
-            table.append(Rows::points(6_000, &mut numbers));
-            let written = table.optimize(Scope::Changed) as f64 / whole as f64;
-            let (_, boxes_later) = table.asked(&rows);
-            println!(
-                "{curve:?}, seed {seed}: depth {before:.1} -> {after:.2}; 1 % ranges touch {:.1} % / {:.1} %, boxes \
-                 {:.1} %; after a 1 % append {:.1} % written, depth {:.2}, boxes {:.1} %",
-                ranges[0] * 100.0,
-                ranges[1] * 100.0,
-                boxes * 100.0,
-                written * 100.0,
-                depth(&table.extents()),
-                boxes_later * 100.0,
-            );
-            assert!(ranges[0] <= range_bar && ranges[1] <= range_bar, "{ranges:?}");
-            assert!(boxes <= box_bar, "{boxes}");
-            assert!(written <= 0.05, "{written}");
-            assert!(boxes_later <= box_bar * 1.25, "{boxes_later}");
-            let Touched { ranges: by_rank, boxes: boxes_by_rank } = touched(&table.extents());
-            assert!((boxes_by_rank.unwrap() - boxes_later).abs() < 0.01, "{boxes_by_rank:?}");
-            assert!((by_rank[0] - ranges[0]).abs() < 0.03, "{by_rank:?}");
-        }
-    }
 }

@@ -40,8 +40,8 @@ pub(crate) use marks::Marks;
 pub(crate) use numbers::Numbers;
 pub(crate) use text::Text;
 
-/// Boundaries per column, unless told. In `tests` four times as many move no share of fragments touched by
-/// more than a percent, and a column takes 5 to 20 KB.
+/// Boundaries per column, unless told. In `simulation` four times as many move no share of fragments touched by
+/// as much as a percent, and 16 lose a tenth. A column takes 10 to 40 KB in the document.
 pub const BOUNDARIES: usize = 1024;
 
 /// The most boundaries a column may have.

@@ -25,7 +25,7 @@ struct Life {
 
 /// A clustered table of 60 fragments, appended to.
 fn life(appends: impl IntoIterator<Item = u64>) -> Life {
-    let mut world = World::default();
+    let mut world = World::new(u64::MAX);
     (0..10).for_each(|_| world.append(60_000, 60_000 * ROW));
     let first = world.plan(TARGETS, Scope::Changed).unwrap();
     world.carry_out(&first);
@@ -87,7 +87,7 @@ fn what_appends_cost_is_bounded_by_doublings() {
 
 #[test]
 fn the_large_run_is_first_touched_when_as_much_was_appended() {
-    let mut world = World::default();
+    let mut world = World::new(u64::MAX);
     (0..10).for_each(|_| world.append(60_000, 60_000 * ROW));
     let first = world.plan(TARGETS, Scope::Changed).unwrap();
     world.carry_out(&first);

@@ -1,5 +1,8 @@
 //! Which runs are merged with what is rewritten anyway: those that are not larger than everything
 //! that is rewritten besides. Why that bounds what a table costs is in `plan`.
+//!
+//! Merging runs of twice that size too would be another choice. Of 200 appends of 1 % each byte is then written 7.8 times
+//! instead of 5.7, and boxes of 10 % × 10 % touch at most 9.5 % of the fragments instead of 12.1 %.
 
 use super::{Size, Targets};
 
@@ -14,15 +17,30 @@ const FLOOR_BYTES: u64 = 1 << 20;
 /// a little larger or smaller than its sources does not set off another.
 const SLACK_PERCENT: u128 = 25;
 
-/// The runs that join what is rewritten anyway.
-pub(super) fn joining(loose: &Size, runs: &[(usize, Size)], targets: Targets) -> Vec<usize> {
+/// The runs that join what is rewritten anyway, as long as all together has at most so many bytes.
+///
+/// Without anything new, runs are merged only if there is no limit: a limit that left them unmerged beside something new
+/// would merge them in the next run.
+pub(super) fn joining(
+    loose: &Size,
+    runs: &[(usize, Size)],
+    targets: Targets,
+    max_bytes: u64,
+) -> Vec<usize> {
+    let alone = *loose == Size::default();
+    if alone && max_bytes < u64::MAX {
+        return Vec::new();
+    }
     let mut ascending = runs.to_vec();
     ascending.sort_by_key(|(run, size)| (fill(*size, targets), *run));
     let whole = runs.iter().fold(*loose, |sum, (_, size)| sum.plus(*size));
     let mut sum = *loose;
     let mut joined = 0;
     for (place, (_, size)) in ascending.iter().enumerate() {
-        if pays(sum, *size, whole, *loose == Size::default(), targets) {
+        if sum.bytes + size.bytes > max_bytes {
+            break;
+        }
+        if pays(sum, *size, whole, alone, targets) {
             joined = place + 1;
         }
         sum = sum.plus(*size);

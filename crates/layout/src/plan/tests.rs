@@ -5,6 +5,9 @@ use super::*;
 /// 10,000 rows of 45 bytes are full.
 const TARGETS: Targets = Targets { rows: 10_000, bytes: 512 << 20 };
 
+const CHANGED: Request =
+    Request { scope: Scope::Changed, targets: TARGETS, max_bytes: u64::MAX, generation: 0 };
+
 fn strip(n: u32, of: u32) -> RankBox {
     let width = u32::MAX / of;
     RankBox::new(vec![(n * width, n * width + width - 1), (0, u32::MAX)])
@@ -23,11 +26,11 @@ fn run(table: &mut Vec<Fragment>, runs: &Runs, first: u64, fragments: u32, rows:
 }
 
 fn plan(table: &[Fragment], runs: &Runs) -> String {
-    plan_clustering(table, runs, TARGETS, Scope::Changed, 0).to_string()
+    plan_clustering(table, runs, &CHANGED).to_string()
 }
 
 fn group(table: &[Fragment], runs: &Runs) -> ClusterGroup {
-    match plan_clustering(table, runs, TARGETS, Scope::Changed, 0) {
+    match plan_clustering(table, runs, &CHANGED) {
         ClusterPlan::Rewrite(group) => group,
         ClusterPlan::Nothing { reason } => panic!("nothing: {reason}"),
     }
@@ -131,7 +134,7 @@ fn a_run_whose_fragments_have_the_wrong_size_is_written_anew() {
 #[test]
 fn full_takes_everything_unless_nothing_would_change() {
     let full = |table: &[Fragment], runs: &Runs, generation| {
-        plan_clustering(table, runs, TARGETS, Scope::Full, generation)
+        plan_clustering(table, runs, &Request { scope: Scope::Full, generation, ..CHANGED })
     };
     let (mut table, runs) = sixty();
     let expected = "nothing: everything is one run of this space already";
@@ -164,4 +167,33 @@ fn an_empty_table_and_empty_fragments_are_no_trouble() {
     let emptied = [fragment(1, 0, None)];
     let expected = "cluster 1 appended fragment: 0 rows, 0 bytes, 1 fragments become 0";
     assert_eq!(plan(&emptied, &Runs::default()), expected);
+}
+
+#[test]
+fn a_limit_of_bytes_leaves_runs_where_they_are_and_takes_what_must_be() {
+    let (mut table, runs) = sixty();
+    let runs = run(&mut table, &runs, 210, 2, 10_000);
+    table.push(fragment(300, 700_000, None));
+    let of = |max_bytes| match plan_clustering(&table, &runs, &Request { max_bytes, ..CHANGED }) {
+        ClusterPlan::Rewrite(group) => group.fragments.len(),
+        ClusterPlan::Nothing { .. } => 0,
+    };
+    assert_eq!(of(u64::MAX), 63);
+    assert_eq!(of(1_320_000 * 45), 63);
+    assert_eq!(of(1_320_000 * 45 - 1), 3);
+    assert_eq!(of(0), 1);
+}
+
+#[test]
+fn runs_alone_are_merged_once_they_are_too_alike_but_not_under_a_limit() {
+    let mut table = Vec::new();
+    let mut runs = Runs::default();
+    for first in [0, 10, 20] {
+        runs = run(&mut table, &runs, first, 4, 10_000);
+    }
+    assert_eq!(group(&table, &runs).fragments.len(), 12);
+    let limited = Request { max_bytes: u64::MAX - 1, ..CHANGED };
+    let reason = plan_clustering(&table, &runs, &limited).to_string();
+    assert!(reason.starts_with("nothing: nothing was appended"), "{reason}");
+    assert!(reason.ends_with("the 3 runs are left as they are"), "{reason}");
 }

@@ -36,8 +36,7 @@ pub(super) fn why_nothing(runs: usize) -> String {
         0 => "the table has no fragments".to_owned(),
         1 => "nothing was appended, and nothing overlaps more than it must".to_owned(),
         _ => format!(
-            "nothing was appended, nothing overlaps more than it must, and the {runs} runs are too \
-             different in size for a merge to pay"
+            "nothing was appended, nothing overlaps more than it must, and the {runs} runs are left as they are"
         ),
     }
 }

@@ -5,9 +5,10 @@ use crate::ranks::NULL_RANK;
 
 /// A space is renewed when the rows of the whole table are farther from its sample than this.
 ///
-/// `simulation` prints what drift costs: see `drift_costs_little_up_to_the_threshold` there. A sample of 10,000 rows
-/// of unchanged data is at 0.014 nineteen times of twenty, so chance alone does not come near.
-pub const DRIFT_MAX: f64 = 0.15;
+/// Up to here a table in the old space is at most a tenth worse than in a new one, at twice of it by a half: see the test
+/// `drift_costs_little_up_to_the_threshold`. A sample of 10,000 rows of unchanged data is at 0.014 nineteen times
+/// of twenty, so chance alone does not come near.
+pub const DRIFT_MAX: f64 = 0.25;
 
 /// For each column the greatest difference between the share of rows up to a boundary and what that
 /// share was in the sample (the statistic of Kolmogorov and Smirnov): 0 is none, 1 everything.
