@@ -1,11 +1,12 @@
 //! Tests that stop a run at a failpoint. In a binary of their own: failpoints are global.
 //!
-//! `crash` kills a run, `fail_there` lets it fail, `sweep` kills its recovery, `foreign` lets
+//! `beside` lets other verbs work on a root while a run stages there. `crash` kills a run, `fail_there` lets it fail, `sweep` kills its recovery, `foreign` lets
 //! somebody else write meanwhile: all on graphs. `plain` does the same on databases, `cleanup` and `branch` with
 //! those verbs. `names` checks that no failpoint is left out.
 
 #![expect(clippy::unwrap_used, reason = "in a test the panic is the message")]
 
+mod beside;
 mod branch;
 mod child;
 mod cleanup;

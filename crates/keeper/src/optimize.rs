@@ -2,7 +2,7 @@
 //!
 //! # Protocol
 //!
-//! Inventory and plan, stage without any lock, then per window of tables: enter (queue keys),
+//! Inventory and plan, stage without any lock (the root's is given back, see `root::hold`), then per window of tables: enter (queue keys),
 //! re-check, arm one sidecar per table, commit, publish once, disarm. `docs/architecture.md`
 //! tells why in this order.
 //!
@@ -223,9 +223,15 @@ async fn branches(
         work.push((view, targets));
     }
     for (view, targets) in work {
-        if report.error.is_none() {
-            graph::run(run, &view, targets, report).await;
+        if report.error.is_some() {
+            break;
         }
+        if !view.snapshot.branch.is_main() && !view.is_among(&graph.graph.branches().await?) {
+            let gone = format!("branch {} was deleted since the run began", view.snapshot.branch);
+            report.warnings.push(gone);
+            continue;
+        }
+        graph::run(run, &view, targets, report).await;
     }
     if report.error.is_none() && !run.wish.index_only {
         report.tables.extend(internal::run(run, &graph.graph).await);

@@ -7,6 +7,7 @@ use lance::Dataset;
 use lancekeeper_model::{BudgetLimit, ErrorKind, ProgressEvent, WorkLeft};
 use lancekeeper_planner::index::{IndexWish, IndexWork};
 use lancekeeper_planner::optimize::Group;
+use lancekeeper_queue::Stage;
 use lancekeeper_rewrite::blobs;
 use lancekeeper_rewrite::index::{
     BTreeForm, IndexFailure, SegmentNames, StagedIndexes, makes_addresses, stage_indexes,
@@ -16,6 +17,7 @@ use lancekeeper_rewrite::stage::{RowOrder, stage_group};
 use lancekeeper_rewrite::{JournalError, StageError, StagedGroup};
 use lancekeeper_store::LanceFailure;
 use lancekeeper_store::failpoint::{self, Injected};
+use lancekeeper_store::tables::version_of;
 use thiserror::Error;
 
 use crate::optimize::Run;
@@ -82,6 +84,16 @@ impl StageTableError {
             Self::Injected(_) => ErrorKind::Internal,
         }
     }
+}
+
+/// What these tables are staged at, for whoever works on the root meanwhile.
+pub(super) fn stages_of(tables: &[TableRun]) -> Vec<Stage> {
+    let of_table = |table: &TableRun| {
+        let (target, version) = (&table.target, version_of(table.handle.as_ref()?));
+        let (location, branch) = (target.location.clone(), target.table.branch.clone());
+        Some(Stage { location, branch, version })
+    };
+    tables.iter().filter(|table| table.is_ready()).filter_map(of_table).collect()
 }
 
 /// Stages the index segments of a plan, then its groups, each unless the time is over, and takes
@@ -281,7 +293,7 @@ pub(crate) async fn note(
     files: Vec<StagedFile>,
 ) -> Result<String, JournalError> {
     let number = run.entries.fetch_add(1, Ordering::Relaxed);
-    let staged_at = lancekeeper_store::tables::version_of(handle);
+    let staged_at = version_of(handle);
     run.write
         .journal
         .note(&run.operation, &target.table, &target.location, staged_at, number, files)

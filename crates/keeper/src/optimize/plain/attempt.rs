@@ -157,7 +157,6 @@ impl Attempt<'_> {
     ///
     /// Each commit is made or not. Staged files stay; the journal names them.
     pub(super) async fn commit(&mut self) -> Result<Option<Committed>, PlainError> {
-        failpoint::cross_async(failpoint::OPTIMIZE_STAGED_PRE_ENTER).await?;
         self.staged_against = index_ids(self.handle).await?;
         if self.indexes.is_some() && !self.create_indexes().await? {
             return Ok(None);
