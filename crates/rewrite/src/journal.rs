@@ -3,15 +3,19 @@
 //! A run that fails, or drops a group, deletes its own files at once by it. After a kill the
 //! next run finds the entries and deletes what no version refers to. An entry is written when
 //! a rewrite returns: what a killed rewrite had not yet named waits for the age floor of
-//! `cleanup`. Not here: which entries are settled, and how (`settle`).
+//! `cleanup`. The entry of a group also says what was made of which fragments, so that the next run
+//! need not do it again (`resume`). Not here: which entries are settled, and how (`settle`).
 
 mod settle;
+
+use lance_table::format::Fragment;
 
 use lancekeeper_model::{Branch, ErrorKind, OperationId, TableRef, Version};
 use lancekeeper_store::{Files, FilesError, LanceFailure, OpenError};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::recipe::RowOrder;
 pub use settle::{Settled, discard};
 
 /// Where the journal lies, relative to the root.
@@ -36,6 +40,43 @@ impl StagedFile {
     }
 }
 
+/// What was made of the fragments of a group, so far as the table at the version it was staged at does
+/// not tell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupNote {
+    /// The fragments it replaces, as they were planned.
+    pub(crate) fragments: Vec<u64>,
+    /// In which order they were read, and what for.
+    pub(crate) order: RowOrder,
+    /// What replaces them, without ids.
+    pub(crate) new_fragments: Vec<Fragment>,
+    /// As in [`crate::StagedGroup`].
+    pub(crate) kept_addrs: Option<Vec<u8>>,
+}
+
+/// What is noted in one entry.
+#[derive(Debug, Clone, Default)]
+pub struct ToNote {
+    /// Files, relative to the table's branch directory.
+    pub files: Vec<StagedFile>,
+    /// The group that they are of, if it is finished.
+    pub group: Option<GroupNote>,
+}
+
+/// A group that a run finished and did not live to commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// The name of its entry.
+    pub entry: String,
+    /// Where the table lies, relative to the root.
+    pub location: String,
+    /// The branch.
+    pub branch: Branch,
+    pub(crate) staged_at: Version,
+    pub(crate) files: Vec<StagedFile>,
+    pub(crate) group: GroupNote,
+}
+
 /// One entry: the files of one staged group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalEntry {
@@ -48,6 +89,25 @@ pub struct JournalEntry {
     /// The version the group was staged at.
     staged_at: u64,
     files: Vec<StagedFile>,
+    /// A [`GroupNote`], if it is of a group that is finished. Kept as it is until somebody asks: one that
+    /// cannot be understood is only not resumed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    group: Option<serde_json::Value>,
+}
+
+impl JournalEntry {
+    /// The group that it is of, if that is finished and known how it was made.
+    fn finished(&self, name: &str) -> Option<Finished> {
+        let group = serde_json::from_value(self.group.clone()?).ok()?;
+        Some(Finished {
+            entry: name.to_owned(),
+            location: self.location.clone(),
+            branch: Branch::from(self.branch.clone()),
+            staged_at: Version(self.staged_at),
+            files: self.files.clone(),
+            group,
+        })
+    }
 }
 
 /// The journal could not be read or written.
@@ -113,7 +173,7 @@ impl Journal {
         Self { files: root.below(JOURNAL_DIR) }
     }
 
-    /// Notes the files of one staged group; returns the entry's name.
+    /// Notes what was staged; returns the entry's name.
     ///
     /// # Errors
     ///
@@ -129,8 +189,9 @@ impl Journal {
         location: &str,
         staged_at: Version,
         number: u64,
-        files: Vec<StagedFile>,
+        noted: ToNote,
     ) -> Result<String, JournalError> {
+        let group = noted.group.map(serde_json::to_value).transpose()?;
         let entry = JournalEntry {
             schema: SCHEMA,
             operation: operation.to_string(),
@@ -138,7 +199,8 @@ impl Journal {
             location: location.to_owned(),
             branch: table.branch.name().map(ToOwned::to_owned),
             staged_at: staged_at.0,
-            files,
+            files: noted.files,
+            group,
         };
         let name = format!("{operation}-{number:06}.json");
         self.files.put(&name, serde_json::to_vec(&entry)?).await?;

@@ -44,6 +44,9 @@ pub(crate) async fn run(
     let is_cut_off = report.error.is_some();
     for (mut table, is_planned) in tables.into_iter().zip(is_planned) {
         table.end(is_cut_off && is_planned);
+        if !is_cut_off {
+            run.resumable.settle(run, &table).await;
+        }
         run.finished(&table.stats);
         report.tables.push(table.stats);
     }

@@ -44,6 +44,9 @@ pub(crate) async fn run(run: &Run<'_>, targets: Vec<Target>, report: &mut RootOp
                 report.fail(Ended::from(error).0);
             }
             table.end(report.error.is_some());
+            if report.error.is_none() && !run.context.stop.is_requested() {
+                run.resumable.settle(run, &table).await;
+            }
             table.excuse(&run.write.read).await;
             table.stats.duration_ms += millis(started);
             run.finished(&table.stats);

@@ -94,7 +94,12 @@ pub(crate) async fn run_window(
         return Ok(run.write.hold.retake(&run.context.stop).await?);
     }
     failpoint::cross_async(failpoint::OPTIMIZE_STAGED_PRE_ENTER).await?;
-    run.write.hold.retake(&run.context.stop).await?;
+    if let Err(error) = run.write.hold.retake(&run.context.stop).await {
+        // Whoever is asked to stop deletes what it staged. Else it is left to the next run, as by one that died.
+        let is_kept = error.kind() == ErrorKind::Busy;
+        members.iter_mut().for_each(|member| member.left_open |= is_kept);
+        return Err(error.into());
+    }
     let keys = members.iter().map(|member| member.target().table.clone());
     let _keys = run.write.queue.acquire(keys).await?;
     run.write.hold.check().map_err(OpenRootError::from)?;

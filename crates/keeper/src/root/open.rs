@@ -111,13 +111,15 @@ pub(crate) async fn write_root(
     };
     let journal = Journal::of(&read.root.files());
     let live: Vec<OperationId> = live.into_iter().map(|run| run.operation).collect();
-    let settled = journal.settle_dead(tables, &read.root, &live).await?;
+    // Whoever rewrites takes over what was finished; nobody else knows what to do with it.
+    let resumes = !tolerates.runs;
+    let settled = journal.settle_dead(tables, &read.root, &live, resumes).await?;
     let directory = read.root.directory.clone();
     tokio::task::spawn_blocking(move || clear_dead_runs(&directory)).await??;
     recovery.staged_files_deleted = settled.deleted as u64;
     if settled.deleted > 0 {
         tracing::info!(target: "lancekeeper::recovery", count = settled.deleted, "deleted the staged files of dead runs");
     }
-    let warnings = settled.kept;
-    Ok(WriteRoot { read, queue, hold_times, journal, sweep, recovery, warnings, hold })
+    let (warnings, finished) = (settled.kept, settled.finished);
+    Ok(WriteRoot { read, queue, hold_times, journal, sweep, finished, recovery, warnings, hold })
 }

@@ -7,7 +7,7 @@ use lancekeeper_model::{
 };
 use lancekeeper_planner::sweep::SweepPlan;
 use lancekeeper_queue::{HoldTimes, RootQueue};
-use lancekeeper_rewrite::Journal;
+use lancekeeper_rewrite::{Finished, Journal};
 use lancekeeper_store::members::Members;
 use lancekeeper_store::spelling::Spellings;
 use lancekeeper_store::{Root, Tables};
@@ -61,6 +61,8 @@ pub(crate) struct WriteRoot {
     pub(crate) hold_times: HoldTimes,
     pub(crate) journal: Journal,
     pub(crate) sweep: SweepPlan,
+    /// Groups that runs finished and did not live to commit, for a verb that rewrites.
+    pub(crate) finished: Vec<Finished>,
     /// What opening recovered of runs that died.
     pub(crate) recovery: Recovery,
     /// What opening found and left alone.

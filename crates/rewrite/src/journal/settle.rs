@@ -15,11 +15,13 @@ use lance_table::io::manifest::read_manifest_indexes;
 use lancekeeper_model::{Branch, ErrorKind, OperationId, Version};
 use lancekeeper_store::{Files, LanceFailure, Root, Tables};
 
-use super::{Journal, JournalEntry, JournalError, StagedFile};
+use super::{Finished, Journal, JournalEntry, JournalError, StagedFile};
 
 impl Journal {
     /// Settles the entries of dead runs: deletes the files that no version refers to, then the
     /// entry. The caller holds the root's lock; `live` are the operations of all runs that stage without it.
+    /// Who `resumes` is given the groups that were finished and that no version refers to: they are left as
+    /// they are.
     ///
     /// A table that cannot be read keeps its entries, and says why in the outcome: litter is
     /// no reason to refuse work.
@@ -36,9 +38,10 @@ impl Journal {
         tables: &Tables,
         root: &Root,
         live: &[OperationId],
+        resumes: bool,
     ) -> Result<Settled, JournalError> {
         let is_live = |entry: &JournalEntry| live.iter().any(|run| run.as_str() == entry.operation);
-        self.settle_each(tables, root, |entry| !is_live(entry)).await
+        self.settle_each(tables, root, resumes, |entry| !is_live(entry)).await
     }
 
     /// Settles the entries of one run, which gives up what it has staged. Needs no lock: they are its own.
@@ -56,13 +59,15 @@ impl Journal {
         root: &Root,
         operation: &OperationId,
     ) -> Result<Settled, JournalError> {
-        self.settle_each(tables, root, |entry| entry.operation == operation.as_str()).await
+        let is_its = |entry: &JournalEntry| entry.operation == operation.as_str();
+        self.settle_each(tables, root, false, is_its).await
     }
 
     async fn settle_each(
         &self,
         tables: &Tables,
         root: &Root,
+        resumes: bool,
         is_wanted: impl Fn(&JournalEntry) -> bool,
     ) -> Result<Settled, JournalError> {
         let mut settled = Settled::default();
@@ -80,7 +85,8 @@ impl Journal {
             }
         }
         for entries in by_table.into_values() {
-            match self.settle_table(tables, root, entries).await {
+            let resumed = resumes.then_some(&mut settled.finished);
+            match self.settle_table(tables, root, entries, resumed).await {
                 Ok(deleted) => settled.deleted += deleted,
                 Err(error) => settled.kept.push(error.to_string()),
             }
@@ -105,15 +111,17 @@ impl Journal {
         name: &str,
     ) -> Result<u64, JournalError> {
         let Some(entry) = self.read(name).await? else { return Ok(0) };
-        self.settle_table(tables, root, vec![(name.to_owned(), entry)]).await
+        self.settle_table(tables, root, vec![(name.to_owned(), entry)], None).await
     }
 
-    /// Settles entries of one table and branch; at least one.
+    /// Settles entries of one table and branch; at least one. Finished groups of which it is certain that no
+    /// version has taken them in are left to whoever asks for them.
     async fn settle_table(
         &self,
         tables: &Tables,
         root: &Root,
         entries: Vec<(String, JournalEntry)>,
+        mut resumed: Option<&mut Vec<Finished>>,
     ) -> Result<u64, JournalError> {
         let Some((_, first)) = entries.first() else { return Ok(0) };
         let branch = Branch::from(first.branch.clone());
@@ -131,6 +139,13 @@ impl Journal {
         let mut deleted = 0;
         for (name, entry) in &entries {
             if let (Some(head), Some(referenced)) = (&head, &referenced) {
+                let is_new = !entry.files.iter().any(|file| referenced.contains(&file.path));
+                if let (true, Some(resumed)) = (is_new, resumed.as_deref_mut())
+                    && let Some(finished) = entry.finished(name)
+                {
+                    resumed.push(finished);
+                    continue;
+                }
                 for file in entry.files.iter().filter(|file| !referenced.contains(&file.path)) {
                     deleted += delete_staged(head, file).await?;
                 }
@@ -148,6 +163,8 @@ pub struct Settled {
     pub deleted: u64,
     /// Why entries were kept.
     pub kept: Vec<String>,
+    /// Groups that were finished, for whoever resumes them.
+    pub finished: Vec<Finished>,
 }
 
 /// Deletes staged files right away, in the run that staged them and knows that it did not
