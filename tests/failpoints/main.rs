@@ -1,11 +1,13 @@
 //! Tests that stop a run at a failpoint. In a binary of their own: failpoints are global.
 //!
-//! `crash` kills a run, `fail_there` lets it fail, `sweep` kills its recovery, `foreign` lets
-//! somebody else write meanwhile: all on graphs. `plain` does the same on databases, `cleanup` and `branch` with
-//! those verbs. `names` checks that no failpoint is left out.
+//! `beside` lets other verbs work on a root while a run stages there. `crash` kills a run, `resume` lets the
+//! next one take over what it finished, `fail_there` lets it fail, `sweep` kills its recovery, `foreign` lets
+//! somebody else write meanwhile: mostly on graphs. `plain` does the same on databases, `cleanup` and `branch`
+//! with those verbs. `names` checks that no failpoint is left out.
 
 #![expect(clippy::unwrap_used, reason = "in a test the panic is the message")]
 
+mod beside;
 mod branch;
 mod child;
 mod cleanup;
@@ -18,5 +20,6 @@ mod meanwhile;
 mod names;
 mod pause;
 mod plain;
+mod resume;
 mod sweep;
 mod world;

@@ -362,6 +362,7 @@ impl Gathered {
     fn inventory(&self) -> CleanupInventory<'_> {
         CleanupInventory {
             authority: &self.read.authority,
+            running: &self.running,
             datasets: self.datasets.iter().map(|dataset| &dataset.facts).collect(),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! # Protocol
 //!
-//! Inventory and plan, stage without any lock, then per window of tables: enter (queue keys),
+//! Inventory and plan, stage without any lock (the root's is given back, see `root::hold`), then per window of tables: enter (queue keys),
 //! re-check, arm one sidecar per table, commit, publish once, disarm. `docs/architecture.md`
 //! tells why in this order.
 //!
@@ -25,6 +25,7 @@ mod planning;
 mod preview;
 mod probe;
 mod report;
+mod resumed;
 mod stage;
 mod table;
 mod window;
@@ -47,6 +48,7 @@ use crate::run::budget::Budget;
 use crate::run::ended::{Ended, ended};
 use crate::run::stop::Interrupted;
 use crate::run::{Both, Context, new_operation};
+use resumed::Resumable;
 
 pub(crate) use inventory::{Wish, inherited};
 pub(crate) use look::look_at;
@@ -68,6 +70,8 @@ pub(crate) struct Run<'a> {
     pub(crate) options: &'a OptimizeOptions,
     pub(crate) budget: &'a Budget,
     pub(crate) progress: &'a dyn Progress,
+    /// What earlier runs finished and did not live to commit.
+    pub(crate) resumable: Resumable,
     /// Numbers journal entries.
     pub(crate) entries: AtomicU64,
 }
@@ -177,7 +181,7 @@ async fn optimize(
     let opening = Opening { purpose, operation: &operation, now, observer };
     let read = read_root(root, &context.tables).await?;
     let write = write_root(read, context, &opening).await?;
-    let entries = AtomicU64::new(0);
+    let (resumable, entries) = (Resumable::of(&write), AtomicU64::new(0));
     let run = Run {
         context,
         write: &write,
@@ -186,6 +190,7 @@ async fn optimize(
         options,
         budget,
         progress: observer,
+        resumable,
         entries,
     };
     report.recovery.clone_from(&write.recovery);
@@ -223,9 +228,15 @@ async fn branches(
         work.push((view, targets));
     }
     for (view, targets) in work {
-        if report.error.is_none() {
-            graph::run(run, &view, targets, report).await;
+        if report.error.is_some() {
+            break;
         }
+        if !view.snapshot.branch.is_main() && !view.is_among(&graph.graph.branches().await?) {
+            let gone = format!("branch {} was deleted since the run began", view.snapshot.branch);
+            report.warnings.push(gone);
+            continue;
+        }
+        graph::run(run, &view, targets, report).await;
     }
     if report.error.is_none() && !run.wish.index_only {
         report.tables.extend(internal::run(run, &graph.graph).await);

@@ -3,12 +3,14 @@
 
 mod error;
 pub(crate) mod facts;
+mod hold;
 mod locks;
 mod obstacles;
 mod open;
 mod opened;
 mod outer;
 mod recover;
+mod running;
 mod targets;
 
 pub use error::OpenRootError;
@@ -18,4 +20,5 @@ pub(crate) use obstacles::{
 };
 pub(crate) use open::{look, read_root, write_root};
 pub(crate) use opened::{Opening, Purpose, ReadGraph, ReadRoot, Tolerance, WriteRoot};
+pub(crate) use running::running;
 pub(crate) use targets::{Target, TargetError, branch_views, is_dropped, seen_targets, targets};

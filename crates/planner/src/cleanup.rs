@@ -15,6 +15,7 @@
 //!   versions that go refer to it, or nothing refers to it and it is old and of a kind that
 //!   is known to be litter.
 //! * Whatever cannot be classified stays.
+//! * What a run that is under way reads, or may have staged, stays.
 //!
 //! Not here: looking at stores, and the order in time of deletions (`reconciler::cleanup`).
 
@@ -30,6 +31,7 @@ mod path;
 mod plan;
 mod policy;
 mod reason;
+mod running;
 #[cfg(test)]
 mod tests;
 
@@ -47,3 +49,4 @@ pub use plan::{
 };
 pub use policy::Retention;
 pub use reason::KeepReason;
+pub use running::Running;

@@ -24,6 +24,8 @@ pub const WAITERS_MAX: usize = 10_000;
 /// which lanes are taken: LOCK ORDER.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lane {
+    /// The root as far as runs are concerned that give its lock back while they stage: one at a time.
+    Run,
     /// The root as a whole: the place of a verb in front of the cross-process lock.
     Root,
     /// One table on one branch.
@@ -33,6 +35,7 @@ pub enum Lane {
 impl fmt::Display for Lane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Run => f.write_str("the turn of a run"),
             Self::Root => f.write_str("the root lock"),
             Self::Table(table) => table.fmt(f),
         }

@@ -10,7 +10,7 @@
 //!
 //! # Protocol
 //!
-//! LOCK ORDER: the root lock first, then table keys; table keys in the order of
+//! LOCK ORDER: the turn of a run, then the root lock, then table keys; table keys in the order of
 //! (key, branch), all of one unit of work in one call. Whoever holds table keys asks for
 //! nothing more on that root, neither keys nor the root lock: two tasks that did could wait
 //! for each other forever. Long work gives its keys back between its steps
@@ -27,7 +27,8 @@
 //!
 //! Keys live in memory. The file lock belongs to the open file, so it is gone with its
 //! process; the file itself stays and is never deleted, because deleting a lock file lets two
-//! processes lock two files of one name.
+//! processes lock two files of one name. A run that gives the lock back while it stages has a record
+//! of its own ([`RunRecord`]), locked as long as it lives.
 //!
 //! # Cancellation
 //!
@@ -43,6 +44,7 @@ mod lock;
 mod queues;
 mod registry;
 mod root_queue;
+mod run_record;
 
 pub use exclusive::{ExclusiveLock, LOCK_POLL_INTERVAL};
 pub use hold_times::HoldTimes;
@@ -50,4 +52,7 @@ pub use lane::{Lane, QueueError, WAITERS_MAX};
 pub use lock::{LOCK_DIRECTORY, LOCK_FILE, LockError, LockHolder, RootLock, SharedRootLock};
 pub use queues::Queues;
 pub use registry::RootIdentity;
-pub use root_queue::{PausedGuards, RootQueue, TableGuards, WouldBlock};
+pub use root_queue::{PausedGuards, RootQueue, RunTurn, TableGuards, WouldBlock};
+pub use run_record::{
+    LiveRun, Needs, RUNS_DIRECTORY, RunRecord, Stage, clear_dead_runs, live_runs,
+};

@@ -13,8 +13,9 @@ use std::time::Duration;
 use lancekeeper_model::ErrorKind;
 use thiserror::Error;
 
+pub(crate) use holder::Description;
+use holder::FIRST_LINE;
 pub use holder::LockHolder;
-use holder::{Description, FIRST_LINE};
 
 mod holder;
 #[cfg(test)]
@@ -231,15 +232,7 @@ fn locked(
         .truncate(false)
         .open(&path)
         .map_err(io)?;
-    let outcome = match lock(&file) {
-        Err(TryLockError::WouldBlock) => {
-            // Somebody may only be looking who has it, which takes no longer than this.
-            thread::sleep(DESCRIPTION_PAUSE);
-            lock(&file)
-        }
-        outcome => outcome,
-    };
-    match outcome {
+    match attempt(&file, lock) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(held(path, &file)),
         Err(TryLockError::Error(source)) => return Err(io(source)),
@@ -253,6 +246,21 @@ fn locked(
     }
     describe(&file, holder).map_err(io)?;
     Ok((file, path))
+}
+
+/// One attempt at a lock, and another one if somebody has it: he may only be looking who has it, which
+/// takes no longer than the pause in between.
+pub(crate) fn attempt(
+    file: &File,
+    lock: fn(&File) -> Result<(), TryLockError>,
+) -> Result<(), TryLockError> {
+    match lock(file) {
+        Err(TryLockError::WouldBlock) => {
+            thread::sleep(DESCRIPTION_PAUSE);
+            lock(file)
+        }
+        outcome => outcome,
+    }
 }
 
 /// The refusal by a lock that others have. The description is a courtesy: the lock is held whether

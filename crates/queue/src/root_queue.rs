@@ -143,6 +143,22 @@ impl RootQueue {
         self.state.lanes.claim(Lane::Table(table.clone()), self.times.clone())
     }
 
+    /// Waits for the turn of a run: verbs of this process that give the root lock back in between
+    /// come one after the other all the same.
+    ///
+    /// LOCK ORDER: before [`exclusive_lock`](Self::exclusive_lock).
+    ///
+    /// # Errors
+    ///
+    /// When too many verbs wait.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the queue.
+    pub async fn run_turn(&self) -> Result<RunTurn, QueueError> {
+        Ok(RunTurn { _turn: self.state.lanes.claim(Lane::Run, None)?.turn().await })
+    }
+
     /// Waits for this process's turn at the root lock.
     ///
     /// # Cancel safety
@@ -159,6 +175,18 @@ impl fmt::Debug for RootQueue {
             .field("identity", self.identity())
             .field("len", &self.len())
             .finish()
+    }
+}
+
+/// The turn of a run among those of this process, given back on drop.
+#[must_use = "the next run begins as soon as this is dropped"]
+pub struct RunTurn {
+    _turn: Turn,
+}
+
+impl fmt::Debug for RunTurn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunTurn").finish_non_exhaustive()
     }
 }
 

@@ -3,23 +3,20 @@
 //! A run that fails, or drops a group, deletes its own files at once by it. After a kill the
 //! next run finds the entries and deletes what no version refers to. An entry is written when
 //! a rewrite returns: what a killed rewrite had not yet named waits for the age floor of
-//! `cleanup`.
-//!
-//! # Invariants
-//!
-//! * A file is deleted only if an entry of ours names it, every version from the one it was
-//!   staged at up to HEAD is there to be read, and none refers to it.
+//! `cleanup`. The entry of a group also says what was made of which fragments, so that the next run
+//! need not do it again (`resume`). Not here: which entries are settled, and how (`settle`).
 
-use std::collections::{BTreeMap, HashSet};
+mod settle;
 
-use futures::TryStreamExt;
-use lance::Dataset;
 use lance_table::format::Fragment;
-use lance_table::io::manifest::read_manifest_indexes;
+
 use lancekeeper_model::{Branch, ErrorKind, OperationId, TableRef, Version};
-use lancekeeper_store::{Files, FilesError, LanceFailure, OpenError, Root, Tables};
+use lancekeeper_store::{Files, FilesError, LanceFailure, OpenError};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+use crate::recipe::RowOrder;
+pub use settle::{Settled, discard};
 
 /// Where the journal lies, relative to the root.
 const JOURNAL_DIR: &str = "__maintenance/journal";
@@ -43,6 +40,43 @@ impl StagedFile {
     }
 }
 
+/// What was made of the fragments of a group, so far as the table at the version it was staged at does
+/// not tell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupNote {
+    /// The fragments it replaces, as they were planned.
+    pub(crate) fragments: Vec<u64>,
+    /// In which order they were read, and what for.
+    pub(crate) order: RowOrder,
+    /// What replaces them, without ids.
+    pub(crate) new_fragments: Vec<Fragment>,
+    /// As in [`crate::StagedGroup`].
+    pub(crate) kept_addrs: Option<Vec<u8>>,
+}
+
+/// What is noted in one entry.
+#[derive(Debug, Clone, Default)]
+pub struct ToNote {
+    /// Files, relative to the table's branch directory.
+    pub files: Vec<StagedFile>,
+    /// The group that they are of, if it is finished.
+    pub group: Option<GroupNote>,
+}
+
+/// A group that a run finished and did not live to commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// The name of its entry.
+    pub entry: String,
+    /// Where the table lies, relative to the root.
+    pub location: String,
+    /// The branch.
+    pub branch: Branch,
+    pub(crate) staged_at: Version,
+    pub(crate) files: Vec<StagedFile>,
+    pub(crate) group: GroupNote,
+}
+
 /// One entry: the files of one staged group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalEntry {
@@ -55,6 +89,25 @@ pub struct JournalEntry {
     /// The version the group was staged at.
     staged_at: u64,
     files: Vec<StagedFile>,
+    /// A [`GroupNote`], if it is of a group that is finished. Kept as it is until somebody asks: one that
+    /// cannot be understood is only not resumed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    group: Option<serde_json::Value>,
+}
+
+impl JournalEntry {
+    /// The group that it is of, if that is finished and known how it was made.
+    fn finished(&self, name: &str) -> Option<Finished> {
+        let group = serde_json::from_value(self.group.clone()?).ok()?;
+        Some(Finished {
+            entry: name.to_owned(),
+            location: self.location.clone(),
+            branch: Branch::from(self.branch.clone()),
+            staged_at: Version(self.staged_at),
+            files: self.files.clone(),
+            group,
+        })
+    }
 }
 
 /// The journal could not be read or written.
@@ -120,7 +173,7 @@ impl Journal {
         Self { files: root.below(JOURNAL_DIR) }
     }
 
-    /// Notes the files of one staged group; returns the entry's name.
+    /// Notes what was staged; returns the entry's name.
     ///
     /// # Errors
     ///
@@ -136,8 +189,9 @@ impl Journal {
         location: &str,
         staged_at: Version,
         number: u64,
-        files: Vec<StagedFile>,
+        noted: ToNote,
     ) -> Result<String, JournalError> {
+        let group = noted.group.map(serde_json::to_value).transpose()?;
         let entry = JournalEntry {
             schema: SCHEMA,
             operation: operation.to_string(),
@@ -145,7 +199,8 @@ impl Journal {
             location: location.to_owned(),
             branch: table.branch.name().map(ToOwned::to_owned),
             staged_at: staged_at.0,
-            files,
+            files: noted.files,
+            group,
         };
         let name = format!("{operation}-{number:06}.json");
         self.files.put(&name, serde_json::to_vec(&entry)?).await?;
@@ -193,191 +248,38 @@ impl Journal {
         Ok(Some(entry))
     }
 
-    /// Settles every entry there is: deletes the files that no version refers to, then the
-    /// entry. The caller holds the root's lock, so every entry is a dead run's.
-    ///
-    /// A table that cannot be read keeps its entries, and says why in the outcome: litter is
-    /// no reason to refuse work.
+    /// What the entries name that can be read.
     ///
     /// # Errors
     ///
     /// When the journal cannot be listed, or an entry is of a newer version.
-    ///
-    /// # Cancel safety
-    ///
-    /// Some files are deleted, their entries are still there, the next run goes on.
-    pub async fn settle_all(&self, tables: &Tables, root: &Root) -> Result<Settled, JournalError> {
-        let mut settled = Settled::default();
-        let mut by_table: BTreeMap<_, Vec<(String, JournalEntry)>> = BTreeMap::new();
+    pub async fn noted(&self) -> Result<Vec<Noted>, JournalError> {
+        let mut noted = Vec::new();
         for name in self.entries().await? {
             match self.read(&name).await {
-                Ok(Some(entry)) => {
-                    let table = (entry.location.clone(), entry.branch.clone());
-                    by_table.entry(table).or_default().push((name, entry));
-                }
-                Ok(None) => {}
+                Ok(Some(entry)) => noted.push(Noted {
+                    location: entry.location,
+                    branch: Branch::from(entry.branch),
+                    files: entry.files,
+                }),
                 Err(error @ JournalError::Newer { .. }) => return Err(error),
-                Err(error) => settled.kept.push(error.to_string()),
+                // What it named is not known: whoever opens the root says that there is one.
+                Ok(None) | Err(_) => {}
             }
         }
-        for entries in by_table.into_values() {
-            match self.settle_table(tables, root, entries).await {
-                Ok(deleted) => settled.deleted += deleted,
-                Err(error) => settled.kept.push(error.to_string()),
-            }
-        }
-        Ok(settled)
-    }
-
-    /// Settles one entry, as [`Journal::settle_all`] does.
-    ///
-    /// # Errors
-    ///
-    /// When the table's versions cannot be read (nothing is deleted then) or a file cannot be
-    /// deleted.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`Journal::settle_all`].
-    pub async fn settle(
-        &self,
-        tables: &Tables,
-        root: &Root,
-        name: &str,
-    ) -> Result<u64, JournalError> {
-        let Some(entry) = self.read(name).await? else { return Ok(0) };
-        self.settle_table(tables, root, vec![(name.to_owned(), entry)]).await
-    }
-
-    /// Settles entries of one table and branch; at least one.
-    async fn settle_table(
-        &self,
-        tables: &Tables,
-        root: &Root,
-        entries: Vec<(String, JournalEntry)>,
-    ) -> Result<u64, JournalError> {
-        let Some((_, first)) = entries.first() else { return Ok(0) };
-        let branch = Branch::from(first.branch.clone());
-        let oldest = entries.iter().map(|(_, entry)| entry.staged_at).min().unwrap_or_default();
-        let head = match tables.open(&root.address_of(&first.location), &branch).await {
-            Ok(head) => Some(head),
-            // The table is gone, and its staged files with it.
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(error) => return Err(error.into()),
-        };
-        let referenced = match &head {
-            Some(head) => referenced_since(head, Version(oldest)).await?,
-            None => None,
-        };
-        let mut deleted = 0;
-        for (name, entry) in &entries {
-            if let (Some(head), Some(referenced)) = (&head, &referenced) {
-                for file in entry.files.iter().filter(|file| !referenced.contains(&file.path)) {
-                    deleted += delete_staged(head, file).await?;
-                }
-            }
-            self.files.delete(name).await?;
-        }
-        Ok(deleted)
+        Ok(noted)
     }
 }
 
-/// What settling the journal came to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Settled {
-    /// Files that were deleted.
-    pub deleted: u64,
-    /// Why entries were kept.
-    pub kept: Vec<String>,
-}
-
-/// Deletes staged files right away, in the run that staged them and knows that it did not
-/// commit them. Returns the number of files deleted.
-///
-/// # Errors
-///
-/// When a file cannot be deleted; its journal entry must then stay.
-///
-/// # Cancel safety
-///
-/// Some files are deleted; the journal entry still names the rest.
-pub async fn discard(table: &Dataset, files: &[StagedFile]) -> Result<u64, LanceFailure> {
-    let mut deleted = 0;
-    for file in files {
-        deleted += delete_staged(table, file).await?;
-    }
-    Ok(deleted)
-}
-
-/// The files that any version from `from` to HEAD refers to, relative to the table. `None`
-/// when versions in between are gone: a fork may have been cut from one of them and read
-/// files that no version here names any more, so nothing can be proven unreferenced.
-async fn referenced_since(
-    head: &Dataset,
-    from: Version,
-) -> Result<Option<HashSet<String>>, JournalError> {
-    let failed =
-        |source| LanceFailure::new(format!("failed to read versions of {}", head.uri()), source);
-    let wanted = from.0..=head.manifest().version;
-    let there: HashSet<u64> =
-        head.version_refs().await.map_err(failed)?.iter().map(|found| found.version).collect();
-    if wanted.clone().any(|version| !there.contains(&version)) {
-        return Ok(None);
-    }
-    let store = head.object_store(None).await.map_err(failed)?;
-    let mut paths = HashSet::new();
-    for version in wanted {
-        let at = head.checkout_version(version).await.map_err(failed)?;
-        paths.extend(at.fragments().iter().flat_map(data_paths));
-        // Also indexes this build cannot read.
-        let indexes = read_manifest_indexes(&store, at.manifest_location(), at.manifest());
-        for index in indexes.await.map_err(failed)? {
-            paths.insert(format!("_indices/{}", index.uuid));
-        }
-    }
-    Ok(Some(paths))
-}
-
-fn data_paths(fragment: &Fragment) -> Vec<String> {
-    fragment.files.iter().map(|file| format!("data/{}", file.path)).collect()
-}
-
-/// Deletes one staged file and what belongs to it: a data file's blob sidecars, an index
-/// segment's files.
-async fn delete_staged(table: &Dataset, file: &StagedFile) -> Result<u64, LanceFailure> {
-    let path = file.path.as_str();
-    let failed =
-        |source: lance::Error| LanceFailure::new(format!("failed to delete {path}"), source);
-    let store = table.object_store(None).await.map_err(failed)?;
-    let base = table.branch_location().path;
-    let join =
-        |relative: &str| relative.split('/').fold(base.clone(), |path, part| path.join(part));
-    let mut deleted = 0;
-    let directory = join(path.strip_suffix(".lance").unwrap_or(path));
-    let inside: Vec<_> = match store.inner.list(Some(&directory)).try_collect::<Vec<_>>().await {
-        Ok(inside) => inside,
-        Err(object_store::Error::NotFound { .. }) => Vec::new(),
-        Err(error) => return Err(failed(error.into())),
-    };
-    for meta in inside {
-        store.delete(&meta.location).await.map_err(failed)?;
-        deleted += 1;
-    }
-    if !file.is_segment() {
-        match store.delete(&join(path)).await {
-            Ok(()) => deleted += 1,
-            Err(error) if lancekeeper_store::kind_of(&error) == ErrorKind::NotFound => {}
-            // Lance wraps the store's "not found" as an I/O error on some stores.
-            Err(error) => match store.exists(&join(path)).await {
-                Ok(false) => {}
-                _ => return Err(failed(error)),
-            },
-        }
-    } else if let Some((parent, name)) = path.rsplit_once('/') {
-        // On a local disk the empty directory would stay as litter, which is harmless.
-        let _ = Files::of_lance(&store, &join(parent)).delete_empty(name).await;
-    }
-    Ok(deleted)
+/// What one entry names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Noted {
+    /// Where the table lies, relative to the root.
+    pub location: String,
+    /// The branch.
+    pub branch: Branch,
+    /// Its files, relative to the table's branch directory.
+    pub files: Vec<StagedFile>,
 }
 
 #[cfg(test)]

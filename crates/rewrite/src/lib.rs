@@ -5,7 +5,8 @@
 //!
 //! [`stage::stage_group`] writes new files at a version V without any lock and changes
 //! nothing that a reader can see. [`journal`] notes the files, so that a run that fails
-//! deletes its own and nobody else's. [`check`] decides, under the queue key, whether a
+//! deletes its own and nobody else's; what a run finished and did not live to commit is taken over from
+//! there ([`resume`]). [`check`] decides, under the queue key, whether a
 //! staged group still replaces what is at HEAD; rows that writers deleted in the meantime are
 //! deleted in the new fragments, too. [`table_commit`] makes it visible.
 //!
@@ -21,13 +22,14 @@ pub mod index;
 pub mod journal;
 mod recipe;
 pub mod remap;
+pub mod resume;
 mod sources;
 pub mod stage;
 pub mod stale;
 pub mod table_commit;
 
 pub use admission::Admission;
-pub use journal::{Journal, JournalEntry, JournalError, Settled};
+pub use journal::{Finished, Journal, JournalEntry, JournalError, Settled};
 pub use recipe::bounded::held_by_writer;
 pub use stage::{StageError, StagedGroup};
 pub use table_commit::{CommitFailure, Committed};

@@ -16,6 +16,7 @@ use lancekeeper_model::CarryOver;
 use lancekeeper_planner::optimize::{Group, Recipe};
 use lancekeeper_store::failure::guarded;
 use lancekeeper_store::tables::version_of;
+use serde::{Deserialize, Serialize};
 
 use roaring::RoaringTreemap;
 
@@ -30,7 +31,7 @@ const IO_BUFFER_BYTES: u64 = 64 << 20;
 const COPY_BATCH_BYTES: usize = 16 << 20;
 
 /// What the rows of a rewritten group have to bring with them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RowOrder {
     /// Ascending row ids: the Lance of a graph's clients loses rows of text searches over
     /// fragments whose row ids run backwards. Indexes there store row ids.

@@ -12,7 +12,7 @@ use lancekeeper_store::tables::version_of;
 use thiserror::Error;
 
 use crate::damage::blame;
-use crate::journal::StagedFile;
+use crate::journal::{GroupNote, StagedFile};
 pub use crate::recipe::RowOrder;
 use crate::recipe::{Rewritten, carry_out};
 use crate::sources::{ReadSource, read_sources};
@@ -36,6 +36,19 @@ pub struct StagedGroup {
     pub version: Version,
     /// The files it wrote.
     pub files: Vec<StagedFile>,
+}
+
+impl StagedGroup {
+    /// What a later run has to know to commit it in place of this one.
+    #[must_use]
+    pub fn to_note(&self, planned: &Group, order: RowOrder) -> GroupNote {
+        GroupNote {
+            fragments: planned.fragments.clone(),
+            order,
+            new_fragments: self.new_fragments.clone(),
+            kept_addrs: self.kept_addrs.clone(),
+        }
+    }
 }
 
 /// A group could not be rewritten.
@@ -202,7 +215,7 @@ pub(crate) fn sources(
 /// the end of a table, so a later merge would make a fragment whose row ids run backwards.
 /// Lance 14 reads those; the Lance of the clients loses rows of text searches over them.
 /// Without stable row ids, order says nothing, and stays.
-fn in_order_of_row_ids(source: &mut Vec<Fragment>) {
+pub(crate) fn in_order_of_row_ids(source: &mut Vec<Fragment>) {
     let firsts: Option<Vec<u64>> = source.iter().map(first_row_id).collect();
     if let Some(firsts) = firsts {
         let mut ordered: Vec<(u64, Fragment)> = firsts.into_iter().zip(source.drain(..)).collect();

@@ -14,7 +14,7 @@ use lancekeeper_store::Tables;
 use lancekeeper_store::root::recognise;
 
 /// Checks a graph at rest: every pinned table of main has HEAD == pin, no sidecar, no journal
-/// entry, and no data or index file that no version explains.
+/// entry, no record of a run, and no data or index file that no version explains.
 ///
 /// # Errors
 ///
@@ -36,6 +36,7 @@ pub async fn check_graph(uri: &str) -> Result<()> {
         names(&root.directory.join("__maintenance/journal"))?.is_empty(),
         "journal entries are left"
     );
+    ensure!(names(&root.directory.join("__maintenance/runs"))?.is_empty(), "runs are left");
     Ok(())
 }
 

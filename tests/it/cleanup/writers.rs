@@ -14,7 +14,7 @@ use lance_select::RowAddrTreeMap;
 use lancekeeper::{IndexMode, NoProgress, OptimizeOptions, Progress, ProgressEvent};
 use lancekeeper_model::{PruneOptions, TableKey, Version};
 use lancekeeper_planner::cleanup::{
-    Authority, CleanupInventory, DatasetPlan, Retention, Role, plan_cleanup,
+    Authority, CleanupInventory, DatasetPlan, Retention, Role, Running, plan_cleanup,
 };
 use lancekeeper_reconciler::cleanup::{
     DatasetInventory, DatasetPlace, Recheck, list_dataset, recheck,
@@ -296,8 +296,11 @@ async fn looked_at(table: &Table, role: Role) -> (DatasetInventory, DatasetPlan)
     let root = recognise(&table.uri()).unwrap();
     let place = DatasetPlace { table: TableKey::new("events"), location: String::new(), role };
     let dataset = list_dataset(&Tables::new(), &root, &place, &BTreeSet::new()).await.unwrap();
-    let inventory =
-        CleanupInventory { authority: &Authority::default(), datasets: vec![&dataset.facts] };
+    let inventory = CleanupInventory {
+        authority: &Authority::default(),
+        running: &Running::default(),
+        datasets: vec![&dataset.facts],
+    };
     let policy = Retention {
         keep_versions: Some(1),
         older_than: None,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::{FutureExt, StreamExt};
 use lancekeeper_manifest::Graph;
 use lancekeeper_model::{Branch, RootKind, TableKey};
-use lancekeeper_planner::cleanup::{Authority, FileClass, Role};
+use lancekeeper_planner::cleanup::{Authority, FileClass, Role, Running};
 use lancekeeper_reconciler::cleanup::{
     AuthorityRead, CleanupError, DatasetInventory, DatasetPlace, Lists, PendingList, ReadsBeside,
     Stamp, hold_across, list_dataset, read_authority, reads_beside, stamp,
@@ -16,7 +16,7 @@ use lancekeeper_store::members::{Member, MemberState, has_table, members};
 use lancekeeper_store::root::MANIFEST_DIR;
 
 use crate::cleanup::{Cleaning, CleanupRootError, LOOKS_MAX};
-use crate::root::OpenRootError;
+use crate::root::{OpenRootError, running};
 use crate::run::concurrency::in_order;
 
 /// Where v3 keeps its commits, and every graph what was recovered.
@@ -39,6 +39,9 @@ pub(crate) struct Gathered {
     readers: Vec<DatasetInventory>,
     /// Of tables of a database that could not: what they may read of the others.
     doubts: Vec<(DatasetPlace, ReadsBeside)>,
+    /// What runs of other keepers need that are under way. They neither begin nor commit while the root is
+    /// locked.
+    pub(super) running: Running,
     /// Lists of cleanups that died, by dataset.
     pub(crate) pending: BTreeMap<String, Vec<PendingList>>,
     /// What should be such a list and cannot be understood: file and reason.
@@ -60,6 +63,7 @@ pub(crate) async fn gather(
     for list in found.lists {
         pending.entry(list.location.clone()).or_default().push(list);
     }
+    let running = running(&cleaning.read.root).await?;
     let graph = cleaning.read.graph.as_ref().map(|graph| &graph.graph);
     let read = match graph {
         Some(graph) => read_authority(graph).await?,
@@ -76,6 +80,7 @@ pub(crate) async fn gather(
         failed: Vec::new(),
         readers: Vec::new(),
         doubts: Vec::new(),
+        running,
         pending,
         torn: found.torn,
         stale: BTreeSet::new(),

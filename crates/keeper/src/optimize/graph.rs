@@ -10,12 +10,12 @@ use lancekeeper_reconciler::SweepError;
 use crate::optimize::cut::leave;
 use crate::optimize::planning::{Plans, REDO_PAUSE};
 use crate::optimize::report::set_error;
-use crate::optimize::stage::{StagedTable, stage_table};
+use crate::optimize::stage::{StagedTable, stage_table, stages_of};
 use crate::optimize::table::TableRun;
 use crate::optimize::window::{Member, Window, run_window};
 use crate::optimize::work::Work;
 use crate::optimize::{ROUNDS_MAX, Run};
-use crate::root::{ReadGraph, Target};
+use crate::root::{OpenRootError, ReadGraph, Target};
 use crate::run::concurrency::in_order;
 use crate::run::ended::{Ended, EndsRoot};
 use crate::run::millis;
@@ -44,6 +44,9 @@ pub(crate) async fn run(
     let is_cut_off = report.error.is_some();
     for (mut table, is_planned) in tables.into_iter().zip(is_planned) {
         table.end(is_cut_off && is_planned);
+        if !is_cut_off {
+            run.resumable.settle(run, &table).await;
+        }
         run.finished(&table.stats);
         report.tables.push(table.stats);
     }
@@ -82,14 +85,15 @@ impl EndsRoot for SweepError {
 /// Ends an interrupted run: what was staged is deleted by the journal, at once.
 async fn interrupt(run: &Run<'_>, report: &mut RootOptimizeReport) {
     report.fail(Ended::from(Interrupted).0);
-    match run.write.journal.settle_all(&run.context.tables, &run.write.read.root).await {
+    let (tables, root) = (&run.context.tables, &run.write.read.root);
+    match run.write.journal.settle_run(tables, root, &run.operation).await {
         Ok(settled) => report.warnings.extend(settled.kept),
         Err(error) => report.warnings.push(error.to_string()),
     }
 }
 
-/// Stages and commits every planned table, window by window. Returns whether the next round
-/// may run.
+/// Stages and commits every planned table, window by window. The root's lock is given back while a window
+/// is staged; the window takes it again. Returns whether the next round may run.
 async fn one_round(
     run: &Run<'_>,
     graph: &ReadGraph,
@@ -98,9 +102,15 @@ async fn one_round(
     tables: &mut [TableRun],
     report: &mut RootOptimizeReport,
 ) -> bool {
+    // Those of later windows too: they were looked at and wait for their turn.
+    let stages = stages_of(tables);
     let ready: Vec<&mut TableRun> = tables.iter_mut().filter(|table| table.is_ready()).collect();
     let windows = windows(ready, |table| &table.target.table, WINDOW_TABLES_MAX);
     for (number, mut tables) in windows.into_iter().enumerate() {
+        if let Err(error) = run.write.hold.give_back(&stages) {
+            report.fail(Ended::from(OpenRootError::from(error)).0);
+            return false;
+        }
         let staging = tables.iter_mut().map(|table| stage_member(run, table).boxed()).collect();
         let stop = &run.context.stop;
         let staged = stop.unless_requested(in_order(staging, at_once).collect::<Vec<_>>()).await;

@@ -105,6 +105,14 @@ impl Planning<'_> {
             Some(graph) => Some(self.claims(graph).await?),
             None => None,
         };
+        if let Some(graph) = view
+            && !graph.is_among(&graph.graph.branches().await?)
+        {
+            // Somebody deleted it: what was staged for it is given up, and there is nothing to go on with.
+            let gone = tables.iter_mut().filter(|table| wanted(table));
+            gone.for_each(|table| table.work = Work::Nothing);
+            return Ok(());
+        }
         for table in tables.iter_mut().filter(|table| wanted(table)) {
             let mut target = table.target.clone();
             // Under its key no writer of this process is between its commit and its publish,
@@ -116,7 +124,8 @@ impl Planning<'_> {
             };
             if let Some(graph) = view {
                 let snapshot = graph.graph.snapshot(&graph.snapshot.branch).await?;
-                let Some(pin) = snapshot.pin(&target.table.key) else {
+                let pin = snapshot.pin(&target.table.key);
+                let Some(pin) = pin.filter(|pin| pin.table_branch == target.table.branch) else {
                     table.work = Work::Nothing;
                     continue;
                 };

@@ -7,15 +7,17 @@ use lance::Dataset;
 use lancekeeper_model::{BudgetLimit, ErrorKind, ProgressEvent, WorkLeft};
 use lancekeeper_planner::index::{IndexWish, IndexWork};
 use lancekeeper_planner::optimize::Group;
+use lancekeeper_queue::Stage;
 use lancekeeper_rewrite::blobs;
 use lancekeeper_rewrite::index::{
     BTreeForm, IndexFailure, SegmentNames, StagedIndexes, makes_addresses, stage_indexes,
 };
-use lancekeeper_rewrite::journal::{StagedFile, discard};
+use lancekeeper_rewrite::journal::{StagedFile, ToNote, discard};
 use lancekeeper_rewrite::stage::{RowOrder, stage_group};
 use lancekeeper_rewrite::{JournalError, StageError, StagedGroup, held_by_writer};
 use lancekeeper_store::LanceFailure;
 use lancekeeper_store::failpoint::{self, Injected};
+use lancekeeper_store::tables::version_of;
 use thiserror::Error;
 
 use crate::optimize::Run;
@@ -82,6 +84,16 @@ impl StageTableError {
             Self::Injected(_) => ErrorKind::Internal,
         }
     }
+}
+
+/// What these tables are staged at, for whoever works on the root meanwhile.
+pub(super) fn stages_of(tables: &[TableRun]) -> Vec<Stage> {
+    let of_table = |table: &TableRun| {
+        let (target, version) = (&table.target, version_of(table.handle.as_ref()?));
+        let (location, branch) = (target.location.clone(), target.table.branch.clone());
+        Some(Stage { location, branch, version })
+    };
+    tables.iter().filter(|table| table.is_ready()).filter_map(of_table).collect()
 }
 
 /// Stages the index segments of a plan, then its groups, each unless the time is over, and takes
@@ -156,7 +168,7 @@ async fn stage_index_work(
     let names = SegmentNames::choose(work);
     // Noted before anything is written: an index build leaves its files when it fails, and
     // when the run is interrupted or killed.
-    let named = note(run, target, handle, names.files()).await?;
+    let named = note(run, target, handle, only_files(names.files())).await?;
     let mut built = Vec::new();
     let mut failures = Vec::new();
     let outcome = async {
@@ -177,7 +189,7 @@ async fn stage_index_work(
             return Ok(Some(JournaledIndexes { indexes, entry: named.clone() }));
         }
         // Some names were chosen by Lance: one entry for all.
-        let entry = note(run, target, handle, indexes.files.clone()).await?;
+        let entry = note(run, target, handle, only_files(indexes.files.clone())).await?;
         run.write.journal.forget(std::slice::from_ref(&named)).await?;
         Ok::<_, StageTableError>(Some(JournaledIndexes { indexes, entry }))
     };
@@ -202,7 +214,16 @@ async fn stage_groups(
         let is_begun = is_first_begun && at == 0;
         let stopped = &stopped;
         let rewrite = async move {
-            if stopped.load(Ordering::Relaxed) || !(is_begun || run.budget.may_begin()) {
+            if stopped.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            if let Some(Journaled { group: done, entry }) =
+                run.resumable.take(run, target, handle, group, order).await
+            {
+                announce(run, target, group);
+                return Ok(Some((done, Ok(entry))));
+            }
+            if !(is_begun || run.budget.may_begin()) {
                 return Ok(None);
             }
             stage_one(run, target, handle, group, order).await.map(Some)
@@ -268,24 +289,35 @@ async fn stage_one(
     let by_writer = held_by_writer(handle, group);
     let _admitted = run.context.admission.admit(group, largest, by_writer).await;
     let staged = stage_group(handle, &target.table, group, order).await?;
-    let entry = note(run, target, handle, staged.files.clone()).await;
-    let event = ProgressEvent::GroupStaged { table: target.table.clone(), bytes: group.bytes };
-    run.progress.on_event(event);
+    let finished = Some(staged.to_note(group, order));
+    let noted = ToNote { files: staged.files.clone(), group: finished };
+    let entry = note(run, target, handle, noted).await;
+    announce(run, target, group);
     Ok((staged, entry))
 }
 
-/// Notes files in the journal.
+fn announce(run: &Run<'_>, target: &Target, group: &Group) {
+    let event = ProgressEvent::GroupStaged { table: target.table.clone(), bytes: group.bytes };
+    run.progress.on_event(event);
+}
+
+/// Files that are noted without a group.
+pub(crate) fn only_files(files: Vec<StagedFile>) -> ToNote {
+    ToNote { files, group: None }
+}
+
+/// Notes in the journal what was staged.
 pub(crate) async fn note(
     run: &Run<'_>,
     target: &Target,
     handle: &Dataset,
-    files: Vec<StagedFile>,
+    noted: ToNote,
 ) -> Result<String, JournalError> {
     let number = run.entries.fetch_add(1, Ordering::Relaxed);
-    let staged_at = lancekeeper_store::tables::version_of(handle);
+    let staged_at = version_of(handle);
     run.write
         .journal
-        .note(&run.operation, &target.table, &target.location, staged_at, number, files)
+        .note(&run.operation, &target.table, &target.location, staged_at, number, noted)
         .await
 }
 

@@ -3,7 +3,8 @@
 //! # Protocol
 //!
 //! Everything here happens under the queue keys of at most 16 tables, and none of it touches
-//! data. LOCK ORDER: the root's lock is held by the run; then the keys, sorted, in one call.
+//! data. LOCK ORDER: the root's lock, which the run gave back while it staged; then the keys, sorted, in one
+//! call.
 //!
 //! # Crash consistency
 //!
@@ -88,14 +89,20 @@ pub(crate) async fn run_window(
     members: &mut [Member<'_>],
     report: &mut RootOptimizeReport,
 ) -> Result<(), WindowError> {
-    if members.is_empty() {
-        return Ok(());
-    }
     let run = window.run;
+    if members.is_empty() {
+        return Ok(run.write.hold.retake(&run.context.stop).await?);
+    }
     failpoint::cross_async(failpoint::OPTIMIZE_STAGED_PRE_ENTER).await?;
+    if let Err(error) = run.write.hold.retake(&run.context.stop).await {
+        // Whoever is asked to stop deletes what it staged. Else it is left to the next run, as by one that died.
+        let is_kept = error.kind() == ErrorKind::Busy;
+        members.iter_mut().for_each(|member| member.left_open |= is_kept);
+        return Err(error.into());
+    }
     let keys = members.iter().map(|member| member.target().table.clone());
     let _keys = run.write.queue.acquire(keys).await?;
-    run.write.lock.check().map_err(OpenRootError::from)?;
+    run.write.hold.check().map_err(OpenRootError::from)?;
     failpoint::cross_async(failpoint::OPTIMIZE_ENTERED_PRE_RECHECK).await?;
     recheck(window, members).await?;
     failpoint::cross_async(failpoint::OPTIMIZE_RECHECKED_PRE_ARM).await?;
@@ -111,8 +118,8 @@ pub(crate) async fn run_window(
 async fn recheck(window: &Window<'_>, members: &mut [Member<'_>]) -> Result<(), WindowError> {
     let graph = &window.graph.graph;
     check_no_schema_apply(graph, "optimize").await?;
-    let (files, has_branches) =
-        (window.run.write.read.root.files(), !window.graph.branches.is_empty());
+    let (files, branches) = (window.run.write.read.root.files(), graph.branches().await?);
+    let has_branches = !branches.is_empty();
     let checked = lancekeeper_manifest::check_schema_files(&files, has_branches).await;
     checked.map_err(OpenRootError::from)?;
     let claimed: Vec<TableRef> = window
@@ -124,11 +131,19 @@ async fn recheck(window: &Window<'_>, members: &mut [Member<'_>]) -> Result<(), 
         .filter(|found| found.our_operation().is_none())
         .flat_map(lancekeeper_manifest::FoundSidecar::tables)
         .collect();
-    let snapshot = graph.snapshot(&window.graph.snapshot.branch).await?;
+    let branch = &window.graph.snapshot.branch;
+    if !window.graph.is_among(&branches) {
+        members.iter_mut().for_each(|member| member.drop_all("the branch was deleted"));
+        return Ok(());
+    }
+    let snapshot = graph.snapshot(branch).await?;
     let (snapshot, claimed) = (&snapshot, &claimed);
     let checks = members.iter_mut().map(|member| {
         let check = async move {
-            let pin = snapshot.pin(&member.target().table.key).map(|pin| pin.version);
+            // A branch that was deleted and made anew reads the table elsewhere.
+            let pin = snapshot.pin(&member.target().table.key);
+            let pin = pin.filter(|pin| pin.table_branch == member.target().table.branch);
+            let pin = pin.map(|pin| pin.version);
             let is_claimed = claimed.contains(&member.target().table);
             if let Err(error) = recheck_member(window, member, pin, is_claimed).await {
                 member.error = Some(error);
@@ -147,7 +162,7 @@ async fn recheck_member(
     is_claimed: bool,
 ) -> Result<(), MemberError> {
     let Some(pin) = pin else {
-        member.drop_all("the table left the branch");
+        member.drop_all("the branch reads the table no more, or elsewhere");
         return Ok(());
     };
     member.expected = pin;

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use lancekeeper_manifest::{FoundSidecar, Graph, check_schema_files};
 use lancekeeper_model::RootKind;
 use lancekeeper_planner::sweep::{SweepPlan, plan_sweep};
-use lancekeeper_queue::RootLock;
+use lancekeeper_queue::{LiveRun, RootLock, live_runs};
 use lancekeeper_reconciler::{SweepError, sweep};
 use lancekeeper_store::{Root, Tables};
 
@@ -71,7 +71,8 @@ pub(crate) async fn check_writable(
     }
 }
 
-/// The obstacle that another keeper is at work on a root, or on a database it lies in. It refuses
+/// The obstacle that another keeper is at work on a root, or on a database it lies in, or has a run under
+/// way there that gave the lock back while it stages. It refuses
 /// nothing by itself: the other keeper may be gone when the lock is tried. A lock file that may not
 /// be read is no obstacle, because whoever only looks needs no lock.
 pub(crate) async fn at_work(root: &Root) -> Option<OpenRootError> {
@@ -80,7 +81,11 @@ pub(crate) async fn at_work(root: &Root) -> Option<OpenRootError> {
         let outer =
             if root.kind == RootKind::Table { databases_around(&root.directory) } else { vec![] };
         let mut places = std::iter::once(root.directory).chain(outer);
-        places.find_map(|place| RootLock::holder(&place).ok().flatten())
+        places.find_map(|place| {
+            let holder = RootLock::holder(&place).ok().flatten();
+            let live = || live_runs(&place).ok()?.first().map(LiveRun::refusal);
+            holder.or_else(live)
+        })
     };
     tokio::task::spawn_blocking(holder).await.ok().flatten().map(OpenRootError::from)
 }

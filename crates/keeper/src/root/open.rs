@@ -5,13 +5,15 @@
 //!
 //! Everything that can refuse is looked at before anything is written, the lock included: a
 //! refused root is left exactly as it was found. Then the lock is taken, sidecars and
-//! journals of dead runs of ours are settled, and the root may be written.
+//! journals of dead runs of ours are settled, and the root may be written. Who is dead is told by locks:
+//! a sidecar of ours is armed only while its run has the root's lock, and a run that staged without it
+//! has a record that is locked. What a live run has staged is left alone.
 
 use chrono::SecondsFormat;
 use lancekeeper_manifest::{Catalog, Graph, Sidecars};
-use lancekeeper_model::{Branch, Recovery, RootKind};
+use lancekeeper_model::{Branch, OperationId, Recovery, RootKind};
 use lancekeeper_planner::sweep::SweepPlan;
-use lancekeeper_queue::{HoldTimes, LockHolder, RootIdentity};
+use lancekeeper_queue::{HoldTimes, LockHolder, RootIdentity, clear_dead_runs};
 use lancekeeper_rewrite::Journal;
 use lancekeeper_store::members::{Members, members};
 use lancekeeper_store::root::recognise;
@@ -86,7 +88,9 @@ pub(crate) async fn write_root(
     let queue = queue.timed(hold_times.clone());
     let started = now.to_rfc3339_opts(SecondsFormat::Secs, true);
     let holder = LockHolder::this_process(operation.clone(), verb, &started);
-    let Locks { lock, outer, waited } = locks::take(context, &read.root, &queue, &holder).await?;
+    let tolerates = purpose.tolerates;
+    let Locks { hold, live, waited } =
+        locks::take(context, &read.root, &queue, &holder, tolerates).await?;
     if waited {
         // Another keeper worked on it since it was read and looked at.
         read = read_root(look(&read.root.given).await?, tables).await?;
@@ -106,11 +110,16 @@ pub(crate) async fn write_root(
         }
     };
     let journal = Journal::of(&read.root.files());
-    let settled = journal.settle_all(tables, &read.root).await?;
+    let live: Vec<OperationId> = live.into_iter().map(|run| run.operation).collect();
+    // Whoever rewrites takes over what was finished; nobody else knows what to do with it.
+    let resumes = !tolerates.runs;
+    let settled = journal.settle_dead(tables, &read.root, &live, resumes).await?;
+    let directory = read.root.directory.clone();
+    tokio::task::spawn_blocking(move || clear_dead_runs(&directory)).await??;
     recovery.staged_files_deleted = settled.deleted as u64;
     if settled.deleted > 0 {
         tracing::info!(target: "lancekeeper::recovery", count = settled.deleted, "deleted the staged files of dead runs");
     }
-    let warnings = settled.kept;
-    Ok(WriteRoot { read, queue, hold_times, journal, sweep, recovery, warnings, lock, outer })
+    let (warnings, finished) = (settled.kept, settled.finished);
+    Ok(WriteRoot { read, queue, hold_times, journal, sweep, finished, recovery, warnings, hold })
 }

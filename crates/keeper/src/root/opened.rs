@@ -6,11 +6,13 @@ use lancekeeper_model::{
     Branch, DeclaredIndex, OperationId, Progress, QueueHolds, Recovery, Snapshot, TableKey,
 };
 use lancekeeper_planner::sweep::SweepPlan;
-use lancekeeper_queue::{ExclusiveLock, HoldTimes, RootQueue, SharedRootLock};
-use lancekeeper_rewrite::Journal;
+use lancekeeper_queue::{HoldTimes, RootQueue};
+use lancekeeper_rewrite::{Finished, Journal};
 use lancekeeper_store::members::Members;
 use lancekeeper_store::spelling::Spellings;
 use lancekeeper_store::{Root, Tables};
+
+use super::hold::Hold;
 
 /// A root opened for reading.
 #[derive(Debug)]
@@ -36,6 +38,13 @@ pub(crate) struct ReadGraph {
     pub(crate) catalog: Catalog,
 }
 
+impl ReadGraph {
+    /// Whether the branch that it is seen from is one of these public branches besides main.
+    pub(crate) fn is_among(&self, branches: &[Branch]) -> bool {
+        self.snapshot.branch.is_main() || branches.contains(&self.snapshot.branch)
+    }
+}
+
 impl ReadRoot {
     /// The indexes a table declares; none outside graphs.
     pub(crate) fn declared(&self, table: &TableKey) -> &[DeclaredIndex] {
@@ -52,14 +61,14 @@ pub(crate) struct WriteRoot {
     pub(crate) hold_times: HoldTimes,
     pub(crate) journal: Journal,
     pub(crate) sweep: SweepPlan,
+    /// Groups that runs finished and did not live to commit, for a verb that rewrites.
+    pub(crate) finished: Vec<Finished>,
     /// What opening recovered of runs that died.
     pub(crate) recovery: Recovery,
     /// What opening found and left alone.
     pub(crate) warnings: Vec<String>,
-    /// Held as long as the root is worked on.
-    pub(crate) lock: ExclusiveLock,
-    #[expect(dead_code, reason = "held for its drop")]
-    pub(crate) outer: Vec<SharedRootLock>,
+    /// Its locks. The root's own is held as long as the root is worked on, but while a run stages.
+    pub(crate) hold: Hold,
 }
 
 impl WriteRoot {
@@ -97,15 +106,19 @@ pub(crate) struct Tolerance {
     /// Unfinished operations of others over tables that are not touched, or that may still go on.
     /// What those need is not known.
     pub(crate) unfinished: bool,
+    /// Runs of other keepers that are under way and have given the lock back while they stage. Who
+    /// tolerates them leaves alone what they need ([`super::running`]).
+    pub(crate) runs: bool,
 }
 
 impl Tolerance {
-    /// Verbs that write new files beside the old ones tolerate both.
-    pub(crate) const REWRITES: Self = Self { spellings: true, unfinished: true };
+    /// Verbs that write new files beside the old ones tolerate both. They are what is under way: two at
+    /// once would do the same work twice.
+    pub(crate) const REWRITES: Self = Self { spellings: true, unfinished: true, runs: false };
     /// Verbs that create or delete a branch look for unfinished operations about it themselves.
-    pub(crate) const BRANCHES: Self = Self { spellings: false, unfinished: true };
-    /// Verbs that delete what cannot be made again tolerate nothing.
-    pub(crate) const DELETES: Self = Self { spellings: false, unfinished: false };
+    pub(crate) const BRANCHES: Self = Self { spellings: false, unfinished: true, runs: true };
+    /// Verbs that delete what cannot be made again tolerate nothing of which it is not known what it needs.
+    pub(crate) const DELETES: Self = Self { spellings: false, unfinished: false, runs: true };
 }
 
 /// Who opens a root for writing, and what for.

@@ -6,7 +6,7 @@ use std::io::ErrorKind as IoKind;
 use std::path::{Path, PathBuf};
 
 use lancekeeper_model::RootKind;
-use lancekeeper_queue::{LockError, LockHolder, SharedRootLock};
+use lancekeeper_queue::{LockError, LockHolder, SharedRootLock, live_runs};
 use lancekeeper_store::Root;
 use lancekeeper_store::root::{MANIFEST_DIR, recognise};
 
@@ -19,7 +19,7 @@ const LEVELS_MAX: usize = 16;
 ///
 /// # Errors
 ///
-/// When another keeper works on one of them.
+/// When another keeper works on one of them, or has a run under way there.
 ///
 /// # Cancel safety
 ///
@@ -36,7 +36,11 @@ pub(super) async fn lock_outer(
         let mut shares = Vec::new();
         for database in databases_around(&directory).into_iter().rev() {
             match SharedRootLock::try_acquire(&database, &holder) {
-                Ok(share) => shares.push(share),
+                // As long as the share is held, none can begin there.
+                Ok(share) => match live_runs(&database)?.first() {
+                    None => shares.push(share),
+                    Some(run) => return Err(run.refusal()),
+                },
                 // Who may not write there cannot run a keeper there either.
                 Err(LockError::Io { source, .. })
                     if matches!(

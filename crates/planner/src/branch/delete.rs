@@ -91,7 +91,8 @@ pub fn plan_delete(
         plan.dependants.extend(tags(dataset, branch));
     }
     let without = retire(inventory.authority, branch);
-    let inventory = CleanupInventory { authority: &without, datasets: inventory.datasets.clone() };
+    let (running, datasets) = (inventory.running, inventory.datasets.clone());
+    let inventory = CleanupInventory { authority: &without, running, datasets };
     let whole = plan_cleanup(&inventory, &[], policy, now);
     for (dataset, planned) in inventory.datasets.iter().zip(whole.datasets) {
         // Whoever depends on it has been named, mostly.

@@ -11,6 +11,7 @@ use super::chain::ChainKey;
 use super::history::merge_bases;
 use super::policy::Retention;
 use super::reason::KeepReason;
+use super::running::Running;
 
 /// What is needed of one chain.
 pub(super) type Needed = BTreeMap<Version, BTreeSet<KeepReason>>;
@@ -25,12 +26,22 @@ pub(super) struct Floors {
     blocked: BTreeMap<Branch, Branch>,
     /// An unreadable branch whose descent is not known: it may read any branch of tables.
     blocked_all: Option<Branch>,
+    /// What runs that are under way need.
+    running: Running,
+    /// The first version that such a run stages at, of each chain that one does.
+    staged_from: BTreeMap<ChainKey, Version>,
 }
 
 impl Floors {
-    /// What live branches read, what merging them needs, and what the running operation made.
-    pub(super) fn of(authority: &Authority, own: &[PinnedVersion]) -> Self {
-        let mut floors = Self::default();
+    /// What live branches read, what merging them needs, what the running operation made, and what other
+    /// runs that are under way need.
+    pub(super) fn of(authority: &Authority, own: &[PinnedVersion], running: &Running) -> Self {
+        let mut floors = Self { running: running.clone(), ..Self::default() };
+        for stage in &running.stages {
+            floors.need(stage, KeepReason::Staging);
+            let from = floors.staged_from.entry(stage.chain.clone()).or_insert(stage.version);
+            *from = stage.version.min(*from);
+        }
         for pin in own {
             floors.need(pin, KeepReason::ThisRun);
         }
@@ -64,6 +75,16 @@ impl Floors {
     /// Whether something needs a chain whatever the policy.
     pub(super) fn is_lasting(&self, chain: &ChainKey) -> bool {
         self.lasting.contains(chain)
+    }
+
+    /// What runs that are under way need.
+    pub(super) fn running(&self) -> &Running {
+        &self.running
+    }
+
+    /// From which version on everything of a chain stays for runs that are under way.
+    pub(super) fn staged_from(&self, chain: &ChainKey) -> Option<Version> {
+        self.staged_from.get(chain).copied()
     }
 
     /// Versions needed of chains of a dataset, chain by chain.

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use lancekeeper_model::{Branch, TableKey, Version};
 
 use super::authority::Authority;
+use super::running::Running;
 
 /// A file of a dataset: its place in [`DatasetFacts::files`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,6 +22,8 @@ pub struct UnitId(pub u32);
 pub struct CleanupInventory<'a> {
     /// What a graph's branches and commits need; empty for databases and tables.
     pub authority: &'a Authority,
+    /// What runs that are under way need.
+    pub running: &'a Running,
     /// The datasets, each listed once.
     pub datasets: Vec<&'a DatasetFacts>,
 }

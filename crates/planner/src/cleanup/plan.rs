@@ -185,7 +185,7 @@ pub fn plan_cleanup(
     now: DateTime<Utc>,
 ) -> CleanupPlan {
     let authority = inventory.authority;
-    let mut floors = Floors::of(authority, own);
+    let mut floors = Floors::of(authority, own, inventory.running);
     for commit in ruled_commits(authority, policy, now) {
         floors.need_commit(authority, commit, &KeepReason::Commit(commit.id.clone()));
     }

@@ -16,6 +16,8 @@ pub enum KeepReason {
     MergeBase(Branch, Branch),
     /// The running operation made it.
     ThisRun,
+    /// A run that is under way stages at it, or at one before it.
+    Staging,
     /// A tag names it.
     Tag(String),
     /// A fork was cut from it, and Lance reads on there.
@@ -47,6 +49,7 @@ impl fmt::Display for KeepReason {
             Self::PinnedBy(branch) => write!(f, "branch {branch} reads it"),
             Self::MergeBase(one, other) => write!(f, "merge base of {one} and {other}"),
             Self::ThisRun => f.write_str("made by this run"),
+            Self::Staging => f.write_str("an optimize that is under way needs it"),
             Self::Tag(name) => write!(f, "tag {name}"),
             Self::ForkPoint(branch) => write!(f, "branch {branch} was cut from it"),
             Self::Commit(id) => write!(f, "commit {id} stays readable"),

@@ -8,6 +8,7 @@ mod floors;
 mod forks;
 mod retired;
 mod rules;
+mod running;
 mod unreadable;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -273,6 +274,7 @@ pub(super) struct World {
     pub(super) authority: Authority,
     pub(super) tables: Vec<Table>,
     pub(super) own: Vec<PinnedVersion>,
+    pub(super) running: Running,
 }
 
 impl World {
@@ -342,6 +344,7 @@ impl World {
     pub(super) fn plan(&self, policy: &Retention) -> Outcome {
         let inventory = CleanupInventory {
             authority: &self.authority,
+            running: &self.running,
             datasets: self.tables.iter().map(|table| &table.0).collect(),
         };
         let plan = plan_cleanup(&inventory, &self.own, policy, now());

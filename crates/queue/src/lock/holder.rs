@@ -1,6 +1,6 @@
 //! Who holds a lock, as text in the lock file.
 //!
-//! FORMAT: lines of plain text, `schema 1` first, then a word and a value each. A holder's
+//! FORMAT: lines of plain text, `schema 2` first, then a word and a value each. A holder's
 //! text is read by people only; just the first line decides anything.
 
 use std::fs;
@@ -8,11 +8,12 @@ use std::process;
 
 use lancekeeper_model::OperationId;
 
-/// The newest schema of lock files known here.
-pub(super) const SCHEMA: u64 = 1;
+/// The newest schema of lock files known here. Since 2 a run gives the lock back while it stages, and
+/// says in a record what it needs (`run_record`): a keeper that does not know that would delete it.
+pub(super) const SCHEMA: u64 = 2;
 
 /// The first line of every lock file, with its end.
-pub(super) const FIRST_LINE: &str = "schema 1\n";
+pub(super) const FIRST_LINE: &str = "schema 2\n";
 
 /// What the holder of a lock tells those who come too late.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +40,12 @@ impl LockHolder {
         }
     }
 
-    pub(super) fn render(&self) -> String {
+    /// The operation that holds it.
+    pub(crate) fn operation(&self) -> &OperationId {
+        &self.operation
+    }
+
+    pub(crate) fn render(&self) -> String {
         let pid = self.pid.to_string();
         let lines = [
             ("pid", Some(pid.as_str())),
@@ -60,7 +66,7 @@ impl LockHolder {
 
 /// What a lock file says.
 #[derive(Debug, PartialEq, Eq, Default)]
-pub(super) enum Description {
+pub(crate) enum Description {
     /// Nothing: it is new, its holder is gone or just writing, or it is not ours.
     #[default]
     None,
@@ -73,7 +79,7 @@ pub(super) enum Description {
 impl Description {
     /// Reads a lock file's text, which may be cut off anywhere. What is no number is newer:
     /// refusing is the safe mistake.
-    pub(super) fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let mut lines = text.lines();
         let Some(schema) = lines.next().and_then(|line| line.strip_prefix("schema ")) else {
             return Self::None;

@@ -115,7 +115,7 @@ fn a_released_lock_names_nobody_and_its_file_stays() {
     let lock = RootLock::try_acquire(root.path(), &holder("01A")).unwrap();
     assert_eq!(lock.path(), root.path().join("__maintenance/lock"));
     drop(lock);
-    assert_eq!(text(&root), "schema 1\n");
+    assert_eq!(text(&root), "schema 2\n");
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn a_shorter_description_leaves_nothing_of_a_longer_one() {
 
 #[test]
 fn a_lock_file_of_a_newer_schema_is_refused_and_left_alone() {
-    for newer in ["schema 2\nnew things\n", "schema 99999999999999999999\n", "schema 1.5\n"] {
+    for newer in ["schema 3\nnew things\n", "schema 99999999999999999999\n", "schema 1.5\n"] {
         let root = root();
         write_text(&root, newer);
         let error = RootLock::try_acquire(root.path(), &holder("01A")).unwrap_err();
@@ -143,7 +143,7 @@ fn a_lock_file_of_a_newer_schema_is_refused_and_left_alone() {
 #[test]
 fn a_newer_keeper_that_holds_the_lock_is_named_as_such() {
     let root = root();
-    write_text(&root, "schema 2\n");
+    write_text(&root, "schema 3\n");
     let theirs = File::open(root.path().join("__maintenance/lock")).unwrap();
     theirs.lock().unwrap();
     let error = RootLock::try_acquire(root.path(), &holder("01A")).unwrap_err();
@@ -277,7 +277,7 @@ fn descriptions_are_plain_lines_whatever_the_values_contain() {
     let text = LockHolder::this_process(OperationId::new("01\nschema 2"), "a\u{1b}[2Jb", "t");
     let text = text.render();
     let lines: Vec<_> = text.lines().collect();
-    assert_eq!(lines[0], "schema 1");
+    assert_eq!(lines[0], "schema 2");
     assert_eq!(lines[1], format!("pid {}", std::process::id()));
     assert!(text.ends_with("operation 01 schema 2\nverb a [2Jb\nstarted-at t\n"), "{text}");
     assert_eq!(

@@ -19,7 +19,7 @@ use lancekeeper_store::{LanceFailure, OpenError};
 use thiserror::Error;
 
 use crate::optimize::Run;
-use crate::optimize::stage::{Journaled, JournaledIndexes, StagedTable, give_up, note};
+use crate::optimize::stage::{Journaled, JournaledIndexes, StagedTable, give_up, note, only_files};
 use crate::optimize::work::{Carried, Committed};
 use crate::root::Target;
 
@@ -157,7 +157,6 @@ impl Attempt<'_> {
     ///
     /// Each commit is made or not. Staged files stay; the journal names them.
     pub(super) async fn commit(&mut self) -> Result<Option<Committed>, PlainError> {
-        failpoint::cross_async(failpoint::OPTIMIZE_STAGED_PRE_ENTER).await?;
         self.staged_against = index_ids(self.handle).await?;
         if self.indexes.is_some() && !self.create_indexes().await? {
             return Ok(None);
@@ -187,7 +186,8 @@ impl Attempt<'_> {
         let staged: Vec<StagedGroup> = self.groups.iter().map(|g| g.group.clone()).collect();
         let remapped = remap_indexes(reserved, &staged).await?;
         if !remapped.indexes.is_empty() {
-            let entry = note(self.run, self.target, self.handle, remapped.files.clone()).await?;
+            let entry = only_files(remapped.files.clone());
+            let entry = note(self.run, self.target, self.handle, entry).await?;
             self.remapped = Some((remapped.indexes, remapped.files, entry));
         }
         // Committed all the same, these indexes would end for the rewritten rows.

@@ -26,7 +26,8 @@ pub(super) fn rules(
     policy: &Retention,
     now: DateTime<Utc>,
 ) -> Kept {
-    let needed = floors.of_chain(&key_of(dataset, chain));
+    let key = key_of(dataset, chain);
+    let (needed, staged_from) = (floors.of_chain(&key), floors.staged_from(&key));
     let blocked = blocked_by(dataset, chain, floors);
     let newest = chain.versions.len();
     let mut kept = Kept::new();
@@ -39,6 +40,9 @@ pub(super) fn rules(
         reasons.extend(
             needed.and_then(|needed| needed.get(&version.version)).into_iter().flatten().cloned(),
         );
+        if staged_from.is_some_and(|from| version.version >= from) {
+            reasons.insert(KeepReason::Staging);
+        }
         reasons.extend(version.tags.iter().cloned().map(KeepReason::Tag));
         reasons.extend(blocked.cloned().map(KeepReason::Unreadable));
         if !chain.is_zombie {
@@ -173,7 +177,7 @@ pub(super) fn plan(
         warnings: warnings(dataset, floors, &stays),
     };
     if plan.refused.is_none() {
-        files::decide(dataset, &fates, &stays, policy, now, &mut plan);
+        files::decide(dataset, (&fates, &stays), floors.running(), policy, now, &mut plan);
         plan.warnings.extend(few_left(dataset, policy, &plan));
     }
     plan

@@ -38,13 +38,16 @@ pub(super) fn fates(
     chains
         .map(|(at, (chain, written))| {
             if chain.is_zombie {
-                let age = match &authority.retired {
+                let (age, may_be_staged) = match &authority.retired {
                     // Its files are no strangers': whose name they bear was just deleted.
-                    Some(retired) if *retired == chain.branch => policy.fork_age(),
-                    _ => policy.min_age.max(policy.fork_age()),
+                    Some(retired) if *retired == chain.branch => (policy.fork_age(), false),
+                    _ => {
+                        let age = policy.min_age.max(policy.fork_age());
+                        (age, floors.running().may_have_written(written))
+                    }
                 };
                 // What an earlier cleanup was cut off deleting is nobody's new branch.
-                let is_old = now - written >= age || is_explained(dataset, at);
+                let is_old = now - written >= age && !may_be_staged || is_explained(dataset, at);
                 let is_dead = is_old && is_dead_zombie(dataset, chain, &orphans, floors);
                 return if is_dead { Fate::Goes } else { Fate::LeftAlone };
             }

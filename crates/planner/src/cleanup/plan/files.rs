@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::super::inventory::{DatasetFacts, FileClass, FileFacts, FileId, Role, UnitId};
 use super::super::policy::Retention;
+use super::super::running::Running;
 use super::fate::Fate;
 use super::{DatasetPlan, Deletion, DeletionReason, DeletionStep};
 
@@ -14,17 +15,19 @@ use super::{DatasetPlan, Deletion, DeletionReason, DeletionStep};
 /// chain.
 pub(super) fn decide(
     dataset: &DatasetFacts,
-    fates: &[Fate],
-    stays: &[bool],
+    (fates, stays): (&[Fate], &[bool]),
+    running: &Running,
     policy: &Retention,
     now: DateTime<Utc>,
     plan: &mut DatasetPlan,
 ) {
-    let marks = Marks::of(dataset, stays);
+    let marks = Marks::of(dataset, stays, running);
     for (at, file) in dataset.files.iter().enumerate() {
         let id = FileId(u32::try_from(at).unwrap_or(u32::MAX));
         let fate = file.chain.map_or(Fate::Stays, |chain| fates[chain as usize]);
-        let is_old = now - marks.last_write(file) >= policy.min_age;
+        let written = marks.last_write(file);
+        // Whatever age is asked for: a run that is under way has named no file before it is written.
+        let is_old = now - written >= policy.min_age && !running.may_have_written(written);
         let reason = match marks.verdict(dataset, id, fate, is_old) {
             Verdict::Goes(reason) => reason,
             Verdict::Waits => {
@@ -97,7 +100,7 @@ struct Marks {
 
 impl Marks {
     /// `stays` has an entry per version, chain by chain.
-    fn of(dataset: &DatasetFacts, stays: &[bool]) -> Self {
+    fn of(dataset: &DatasetFacts, stays: &[bool], running: &Running) -> Self {
         let mut marks = Self {
             needed: vec![false; dataset.units as usize],
             explained: vec![false; dataset.units as usize],
@@ -106,6 +109,11 @@ impl Marks {
             listed: BTreeSet::new(),
         };
         for unit in &dataset.held {
+            marks.needed[unit.0 as usize] = true;
+        }
+        let named =
+            dataset.files.iter().filter(|file| running.names(&dataset.location, &file.path));
+        for unit in named.filter_map(|file| written_with(file.class)) {
             marks.needed[unit.0 as usize] = true;
         }
         let versions = dataset.chains.iter().flat_map(|chain| &chain.versions);

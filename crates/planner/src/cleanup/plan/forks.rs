@@ -95,6 +95,9 @@ fn alone(
         return legitimate("it is an internal branch");
     }
     let (key, read) = (key_of(dataset, chain), "a branch or a commit reads it");
+    if floors.staged_from(&key).is_some() {
+        return legitimate("an optimize that is under way works on it");
+    }
     if floors.is_lasting(&key) {
         return legitimate(read);
     }

@@ -26,6 +26,7 @@ fn delete(world: &World) -> DeletePlan {
 fn aged(world: &World, age: TimeDelta) -> DeletePlan {
     let inventory = CleanupInventory {
         authority: &world.authority,
+        running: &world.running,
         datasets: world.tables.iter().map(|table| &table.0).collect(),
     };
     plan_delete(&inventory, &Branch::named("B"), &only_it(age), now())
