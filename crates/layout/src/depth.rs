@@ -47,21 +47,23 @@ pub(crate) fn depths(boxes: &[&RankBox]) -> Vec<Option<f64>> {
 /// The depths of every n-th box.
 fn depths_of_some(boxes: &[&RankBox], nth: usize) -> Vec<Option<f64>> {
     let Some(column) = narrowest_column(boxes) else { return Vec::new() };
-    let side = |index: usize| boxes[index].sides()[column];
-    let mut order: Vec<_> = (0..boxes.len()).collect();
-    order.sort_by_key(|index| side(*index));
+    let side = |(index, one): (usize, &&RankBox)| (one.sides()[column], index);
+    let mut order: Vec<_> = boxes.iter().enumerate().map(side).collect();
+    order.sort_unstable();
     // How far any box up to a place reaches: none that begins before it comes up to a box that begins behind.
-    let reach = |farthest: &mut u32, index: &usize| {
-        *farthest = (*farthest).max(side(*index).1);
+    let reach = |farthest: &mut u32, ((_, high), _): &((u32, u32), usize)| {
+        *farthest = (*farthest).max(*high);
         Some(*farthest)
     };
     let reaches: Vec<_> = order.iter().scan(0, reach).collect();
     let mut depths = vec![None; boxes.len()];
-    for (place, one) in order.iter().enumerate().filter(|(_, one)| *one % nth == 0) {
-        let (low, high) = side(*one);
-        let before = (0..place).rev().take_while(|before| reaches[*before] >= low);
-        let behind = (place + 1..order.len()).take_while(|behind| side(order[*behind]).0 <= high);
-        let share = |other: usize| boxes[*one].share_within(boxes[order[other]]);
+    for (place, ((low, high), one)) in order.iter().enumerate() {
+        if one % nth != 0 {
+            continue;
+        }
+        let before = (0..place).rev().take_while(|before| reaches[*before] >= *low);
+        let behind = (place + 1..order.len()).take_while(|behind| order[*behind].0.0 <= *high);
+        let share = |other: usize| boxes[*one].share_within(boxes[order[other].1]);
         depths[*one] = Some(1.0 + before.chain(behind).map(share).sum::<f64>());
     }
     depths

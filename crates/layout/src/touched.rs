@@ -16,6 +16,9 @@ const RANGE: f64 = 0.01;
 /// The share of each column's ranks that a box spans.
 const SIDE: f64 = 0.1;
 
+/// Of more fragments than this every n-th is asked: the shares are the same to a hundredth.
+const ASKED_MAX: usize = 20_000;
+
 /// The mean shares of fragments that queries touch; 0 of a table without fragments.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Touched {
@@ -28,7 +31,8 @@ pub struct Touched {
 /// Asks a table's fragments.
 #[must_use]
 pub fn touched(fragments: &[Extent]) -> Touched {
-    let boxes: Vec<_> = fragments.iter().map(|fragment| &fragment.ranks).collect();
+    let step = fragments.len().div_ceil(ASKED_MAX).max(1);
+    let boxes: Vec<_> = fragments.iter().step_by(step).map(|fragment| &fragment.ranks).collect();
     let Some(space) = boxes.iter().map(|one| (*one).clone()).reduce(|a, b| a.union(&b)) else {
         return Touched::default();
     };
