@@ -128,7 +128,7 @@ async fn every_exit_code_reaches_the_shell() {
 
 #[test]
 fn a_build_says_whether_it_is_optimized() {
-    let ran = run(lancekeeper(&["--version"]));
+    let ran = run(lancekeeper(["--version"]));
     assert_eq!(ran.stdout.contains("(not optimized)"), cfg!(debug_assertions), "{ran:#?}");
 }
 

@@ -86,7 +86,7 @@ async fn only_live_rows_count_and_what_cannot_be_measured_says_why() {
     table.delete("true").await.unwrap();
     let empty = measured(&uri, &["id"]).await;
     assert_eq!((empty.fragments, empty.depth, empty.error), (0, 0.0, None));
-    let ran = run(lancekeeper(&["status", &uri, "--depth", "id,mixed"]));
+    let ran = run(lancekeeper(["status", &uri, "--depth", "id,mixed"]));
     assert_eq!(ran.code, Some(0), "{ran:#?}");
     assert!(ran.stdout.contains("by id, mixed: depth 0.0 of 0 fragments"), "{ran:#?}");
 }

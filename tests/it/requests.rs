@@ -89,7 +89,7 @@ async fn what_a_look_at_a_graph_costs_grows_by_the_same_with_each_table() {
         let fixture = Fixture::unpack("omnigraph-0.8.0-main-only").unwrap();
         let uri = fixture.uri("graph");
         add_tables(&uri, extra, 2, 5).await.unwrap();
-        Keeper::new().optimize(&[uri.clone()], &options, Arc::new(NoProgress)).await;
+        Keeper::new().optimize(std::slice::from_ref(&uri), &options, Arc::new(NoProgress)).await;
         let mut manifest = lance::Dataset::open(&fixture.uri("graph/__manifest")).await.unwrap();
         for version in 0..versions {
             manifest.update_config([("version", version.to_string().as_str())]).await.unwrap();

@@ -77,7 +77,9 @@ async fn a_table_of_many_columns_reads_the_same_afterwards_and_its_index_follows
         let uri = directory.path().join("wide.lance").to_string_lossy().into_owned();
         let before = table(&uri, stable_row_ids).await;
         let options = OptimizeOptions { deletion_threshold: 0.0, ..OptimizeOptions::default() };
-        let report = Keeper::new().optimize(&[uri.clone()], &options, Arc::new(NoProgress)).await;
+        let report = Keeper::new()
+            .optimize(std::slice::from_ref(&uri), &options, Arc::new(NoProgress))
+            .await;
         assert_eq!(report.exit_code().number(), 0, "{report:#?}");
         let after = Dataset::open(&uri).await.unwrap();
         let [fragment] = after.fragments().as_slice() else { panic!("{:#?}", after.fragments()) };

@@ -48,7 +48,8 @@ impl Admission {
     }
 
     /// Waits until a group's rewrite fits, whose largest batch is known to hold at least this
-    /// much, and whose writer collects at most this much ([`held_by_writer`]). A group that alone exceeds the ceiling runs alone.
+    /// much, and whose writer collects at most this much ([`crate::held_by_writer`]). A group that
+    /// alone exceeds the ceiling runs alone.
     ///
     /// # Cancel safety
     ///
