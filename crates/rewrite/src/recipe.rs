@@ -10,9 +10,7 @@ use lance::Dataset;
 use lance::dataset::optimize::{
     CompactionMode, CompactionOptions, CompactionTask, IndexRemapMode, TaskData,
 };
-use lance::index::DatasetIndexExt;
 use lance_table::format::Fragment;
-use lancekeeper_model::CarryOver;
 use lancekeeper_planner::optimize::{Group, Recipe};
 use lancekeeper_store::failure::guarded;
 use lancekeeper_store::tables::version_of;
@@ -20,7 +18,6 @@ use serde::{Deserialize, Serialize};
 
 use roaring::RoaringTreemap;
 
-use crate::index::carry_over;
 use crate::sources::ReadSource;
 use bounded::bounded;
 use copy::joined;
@@ -54,7 +51,8 @@ pub(crate) struct Rewritten {
     pub(crate) kept_addrs: Option<Vec<u8>>,
 }
 
-/// Rewrites the fragments of a group as its recipe says.
+/// Rewrites the fragments of a group as its recipe says. `keeps_addresses`: whether an index will ask
+/// for [`Rewritten::kept_addrs`]. Lance's own recipes find that out themselves.
 ///
 /// # Cancel safety
 ///
@@ -65,10 +63,11 @@ pub(crate) async fn carry_out(
     read: &[ReadSource],
     group: &Group,
     order: RowOrder,
+    keeps_addresses: bool,
 ) -> lance::Result<Rewritten> {
     match group.recipe {
         Recipe::CopyPages => {
-            if let Some(rewritten) = joined(table, source, read, group, order).await? {
+            if let Some(rewritten) = joined(table, source, read, group, keeps_addresses).await? {
                 return Ok(rewritten);
             }
             let mode = CompactionMode::TryBinaryCopy;
@@ -80,7 +79,9 @@ pub(crate) async fn carry_out(
             .await
         }
         Recipe::Reencode { batch_rows } => {
-            if let Some(rewritten) = bounded(table, source, read, group, batch_rows, order).await? {
+            if let Some(rewritten) =
+                bounded(table, source, read, group, batch_rows, keeps_addresses).await?
+            {
                 return Ok(rewritten);
             }
             let options = CompactionOptions {
@@ -123,22 +124,6 @@ fn options(group: &Group, order: RowOrder) -> CompactionOptions {
         index_remap_mode: IndexRemapMode::Compact,
         binary_copy_read_batch_bytes: Some(COPY_BATCH_BYTES),
         ..CompactionOptions::default()
-    }
-}
-
-/// Whether an index will ask for the old addresses of the rows. With stable row ids most store those
-/// instead, and Lance must not be offered addresses for them.
-async fn needs_addresses(table: &Dataset, order: RowOrder) -> lance::Result<bool> {
-    if !table.manifest().uses_stable_row_ids() {
-        return Ok(true);
-    }
-    match order {
-        RowOrder::RowIds => Ok(false),
-        RowOrder::AsListed { capture_addresses: true } => Ok(true),
-        RowOrder::AsListed { capture_addresses: false } => {
-            let indexes = table.load_indices().await?;
-            Ok(indexes.iter().any(|index| carry_over(index, true) == CarryOver::ByRemap))
-        }
     }
 }
 

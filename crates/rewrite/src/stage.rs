@@ -2,9 +2,10 @@
 //! yet. Not here: how the rows get from the old files into the new ones (`recipe`).
 
 use lance::Dataset;
+use lance::index::DatasetIndexExt;
 use lance_table::format::{Fragment, RowIdMeta};
 use lance_table::rowids::read_row_ids;
-use lancekeeper_model::{ErrorKind, TableRef, Version};
+use lancekeeper_model::{CarryOver, ErrorKind, TableRef, Version};
 use lancekeeper_planner::optimize::Group;
 use lancekeeper_store::failure::full_text;
 use lancekeeper_store::kind_of;
@@ -12,6 +13,7 @@ use lancekeeper_store::tables::version_of;
 use thiserror::Error;
 
 use crate::damage::blame;
+use crate::index::carry_over;
 use crate::journal::{GroupNote, StagedFile};
 pub use crate::recipe::RowOrder;
 use crate::recipe::{Rewritten, carry_out};
@@ -135,7 +137,8 @@ pub async fn stage_group(
     // Before anything is written: what fails here leaves no file behind.
     let outcome = async {
         let read = read_sources(table, &source).await?;
-        let rewritten = carry_out(table, &source, &read, group, order).await?;
+        let keeps = needs_addresses(table, order).await?;
+        let rewritten = carry_out(table, &source, &read, group, order, keeps).await?;
         Ok((read, rewritten))
     };
     let (read, rewritten) = match outcome.await {
@@ -150,6 +153,22 @@ pub async fn stage_group(
     };
     judged(table_ref, version_of(table), group, source, rewritten)
         .map(|staged| StagedGroup { read, ..staged })
+}
+
+/// Whether an index will ask for the old addresses of the rows. With stable row ids most store those
+/// instead, and Lance must not be offered addresses for them.
+async fn needs_addresses(table: &Dataset, order: RowOrder) -> lance::Result<bool> {
+    if !table.manifest().uses_stable_row_ids() {
+        return Ok(true);
+    }
+    match order {
+        RowOrder::RowIds => Ok(false),
+        RowOrder::AsListed { capture_addresses: true } => Ok(true),
+        RowOrder::AsListed { capture_addresses: false } => {
+            let indexes = table.load_indices().await?;
+            Ok(indexes.iter().any(|index| carry_over(index, true) == CarryOver::ByRemap))
+        }
+    }
 }
 
 /// A rewritten group, if it is what was planned. A row too few is a row lost at the commit.

@@ -48,7 +48,7 @@ fn a_run_lives_as_long_as_its_record_is_held_and_says_what_it_needs() {
     assert_eq!(operations(&live_runs(root.path()).unwrap()), ["01B"]);
     drop(other);
     assert_eq!(live_runs(root.path()).unwrap(), []);
-    assert_eq!(records(root.path()).unwrap(), [PathBuf::new(); 0]);
+    assert!(records(root.path()).unwrap().is_empty());
 }
 
 #[test]

@@ -18,7 +18,7 @@ use lancekeeper_planner::optimize::Group;
 use lancekeeper_store::failure::guarded;
 
 use super::lineage::Lineages;
-use super::{IO_BUFFER_BYTES, Rewritten, RowOrder, addresses, needs_addresses};
+use super::{IO_BUFFER_BYTES, Rewritten, addresses};
 use crate::sources::ReadSource;
 
 /// What Lance's writer collects of a column before it writes a page.
@@ -64,7 +64,7 @@ pub(super) async fn bounded(
     read: &[ReadSource],
     group: &Group,
     batch_rows: u32,
-    order: RowOrder,
+    keeps_addresses: bool,
 ) -> lance::Result<Option<Rewritten>> {
     if !is_for_us(table) {
         return Ok(None);
@@ -72,10 +72,7 @@ pub(super) async fn bounded(
     let Some(lineages) = Lineages::of(table, source, read, &group.outputs)? else {
         return Ok(None);
     };
-    let kept_addrs = match needs_addresses(table, order).await? {
-        true => Some(addresses(read)?),
-        false => None,
-    };
+    let kept_addrs = keeps_addresses.then(|| addresses(read)).transpose()?;
     let mut scanner = table.scan();
     scanner
         .with_fragments(source.to_vec())

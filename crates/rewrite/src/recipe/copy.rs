@@ -30,7 +30,7 @@ use tokio::io::AsyncWrite;
 use uuid::Uuid;
 
 use super::lineage::Lineages;
-use super::{Rewritten, RowOrder, addresses, needs_addresses};
+use super::{Rewritten, addresses};
 use crate::sources::ReadSource;
 
 /// Where Lance puts data files, below a table's branch directory.
@@ -58,7 +58,7 @@ pub(super) async fn joined(
     source: &[Fragment],
     sources: &[ReadSource],
     group: &Group,
-    order: RowOrder,
+    keeps_addresses: bool,
 ) -> lance::Result<Option<Rewritten>> {
     let Some(version) = plain_version(table, source) else { return Ok(None) };
     let [rows] = group.outputs.as_slice() else { return Ok(None) };
@@ -85,10 +85,7 @@ pub(super) async fn joined(
     if written != *rows {
         return Ok(None);
     }
-    let kept_addrs = match needs_addresses(table, order).await? {
-        true => Some(addresses(sources)?),
-        false => None,
-    };
+    let kept_addrs = keeps_addresses.then(|| addresses(sources)).transpose()?;
     let (parts, _): (Vec<Part>, Vec<CachedFileMetadata>) = read.into_iter().unzip();
     let (_, end) = places(&parts, ALIGNMENT);
     let footer = footer(table, version, &columns, written, end).await?;
