@@ -23,8 +23,8 @@ use crate::sources::ReadSource;
 
 /// What Lance's writer collects of a column before it writes a page.
 const COLUMN_BUFFER_BYTES: u64 = 8 << 20;
-/// What all columns together may collect. With 500 of them that is some 200 KiB each: pages
-/// that scans still read well.
+/// What all columns together may collect. With 500 of them that is some 200 KiB each, a little less
+/// than the pages that the planner takes for worth keeping.
 const BUFFERS_MAX: u64 = 96 << 20;
 
 /// The bytes that a writer of this table would collect of all columns, as Lance does it.
