@@ -16,7 +16,7 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use lancekeeper_model::{BranchSelection, OptimizeOptions, StatusOptions};
+use lancekeeper_model::{BranchSelection, Layout, OptimizeOptions, StatusOptions};
 use lancekeeper_settings::{Given, Key, Settings, Source, Value, values};
 
 pub(crate) use branch::{BranchArgs, BranchVerb, CreateArgs, DeleteArgs, ListArgs};
@@ -232,6 +232,15 @@ pub(crate) struct OptimizeArgs {
     #[arg(long, value_name = "N", value_parser = values::concurrency)]
     concurrency: Option<usize>,
 
+    /// Keep the rows in this order from now on: sort:ts,-id, zorder:a,b, hilbert:a,b; binpack leaves
+    /// them as they come, none forgets [default: what each table is kept in].
+    #[arg(long, value_name = "LAYOUT")]
+    layout: Option<Layout>,
+
+    /// Lay everything out anew, not only what was added or overlaps.
+    #[arg(long)]
+    full: bool,
+
     /// Memory that all rewrites may take together, by estimate [default: 1GiB].
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     memory_limit: Option<u64>,
@@ -288,6 +297,8 @@ impl OptimizeArgs {
             index: self.index.mode(),
             index_only: self.index.only,
             index_names: self.index.names.clone(),
+            layout: self.layout.clone(),
+            full: self.full,
             prune: self.prune.options(),
             ..settings.optimize_options()
         }

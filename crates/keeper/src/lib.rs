@@ -30,6 +30,7 @@ mod api;
 mod branch;
 mod cleanup;
 mod count;
+mod layouts;
 mod optimize;
 mod root;
 mod run;

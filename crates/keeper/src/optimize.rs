@@ -13,6 +13,7 @@
 //! change content. Databases and tables have no publish; their one visible step is the
 //! Rewrite itself.
 
+mod arranged;
 mod conclude;
 mod cut;
 mod graph;
@@ -50,6 +51,7 @@ use crate::run::stop::Interrupted;
 use crate::run::{Both, Context, new_operation};
 use resumed::Resumable;
 
+use inventory::check_layout;
 pub(crate) use inventory::{Wish, inherited};
 pub(crate) use look::look_at;
 pub(crate) use made::Made;
@@ -136,6 +138,7 @@ async fn recognised(
     let root = look(uri).await?;
     report.kind = Some(root.kind);
     check_prunable(root.kind, options)?;
+    check_layout(root.kind, options)?;
     Ok((wish, root))
 }
 

@@ -83,6 +83,17 @@ impl Cutter {
         ends
     }
 
+    /// How many rows, from the first on, are of outputs that have ended or of the one that is open. Of the others that
+    /// were seen it is not said yet which side of an end they are on.
+    #[must_use]
+    pub fn settled(&self) -> u64 {
+        if self.start == self.rows {
+            return self.rows;
+        }
+        // The row before which it may be cut first, is of the next output then.
+        self.seen.min(self.window().0)
+    }
+
     /// The rows before the first of which, and before the last of which, this output may be cut.
     fn window(&self) -> (u64, u64) {
         let left = self.rows.saturating_sub(self.start);
@@ -186,6 +197,19 @@ mod tests {
             let mut cutter = Cutter::new(rows, full_rows);
             let apart = keys.chunks(batch).flat_map(|part| cutter.see(&words(part.iter().copied())));
             prop_assert_eq!(&apart.collect::<Vec<_>>(), &ends);
+            let mut cutter = Cutter::new(rows, full_rows);
+            let mut settled = 0;
+            let mut found = Vec::new();
+            for part in keys.chunks(batch) {
+                let new = cutter.see(&words(part.iter().copied()));
+                // What was settled before is of the output that was open then.
+                prop_assert!(new.first().is_none_or(|end| *end >= settled), "{:?} {}", new, settled);
+                found.extend(new);
+                settled = cutter.settled();
+                let open = found.last().copied().unwrap_or(0);
+                prop_assert!((open..=open + full_rows).contains(&settled));
+            }
+            prop_assert_eq!(settled, rows);
             prop_assert_eq!(ends.last(), Some(&rows));
             let starts = std::iter::once(&0).chain(&ends);
             let sizes: Vec<_> = ends.iter().zip(starts).map(|(end, start)| end - start).collect();

@@ -13,8 +13,11 @@ mod columns;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use crate::boxes::RankBox;
 use crate::runs::{Run, Runs};
 use crate::space::Space;
 use columns::ColumnV1;
@@ -32,6 +35,60 @@ pub struct LayoutState {
     pub space: Space,
     /// Which fragments were clustered together.
     pub runs: Runs,
+    /// What is known of the fragments of the runs, by id.
+    pub members: BTreeMap<u64, Member>,
+    /// The rows of the table when it was last asked whether the space still fits them.
+    pub sampled_rows: u64,
+}
+
+/// A fragment of a run, as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Tells its files of the layout's columns from any others. A fragment of the same id with other
+    /// ones has other values there, or is of another table of the same name: it is of no run.
+    pub witness: u64,
+    /// Its rows.
+    pub rows: u64,
+    /// Where they lie in the space.
+    pub ranks: RankBox,
+}
+
+impl LayoutState {
+    /// The state of a table of so many rows, of which nothing is clustered yet.
+    #[must_use]
+    pub fn new(layout: Layout, space: Space, rows: u64) -> Self {
+        let (runs, members) = (Runs::default(), BTreeMap::new());
+        Self { layout, space, runs, members, sampled_rows: rows }
+    }
+
+    /// The state without the fragments that are not as they were written, given what tells their files now.
+    pub fn keep(&mut self, witness_of: impl Fn(u64) -> Option<u64>) {
+        self.members.retain(|id, member| witness_of(*id) == Some(member.witness));
+        let members = &self.members;
+        self.runs = self.runs.retain(|id| members.contains_key(&id));
+    }
+
+    /// The state once a rewrite is committed as well as before: its sources are still there as long as it is not.
+    #[must_use]
+    pub fn with_run(&self, new: BTreeMap<u64, Member>) -> Self {
+        let boxes: Vec<_> = new.iter().map(|(id, member)| (*id, member.ranks.clone())).collect();
+        let runs = self.runs.after_rewrite(&[], &boxes, self.space.generation());
+        let mut next = Self { runs, ..self.clone() };
+        next.members.extend(new);
+        next
+    }
+
+    /// The state with the fragments of some runs written anew in the same order, each with its rows and its
+    /// new id and witness.
+    #[must_use]
+    pub fn with_copies(&self, copies: &[(u64, u64, Member)]) -> Self {
+        let mut next = self.clone();
+        for (from, to, member) in copies {
+            next.runs = next.runs.with_twin(*from, *to);
+            next.members.insert(*to, member.clone());
+        }
+        next
+    }
 }
 
 /// Why a document cannot be used.
@@ -78,6 +135,17 @@ struct StateV1 {
     generation: u32,
     columns: Vec<ColumnV1>,
     runs: Vec<RunV1>,
+    members: Vec<MemberV1>,
+    sampled_rows: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct MemberV1 {
+    id: u64,
+    /// In hexadecimal digits: readers of JSON may take larger numbers for floating-point ones.
+    witness: String,
+    rows: u64,
+    sides: Vec<(u32, u32)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -114,6 +182,8 @@ impl LayoutState {
             generation: self.space.generation(),
             columns: self.space.columns().iter().map(ColumnV1::of).collect(),
             runs: self.runs.runs.iter().map(RunV1::of).collect(),
+            members: self.members.iter().map(MemberV1::of).collect(),
+            sampled_rows: self.sampled_rows,
         })
     }
 
@@ -125,14 +195,37 @@ impl LayoutState {
     pub fn from_json(text: &str) -> Result<Self, DocumentError> {
         let document: StateV1 = read(text)?;
         let columns = document.columns.into_iter().map(ColumnV1::into_column);
-        let columns = columns.collect::<Result<_, _>>().map_err(DocumentError::Damaged)?;
+        let columns: Vec<_> = columns.collect::<Result<_, _>>().map_err(DocumentError::Damaged)?;
+        let members = document.members.into_iter().map(|member| member.into_member(columns.len()));
+        let members = members.collect::<Result<_, _>>()?;
         let runs = document.runs.into_iter().map(RunV1::into_run);
         let runs = runs.collect::<Result<_, _>>().map_err(DocumentError::Damaged)?;
         Ok(Self {
             layout: parsed(&document.layout)?,
             space: Space::from_columns(document.generation, columns),
             runs: Runs { runs },
+            members,
+            sampled_rows: document.sampled_rows,
         })
+    }
+}
+
+impl MemberV1 {
+    fn of((id, member): (&u64, &Member)) -> Self {
+        Self {
+            id: *id,
+            witness: format!("{:x}", member.witness),
+            rows: member.rows,
+            sides: member.ranks.sides().to_vec(),
+        }
+    }
+
+    fn into_member(self, columns: usize) -> Result<(u64, Member), DocumentError> {
+        let damaged = || DocumentError::Damaged(format!("what it says of fragment {}", self.id));
+        let is_a_box = self.sides.len() == columns && self.sides.iter().all(|(a, b)| a <= b);
+        let witness = u64::from_str_radix(&self.witness, 16).ok().filter(|_| is_a_box);
+        let witness = witness.ok_or_else(damaged)?;
+        Ok((self.id, Member { witness, rows: self.rows, ranks: RankBox::new(self.sides) }))
     }
 }
 

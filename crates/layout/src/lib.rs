@@ -19,13 +19,14 @@
 //!    the rows are sorted. The layout `sort` is sorted by its columns themselves and needs no keys; its space serves
 //!    the measures and the plan.
 //!    A [`Cutter`] is shown the sorted keys and says where one output ends and the next begins.
-//! 6. [`RankBox::around`] the ranks of each new fragment is its box. [`Runs::after_rewrite`] are the runs of
-//!    the new state, which is written with the commit: [`LayoutState::to_json`].
+//! 6. [`Space::box_around`] the rows of each new fragment is its box. [`LayoutState::with_run`] is the new state,
+//!    which is written right before the commit: [`LayoutState::to_json`]. It has the sources as well as the new
+//!    fragments; [`LayoutState::keep`] leaves those that the table turns out to have.
 //! 7. [`depth`] and [`touched`], before and after, say what it was good for.
 //!
-//! A purge that keeps the order of rows passes through [`Runs::after_copy`], and what other tools have rewritten is
-//! of no run by itself, because its fragments have new ids. A table with a layout must not be bin-packed: that
-//! would make fragments of several runs into one.
+//! A purge that keeps the order of rows passes through [`LayoutState::with_copies`], and what other tools have
+//! rewritten is of no run by itself, because its fragments have new ids. A table with a layout must not be
+//! bin-packed: that would make fragments of several runs into one.
 
 mod boxes;
 mod curve;
@@ -46,7 +47,7 @@ pub use boxes::RankBox;
 pub use curve::{Curve, CurveKeys, TooManyColumns, byte_keys, curve_keys};
 pub use cut::Cutter;
 pub use depth::{Extent, depth};
-pub use document::{DocumentError, LayoutState, layout_from_json, layout_to_json};
+pub use document::{DocumentError, LayoutState, Member, layout_from_json, layout_to_json};
 pub use orderable::{Unorderable, check_orderable};
 pub use plan::{ClusterGroup, ClusterPlan, Fragment, Request, Scope, Targets, plan_clustering};
 pub use ranks::{NULL_RANK, Ranks};

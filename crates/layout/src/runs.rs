@@ -89,20 +89,17 @@ impl Runs {
         Self { runs }
     }
 
-    /// The runs after fragments were written anew without another order of rows, as a purge of deleted rows
-    /// does. What comes of fragments of one run is of that run; of several, of none.
+    /// The runs with a fragment more, in the run of another one of the same rows, if that has one: both stand
+    /// there until it is clear which of them the table has.
     #[must_use]
-    pub fn after_copy(&self, from: &[u64], to: &[u64]) -> Self {
-        let homes: BTreeSet<_> = from.iter().map(|id| self.of(*id)).collect();
-        let home = if homes.len() == 1 { homes.first().copied().flatten() } else { None };
-        let from: BTreeSet<_> = from.iter().copied().collect();
-        let runs = self.runs.iter().enumerate().filter_map(|(index, run)| {
-            let added = to.iter().filter(|_| home == Some(index)).copied();
-            let stay = run.fragments.iter().cloned().flatten().filter(|id| !from.contains(id));
-            let ids: BTreeSet<_> = stay.chain(added).collect();
-            (!ids.is_empty()).then(|| Run::of(&ids, run.worst_depth, run.generation))
-        });
-        Self { runs: runs.collect() }
+    pub(crate) fn with_twin(&self, of: u64, twin: u64) -> Self {
+        let mut runs = self.runs.clone();
+        if let Some(home) = self.of(of) {
+            let run = &runs[home];
+            let ids = run.fragments.iter().cloned().flatten().chain([twin]).collect();
+            runs[home] = Run::of(&ids, run.worst_depth, run.generation);
+        }
+        Self { runs }
     }
 
     /// The runs without the fragments that the table no longer has.
@@ -142,14 +139,11 @@ mod tests {
     }
 
     #[test]
-    fn copies_stay_in_the_run_of_their_sources() {
+    fn a_twin_stands_in_the_run_of_the_fragment_that_it_was_copied_from() {
         let runs = Runs::default()
-            .after_rewrite(&[], &[(1, side(0)), (2, side(1)), (3, side(2))], 0)
+            .after_rewrite(&[], &[(1, side(0)), (2, side(1))], 0)
             .after_rewrite(&[], &[(4, side(0))], 0);
-        assert_eq!(ids(&runs.after_copy(&[2, 3], &[9])), [vec![1, 9], vec![4]]);
-        assert_eq!(ids(&runs.after_copy(&[1, 2, 3], &[9])), [vec![9], vec![4]]);
-        // Of two runs, and of a run and what is in none.
-        assert_eq!(ids(&runs.after_copy(&[3, 4], &[9])), [[1, 2]]);
-        assert_eq!(ids(&runs.after_copy(&[3, 8], &[9])), [vec![1, 2], vec![4]]);
+        assert_eq!(ids(&runs.with_twin(2, 9)), [vec![1, 2, 9], vec![4]]);
+        assert_eq!(ids(&runs.with_twin(7, 9)), [vec![1, 2], vec![4]]);
     }
 }

@@ -31,6 +31,7 @@ mod tests;
 
 use arrow_array::{Array, ArrayRef};
 
+use crate::boxes::RankBox;
 use crate::orderable::Unorderable;
 use crate::ranks::Ranks;
 
@@ -165,6 +166,21 @@ impl Space {
         let pairs = self.columns.iter().zip(columns);
         let ranks = pairs.map(|(space, array)| space.ranks(array));
         Ok(Ranks::new(ranks.collect::<Result<_, _>>()?))
+    }
+
+    /// The smallest box around rows, given the space's columns in its order; `None` without rows.
+    ///
+    /// # Errors
+    ///
+    /// As [`Space::ranks`].
+    pub fn box_around(&self, columns: &[ArrayRef]) -> Result<Option<RankBox>, SpaceError> {
+        if columns.len() != self.columns.len() || columns.is_empty() {
+            let (expected, given) = (self.columns.len(), columns.len());
+            return Err(SpaceError::Columns { expected, given });
+        }
+        let sides = self.columns.iter().zip(columns).map(|(space, array)| space.side(array));
+        let sides: Option<Vec<_>> = sides.collect::<Result<_, _>>()?;
+        Ok(sides.map(RankBox::new))
     }
 
     /// How far these ranks, a sample of rows, are from the sample that the space was made of.

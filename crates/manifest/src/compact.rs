@@ -191,7 +191,7 @@ async fn rewrite_all(
         why: GroupReason::Merge,
     };
     let order = RowOrder::AsListed { capture_addresses: false };
-    let staged = match Box::pin(stage_group(head, table, &group, order)).await {
+    let staged = match Box::pin(stage_group(head, table, &group, order, None)).await {
         Ok(staged) => staged,
         Err(error) => {
             if let StageError::Rows { files, .. } = &error {

@@ -68,6 +68,8 @@ pub enum IndexKind {
     FullText,
     /// Vectors, of any sub-kind.
     Vector,
+    /// The smallest and the greatest value of each few thousand rows: what a filter on a column skips rows by.
+    ZoneMap,
     /// Everything else: kept up by its own kind's means, never created here.
     Other,
 }

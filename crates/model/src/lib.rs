@@ -48,7 +48,7 @@ pub use layout::{
 };
 pub use left::{BudgetLimit, WorkLeft};
 pub use optimize::{
-    OptimizeBody, OptimizeReport, OptimizeTotals, PrunedStats, RootOptimizeReport,
+    LayoutStats, OptimizeBody, OptimizeReport, OptimizeTotals, PrunedStats, RootOptimizeReport,
     TableOptimizeStats,
 };
 pub use options::{

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::report::{Report, RootOutcome, RootReport, VerbBody};
 use crate::{
-    Branch, ErrorKind, PendingIndex, QueueHolds, Recovery, RootKind, SkipReason, TableBytes,
+    Branch, Clustering, ErrorKind, PendingIndex, QueueHolds, Recovery, RootKind, SkipReason, TableBytes,
     TableKey, TableRef, Version, WorkLeft,
 };
 
@@ -65,6 +65,8 @@ pub struct TableOptimizeStats {
     pub left: WorkLeft,
     /// What was planned or done, and why, in a sentence.
     pub reason: String,
+    /// The order of its rows, where one is kept up; else null.
+    pub layout: Option<LayoutStats>,
     /// What was deleted afterwards, or would be; null when that was not asked for.
     pub pruned: Option<PrunedStats>,
     /// The kind of `error`.
@@ -78,6 +80,17 @@ impl TableOptimizeStats {
     pub fn of(table: &TableRef) -> Self {
         Self { table_key: table.key.clone(), branch: table.branch.clone(), ..Self::default() }
     }
+}
+
+/// How well the rows of a table lie in the order of its layout.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LayoutStats {
+    /// The layout, as it is written on the command line.
+    pub layout: String,
+    /// Before the run; null where nothing was read that would tell.
+    pub before: Option<Clustering>,
+    /// After the run.
+    pub after: Option<Clustering>,
 }
 
 /// What `optimize` deleted of one table after its work.

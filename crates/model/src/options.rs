@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
+use crate::Layout;
+
 /// A fragment below this many bytes counts as small in `status` and in triggers: opening it
 /// costs about as much as reading it. 64 MiB.
 pub const SMALL_FRAGMENT_BYTES: u64 = 64 << 20;
@@ -87,6 +89,11 @@ pub struct OptimizeOptions {
     /// How long after its start a run begins new work. What was begun is finished; the first
     /// piece of work is always begun.
     pub max_time: Option<Duration>,
+    /// In which order rows are to lie from now on; `None` keeps up what is remembered of each table.
+    pub layout: Option<Layout>,
+    /// Everything is laid out anew, not only what was added or overlaps. Says nothing about tables without a
+    /// layout.
+    pub full: bool,
     /// Whether to delete old versions afterwards. Databases and tables only: on graphs that
     /// is `cleanup`.
     pub prune: Option<PruneOptions>,
@@ -149,6 +156,8 @@ impl Default for OptimizeOptions {
             index_only: false,
             index_names: Vec::new(),
             branches: BranchSelection::default(),
+            layout: None,
+            full: false,
             prune: None,
             max_bytes: None,
             max_time: None,

@@ -46,6 +46,8 @@ pub enum SkipReason {
     NotATable,
     /// The table has no Lance branch of the name that was asked for.
     NoSuchBranch,
+    /// It cannot be kept in the layout that it remembers: a column is gone, or has no order.
+    LayoutImpossible,
 }
 
 impl SkipReason {
@@ -71,6 +73,7 @@ impl SkipReason {
             Self::Deregistered => "deregistered",
             Self::NotATable => "not_a_table",
             Self::NoSuchBranch => "no_such_branch",
+            Self::LayoutImpossible => "layout_impossible",
         }
     }
 
@@ -95,6 +98,7 @@ impl SkipReason {
             Self::Deregistered => "taken off the list of tables",
             Self::NotATable => "not a table",
             Self::NoSuchBranch => "has no branch of that name",
+            Self::LayoutImpossible => "its layout has become impossible",
         }
     }
 

@@ -29,10 +29,14 @@
 //! * Over the life of a table without deletions, what is written is at most tiers × what was
 //!   appended, and the floor per run.
 //!
+//! A table with a layout is planned by [`plan_clustered`] instead: which of its fragments get a new order is
+//! said from outside.
+//!
 //! Not here: sorting and curves, indexes, and anything that reads a table.
 
 mod budget;
 mod carry;
+mod cluster;
 mod eligible;
 mod inventory;
 mod merges;
@@ -52,10 +56,12 @@ mod laws;
 #[cfg(test)]
 mod tests;
 
-use lancekeeper_model::{SkipReason, TableFacts, Version};
+use lancekeeper_model::{FragmentFacts, SkipReason, TableFacts, Version};
 
 pub use budget::{ByteBudget, Offer, Share};
-pub use carry::{SourceRows, Uncarried, carry_deletions};
+pub use carry::{SourceRows, Uncarried, carry_deletions, find_deletions};
+pub use cluster::Choice;
+use cluster::cluster_groups;
 pub use eligible::Ineligible;
 pub use inventory::{Authority, SidecarClaim, TableInventory};
 pub use pack::{
@@ -74,6 +80,29 @@ use words::{why_first, why_nothing};
 /// at HEAD, and its reason says that they have to be published first.
 #[must_use]
 pub fn plan_table(inventory: &TableInventory, policy: &LayoutPolicy) -> TablePlan {
+    plan_groups(inventory, policy, || {
+        let groups = replan_groups(&inventory.facts, policy);
+        if groups.is_empty() { Err(why_nothing(&inventory.facts, policy)) } else { Ok(groups) }
+    })
+}
+
+/// As [`plan_table`], of a table with a layout. `choose` is shown the fragments that may be rewritten
+/// together, and says which of them get a new order.
+#[must_use]
+pub fn plan_clustered(
+    inventory: &TableInventory,
+    policy: &LayoutPolicy,
+    choose: impl FnOnce(&[&FragmentFacts]) -> Choice,
+) -> TablePlan {
+    plan_groups(inventory, policy, || cluster_groups(&inventory.facts, policy, choose))
+}
+
+/// What is to be done if these are the groups, or this is why there are none.
+fn plan_groups(
+    inventory: &TableInventory,
+    policy: &LayoutPolicy,
+    groups: impl FnOnce() -> Result<Vec<Group>, String>,
+) -> TablePlan {
     let publish_first = match standing(inventory) {
         Standing::Level => None,
         Standing::Ours { pin, head } => Some((pin.next(), head)),
@@ -102,16 +131,15 @@ pub fn plan_table(inventory: &TableInventory, policy: &LayoutPolicy) -> TablePla
             why: adopted + &why_compact(fragments, policy.min_fragments),
         };
     }
-    let groups = replan_groups(facts, policy);
-    if groups.is_empty() {
-        return TablePlan::Nothing { reason: adopted + &why_nothing(facts, policy) };
+    match groups() {
+        Err(reason) => TablePlan::Nothing { reason: adopted + &reason },
+        Ok(groups) => TablePlan::Rewrite(RewritePlan {
+            table: facts.table.clone(),
+            version: facts.version,
+            groups,
+            publish_first,
+        }),
     }
-    TablePlan::Rewrite(RewritePlan {
-        table: facts.table.clone(),
-        version: facts.version,
-        groups,
-        publish_first,
-    })
 }
 
 /// The token for a table that has nothing of its own to merge and shares what could be: merging

@@ -17,6 +17,8 @@ const UNIT: u64 = 1 << 20;
 const REENCODE_BYTES: u64 = 128 << 20;
 /// What a page copy takes: its read buffer, several times.
 const COPY_BYTES: u64 = 64 << 20;
+/// The least that a sort gets: with less it could not merge what it has spilled.
+const SORT_BYTES_MIN: u64 = 64 << 20;
 /// Batches in flight between reader and writer.
 const BATCHES_IN_FLIGHT: u64 = 4;
 
@@ -47,6 +49,12 @@ impl Admission {
         Self { units: Arc::new(Semaphore::new(to_units(ceiling) as usize)), ceiling }
     }
 
+    /// What a sort may hold before it spills: beside it, its rows are read and written.
+    #[must_use]
+    pub fn sort_bytes(&self) -> u64 {
+        (self.ceiling / 8 * 3).max(SORT_BYTES_MIN)
+    }
+
     /// Waits until a group's rewrite fits, whose largest batch is known to hold at least this
     /// much, and whose writer collects at most this much ([`crate::held_by_writer`]). A group that
     /// alone exceeds the ceiling runs alone.
@@ -55,7 +63,11 @@ impl Admission {
     ///
     /// Nothing is taken when dropped.
     pub async fn admit(&self, group: &Group, largest_batch: u64, by_writer: u64) -> Admitted {
-        let units = to_units(estimate(group, largest_batch, by_writer).min(self.ceiling));
+        let estimate = estimate(group, largest_batch, by_writer).saturating_add(match group.recipe {
+            Recipe::Permute { .. } => self.sort_bytes(),
+            Recipe::CopyPages | Recipe::Reencode { .. } => 0,
+        });
+        let units = to_units(estimate.min(self.ceiling));
         // The semaphore is never closed, so this only fails if that changes.
         let permit = Arc::clone(&self.units).acquire_many_owned(units).await.ok();
         Admitted { _permit: permit }
@@ -70,7 +82,7 @@ fn to_units(bytes: u64) -> u32 {
 fn estimate(group: &Group, largest_batch: u64, by_writer: u64) -> u64 {
     match group.recipe {
         Recipe::CopyPages => COPY_BYTES,
-        Recipe::Reencode { batch_rows } => {
+        Recipe::Reencode { batch_rows } | Recipe::Permute { batch_rows, .. } => {
             let row = group.bytes.checked_div(group.rows()).unwrap_or(group.bytes).max(1);
             let batch = row.saturating_mul(u64::from(batch_rows)).max(largest_batch);
             REENCODE_BYTES

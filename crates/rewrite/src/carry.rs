@@ -14,7 +14,7 @@ use lance::Dataset;
 use lance_core::utils::deletion::DeletionVector;
 use lance_table::format::Fragment;
 use lance_table::io::deletion::{deletion_file_path, write_deletion_file};
-use lancekeeper_planner::optimize::carry_deletions;
+use lancekeeper_planner::optimize::{carry_deletions, find_deletions};
 use lancekeeper_store::LanceFailure;
 use lancekeeper_store::tables::version_of;
 
@@ -75,7 +75,15 @@ pub(crate) async fn follow(
     }
     let sources: Vec<_> = group.read.iter().map(|s| (&s.rows, s.seen.as_slice())).collect();
     let outputs = group.new_fragments.iter().map(|f| f.physical_rows.unwrap_or_default() as u64);
-    match carry_deletions(&sources, &outputs.collect::<Vec<_>>()) {
+    let outputs: Vec<u64> = outputs.collect();
+    let carried = match &group.permuted {
+        None => carry_deletions(&sources, &outputs),
+        Some(permuted) => {
+            let ids: Vec<u64> = group.read.iter().map(|source| source.id).collect();
+            find_deletions(&ids, &sources, permuted.from.as_deref())
+        }
+    };
+    match carried {
         Ok(carried) => group.deleted_since = carried,
         Err(why) => return Ok(Some(Stale::Deletions(why))),
     }
@@ -158,6 +166,7 @@ mod tests {
             deleted_since: Vec::new(),
             new_fragments: vec![new],
             kept_addrs: None,
+            permuted: None,
             version: Version(1),
             files: Vec::new(),
         };

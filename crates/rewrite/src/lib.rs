@@ -14,6 +14,7 @@
 //! publish (`keeper`).
 
 pub mod admission;
+mod arrangement;
 pub mod blobs;
 mod carry;
 pub mod check;
@@ -29,6 +30,7 @@ pub mod stale;
 pub mod table_commit;
 
 pub use admission::Admission;
+pub use arrangement::Arrangement;
 pub use journal::{Finished, Journal, JournalEntry, JournalError, Settled};
 pub use recipe::bounded::held_by_writer;
 pub use stage::{StageError, StagedGroup};

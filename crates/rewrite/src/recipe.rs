@@ -4,6 +4,7 @@
 pub(crate) mod bounded;
 mod copy;
 mod lineage;
+pub(crate) mod permuted;
 
 use futures::FutureExt;
 use lance::Dataset;
@@ -21,6 +22,7 @@ use roaring::RoaringTreemap;
 use crate::sources::ReadSource;
 use bounded::bounded;
 use copy::joined;
+use permuted::{Permuted, Sorting, permuted};
 
 /// Bytes a scan may read ahead. Lance's default is sized for query servers.
 const IO_BUFFER_BYTES: u64 = 64 << 20;
@@ -46,13 +48,15 @@ pub(crate) struct Rewritten {
     /// New fragments, without ids, in the order of the outputs.
     pub(crate) fragments: Vec<Fragment>,
     /// Where an index needs them, the old addresses of the rows that remain: a set, of which the
-    /// n-th is that of the n-th new row. A recipe that changes the order of rows cannot say so
-    /// here, and must not be planned where an index over addresses is to be carried over.
+    /// n-th is that of the n-th new row.
     pub(crate) kept_addrs: Option<Vec<u8>>,
+    /// What a recipe that changes the order of rows says instead.
+    pub(crate) permuted: Option<Permuted>,
 }
 
 /// Rewrites the fragments of a group as its recipe says. `keeps_addresses`: whether an index will ask
-/// for [`Rewritten::kept_addrs`]. Lance's own recipes find that out themselves.
+/// for [`Rewritten::kept_addrs`]. Lance's own recipes find that out themselves. `sorting`: for groups that are
+/// to get another order.
 ///
 /// # Cancel safety
 ///
@@ -63,9 +67,16 @@ pub(crate) async fn carry_out(
     read: &[ReadSource],
     group: &Group,
     order: RowOrder,
+    sorting: Option<&Sorting>,
     keeps_addresses: bool,
 ) -> lance::Result<Rewritten> {
     match group.recipe {
+        Recipe::Permute { batch_rows, full_rows } => {
+            let no_order = || lance::Error::internal("rows are to be sorted by nothing");
+            let sorting = sorting.ok_or_else(no_order)?;
+            let planned = (group, batch_rows, full_rows);
+            permuted(table, source, read, planned, sorting, keeps_addresses).await
+        }
         Recipe::CopyPages => {
             if let Some(rewritten) = joined(table, source, read, group, keeps_addresses).await? {
                 return Ok(rewritten);
@@ -106,7 +117,7 @@ async fn by_lance(
         options,
     };
     let result = guarded(table.uri(), task.execute(table).boxed()).await?;
-    Ok(Rewritten { fragments: result.new_fragments, kept_addrs: result.row_addrs })
+    Ok(Rewritten { fragments: result.new_fragments, kept_addrs: result.row_addrs, permuted: None })
 }
 
 fn options(group: &Group, order: RowOrder) -> CompactionOptions {

@@ -2,7 +2,7 @@
 //! before the Rewrite and travel in it. Tables with stable row ids need none of this for
 //! indexes that store row ids.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::Cursor;
 
 use lance::Dataset;
@@ -50,34 +50,16 @@ pub async fn remap_indexes(
     groups: &[StagedGroup],
 ) -> Result<Remapped, LanceFailure> {
     let failed = |source| LanceFailure::new("failed to carry the indexes over", source);
-    let mut inputs = Vec::new();
-    for group in groups {
-        let Some(bytes) = &group.kept_addrs else { continue };
-        let addresses = RoaringTreemap::deserialize_from(Cursor::new(bytes))
-            .map_err(|error| failed(lance::Error::internal(error.to_string())))?;
-        inputs.push(GroupInput {
-            rewritten_old_row_addrs: addresses,
-            old_frag_ids: group
-                .source
-                .iter()
-                .map(id_32)
-                .collect::<Result<_, _>>()
-                .map_err(failed)?,
-            new_frags: group
-                .new_fragments
-                .iter()
-                .map(|f| Ok((id_32(f)?, rows_32(f)?)))
-                .collect::<Result<_, lance::Error>>()
-                .map_err(failed)?,
-        });
-    }
+    let is_stable = table.manifest().uses_stable_row_ids();
+    let existing = table.load_indices().await.map_err(failed)?;
+    let asks = existing.iter().any(|index| carry_over(index, is_stable) == CarryOver::ByRemap);
+    let moves = moves(groups, asks).map_err(failed)?;
     let affected: Vec<u64> =
         groups.iter().flat_map(|group| group.source.iter().map(|f| f.id)).collect();
     let mut reason = "Lance does not carry it over to rewritten fragments".to_owned();
-    let remapped = match inputs.is_empty() {
-        true => Vec::new(),
-        false => {
-            let map = RowAddrRemap::compact(inputs).map_err(failed)?;
+    let remapped = match moves {
+        None => Vec::new(),
+        Some(map) => {
             let options = DatasetIndexRemapperOptions::default();
             match options.create_remapper(table).await.map_err(failed)? {
                 // What Lance cannot read of an index makes it panic.
@@ -114,6 +96,47 @@ pub async fn remap_indexes(
         })
         .collect();
     Ok(Remapped { indexes, files, lost })
+}
+
+/// Where rows went, of the groups of which an index will ask; `None` if it is none. `asks`: whether any will. Of a
+/// sorted group each row is an entry of its own, so that is worth knowing.
+fn moves(groups: &[StagedGroup], asks: bool) -> lance::Result<Option<RowAddrRemap>> {
+    let mut in_order = Vec::new();
+    let mut sorted = HashMap::new();
+    for group in groups {
+        let permuted = group.permuted.as_ref().filter(|_| asks);
+        if let Some(from) = permuted.and_then(|permuted| permuted.from.as_ref()) {
+            sorted_moves(group, from, &mut sorted);
+        }
+        let Some(bytes) = &group.kept_addrs else { continue };
+        let new_frags = group.new_fragments.iter().map(|f| Ok((id_32(f)?, rows_32(f)?)));
+        in_order.push(GroupInput {
+            rewritten_old_row_addrs: RoaringTreemap::deserialize_from(Cursor::new(bytes))?,
+            old_frag_ids: group.source.iter().map(id_32).collect::<Result<_, _>>()?,
+            new_frags: new_frags.collect::<Result<_, lance::Error>>()?,
+        });
+    }
+    let mut moves = Vec::new();
+    if !in_order.is_empty() {
+        moves.push(RowAddrRemap::compact(in_order)?);
+    }
+    if !sorted.is_empty() {
+        moves.push(RowAddrRemap::direct(sorted));
+    }
+    Ok((!moves.is_empty()).then(|| RowAddrRemap::chained(moves)))
+}
+
+/// Where the rows of a group went that have another order now. Rows that were deleted when it was read went nowhere:
+/// Lance takes a row that it is told nothing of for one that stays.
+fn sorted_moves(group: &StagedGroup, from: &[Vec<u64>], moves: &mut HashMap<u64, Option<u64>>) {
+    for source in &group.read {
+        let address = |offset: &u32| (source.id << 32) | u64::from(*offset);
+        moves.extend(source.rows.deleted.iter().map(|offset| (address(offset), None)));
+    }
+    for (fragment, rows) in group.new_fragments.iter().zip(from) {
+        let to = (fragment.id << 32..).map(Some);
+        moves.extend(rows.iter().copied().zip(to));
+    }
 }
 
 /// The indexes that store addresses of rewritten rows and were not carried over.

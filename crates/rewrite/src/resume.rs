@@ -8,7 +8,7 @@
 
 use lance::Dataset;
 use lancekeeper_model::TableRef;
-use lancekeeper_planner::optimize::Group;
+use lancekeeper_planner::optimize::{Group, Recipe};
 use lancekeeper_store::LanceFailure;
 use thiserror::Error;
 
@@ -33,7 +33,8 @@ impl Finished {
     /// Whether it is what rewriting this group would give.
     #[must_use]
     pub fn replaces(&self, group: &Group, order: RowOrder) -> bool {
-        self.group.fragments == group.fragments && self.group.order == order
+        let keeps_order = !matches!(group.recipe, Recipe::Permute { .. });
+        keeps_order && self.group.fragments == group.fragments && self.group.order == order
     }
 }
 
@@ -66,6 +67,7 @@ pub async fn resume(
         deleted_since: Vec::new(),
         new_fragments: finished.group.new_fragments.clone(),
         kept_addrs: finished.group.kept_addrs.clone(),
+        permuted: None,
         version: finished.staged_at,
         files: finished.files.clone(),
     };

@@ -1,12 +1,14 @@
 //! Staging: one group of fragments rewritten into new ones, in files that nothing refers to
 //! yet. Not here: how the rows get from the old files into the new ones (`recipe`).
 
+use std::sync::Arc;
+
 use lance::Dataset;
 use lance::index::DatasetIndexExt;
 use lance_table::format::{Fragment, RowIdMeta};
 use lance_table::rowids::read_row_ids;
 use lancekeeper_model::{CarryOver, ErrorKind, TableRef, Version};
-use lancekeeper_planner::optimize::Group;
+use lancekeeper_planner::optimize::{Group, Recipe};
 use lancekeeper_store::failure::full_text;
 use lancekeeper_store::kind_of;
 use lancekeeper_store::tables::version_of;
@@ -16,6 +18,7 @@ use crate::damage::blame;
 use crate::index::carry_over;
 use crate::journal::{GroupNote, StagedFile};
 pub use crate::recipe::RowOrder;
+pub use crate::recipe::permuted::{Permuted, Sorting, why_not_permuted};
 use crate::recipe::{Rewritten, carry_out};
 use crate::sources::{ReadSource, read_sources};
 
@@ -34,6 +37,8 @@ pub struct StagedGroup {
     /// Where an index needs them, the old addresses of the rows that remain: a set, of which the
     /// n-th is that of the n-th new row.
     pub kept_addrs: Option<Vec<u8>>,
+    /// Where its rows went, if they have another order now.
+    pub permuted: Option<Arc<Permuted>>,
     /// The version it was staged at.
     pub version: Version,
     /// The files it wrote.
@@ -41,15 +46,17 @@ pub struct StagedGroup {
 }
 
 impl StagedGroup {
-    /// What a later run has to know to commit it in place of this one.
+    /// What a later run has to know to commit it in place of this one; `None` if it must not: nothing in the
+    /// journal says by which layout rows were sorted, and where each of them went.
     #[must_use]
-    pub fn to_note(&self, planned: &Group, order: RowOrder) -> GroupNote {
-        GroupNote {
+    pub fn to_note(&self, planned: &Group, order: RowOrder) -> Option<GroupNote> {
+        let is_in_order = self.permuted.is_none();
+        is_in_order.then(|| GroupNote {
             fragments: planned.fragments.clone(),
             order,
             new_fragments: self.new_fragments.clone(),
             kept_addrs: self.kept_addrs.clone(),
-        }
+        })
     }
 }
 
@@ -113,7 +120,8 @@ impl StageError {
     }
 }
 
-/// Rewrites one group. `table` stands at the version the group was planned at.
+/// Rewrites one group. `table` stands at the version the group was planned at. `sorting`: how the rows of a group
+/// that is to get another order are sorted.
 ///
 /// # Errors
 ///
@@ -129,6 +137,7 @@ pub async fn stage_group(
     table_ref: &TableRef,
     group: &Group,
     order: RowOrder,
+    sorting: Option<&Sorting>,
 ) -> Result<StagedGroup, StageError> {
     let mut source = sources(table, table_ref, group)?;
     if order == RowOrder::RowIds {
@@ -137,8 +146,11 @@ pub async fn stage_group(
     // Before anything is written: what fails here leaves no file behind.
     let outcome = async {
         let read = read_sources(table, &source).await?;
-        let keeps = needs_addresses(table, order).await?;
-        let rewritten = carry_out(table, &source, &read, group, order, keeps).await?;
+        let keeps = match group.recipe {
+            Recipe::Permute { .. } => is_remapped(table).await?,
+            Recipe::CopyPages | Recipe::Reencode { .. } => needs_addresses(table, order).await?,
+        };
+        let rewritten = carry_out(table, &source, &read, group, order, sorting, keeps).await?;
         Ok((read, rewritten))
     };
     let (read, rewritten) = match outcome.await {
@@ -164,11 +176,15 @@ async fn needs_addresses(table: &Dataset, order: RowOrder) -> lance::Result<bool
     match order {
         RowOrder::RowIds => Ok(false),
         RowOrder::AsListed { capture_addresses: true } => Ok(true),
-        RowOrder::AsListed { capture_addresses: false } => {
-            let indexes = table.load_indices().await?;
-            Ok(indexes.iter().any(|index| carry_over(index, true) == CarryOver::ByRemap))
-        }
+        RowOrder::AsListed { capture_addresses: false } => is_remapped(table).await,
     }
+}
+
+/// Whether the table has an index that follows a Rewrite by the old addresses of rows.
+async fn is_remapped(table: &Dataset) -> lance::Result<bool> {
+    let is_stable = table.manifest().uses_stable_row_ids();
+    let indexes = table.load_indices().await?;
+    Ok(indexes.iter().any(|index| carry_over(index, is_stable) == CarryOver::ByRemap))
 }
 
 /// A rewritten group, if it is what was planned. A row too few is a row lost at the commit.
@@ -183,11 +199,11 @@ fn judged(
     source: Vec<Fragment>,
     rewritten: Rewritten,
 ) -> Result<StagedGroup, StageError> {
-    let Rewritten { fragments, kept_addrs } = rewritten;
+    let Rewritten { fragments, kept_addrs, permuted } = rewritten;
     let files = fragments.iter().flat_map(staged_files).collect();
     let found: Vec<u64> =
         fragments.iter().map(|f| f.physical_rows.unwrap_or_default() as u64).collect();
-    if found != group.outputs {
+    if !is_as_planned(group, &found) {
         return Err(StageError::Rows {
             table: table.clone(),
             fragments: group.fragments.clone(),
@@ -202,9 +218,22 @@ fn judged(
         deleted_since: Vec::new(),
         new_fragments: fragments,
         kept_addrs,
+        permuted: permuted.map(Arc::new),
         version,
         files,
     })
+}
+
+/// Whether outputs have the rows that were planned. Of rows that are sorted it is planned how many there are, and how
+/// many an output has at most.
+fn is_as_planned(group: &Group, found: &[u64]) -> bool {
+    match group.recipe {
+        Recipe::CopyPages | Recipe::Reencode { .. } => found == group.outputs,
+        Recipe::Permute { full_rows, .. } => {
+            let fits = |rows: &u64| (1..=full_rows).contains(rows);
+            found.iter().sum::<u64>() == group.rows() && found.iter().all(fits)
+        }
+    }
 }
 
 /// The fragments of a group as they are in the table.
@@ -250,7 +279,7 @@ fn first_row_id(fragment: &Fragment) -> Option<u64> {
     }
 }
 
-fn staged_files(fragment: &Fragment) -> Vec<StagedFile> {
+pub(crate) fn staged_files(fragment: &Fragment) -> Vec<StagedFile> {
     fragment
         .files
         .iter()
@@ -264,7 +293,7 @@ fn staged_files(fragment: &Fragment) -> Vec<StagedFile> {
 #[cfg(test)]
 mod tests {
     use lancekeeper_model::TableKey;
-    use lancekeeper_planner::optimize::{GroupReason, Recipe};
+    use lancekeeper_planner::optimize::GroupReason;
 
     use super::*;
 
@@ -287,7 +316,7 @@ mod tests {
                 );
                 fragment
             });
-            let rewritten = Rewritten { fragments: fragments.collect(), kept_addrs: None };
+            let rewritten = Rewritten { fragments: fragments.collect(), kept_addrs: None, permuted: None };
             judged(&table, Version(1), &group, Vec::new(), rewritten)
         };
         assert!(judge(&[10, 5]).is_ok());

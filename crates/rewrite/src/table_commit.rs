@@ -204,6 +204,25 @@ impl TableCommit<'_> {
         Ok(commit(head, indexes.operation(), &self.signature("create-index")).await?)
     }
 
+    /// Sets a setting of the table, or takes it away.
+    ///
+    /// # Errors
+    ///
+    /// When the commit is refused or fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// The commit is made or not; it changes no content.
+    pub async fn configure(
+        &self,
+        head: &Dataset,
+        key: &str,
+        value: Option<String>,
+    ) -> Result<Dataset, StepError> {
+        let entries = vec![UpdateMapEntry { key: key.to_owned(), value }];
+        Ok(commit(head, config_update(entries), &self.signature("configure")).await?)
+    }
+
     /// Reserves ids for the groups' new fragments and assigns them. Ids that Lance would
     /// assign at commit are not enough: the bitmaps of row-id indexes are written from the
     /// ids in the transaction, and would name fragment 0.
@@ -331,12 +350,15 @@ fn strip_auto_cleanup(head: &Dataset) -> Option<Operation> {
         return None;
     }
     keys.sort();
-    let update_entries =
-        keys.into_iter().map(|key| UpdateMapEntry { key: key.clone(), value: None }).collect();
-    Some(Operation::UpdateConfig {
+    let entries = keys.into_iter().map(|key| UpdateMapEntry { key: key.clone(), value: None });
+    Some(config_update(entries.collect()))
+}
+
+fn config_update(update_entries: Vec<UpdateMapEntry>) -> Operation {
+    Operation::UpdateConfig {
         config_updates: Some(UpdateMap { update_entries, replace: false }),
         table_metadata_updates: None,
         schema_metadata_updates: None,
         field_metadata_updates: HashMap::default(),
-    })
+    }
 }

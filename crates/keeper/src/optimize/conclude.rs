@@ -13,7 +13,8 @@ impl TableRun {
     /// Takes note of what became of the plan, in the row and as what is to be done next. What
     /// went wrong stands in the row already.
     pub(crate) async fn conclude(&mut self, carried: Carried) {
-        let Carried { committed, is_whole, dropped, lost, then, is_left_open } = carried;
+        let Carried { committed, is_whole, dropped, lost, then, arranged, is_left_open } = carried;
+        let planned_on = self.fragments().to_vec();
         let stats = &mut self.stats;
         stats.groups_dropped += dropped.len() as u64;
         if let Some(why) = dropped.first() {
@@ -28,6 +29,10 @@ impl TableRun {
             stats.fragments_added += committed.fragments_added;
             let seen = view(&committed.head, &self.target.table, Upkeep::default()).await;
             if let Ok(seen) = seen {
+                if let Some((arranged, row)) = arranged.as_ref().zip(stats.layout.as_mut()) {
+                    row.before = row.before.take().or_else(|| arranged.clustering(&planned_on));
+                    row.after = arranged.clustering(&seen.facts.fragments);
+                }
                 set_after(&mut self.stats, seen.totals);
             }
         }

@@ -3,11 +3,13 @@
 
 use chrono::{DateTime, Utc};
 use lancekeeper_model::{
-    Branch, ErrorKind, OptimizeOptions, SkipReason, TableOptimizeStats, TableRef,
+    Branch, ErrorKind, Layout, OptimizeOptions, RootKind, SkipReason, TableOptimizeStats, TableRef,
 };
 use lancekeeper_planner::index::IndexWish;
 use lancekeeper_planner::optimize::{LayoutPolicy, PolicyError, SidecarClaim};
 use lancekeeper_planner::sweep::SweepPlan;
+
+use thiserror::Error;
 
 use crate::root::Target;
 use crate::run::ended::EndsRoot;
@@ -19,6 +21,10 @@ pub(crate) struct Wish {
     pub(crate) index: IndexWish,
     /// Whether no fragment is to be rewritten.
     pub(crate) index_only: bool,
+    /// In which order rows are to lie; `None` keeps up what each table remembers.
+    pub(crate) order: Option<Layout>,
+    /// Whether everything is to be laid out anew.
+    pub(crate) full: bool,
 }
 
 impl Wish {
@@ -30,6 +36,8 @@ impl Wish {
             layout: LayoutPolicy::from_options(options, now)?,
             index: IndexWish { mode: options.index, names: options.index_names.clone() },
             index_only: options.index_only,
+            order: options.layout.clone(),
+            full: options.full,
         })
     }
 }
@@ -37,6 +45,39 @@ impl Wish {
 impl EndsRoot for PolicyError {
     fn kind(&self) -> ErrorKind {
         Self::kind(self)
+    }
+}
+
+/// A layout that is not kept yet.
+#[derive(Debug, Error)]
+pub(crate) enum LayoutRefused {
+    #[error("tables of graphs keep the order of their rows: what their clients make of another one is not known yet")]
+    Graph,
+    #[error("the layout {0} is not known yet")]
+    Kind(&'static str),
+}
+
+impl EndsRoot for LayoutRefused {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Refused
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Graph => None,
+            Self::Kind(_) => Some("name the columns: sort:ts,-id, zorder:a,b or hilbert:a,b"),
+        }
+    }
+}
+
+/// Refuses layouts that a root of this kind cannot have.
+pub(super) fn check_layout(kind: RootKind, options: &OptimizeOptions) -> Result<(), LayoutRefused> {
+    match &options.layout {
+        None | Some(Layout::BinPack | Layout::None) => Ok(()),
+        Some(Layout::Graph) => Err(LayoutRefused::Kind("graph")),
+        Some(Layout::Auto) => Err(LayoutRefused::Kind("auto")),
+        Some(_) if kind == RootKind::Graph => Err(LayoutRefused::Graph),
+        Some(_) => Ok(()),
     }
 }
 

@@ -12,7 +12,9 @@ use lancekeeper_rewrite::check::{RowsError, same_rows};
 use lancekeeper_store::LanceFailure;
 use lancekeeper_store::owner::{Owner, owners_between};
 use lancekeeper_store::tables::version_of;
+use thiserror::Error;
 
+use crate::optimize::arranged::{OrderError, order};
 use crate::optimize::inventory::{Wish, claim_of};
 use crate::optimize::probe::probe;
 use crate::optimize::report::{set_before, set_error};
@@ -48,8 +50,13 @@ async fn look_with(
     let uri = read.root.address_of(&run.target.location);
     match read.tables.open(&uri, &run.target.table.branch).await {
         Ok(handle) => {
-            if let Err(error) = plan_run(&mut run, handle, read, sweep, learned).await {
-                set_error(&mut run.stats, error.kind(), &error);
+            match plan_run(&mut run, handle, read, sweep, learned).await {
+                Ok(()) => {}
+                Err(LookError::Order(error)) if wish.order.is_none() && error.is_lasting() => {
+                    run.stats.skipped = Some(SkipReason::LayoutImpossible);
+                    run.stats.reason = error.to_string();
+                }
+                Err(error) => set_error(&mut run.stats, error.kind(), &error),
             }
         }
         // The table is known to its authority, so a missing one is damage.
@@ -92,13 +99,31 @@ impl TableRun {
     }
 }
 
+/// A table cannot be planned.
+#[derive(Debug, Error)]
+enum LookError {
+    #[error(transparent)]
+    Lance(#[from] LanceFailure),
+    #[error(transparent)]
+    Order(#[from] OrderError),
+}
+
+impl LookError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Lance(error) => error.kind(),
+            Self::Order(error) => error.kind(),
+        }
+    }
+}
+
 async fn plan_run(
     run: &mut TableRun,
     handle: Dataset,
     read: &ReadRoot,
     sweep: Option<&SweepPlan>,
     learned: Learned,
-) -> Result<(), LanceFailure> {
+) -> Result<(), LookError> {
     let table = run.target.table.clone();
     let upkeep = if run.target.pin.is_some() { Upkeep::OneSegment } else { Upkeep::Segments };
     let seen = view(&handle, &table, upkeep).await?;
@@ -108,7 +133,7 @@ async fn plan_run(
         None => (Authority::Head { head }, false),
         Some(pin) => (Authority::Pinned { pin, head }, ours_between(&handle, pin, head).await),
     };
-    let indexes = IndexInventory {
+    let mut indexes = IndexInventory {
         rows: run.stats.rows_before,
         existing: seen.indexes,
         declared: read.declared(&table.key).to_vec(),
@@ -138,7 +163,13 @@ async fn plan_run(
         return Ok(());
     }
     let data_bytes = seen.totals.sizes.data_bytes;
-    let mut facts = Facts { table: inventory, indexes, data_bytes };
+    let order = order(read, &run.target, &handle, seen.totals.rows, &run.wish).await?;
+    let zone_maps = order.arranged.iter().flat_map(|arranged| arranged.zone_maps(&handle));
+    let zone_maps: Vec<DeclaredIndex> = zone_maps.filter(|map| !is_served(map, &indexes)).collect();
+    indexes.declared.extend(zone_maps);
+    let fragments = &inventory.facts.fragments;
+    run.stats.layout = order.arranged.as_ref().map(|arranged| arranged.stats(fragments));
+    let mut facts = Facts { table: inventory, indexes, data_bytes, order };
     let mut decision = facts.decide(&run.wish);
     if !decision.is_nothing()
         && probe(&handle, &mut facts.indexes.existing, &decision.indexes).await
@@ -152,6 +183,14 @@ async fn plan_run(
     run.handle = Some(handle);
     run.take(facts, decision, ahead);
     Ok(())
+}
+
+/// Whether filters on a column have an index already, of which they make more than of a zone map.
+fn is_served(map: &DeclaredIndex, indexes: &IndexInventory) -> bool {
+    indexes.existing.iter().any(|index| {
+        let is_scalar = matches!(index.kind, IndexKind::BTree | IndexKind::Other);
+        index.column == map.column && is_scalar
+    })
 }
 
 /// The columns of declared vector indexes that hold no vector yet.

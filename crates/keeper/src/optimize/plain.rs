@@ -103,7 +103,8 @@ async fn one_pass(
     if is_nothing {
         return Ok(());
     }
-    let mut attempt = Attempt::new(run, &table.target, &handle, pass, staged);
+    let arranged = table.facts.as_ref().and_then(|facts| facts.order.arranged.clone());
+    let mut attempt = Attempt::new(run, &table.target, &handle, pass, staged, arranged);
     let outcome = match crossed {
         Ok(()) => Box::pin(attempt.commit()).await,
         Err(injected) => Err(injected.into()),

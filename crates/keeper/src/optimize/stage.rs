@@ -1,5 +1,6 @@
 //! Staging the groups of one table, with the journal kept.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::{FutureExt, StreamExt};
@@ -13,7 +14,7 @@ use lancekeeper_rewrite::index::{
     BTreeForm, IndexFailure, SegmentNames, StagedIndexes, makes_addresses, stage_indexes,
 };
 use lancekeeper_rewrite::journal::{StagedFile, ToNote, discard};
-use lancekeeper_rewrite::stage::{RowOrder, stage_group};
+use lancekeeper_rewrite::stage::{RowOrder, Sorting, stage_group};
 use lancekeeper_rewrite::{JournalError, StageError, StagedGroup, held_by_writer};
 use lancekeeper_store::LanceFailure;
 use lancekeeper_store::failpoint::{self, Injected};
@@ -21,6 +22,7 @@ use lancekeeper_store::tables::version_of;
 use thiserror::Error;
 
 use crate::optimize::Run;
+use crate::optimize::arranged::Remember;
 use crate::optimize::cut::left_of;
 use crate::optimize::table::TableRun;
 use crate::optimize::work::{Planned, Work};
@@ -53,12 +55,14 @@ pub(crate) struct StagedTable {
     pub(crate) left: WorkLeft,
     /// What is to follow once it is carried out.
     pub(crate) then: Option<IndexWish>,
+    /// What the table has to remember of its layout from now on, if that changes.
+    pub(crate) remember: Option<Remember>,
 }
 
 impl StagedTable {
     /// Whether there is nothing to commit.
     pub(crate) fn is_nothing(&self) -> bool {
-        self.groups.is_empty() && self.indexes.is_none()
+        self.groups.is_empty() && self.indexes.is_none() && self.remember.is_none()
     }
 }
 
@@ -112,7 +116,7 @@ pub(crate) async fn stage_table(
     else {
         return Ok(StagedTable::default());
     };
-    let Planned { rewrite, indexes: work, mut then, .. } = planned;
+    let Planned { rewrite, indexes: work, mut then, remember, .. } = planned;
     // Groups were planned as if the indexes covered them: without those none is begun, and the
     // first goes with them.
     if !work.is_empty() && !run.budget.may_begin() {
@@ -131,8 +135,10 @@ pub(crate) async fn stage_table(
         }
     }
     let order = order_of(&table.target, &handle, &work);
-    match stage_groups(run, &table.target, &handle, &groups, order, !work.is_empty()).await {
-        Ok((groups, left)) => Ok(StagedTable { groups, indexes, left, then }),
+    let sorting = sorting_of(run, table);
+    let how = How { order, sorting: sorting.as_ref(), is_first_begun: !work.is_empty() };
+    match stage_groups(run, &table.target, &handle, &groups, how).await {
+        Ok((groups, left)) => Ok(StagedTable { groups, indexes, left, then, remember }),
         Err(error) => {
             if let Some(staged) = indexes {
                 give_up(run, &handle, &staged.indexes.files, Some(&staged.entry)).await;
@@ -140,6 +146,23 @@ pub(crate) async fn stage_table(
             Err(error)
         }
     }
+}
+
+/// How the groups of a table are staged.
+#[derive(Clone, Copy)]
+struct How<'a> {
+    order: RowOrder,
+    /// For those that get another order of rows.
+    sorting: Option<&'a Sorting>,
+    /// Whether the first group is begun whatever time it is.
+    is_first_begun: bool,
+}
+
+/// How rows are sorted that are to lie in the order of the table's layout.
+fn sorting_of(run: &Run<'_>, table: &TableRun) -> Option<Sorting> {
+    let arranged = table.facts.as_ref()?.order.arranged.as_ref()?;
+    let sort_bytes = run.context.admission.sort_bytes();
+    Some(Sorting { arrangement: Arc::clone(&arranged.arrangement), sort_bytes })
 }
 
 /// How B-trees are built. The clients of a graph read those over row ids; elsewhere they are
@@ -206,19 +229,18 @@ async fn stage_groups(
     target: &Target,
     handle: &Dataset,
     groups: &[Group],
-    order: RowOrder,
-    is_first_begun: bool,
+    how: How<'_>,
 ) -> Result<(Vec<Journaled>, WorkLeft), StageTableError> {
     let stopped = AtomicBool::new(false);
     let rewrites = groups.iter().enumerate().map(|(at, group)| {
-        let is_begun = is_first_begun && at == 0;
+        let is_begun = how.is_first_begun && at == 0;
         let stopped = &stopped;
         let rewrite = async move {
             if stopped.load(Ordering::Relaxed) {
                 return Ok(None);
             }
             if let Some(Journaled { group: done, entry }) =
-                run.resumable.take(run, target, handle, group, order).await
+                run.resumable.take(run, target, handle, group, how.order).await
             {
                 announce(run, target, group);
                 return Ok(Some((done, Ok(entry))));
@@ -226,7 +248,7 @@ async fn stage_groups(
             if !(is_begun || run.budget.may_begin()) {
                 return Ok(None);
             }
-            stage_one(run, target, handle, group, order).await.map(Some)
+            stage_one(run, target, handle, group, how).await.map(Some)
         };
         rewrite.boxed()
     });
@@ -280,7 +302,7 @@ async fn stage_one(
     target: &Target,
     handle: &Dataset,
     group: &Group,
-    order: RowOrder,
+    how: How<'_>,
 ) -> Result<(StagedGroup, Result<String, JournalError>), StageTableError> {
     let blobs = blobs::batches(handle, &target.table, group).await?;
     let recipe = blobs.map_or(group.recipe, |batch| group.recipe.in_batches(batch.rows));
@@ -288,8 +310,8 @@ async fn stage_one(
     let largest = blobs.map_or(0, |batch| batch.bytes);
     let by_writer = held_by_writer(handle, group);
     let _admitted = run.context.admission.admit(group, largest, by_writer).await;
-    let staged = stage_group(handle, &target.table, group, order).await?;
-    let finished = Some(staged.to_note(group, order));
+    let staged = stage_group(handle, &target.table, group, how.order, how.sorting).await?;
+    let finished = staged.to_note(group, how.order);
     let noted = ToNote { files: staged.files.clone(), group: finished };
     let entry = note(run, target, handle, noted).await;
     announce(run, target, group);

@@ -9,11 +9,12 @@ use lancekeeper_planner::index::{
     IndexInventory, IndexPlan, IndexWish, IndexWork, mark_fragments, plan_indexes,
 };
 use lancekeeper_planner::optimize::{
-    Group, RewritePlan, TableInventory, TablePlan, plan_table, withheld,
+    Group, RewritePlan, TableInventory, TablePlan, plan_clustered, plan_table, withheld,
 };
 use lancekeeper_rewrite::index::IndexFailure;
 use thiserror::Error;
 
+use crate::optimize::arranged::Order;
 use crate::optimize::inventory::Wish;
 use crate::optimize::report::set_error;
 use crate::optimize::work::{Planned, Work};
@@ -41,6 +42,8 @@ pub(crate) struct Facts {
     pub(crate) indexes: IndexInventory,
     /// Bytes of its data files.
     pub(crate) data_bytes: u64,
+    /// In which order its rows are to lie.
+    pub(crate) order: Order,
 }
 
 impl TableRun {
@@ -145,7 +148,12 @@ impl Facts {
     pub(super) fn decide(&mut self, wish: &Wish) -> Decision {
         let mut indexes = plan_indexes(&self.indexes, &wish.index);
         mark_fragments(&mut self.table.facts.fragments, &self.indexes.existing, &indexes);
-        let mut table = plan_table(&self.table, &wish.layout);
+        let mut table = match &self.order.arranged {
+            None => plan_table(&self.table, &wish.layout),
+            Some(arranged) => plan_clustered(&self.table, &wish.layout, |fragments| {
+                arranged.choose(fragments, &wish.layout)
+            }),
+        };
         if wish.index_only && matches!(table, TablePlan::Rewrite(_)) {
             let reason = "fragments are left as they are (--index-only)".to_owned();
             table = TablePlan::Nothing { reason };
@@ -217,11 +225,14 @@ impl TableRun {
         let then = then(&self.wish.index, &indexes);
         let mut planned = None;
         let plan = |rewrite, indexes| {
-            planned = Some(Planned { rewrite, indexes, index_bytes, index_reason, then });
+            let remember = facts.order.remember.clone();
+            planned = Some(Planned { rewrite, indexes, index_bytes, index_reason, then, remember });
         };
         match table {
             TablePlan::Rewrite(rewrite) => plan(rewrite, indexes.before),
-            TablePlan::Nothing { reason } if indexes.before.is_empty() => {
+            TablePlan::Nothing { reason }
+                if indexes.before.is_empty() && facts.order.remember.is_none() =>
+            {
                 self.stats.skipped =
                     held_by(&facts, &self.wish).or_else(|| withheld(&facts.table.facts));
                 self.stats.reason = reason;

@@ -6,6 +6,8 @@ use lancekeeper_planner::index::{IndexWish, IndexWork};
 use lancekeeper_planner::optimize::RewritePlan;
 use lancekeeper_rewrite::index::IndexFailure;
 
+use crate::optimize::arranged::{Arranged, Remember};
+
 /// What is still to be done with a table in this run.
 #[derive(Debug)]
 pub(crate) enum Work {
@@ -36,6 +38,8 @@ pub(crate) struct Planned {
     pub(crate) index_reason: String,
     /// What is wanted of the indexes once the plan was carried out, if another look is to follow.
     pub(crate) then: Option<IndexWish>,
+    /// What the table has to remember of its layout from now on, if that changes.
+    pub(crate) remember: Option<Remember>,
 }
 
 /// What became of a table's plan.
@@ -51,6 +55,8 @@ pub(crate) struct Carried {
     pub(crate) lost: Vec<IndexFailure>,
     /// What is to follow, once all of it is carried out.
     pub(crate) then: Option<IndexWish>,
+    /// The order of the table's rows, with what was learned of it.
+    pub(crate) arranged: Option<Arranged>,
     /// Whether this run has to keep its hands off the table: recovery finds out what became of it.
     pub(crate) is_left_open: bool,
 }
@@ -69,7 +75,12 @@ impl Planned {
     /// What is done to the table, fragments and indexes, in words.
     pub(crate) fn reason(&self) -> String {
         let of_fragments = self.rewrite.reason();
-        let join = if of_fragments.is_empty() || self.index_reason.is_empty() { "" } else { ", " };
-        format!("{of_fragments}{join}{}", self.index_reason)
+        let of_layout = match &self.remember {
+            None => String::new(),
+            Some(Remember::Layout(layout)) => format!("keep it in layout {layout}"),
+            Some(Remember::Nothing) => "keep it in no layout any more".to_owned(),
+        };
+        let parts = [of_fragments, self.index_reason.clone(), of_layout];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
     }
 }

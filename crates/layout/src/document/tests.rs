@@ -31,7 +31,12 @@ fn state() -> (LayoutState, Vec<ArrayRef>) {
         3,
     );
     let layout = "hilbert:n,x,path".parse().unwrap();
-    (LayoutState { layout, space, runs }, columns)
+    let member = |id: u64| {
+        let ranks = RankBox::new(vec![(0, 9), (id as u32, u32::MAX), (7, 7)]);
+        (id, Member { witness: u64::MAX - id, rows: id * 1_000, ranks })
+    };
+    let members = [4, 5, 9, 12].map(member).into();
+    (LayoutState { layout, space, runs, members, sampled_rows: 20_000 }, columns)
 }
 
 #[test]
@@ -74,7 +79,8 @@ fn later_versions_and_damage_are_refused() {
     assert_eq!(told("{}"), "Corrupt: the document of the layout cannot be read");
     let column = |rows: &str, boundaries: &str| {
         format!(
-            r#"{{"version":1,"layout":"sort:a","generation":0,"runs":[],"columns":[{{"name":"a",
+            r#"{{"version":1,"layout":"sort:a","generation":0,"runs":[],
+            "members":[],"sampled_rows":3,"columns":[{{"name":"a",
             "meaning":"integer","sampled":3,"nulls":0,"rows":{rows},"repeats":[0,0],
             "boundaries":{boundaries}}}]}}"#
         )
@@ -100,7 +106,7 @@ fn later_versions_and_damage_are_refused() {
     let run = |fragments: &str| {
         format!(
             r#"{{"version":1,"layout":"sort:a","generation":0,"columns":[],
-            "runs":[{{"fragments":{fragments},"worst_depth":1.5,"generation":0}}]}}"#
+            "members":[],"sampled_rows":3,"runs":[{{"fragments":{fragments},"worst_depth":1.5,"generation":0}}]}}"#
         )
     };
     assert!(LayoutState::from_json(&run("[[1,2],[4,4]]")).is_ok());
@@ -109,4 +115,47 @@ fn later_versions_and_damage_are_refused() {
     }
     let layout = r#"{"version":1,"layout":"sort","generation":0,"columns":[],"runs":[]}"#;
     assert!(told(layout).contains("sort needs at least one column"), "{}", told(layout));
+}
+
+#[test]
+fn fragments_with_other_files_than_they_were_written_with_are_of_no_run() {
+    let (mut state, _) = state();
+    let now = |id: u64| match id {
+        4 | 12 => Some(u64::MAX - id),
+        5 => Some(77),
+        _ => None,
+    };
+    state.keep(now);
+    assert_eq!(Vec::from_iter(state.members.keys().copied()), [4, 12]);
+    assert_eq!(state.runs.len(), 2);
+    assert_eq!((state.runs.of(4), state.runs.of(5), state.runs.of(9)), (Some(0), None, None));
+}
+
+#[test]
+fn what_is_said_of_a_fragment_is_whole_or_refused() {
+    let (state, _) = state();
+    let text = state.to_json();
+    let first = r#"{"id":4,"witness":"fffffffffffffffb","rows":4000,"sides":[[0,9],[4,4294967295],[7,7]]}"#;
+    assert!(text.contains(first), "{text}");
+    for damaged in [
+        first.replace("fffffffffffffffb", "x"),
+        first.replace("[0,9],", ""),
+        first.replace("[0,9]", "[9,0]"),
+    ] {
+        let refused = told(&text.replace(first, &damaged));
+        assert_eq!(refused, "Corrupt: the document of the layout is damaged: what it says of fragment 4");
+    }
+}
+
+#[test]
+fn a_rewrite_is_in_the_state_before_it_is_in_the_table() {
+    let (state, _) = state();
+    let member = Member { witness: 1, rows: 5, ranks: RankBox::new(vec![(0, 1); 3]) };
+    let mut next = state.with_run([(20, member.clone()), (21, member.clone())].into());
+    assert_eq!((next.runs.of(4), next.runs.of(20), next.runs.of(21)), (Some(0), Some(2), Some(2)));
+    let witness_of = |id: u64| if id < 20 { state.members.get(&id).map(|m| m.witness) } else { None };
+    next.keep(witness_of);
+    assert_eq!(next, state);
+    let next = state.with_copies(&[(5, 30, member)]);
+    assert_eq!((next.runs.of(5), next.runs.of(30)), (Some(0), Some(0)));
 }

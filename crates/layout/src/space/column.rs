@@ -69,6 +69,30 @@ impl ColumnSpace {
         Ok(self.ranks_of(array.as_ref()))
     }
 
+    /// The lowest and the highest rank of an array; `None` of one without rows. The same as that of
+    /// all its ranks, in a fraction of the time: only the smallest and the greatest value are looked up.
+    pub(super) fn side(&self, array: &ArrayRef) -> Result<Option<(u32, u32)>, SpaceError> {
+        let ends = match (array.as_any_dictionary_opt(), &self.axis) {
+            (None, Axis::Numbers(_)) if array.null_count() == 0 => {
+                number_keys(array.as_ref()).and_then(|keys| {
+                    let ends = keys.iter().min().zip(keys.iter().max());
+                    ends.map(|(low, high)| vec![*low, *high])
+                })
+            }
+            _ => None,
+        };
+        match (ends, &self.axis) {
+            (Some(ends), Axis::Numbers(numbers)) if kind(&self.name, array)?.meaning == self.meaning => {
+                let ranks = numbers.ranks(&ends);
+                Ok(Some((ranks[0], ranks[1])))
+            }
+            _ => {
+                let ranks = self.ranks(array)?;
+                Ok(ranks.iter().copied().min().zip(ranks.iter().copied().max()))
+            }
+        }
+    }
+
     fn ranks_of(&self, array: &dyn Array) -> Vec<u32> {
         let mut ranks = match array.as_any_dictionary_opt() {
             // Without values there are only nulls, and asking for keys would panic.

@@ -33,6 +33,16 @@ fn different(mut ranks: Vec<u32>) -> usize {
     ranks.len()
 }
 
+/// The box around values is that of all their ranks, however it was found.
+fn check_box(space: &Space, values: &ArrayRef) -> Result<(), TestCaseError> {
+    for rows in [0..values.len(), 0..values.len().min(2), 0..0] {
+        let part = [values.slice(rows.start, rows.len())];
+        let of_ranks = crate::boxes::RankBox::around(&space.ranks(&part).unwrap());
+        prop_assert_eq!(space.box_around(&part).unwrap(), of_ranks);
+    }
+    Ok(())
+}
+
 /// What must hold of any space and any values, given in their order with nulls first.
 fn check_order<T: Clone>(
     sampled: &ArrayRef,
@@ -43,6 +53,9 @@ fn check_order<T: Clone>(
     for boundaries in [2, 5, 100] {
         let space = space(sampled, boundaries);
         let found = ranks(&space, &build(ordered.to_vec()));
+        check_box(&space, &build(ordered.to_vec()))?;
+        let valid = ordered.iter().filter(|value| value.is_some()).cloned();
+        check_box(&space, &build(valid.collect()))?;
         for (pair, values) in found.windows(2).zip(ordered.windows(2)) {
             prop_assert!(pair[0] <= pair[1], "{:?}", found);
             if let [Some(one), Some(next)] = values

@@ -1,7 +1,9 @@
 //! Which index is worked on, when, and what stands in the way. Not here: what that means for
 //! fragments.
 
-use lancekeeper_model::{CarryOver, DeclaredIndex, IndexFacts, IndexMode, PendingIndex};
+use lancekeeper_model::{
+    CarryOver, DeclaredIndex, IndexFacts, IndexKind, IndexMode, PendingIndex,
+};
 
 use super::merges::segments_to_merge;
 use super::{IndexAction, IndexInventory, IndexPlan, IndexWish, IndexWork, Upkeep};
@@ -120,8 +122,12 @@ fn build(
     declared: &DeclaredIndex,
     wish: &IndexWish,
 ) {
-    // The clients' own naming: they recognise an index by its column.
-    let name = format!("{}_idx", declared.column);
+    let name = match declared.kind {
+        // Beside an index of the column that has the usual name.
+        IndexKind::ZoneMap => format!("{}_zonemap", declared.column),
+        // The clients' own naming: they recognise an index by its column.
+        _ => format!("{}_idx", declared.column),
+    };
     let waits = if inventory.rows == 0 {
         Some("the table is empty")
     } else if inventory.without_vectors.contains(&declared.column) {
@@ -137,7 +143,12 @@ fn build(
         return;
     }
     plan.rows_to_read = inventory.rows;
-    plan.before.push(IndexWork {
+    // Zones are places in fragments: a Rewrite would end what it was just built over.
+    let list = match declared.kind {
+        IndexKind::ZoneMap => &mut plan.after,
+        _ => &mut plan.before,
+    };
+    list.push(IndexWork {
         name,
         column: declared.column.clone(),
         kind: declared.kind,

@@ -2,6 +2,8 @@
 //! stand that writers have deleted since its sources were read. Not here: how deletions are read
 //! or written, and whether anything but deletions was done to a source.
 
+use std::collections::HashSet;
+
 /// One source of a group as it was read, in the order in which its rows were written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceRows {
@@ -32,6 +34,9 @@ pub enum Uncarried {
     /// The outputs have other numbers of rows than the sources had when they were read.
     #[error("the new fragments have other numbers of rows than what was read")]
     Miscounted,
+    /// The rows have another order now, and where each of them went is not known any more.
+    #[error("a writer deleted rows whose new places are not known")]
+    Unplaced,
     /// All rows of this output were deleted. A fragment without live rows is not to be made.
     #[error("writers deleted all rows of a new fragment")]
     Emptied(usize),
@@ -66,6 +71,45 @@ pub fn carry_deletions(
     match outputs.iter().zip(&places.carried).position(is_emptied) {
         Some(output) => Err(Uncarried::Emptied(output)),
         None => Ok(places.carried),
+    }
+}
+
+/// The same of rows that have another order now. `ids` are those of the sources; `from` are, per output, the addresses
+/// that its rows had: the id of the source in the upper half, the offset in the lower.
+///
+/// # Errors
+///
+/// As [`carry_deletions`]; also when rows were deleted and `from` is not known.
+pub fn find_deletions(
+    ids: &[u64],
+    sources: &[(&SourceRows, &[u32])],
+    from: Option<&[Vec<u64>]>,
+) -> Result<Vec<Vec<u32>>, Uncarried> {
+    let mut deleted = HashSet::new();
+    for (at, (id, (source, now))) in ids.iter().zip(sources).enumerate() {
+        let added = added(at, source, now)?;
+        deleted.extend(added.into_iter().map(|(offset, _)| (id << 32) | u64::from(offset)));
+    }
+    if deleted.is_empty() {
+        return Ok(vec![Vec::new(); from.map_or(0, <[_]>::len)]);
+    }
+    let from = from.ok_or(Uncarried::Unplaced)?;
+    let live: u64 = sources.iter().map(|(source, _)| source.live()).sum();
+    if live != from.iter().map(|rows| rows.len() as u64).sum::<u64>() {
+        return Err(Uncarried::Miscounted);
+    }
+    let is_deleted = |address: &u64| deleted.contains(address);
+    let of_output = |rows: &Vec<u64>| -> Vec<u32> {
+        let numbered = (0..).zip(rows);
+        numbered.filter(|(_, address)| is_deleted(address)).map(|(row, _)| row).collect()
+    };
+    let carried: Vec<Vec<u32>> = from.iter().map(of_output).collect();
+    if carried.iter().map(Vec::len).sum::<usize>() != deleted.len() {
+        return Err(Uncarried::Miscounted);
+    }
+    match from.iter().zip(&carried).position(|(rows, gone)| rows.len() == gone.len()) {
+        Some(output) => Err(Uncarried::Emptied(output)),
+        None => Ok(carried),
     }
 }
 
@@ -157,6 +201,40 @@ mod tests {
         assert_eq!(carry(&[3, 3], &[vec![1], vec![0, 1, 2]]), Err(Uncarried::Emptied(1)));
     }
 
+    /// The same law for rows in another order, which stand in these outputs.
+    fn check_sorted(
+        sources: &[SourceRows],
+        now: &[Vec<u32>],
+        chunks: &[&[(usize, u32)]],
+        visible: &[(usize, u32)],
+    ) -> Result<(), TestCaseError> {
+        let ids: Vec<u64> = (0..sources.len() as u64).map(|at| at * 3 + 1).collect();
+        let address = |(at, offset): &(usize, u32)| (ids[*at] << 32) | u64::from(*offset);
+        let from: Vec<Vec<u64>> =
+            chunks.iter().map(|chunk| chunk.iter().map(address).collect()).collect();
+        let sources: Vec<_> = sources.iter().zip(now.iter().map(Vec::as_slice)).collect();
+        let is_visible = |row: &&(usize, u32)| visible.contains(row);
+        let emptied = chunks.iter().position(|chunk| chunk.iter().filter(is_visible).count() == 0);
+        let is_unchanged = sources.iter().all(|(source, now)| source.deleted == *now);
+        let blind = find_deletions(&ids, &sources, None);
+        prop_assert_eq!(blind, if is_unchanged { Ok(vec![]) } else { Err(Uncarried::Unplaced) });
+        match find_deletions(&ids, &sources, Some(&from)) {
+            Err(Uncarried::Emptied(output)) => prop_assert_eq!(Some(output), emptied),
+            Err(error) => prop_assert!(false, "{:?}", error),
+            Ok(carried) => {
+                prop_assert_eq!(emptied, None);
+                prop_assert_eq!(carried.len(), chunks.len());
+                for (chunk, gone) in chunks.iter().zip(carried) {
+                    prop_assert!(gone.is_sorted());
+                    for (row, name) in (0_u32..).zip(chunk.iter()) {
+                        prop_assert_eq!(gone.contains(&row), !visible.contains(name));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     proptest! {
         /// Against a model that gives every row a name: the rows that are visible in the outputs
         /// with the carried deletions are exactly those visible in the sources today, in order.
@@ -182,6 +260,9 @@ mod tests {
                 sources.push(source(fragment.len() as u64, &then));
                 now.push(today);
             }
+            let mut sorted = written.clone();
+            sorted.sort_by_key(|(at, offset)| (offset.wrapping_mul(2_654_435_761), *at));
+            check_sorted(&sources, &now, &sorted.chunks(size).collect::<Vec<_>>(), &visible)?;
             let chunks: Vec<_> = written.chunks(size).collect();
             let outputs: Vec<u64> = chunks.iter().map(|chunk| chunk.len() as u64).collect();
             let is_visible = |row: &&(usize, u32)| visible.contains(row);

@@ -59,7 +59,7 @@ pub fn replan_groups(facts: &TableFacts, policy: &LayoutPolicy) -> Vec<Group> {
 
 /// Fragments by index coverage. Lance refuses to merge across coverages, so each class is
 /// settled as if the others were not there.
-fn classes<'a>(fragments: impl Iterator<Item = &'a FragmentFacts>) -> Vec<Vec<&'a FragmentFacts>> {
+pub(super) fn classes<'a>(fragments: impl Iterator<Item = &'a FragmentFacts>) -> Vec<Vec<&'a FragmentFacts>> {
     let mut classes: Vec<Vec<&FragmentFacts>> = Vec::new();
     let mut places = HashMap::new();
     for fragment in fragments {
@@ -74,11 +74,11 @@ fn classes<'a>(fragments: impl Iterator<Item = &'a FragmentFacts>) -> Vec<Vec<&'
 }
 
 /// Whether nobody can see a row of it.
-fn is_dead(fragment: &FragmentFacts) -> bool {
+pub(super) fn is_dead(fragment: &FragmentFacts) -> bool {
     fragment.deleted_rows == fragment.physical_rows
 }
 
-fn dead_group(fragments: impl Iterator<Item = u64>) -> Group {
+pub(super) fn dead_group(fragments: impl Iterator<Item = u64>) -> Group {
     Group {
         fragments: fragments.collect(),
         outputs: Vec::new(),
@@ -88,7 +88,7 @@ fn dead_group(fragments: impl Iterator<Item = u64>) -> Group {
     }
 }
 
-fn live_group(facts: &TableFacts, sources: &[&FragmentFacts]) -> Group {
+pub(super) fn live_group(facts: &TableFacts, sources: &[&FragmentFacts]) -> Group {
     let sum = |value: fn(&FragmentFacts) -> u64| {
         sources.iter().fold(0u64, |sum, fragment| sum.saturating_add(value(fragment)))
     };
@@ -109,19 +109,19 @@ fn recipe(facts: &TableFacts, fragments: &[&FragmentFacts]) -> Recipe {
                 && fragment.files == 1
                 && fragment.bytes / columns >= PAGE_BYTES_WORTH_KEEPING
         });
-    if copies { Recipe::CopyPages } else { Recipe::Reencode { batch_rows: batch_rows(fragments) } }
+    if copies { Recipe::CopyPages } else { Recipe::Reencode { batch_rows: batch_rows(fragments, BATCH_ROWS_MAX) } }
 }
 
 /// By the fragment with the widest rows: the memory a batch takes has to be bounded in all
 /// of them.
-fn batch_rows(fragments: &[&FragmentFacts]) -> u32 {
+pub(super) fn batch_rows(fragments: &[&FragmentFacts], rows_max: u32) -> u32 {
     let width = fragments
         .iter()
         .map(|fragment| fragment.live_bytes().div_ceil(fragment.live_rows().max(1)))
         .max()
         .unwrap_or(0);
     let rows = BATCH_BYTES / width.max(1);
-    u32::try_from(rows).unwrap_or(u32::MAX).clamp(1, BATCH_ROWS_MAX)
+    u32::try_from(rows).unwrap_or(u32::MAX).clamp(1, rows_max)
 }
 
 /// Batches of rows whose blobs have known sizes.

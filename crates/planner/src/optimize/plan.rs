@@ -76,6 +76,14 @@ pub enum Recipe {
         /// Rows to read per batch, 1 to 8192.
         batch_rows: u32,
     },
+    /// Decode, sort by the layout of the table, and encode. Outputs may end before they are full, so the
+    /// group's outputs are an estimate.
+    Permute {
+        /// Rows to read per batch.
+        batch_rows: u32,
+        /// The most rows of an output.
+        full_rows: u64,
+    },
 }
 
 impl Recipe {
@@ -84,7 +92,7 @@ impl Recipe {
     pub fn batch_rows(self) -> Option<u32> {
         match self {
             Self::CopyPages => None,
-            Self::Reencode { batch_rows } => Some(batch_rows),
+            Self::Reencode { batch_rows } | Self::Permute { batch_rows, .. } => Some(batch_rows),
         }
     }
 
@@ -94,6 +102,7 @@ impl Recipe {
         match self {
             Self::CopyPages => Self::CopyPages,
             Self::Reencode { .. } => Self::Reencode { batch_rows },
+            Self::Permute { full_rows, .. } => Self::Permute { batch_rows, full_rows },
         }
     }
 }
@@ -113,6 +122,8 @@ pub enum GroupReason {
     Merge,
     /// Deleted rows are to go; nothing is merged.
     PurgeDeletions,
+    /// Rows are to lie in the order of the table's layout.
+    Cluster,
 }
 
 impl RewritePlan {

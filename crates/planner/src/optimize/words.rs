@@ -54,6 +54,9 @@ impl fmt::Display for Group {
             Recipe::Reencode { batch_rows } => {
                 write!(f, "re-encoding {batch_rows} rows at a time")
             }
+            Recipe::Permute { batch_rows, .. } => {
+                write!(f, "sorting {batch_rows} rows at a time")
+            }
         }
     }
 }
@@ -63,6 +66,7 @@ impl fmt::Display for GroupReason {
         f.write_str(match self {
             Self::Merge => "merge",
             Self::PurgeDeletions => "purge",
+            Self::Cluster => "lay out",
         })
     }
 }
@@ -157,6 +161,10 @@ fn why_rewrite(groups: &[Group]) -> String {
     let dropped: usize = dropped.map(|group| group.fragments.len()).sum();
 
     let mut parts = Vec::new();
+    for group in groups.iter().filter(|group| group.why == GroupReason::Cluster) {
+        let (from, to) = (group.fragments.len(), group.outputs.len());
+        parts.push(format!("lay out {from} {} in {to}", noun(from)));
+    }
     if into > 0 {
         parts.push(format!("merge {merged} fragments into {into}"));
     }

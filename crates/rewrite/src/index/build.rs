@@ -104,11 +104,15 @@ async fn create(table: &Dataset, index: &IndexWork, uuid: Uuid) -> lance::Result
             let params = ScalarIndexParams::for_builtin(BuiltinIndexType::BTree);
             (IndexType::BTree, Box::new(params))
         }
+        IndexKind::ZoneMap if is_new => {
+            let params = ScalarIndexParams::for_builtin(BuiltinIndexType::ZoneMap);
+            (IndexType::ZoneMap, Box::new(params))
+        }
         // Schemas declare none: what it would be built as, nobody has said.
         IndexKind::Other if is_new => {
             return Err(lance::Error::index("an index of an unknown kind cannot be made"));
         }
-        IndexKind::BTree | IndexKind::Other => {
+        IndexKind::BTree | IndexKind::ZoneMap | IndexKind::Other => {
             (IndexType::Scalar, Box::new(scalar_params(table, index).await?))
         }
     };

@@ -18,6 +18,7 @@ pub fn kind_of_index(index: &IndexMetadata) -> IndexKind {
         "btree" => IndexKind::BTree,
         "inverted" => IndexKind::FullText,
         "vector" => IndexKind::Vector,
+        "zonemap" => IndexKind::ZoneMap,
         _ => IndexKind::Other,
     }
 }

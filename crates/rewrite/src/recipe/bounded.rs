@@ -88,21 +88,29 @@ pub(super) async fn bounded(
         return Err(lance::Error::internal("rows that were to be appended became something else"));
     };
     lineages.apply(&mut fragments)?;
-    Ok(Some(Rewritten { fragments, kept_addrs }))
+    Ok(Some(Rewritten { fragments, kept_addrs, permuted: None }))
 }
 
 fn params(table: &Dataset, group: &Group) -> WriteParams {
+    let rows = group.outputs.iter().copied().max().unwrap_or(1);
+    WriteParams {
+        max_rows_per_file: usize::try_from(rows).unwrap_or(usize::MAX),
+        ..one_file(table)
+    }
+}
+
+/// How one file of a table like this one is written, whatever goes into it.
+pub(super) fn one_file(table: &Dataset) -> WriteParams {
     // Lance divides the whole among top-level columns, and each leaf of one gets its share in full.
     let columns = table.schema().fields.len() as u64;
     let leaves = (buffers(table) / COLUMN_BUFFER_BYTES).max(1);
     let options = FileWriterOptions {
-        data_cache_bytes: Some(BUFFERS_MAX / leaves * columns),
+        data_cache_bytes: Some((BUFFERS_MAX / leaves).min(COLUMN_BUFFER_BYTES) * columns),
         ..FileWriterOptions::default()
     };
-    let rows = group.outputs.iter().copied().max().unwrap_or(1);
     WriteParams {
         mode: WriteMode::Append,
-        max_rows_per_file: usize::try_from(rows).unwrap_or(usize::MAX),
+        max_rows_per_file: usize::MAX,
         // The planner has sized the outputs.
         max_bytes_per_file: usize::MAX,
         enable_stable_row_ids: table.manifest().uses_stable_row_ids(),

@@ -96,7 +96,7 @@ pub(super) async fn joined(
         .map_err(|error| lance::Error::io_source(Box::new(error)))?;
     let mut fragments = vec![fragment_of(table, version, name, size, written)];
     lineages.apply(&mut fragments)?;
-    Ok(Some(Rewritten { fragments, kept_addrs }))
+    Ok(Some(Rewritten { fragments, kept_addrs, permuted: None }))
 }
 
 /// The format of the files, if all of them are plain.

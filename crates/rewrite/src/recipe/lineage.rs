@@ -5,6 +5,8 @@
 //! Not here: sequences that a table keeps in its data files instead of in its manifests. A group
 //! with one is Lance's to rewrite.
 
+use std::collections::HashMap;
+
 use lance::Dataset;
 use lance_table::format::{Fragment, RowIdMeta};
 use lance_table::rowids::version::{
@@ -46,8 +48,7 @@ impl Lineages {
         if !table.manifest().uses_stable_row_ids() {
             return Ok(Some(Self(Vec::new())));
         }
-        let spills = table.config().get(SPILLS).is_some_and(|v| v.eq_ignore_ascii_case("true"));
-        if spills || read.len() != source.len() {
+        if spills(table) || read.len() != source.len() {
             return Ok(None);
         }
         let mut live = Vec::with_capacity(source.len());
@@ -74,11 +75,132 @@ impl Lineages {
     }
 }
 
-/// The lineage of a fragment without its deleted rows, with Lance's defaults for what it does not
-/// say: made in the first version, and not changed since.
+/// What the rows of fragments are known by, to be looked up row by row.
+pub(super) struct SourceLineages(HashMap<u64, Rows>);
+
+/// What the rows of a fragment are known by, deleted ones included.
+struct Rows {
+    row_ids: Vec<u64>,
+    created_at: Versions,
+    updated_at: Versions,
+}
+
+/// A version per row. Most fragments were written at once.
+enum Versions {
+    Uniform(u64),
+    PerRow(Vec<u64>),
+}
+
+impl Versions {
+    fn of(sequence: &RowDatasetVersionSequence) -> Self {
+        let mut versions = sequence.versions();
+        let first = versions.next().unwrap_or(FIRST_VERSION);
+        if versions.all(|version| version == first) {
+            return Self::Uniform(first);
+        }
+        Self::PerRow(sequence.versions().collect())
+    }
+
+    fn at(&self, row: usize) -> Option<u64> {
+        match self {
+            Self::Uniform(version) => Some(*version),
+            Self::PerRow(versions) => versions.get(row).copied(),
+        }
+    }
+}
+
+impl Lineages {
+    /// What the rows of these fragments are known by, so that it can follow them into any order; `None` without
+    /// stable row ids.
+    ///
+    /// # Errors
+    ///
+    /// When it is not all in the manifest, or cannot be decoded.
+    pub(super) fn sources(
+        table: &Dataset,
+        source: &[Fragment],
+        read: &[ReadSource],
+    ) -> lance::Result<Option<SourceLineages>> {
+        if !table.manifest().uses_stable_row_ids() {
+            return Ok(None);
+        }
+        let elsewhere = || {
+            lance::Error::not_supported(
+                "row ids that a table keeps in its data files cannot follow their rows into another order",
+            )
+        };
+        if spills(table) || read.len() != source.len() {
+            return Err(elsewhere());
+        }
+        let mut rows = HashMap::with_capacity(source.len());
+        for (fragment, read) in source.iter().zip(read) {
+            let lineage = whole_lineage(fragment, read)?.ok_or_else(elsewhere)?;
+            rows.insert(
+                fragment.id,
+                Rows {
+                    row_ids: lineage.row_ids.iter().collect(),
+                    created_at: Versions::of(&lineage.created_at),
+                    updated_at: Versions::of(&lineage.updated_at),
+                },
+            );
+        }
+        Ok(Some(SourceLineages(rows)))
+    }
+}
+
+impl SourceLineages {
+    /// Those of new fragments, given the address that each of their rows had.
+    ///
+    /// # Errors
+    ///
+    /// When an address is of none of the fragments, or a row stands twice.
+    pub(super) fn permuted<'a>(
+        &self,
+        outputs: impl Iterator<Item = &'a [u64]>,
+    ) -> lance::Result<Lineages> {
+        outputs.map(|from| self.of_rows(from)).collect::<lance::Result<_>>().map(Lineages)
+    }
+
+    fn of_rows(&self, from: &[u64]) -> lance::Result<Lineage> {
+        let unknown = || lance::Error::internal("a row has no row id");
+        let mut row_ids = Vec::with_capacity(from.len());
+        let mut created_at = Vec::with_capacity(from.len());
+        let mut updated_at = Vec::with_capacity(from.len());
+        for address in from {
+            let rows = self.0.get(&(address >> 32)).ok_or_else(unknown)?;
+            let row = (address & u64::from(u32::MAX)) as usize;
+            row_ids.push(*rows.row_ids.get(row).ok_or_else(unknown)?);
+            created_at.push(rows.created_at.at(row).ok_or_else(unknown)?);
+            updated_at.push(rows.updated_at.at(row).ok_or_else(unknown)?);
+        }
+        Ok(Lineage {
+            row_ids: RowIdSequence::try_from_iter(row_ids)?,
+            created_at: RowDatasetVersionSequence::from_versions(&created_at),
+            updated_at: RowDatasetVersionSequence::from_versions(&updated_at),
+        })
+    }
+}
+
+/// Whether a table moves long sequences into its data files.
+fn spills(table: &Dataset) -> bool {
+    table.config().get(SPILLS).is_some_and(|v| v.eq_ignore_ascii_case("true"))
+}
+
+/// The lineage of a fragment without its deleted rows.
 fn live_lineage(fragment: &Fragment, read: &ReadSource) -> lance::Result<Option<Lineage>> {
+    let Some(mut lineage) = whole_lineage(fragment, read)? else { return Ok(None) };
+    let deleted = || read.rows.deleted.iter().copied();
+    lineage.row_ids.mask(deleted())?;
+    lineage.created_at.mask(deleted())?;
+    lineage.updated_at.mask(deleted())?;
+    Ok(Some(lineage))
+}
+
+/// The lineage of all rows of a fragment, with Lance's defaults for what it does not say: made in the first
+/// version, and not changed since. `None` if it is not all in the manifest, or does not fit the fragment.
+fn whole_lineage(fragment: &Fragment, read: &ReadSource) -> lance::Result<Option<Lineage>> {
     let Some(RowIdMeta::Inline(inline)) = &fragment.row_id_meta else { return Ok(None) };
-    let mut row_ids = read_row_ids(inline.bytes())?;
+    let row_ids = read_row_ids(inline.bytes())?;
     let rows = read.rows.rows;
     let (created_at, updated_at) =
         (&fragment.created_at_version_meta, &fragment.last_updated_at_version_meta);
@@ -90,17 +212,13 @@ fn live_lineage(fragment: &Fragment, read: &ReadSource) -> lance::Result<Option<
     let load = |meta: &Option<RowDatasetVersionMeta>| {
         meta.as_ref().map(RowDatasetVersionMeta::load_sequence).transpose()
     };
-    let mut created_at = load(created_at)?
+    let created_at = load(created_at)?
         .unwrap_or_else(|| RowDatasetVersionSequence::from_uniform_row_count(rows, FIRST_VERSION));
-    let mut updated_at = load(updated_at)?.unwrap_or_else(|| created_at.clone());
+    let updated_at = load(updated_at)?.unwrap_or_else(|| created_at.clone());
     // Older writers left sequences behind that are longer or shorter than their fragment.
     if [row_ids.len(), created_at.len(), updated_at.len()] != [rows; 3] {
         return Ok(None);
     }
-    let deleted = || read.rows.deleted.iter().copied();
-    row_ids.mask(deleted())?;
-    created_at.mask(deleted())?;
-    updated_at.mask(deleted())?;
     Ok(Some(Lineage { row_ids, created_at, updated_at }))
 }
 

@@ -18,7 +18,9 @@ use lancekeeper_store::tables::version_of;
 use lancekeeper_store::{LanceFailure, OpenError};
 use thiserror::Error;
 
+use crate::layouts::{LAYOUT_KEY, Layouts, LayoutsError, setting_of};
 use crate::optimize::Run;
+use crate::optimize::arranged::{Arranged, Remember};
 use crate::optimize::stage::{Journaled, JournaledIndexes, StagedTable, give_up, note, only_files};
 use crate::optimize::work::{Carried, Committed};
 use crate::root::Target;
@@ -45,6 +47,8 @@ pub(super) enum PlainError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     #[error(transparent)]
+    Layouts(#[from] LayoutsError),
+    #[error(transparent)]
     Injected(#[from] Injected),
 }
 
@@ -56,6 +60,7 @@ impl PlainError {
             Self::Step(error) => error.kind(),
             Self::Queue(error) => error.kind(),
             Self::Journal(error) => error.kind(),
+            Self::Layouts(error) => error.kind(),
             Self::Injected(_) => ErrorKind::Internal,
         }
     }
@@ -90,6 +95,10 @@ pub(super) struct Attempt<'a> {
     lost: Vec<IndexFailure>,
     /// What is to follow once all of it is carried out.
     then: Option<IndexWish>,
+    /// The order of the table's rows, if one is kept up.
+    arranged: Option<Arranged>,
+    /// What the table has to remember of it from now on.
+    remember: Option<Remember>,
     left_open: bool,
     /// Whether the Rewrite was committed, not only what led up to it.
     is_rewritten: bool,
@@ -104,6 +113,7 @@ impl<'a> Attempt<'a> {
         handle: &'a Dataset,
         round: u32,
         staged: StagedTable,
+        arranged: Option<Arranged>,
     ) -> Self {
         Self {
             run,
@@ -118,6 +128,8 @@ impl<'a> Attempt<'a> {
             dropped: Vec::new(),
             lost: Vec::new(),
             then: staged.then,
+            arranged,
+            remember: staged.remember,
             left_open: false,
             is_rewritten: true,
             rows: None,
@@ -158,14 +170,16 @@ impl Attempt<'_> {
     /// Each commit is made or not. Staged files stay; the journal names them.
     pub(super) async fn commit(&mut self) -> Result<Option<Committed>, PlainError> {
         self.staged_against = index_ids(self.handle).await?;
+        self.remember().await?;
         if self.indexes.is_some() && !self.create_indexes().await? {
-            return Ok(None);
+            return Ok(self.index_outcome());
         }
         if self.groups.is_empty() {
             return Ok(self.indexed.take().map(only_indexes));
         }
         failpoint::cross_async(failpoint::OPTIMIZE_INDEXED_PRE_RESERVE).await?;
         let Some(reserved) = self.reserve().await? else { return Ok(self.index_outcome()) };
+        self.keep_layout().await?;
         for _ in 0..REMAPS_MAX {
             if !self.remap(&reserved).await? {
                 return Ok(self.index_outcome());
@@ -195,6 +209,46 @@ impl Attempt<'_> {
         Ok(self.lost.is_empty())
     }
 
+    /// Has the table remember its layout from now on, or none. Beside writers who are faster at every try, it is left to
+    /// the next run.
+    async fn remember(&mut self) -> Result<(), PlainError> {
+        let Some(remember) = self.remember.take() else { return Ok(()) };
+        let value = match &remember {
+            Remember::Layout(layout) => Some(setting_of(layout)),
+            Remember::Nothing => None,
+        };
+        for attempt in 1..=COMMIT_ATTEMPTS {
+            let head = self.head().await?;
+            match self.step().configure(&head, LAYOUT_KEY, value.clone()).await {
+                Ok(configured) => {
+                    self.reached(&head, configured);
+                    return Ok(());
+                }
+                Err(error) => self.judge(error, attempt)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A commit was made before the Rewrite.
+    fn reached(&mut self, before: &Dataset, after: Dataset) {
+        let first = self.indexed.as_ref().map(|(from, _)| *from);
+        self.indexed = Some((first.unwrap_or_else(|| version_of(before)), after));
+    }
+
+    /// Keeps where the rows lie once the groups are committed, whose fragments have their ids now. Before the
+    /// Rewrite: what is kept and not committed is no fragment of the table, and costs nothing; what is committed
+    /// and not kept would be laid out again.
+    async fn keep_layout(&mut self) -> Result<(), PlainError> {
+        let Some(arranged) = &mut self.arranged else { return Ok(()) };
+        let groups: Vec<&StagedGroup> = self.groups.iter().map(|g| &g.group).collect();
+        groups.iter().for_each(|group| arranged.learn(group));
+        arranged.state = arranged.with(&groups);
+        let layouts = Layouts::of(&self.run.write.read.root.files());
+        let (location, branch) = (&self.target.location, &self.target.table.branch);
+        Ok(layouts.write(location, branch, &arranged.state).await?)
+    }
+
     /// What was reached when only the new segments were committed.
     fn index_outcome(&mut self) -> Option<Committed> {
         self.is_rewritten = false;
@@ -215,7 +269,7 @@ impl Attempt<'_> {
             match self.step().create_indexes(&head, &journaled.indexes).await {
                 Ok(indexed) => {
                     self.staged_against = index_ids(&indexed).await?;
-                    self.indexed = Some((version_of(&head), indexed));
+                    self.reached(&head, indexed);
                     self.run.write.journal.forget(&[journaled.entry]).await?;
                     return Ok(true);
                 }
@@ -330,6 +384,7 @@ impl Attempt<'_> {
             dropped: self.dropped,
             lost: self.lost,
             then: self.then,
+            arranged: self.arranged,
             is_left_open: self.left_open,
         }
     }

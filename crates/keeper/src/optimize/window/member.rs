@@ -165,6 +165,7 @@ impl<'t> Member<'t> {
         let head = self.moved.filter(|_| self.published);
         let from = self.expected;
         let carried = Carried {
+            arranged: None,
             committed: head.map(|head| Committed {
                 from,
                 head,

@@ -1,0 +1,149 @@
+//! The values of some columns of a table: a sample of them, and where those of each fragment lie. Reads
+//! these columns alone.
+
+use std::collections::BTreeMap;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::UInt64Type;
+use arrow_array::{ArrayRef, RecordBatch};
+use futures::{FutureExt, TryStreamExt};
+use lance::Dataset;
+use lance_core::ROW_ADDR;
+use lance_table::format::Fragment;
+use lancekeeper_layout::{
+    BOUNDARIES, Extent, SAMPLE_PER_BOUNDARY, Sample, Space, SpaceError, depth, touched,
+};
+use lancekeeper_model::{Clustering, ErrorKind};
+use lancekeeper_store::LanceFailure;
+use lancekeeper_store::failure::guarded;
+use thiserror::Error;
+
+/// Rows that are looked at to learn how the values of a column are spread.
+const SAMPLE_ROWS: u64 = (BOUNDARIES * SAMPLE_PER_BOUNDARY) as u64;
+
+/// Columns cannot be measured.
+#[derive(Debug, Error)]
+pub(crate) enum ColumnError {
+    #[error("there is no column {0}")]
+    NoColumn(String),
+    #[error(transparent)]
+    Space(#[from] SpaceError),
+    #[error(transparent)]
+    Lance(#[from] LanceFailure),
+}
+
+impl ColumnError {
+    pub(crate) fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoColumn(_) | Self::Space(_) => ErrorKind::Invalid,
+            Self::Lance(error) => error.kind(),
+        }
+    }
+}
+
+/// Rows from all over the table, at equal distances: the same table always has the same figures. Of a
+/// table without rows, columns without values.
+///
+/// # Errors
+///
+/// When a column is not there, or cannot be read.
+pub(crate) async fn sample<T: AsRef<str>>(
+    table: &Dataset,
+    columns: &[T],
+    rows: u64,
+) -> Result<Vec<Sample>, ColumnError> {
+    check(table, columns)?;
+    let step = rows.div_ceil(SAMPLE_ROWS).max(1);
+    let places: Vec<u64> = (0..rows).step_by(usize::try_from(step).unwrap_or(usize::MAX)).collect();
+    let projection = table.schema().project(columns).map_err(failed)?;
+    let taken =
+        guarded(table.uri(), table.take(&places, projection).boxed()).await.map_err(failed)?;
+    let sample = |name: &T| {
+        let column = name.as_ref();
+        Ok(Sample { column: column.to_owned(), values: vec![self::column(&taken, column)?] })
+    };
+    columns.iter().map(sample).collect()
+}
+
+/// Where the live rows of each fragment lie in a space, by id. Fragments without any are left out. `fragments`: only
+/// these.
+///
+/// # Errors
+///
+/// When a column is not there, or cannot be read.
+pub(crate) async fn extents(
+    table: &Dataset,
+    space: &Space,
+    fragments: Option<Vec<Fragment>>,
+) -> Result<BTreeMap<u64, Extent>, ColumnError> {
+    let columns: Vec<String> = space.column_names().map(ToOwned::to_owned).collect();
+    check(table, &columns)?;
+    let mut scan = table.scan();
+    scan.project(&columns).map_err(failed)?.with_row_address();
+    if let Some(fragments) = fragments {
+        scan.with_fragments(fragments);
+    }
+    let stream = guarded(table.uri(), scan.try_into_stream().boxed()).await.map_err(failed)?;
+    let stream = stream.map_err(|error| ColumnError::from(failed(error)));
+    let extents = stream.try_fold(BTreeMap::<u64, Extent>::new(), |mut extents, batch| {
+        let seen = extend(&mut extents, space, &columns, &batch);
+        async { seen.map(|()| extents) }
+    });
+    extents.await
+}
+
+/// Takes in a batch: each stretch of rows of one fragment widens that fragment's box.
+fn extend(
+    extents: &mut BTreeMap<u64, Extent>,
+    space: &Space,
+    columns: &[String],
+    batch: &RecordBatch,
+) -> Result<(), ColumnError> {
+    let addresses = column(batch, ROW_ADDR)?;
+    let addresses = addresses.as_primitive::<UInt64Type>().values();
+    let values: Vec<ArrayRef> =
+        columns.iter().map(|name| column(batch, name)).collect::<Result<_, _>>()?;
+    let mut start = 0;
+    for stretch in addresses.chunk_by(|one, other| one >> 32 == other >> 32) {
+        let slices: Vec<_> = values.iter().map(|v| v.slice(start, stretch.len())).collect();
+        start += stretch.len();
+        let Some(ranks) = space.box_around(&slices)? else { continue };
+        let rows = stretch.len() as u64;
+        extents
+            .entry(stretch[0] >> 32)
+            .and_modify(|extent| {
+                extent.ranks = extent.ranks.union(&ranks);
+                extent.rows += rows;
+            })
+            .or_insert(Extent { ranks, rows });
+    }
+    Ok(())
+}
+
+/// How well fragments are told apart that lie like this.
+pub(crate) fn measured(columns: &[String], extents: &[Extent]) -> Clustering {
+    let mut measured = Clustering::of(columns);
+    measured.fragments = extents.len() as u64;
+    measured.depth = depth(extents);
+    let touched = touched(extents);
+    (measured.ranges, measured.boxes) = (touched.ranges, touched.boxes);
+    measured
+}
+
+fn check<T: AsRef<str>>(table: &Dataset, columns: &[T]) -> Result<(), ColumnError> {
+    let is_there =
+        |name: &&T| table.schema().fields.iter().any(|field| field.name == name.as_ref());
+    match columns.iter().find(|name| !is_there(name)) {
+        Some(missing) => Err(ColumnError::NoColumn(missing.as_ref().to_owned())),
+        None => Ok(()),
+    }
+}
+
+fn column(batch: &RecordBatch, name: &str) -> Result<ArrayRef, ColumnError> {
+    let missing = || ColumnError::NoColumn(name.to_owned());
+    batch.column_by_name(name).cloned().ok_or_else(missing)
+}
+
+fn failed(source: lance::Error) -> LanceFailure {
+    LanceFailure::new("failed to read the columns", source)
+}

@@ -1,0 +1,120 @@
+//! Rows in the order of a layout: read, sorted with files to spill to, and written into new fragments.
+//!
+//! # Memory
+//!
+//! The sort holds what it is given and spills the rest to the directory for temporary files. Between
+//! it and the writers stand the last eighth of an output at most: where an output along a curve ends is
+//! said by the rows after it ([`lancekeeper_layout::Cutter`]). Two writers are open at once. Old addresses of rows
+//! are kept where indexes need them, and otherwise only of groups that are small enough: 8 bytes for each row.
+//!
+//! Not here: which rows go together (`planner`), and what becomes of deletions and indexes (`carry`, `remap`).
+
+mod outputs;
+mod rows;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lance::Dataset;
+use lance_file::version::ConcreteFileVersion;
+use lance_table::format::Fragment;
+use lancekeeper_layout::RankBox;
+use lancekeeper_planner::optimize::Group;
+
+use super::Rewritten;
+use super::lineage::Lineages;
+use crate::arrangement::Arrangement;
+use crate::journal::discard;
+use crate::sources::ReadSource;
+use crate::stage::staged_files;
+use outputs::{Sorted, write};
+use rows::sorted;
+
+/// Old addresses are kept of any group that takes no more than this for it, so that rows that are deleted
+/// meanwhile can be found in the new fragments.
+const ADDRESSES_BYTES: u64 = 64 << 20;
+
+/// How a group is sorted.
+#[derive(Debug, Clone)]
+pub struct Sorting {
+    /// The order of its rows.
+    pub arrangement: Arc<Arrangement>,
+    /// Bytes that the sort may hold before it spills.
+    pub sort_bytes: u64,
+}
+
+/// What became of the rows of a group whose order has changed.
+#[derive(Debug, Clone, Default)]
+pub struct Permuted {
+    /// Per new fragment, in its order, the address that each row had; `None` if that is not known any more.
+    pub(crate) from: Option<Vec<Vec<u64>>>,
+    /// Where the rows of each new fragment lie in the space of the layout.
+    pub boxes: Vec<RankBox>,
+    /// The same of the old fragments, by id. One without live rows has none.
+    pub source_boxes: BTreeMap<u64, RankBox>,
+}
+
+/// Why the rows of a table cannot be given another order; `None` if they can.
+#[must_use]
+pub fn why_not_permuted(table: &Dataset) -> Option<&'static str> {
+    if table.manifest().data_storage_format.lance_file_format() == ConcreteFileVersion::V1 {
+        return Some("its files are of Lance's first format, of which only pages are copied");
+    }
+    let has_blobs = table.schema().fields_pre_order().any(lance::datatypes::Field::is_blob);
+    has_blobs.then_some("it has blob columns, whose rows keep their order")
+}
+
+/// The live rows of a group in the order of a layout.
+///
+/// # Errors
+///
+/// When a source cannot be read, there is no room to spill, or a file cannot be written. What was written is
+/// deleted.
+///
+/// # Cancel safety
+///
+/// Nothing becomes visible. Files written so far stay.
+pub(super) async fn permuted(
+    table: &Dataset,
+    source: &[Fragment],
+    read: &[ReadSource],
+    (group, batch_rows, full_rows): (&Group, u32, u64),
+    sorting: &Sorting,
+    keeps_addresses: bool,
+) -> lance::Result<Rewritten> {
+    let rows = group.rows();
+    let has_row_ids = table.manifest().uses_stable_row_ids();
+    let keeps = keeps_addresses || rows.saturating_mul(8) <= ADDRESSES_BYTES;
+    let lineages = Lineages::sources(table, source, read)?;
+    let (stream, boxes) = sorted(table, source, sorting, batch_rows).await?;
+    let mut written = Vec::new();
+    let to_write = Sorted {
+        stream,
+        arrangement: Arc::clone(&sorting.arrangement),
+        outputs: group.outputs.clone(),
+        full_rows,
+        keeps_addresses: keeps || has_row_ids,
+    };
+    let outcome = write(table, to_write, &mut written).await;
+    let outcome = outcome.and_then(|written| {
+        let mut fragments: Vec<Fragment> = written.iter().map(|w| w.fragment.clone()).collect();
+        if let Some(lineages) = lineages {
+            let addresses = written.iter().map(|written| written.from.as_slice());
+            lineages.permuted(addresses)?.apply(&mut fragments)?;
+        }
+        let boxes = Permuted {
+            boxes: written.iter().map(|written| written.ranks.clone()).collect(),
+            source_boxes: boxes.into_boxes(),
+            from: keeps.then(|| written.into_iter().map(|written| written.from).collect()),
+        };
+        Ok(Rewritten { fragments, kept_addrs: None, permuted: Some(boxes) })
+    });
+    if outcome.is_err() {
+        let files: Vec<_> = written.iter().flat_map(staged_files).collect();
+        if let Err(error) = discard(table, &files).await {
+            tracing::warn!(target: "lancekeeper::optimize", table = table.uri(), %error,
+                "files of a rewrite that failed stay until they are collected");
+        }
+    }
+    outcome
+}
