@@ -1,5 +1,5 @@
 //! The command line's grammar: verbs, options and what their values may be. Nothing is
-//! opened or resolved here; a value that makes no sense is a usage error (exit code 2).
+//! opened or resolved here but the file of `--workload`; a value that makes no sense is a usage error (exit code 2).
 
 mod branch;
 mod cleanup;
@@ -9,6 +9,7 @@ mod index;
 mod prune;
 mod roots;
 mod settings;
+mod workload;
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -26,6 +27,7 @@ pub(crate) use count::CountArgs;
 use roots::Place;
 pub(crate) use roots::Roots;
 pub(crate) use settings::SettingArgs;
+use workload::Workload;
 
 /// A build whose figures mean nothing says so: nobody should hold one for the product.
 const VERSION: &str = if cfg!(debug_assertions) {
@@ -232,10 +234,14 @@ pub(crate) struct OptimizeArgs {
     #[arg(long, value_name = "N", value_parser = values::concurrency)]
     concurrency: Option<usize>,
 
-    /// Keep the rows in this order from now on: sort:ts,-id, zorder:a,b, hilbert:a,b; binpack leaves
-    /// them as they come, none forgets [default: what each table is kept in].
+    /// Keep the rows in this order from now on: sort:ts,-id, zorder:a,b, hilbert:a,b, or auto to
+    /// choose; binpack leaves them as they come, none forgets [default: what each table is kept in].
     #[arg(long, value_name = "LAYOUT")]
     layout: Option<Layout>,
+
+    /// Choose the columns of --layout auto by the predicates in this file, one a line.
+    #[arg(long, value_name = "FILE", requires = "layout", value_parser = workload::read)]
+    workload: Option<Workload>,
 
     /// Lay everything out anew, not only what was added or overlaps.
     #[arg(long)]
@@ -299,6 +305,7 @@ impl OptimizeArgs {
             index_names: self.index.names.clone(),
             layout: self.layout.clone(),
             full: self.full,
+            workload: self.workload.as_ref().map(Workload::predicates).unwrap_or_default(),
             prune: self.prune.options(),
             ..settings.optimize_options()
         }

@@ -11,9 +11,7 @@ mod columns;
 
 use lance::Dataset;
 use lance_table::format::Fragment;
-use lancekeeper_layout::{
-    DocumentError, LayoutState, layout_from_json, layout_to_json,
-};
+use lancekeeper_layout::{DocumentError, LayoutState, layout_from_json, layout_to_json};
 use lancekeeper_model::{Branch, ErrorKind, Layout};
 use lancekeeper_store::{Files, FilesError};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};

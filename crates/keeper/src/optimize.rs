@@ -28,6 +28,7 @@ mod probe;
 mod report;
 mod resumed;
 mod stage;
+mod suggest;
 mod table;
 mod window;
 mod work;

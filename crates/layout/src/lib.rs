@@ -41,6 +41,7 @@ mod runs;
 #[cfg(test)]
 mod simulation;
 mod space;
+mod suggest;
 mod touched;
 
 pub use boxes::RankBox;
@@ -55,4 +56,5 @@ pub use runs::{Run, Runs};
 pub use space::{
     BOUNDARIES, BOUNDARIES_MAX, DRIFT_MAX, Drift, SAMPLE_PER_BOUNDARY, Sample, Space, SpaceError,
 };
+pub use suggest::suggest;
 pub use touched::{Touched, touched};

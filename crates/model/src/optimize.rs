@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use crate::report::{Report, RootOutcome, RootReport, VerbBody};
 use crate::{
-    Branch, Clustering, ErrorKind, PendingIndex, QueueHolds, Recovery, RootKind, SkipReason, TableBytes,
-    TableKey, TableRef, Version, WorkLeft,
+    Branch, Clustering, ErrorKind, PendingIndex, QueueHolds, Recovery, RootKind, SkipReason,
+    TableBytes, TableKey, TableRef, Version, WorkLeft,
 };
 
 /// What `optimize` did to one table.

@@ -94,6 +94,8 @@ pub struct OptimizeOptions {
     /// Everything is laid out anew, not only what was added or overlaps. Says nothing about tables without a
     /// layout.
     pub full: bool,
+    /// Predicates as queries ask them, by which [`Layout::Auto`] chooses columns; empty to go by indexes and keys.
+    pub workload: Vec<String>,
     /// Whether to delete old versions afterwards. Databases and tables only: on graphs that
     /// is `cleanup`.
     pub prune: Option<PruneOptions>,
@@ -158,6 +160,7 @@ impl Default for OptimizeOptions {
             branches: BranchSelection::default(),
             layout: None,
             full: false,
+            workload: Vec::new(),
             prune: None,
             max_bytes: None,
             max_time: None,

@@ -60,7 +60,10 @@ pub struct TableStatus {
     pub branches: Vec<String>,
     /// What `optimize` would do, and why.
     pub would: String,
-    /// How well its fragments are told apart by some columns, if that was asked for.
+    /// The layout that its rows are kept in, as it is written on the command line.
+    pub layout: Option<String>,
+    /// How well its fragments are told apart by some columns: those that were asked for, else those of
+    /// its layout.
     pub clustering: Option<Clustering>,
     /// Why the table could not be read, if it could not.
     pub error: Option<String>,

@@ -63,10 +63,11 @@ impl Admission {
     ///
     /// Nothing is taken when dropped.
     pub async fn admit(&self, group: &Group, largest_batch: u64, by_writer: u64) -> Admitted {
-        let estimate = estimate(group, largest_batch, by_writer).saturating_add(match group.recipe {
-            Recipe::Permute { .. } => self.sort_bytes(),
-            Recipe::CopyPages | Recipe::Reencode { .. } => 0,
-        });
+        let estimate =
+            estimate(group, largest_batch, by_writer).saturating_add(match group.recipe {
+                Recipe::Permute { .. } => self.sort_bytes(),
+                Recipe::CopyPages | Recipe::Reencode { .. } => 0,
+            });
         let units = to_units(estimate.min(self.ceiling));
         // The semaphore is never closed, so this only fails if that changes.
         let permit = Arc::clone(&self.units).acquire_many_owned(units).await.ok();

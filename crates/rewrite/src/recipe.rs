@@ -54,9 +54,19 @@ pub(crate) struct Rewritten {
     pub(crate) permuted: Option<Permuted>,
 }
 
-/// Rewrites the fragments of a group as its recipe says. `keeps_addresses`: whether an index will ask
-/// for [`Rewritten::kept_addrs`]. Lance's own recipes find that out themselves. `sorting`: for groups that are
-/// to get another order.
+/// What a rewrite has to know besides the group.
+#[derive(Clone, Copy)]
+pub(crate) struct How<'a> {
+    pub(crate) order: RowOrder,
+    /// For groups that are to get another order.
+    pub(crate) sorting: Option<&'a Sorting>,
+    /// Whether an index will ask for [`Rewritten::kept_addrs`]. Lance's own recipes find that out
+    /// themselves.
+    pub(crate) keeps_addresses: bool,
+}
+
+/// Rewrites the fragments of a group as its recipe says. `done`: new fragments that are written when the
+/// whole fails, as far as Lance has not deleted them itself.
 ///
 /// # Cancel safety
 ///
@@ -66,16 +76,16 @@ pub(crate) async fn carry_out(
     source: &[Fragment],
     read: &[ReadSource],
     group: &Group,
-    order: RowOrder,
-    sorting: Option<&Sorting>,
-    keeps_addresses: bool,
+    how: How<'_>,
+    done: &mut Vec<Fragment>,
 ) -> lance::Result<Rewritten> {
+    let How { order, sorting, keeps_addresses } = how;
     match group.recipe {
         Recipe::Permute { batch_rows, full_rows } => {
             let no_order = || lance::Error::internal("rows are to be sorted by nothing");
             let sorting = sorting.ok_or_else(no_order)?;
             let planned = (group, batch_rows, full_rows);
-            permuted(table, source, read, planned, sorting, keeps_addresses).await
+            permuted(table, source, read, planned, sorting, keeps_addresses, done).await
         }
         Recipe::CopyPages => {
             if let Some(rewritten) = joined(table, source, read, group, keeps_addresses).await? {

@@ -16,10 +16,10 @@ use thiserror::Error;
 
 use crate::damage::blame;
 use crate::index::carry_over;
-use crate::journal::{GroupNote, StagedFile};
+use crate::journal::{GroupNote, StagedFile, discard};
 pub use crate::recipe::RowOrder;
 pub use crate::recipe::permuted::{Permuted, Sorting, why_not_permuted};
-use crate::recipe::{Rewritten, carry_out};
+use crate::recipe::{How, Rewritten, carry_out};
 use crate::sources::{ReadSource, read_sources};
 
 /// A group that was rewritten and not yet committed.
@@ -143,19 +143,26 @@ pub async fn stage_group(
     if order == RowOrder::RowIds {
         in_order_of_row_ids(&mut source);
     }
-    // Before anything is written: what fails here leaves no file behind.
+    let mut done = Vec::new();
     let outcome = async {
+        // Before anything is written: what fails here leaves no file behind.
         let read = read_sources(table, &source).await?;
-        let keeps = match group.recipe {
+        let keeps_addresses = match group.recipe {
             Recipe::Permute { .. } => is_remapped(table).await?,
             Recipe::CopyPages | Recipe::Reencode { .. } => needs_addresses(table, order).await?,
         };
-        let rewritten = carry_out(table, &source, &read, group, order, sorting, keeps).await?;
+        let how = How { order, sorting, keeps_addresses };
+        let rewritten = carry_out(table, &source, &read, group, how, &mut done).await?;
         Ok((read, rewritten))
     };
     let (read, rewritten) = match outcome.await {
         Ok(done) => done,
         Err(error) => {
+            let files: Vec<StagedFile> = done.iter().flat_map(staged_files).collect();
+            if let Err(error) = discard(table, &files).await {
+                tracing::warn!(target: "lancekeeper::optimize", table = %table_ref, %error,
+                    "files of a rewrite that failed stay until they are collected");
+            }
             return Err(StageError::Lance {
                 table: table_ref.clone(),
                 fragments: group.fragments.clone(),
@@ -279,7 +286,7 @@ fn first_row_id(fragment: &Fragment) -> Option<u64> {
     }
 }
 
-pub(crate) fn staged_files(fragment: &Fragment) -> Vec<StagedFile> {
+fn staged_files(fragment: &Fragment) -> Vec<StagedFile> {
     fragment
         .files
         .iter()
@@ -316,7 +323,8 @@ mod tests {
                 );
                 fragment
             });
-            let rewritten = Rewritten { fragments: fragments.collect(), kept_addrs: None, permuted: None };
+            let rewritten =
+                Rewritten { fragments: fragments.collect(), kept_addrs: None, permuted: None };
             judged(&table, Version(1), &group, Vec::new(), rewritten)
         };
         assert!(judge(&[10, 5]).is_ok());

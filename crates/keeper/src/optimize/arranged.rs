@@ -14,7 +14,7 @@ use lancekeeper_layout::{
     Scope, Space, SpaceError, Targets, plan_clustering,
 };
 use lancekeeper_model::{
-    Clustering, DeclaredIndex, ErrorKind, FragmentFacts, IndexKind, Layout, LayoutStats,
+    Clustering, DeclaredIndex, ErrorKind, FragmentFacts, IndexFacts, IndexKind, Layout, LayoutStats,
 };
 use lancekeeper_planner::optimize::{Choice, LayoutPolicy};
 use lancekeeper_rewrite::stage::why_not_permuted;
@@ -25,6 +25,7 @@ use crate::layouts::{
     ColumnError, Layouts, LayoutsError, extents, fields_of, measured, remembered, sample, witness,
 };
 use crate::optimize::inventory::Wish;
+use crate::optimize::suggest::suggested;
 use crate::root::{ReadRoot, Target};
 
 /// The table's rows are asked about when it has grown by this share since its space was made: before, no
@@ -92,19 +93,25 @@ impl OrderError {
     }
 }
 
-/// What is to be done about the order of a table's rows.
+/// What is to be done about the order of the rows of a table that has so many and these indexes.
 pub(super) async fn order(
     read: &ReadRoot,
     target: &Target,
     table: &Dataset,
-    rows: u64,
+    (rows, indexes): (u64, &[IndexFacts]),
     wish: &Wish,
 ) -> Result<Order, OrderError> {
     if target.pin.is_some() {
         return Ok(Order::default());
     }
     let before = remembered(table)?;
-    let wanted = wish.order.clone().or_else(|| before.clone());
+    let wanted = match &wish.order {
+        Some(Layout::Auto) => {
+            let impossible = |why| OrderError::Impossible { layout: Layout::Auto, why };
+            Some(suggested(table, indexes, &wish.workload).map_err(impossible)?)
+        }
+        wanted => wanted.clone().or_else(|| before.clone()),
+    };
     let kept = wanted.filter(|layout| !matches!(layout, Layout::None));
     let remember = match &kept {
         _ if kept == before => None,
@@ -191,8 +198,7 @@ async fn state_now(
 /// Finds out where the fragments of the runs lie in a space that was renewed.
 async fn renew_boxes(table: &Dataset, state: &mut LayoutState) -> Result<(), ColumnError> {
     let is_of_a_run = |fragment: &&Fragment| state.members.contains_key(&fragment.id);
-    let fragments: Vec<Fragment> =
-        table.fragments().iter().filter(is_of_a_run).cloned().collect();
+    let fragments: Vec<Fragment> = table.fragments().iter().filter(is_of_a_run).cloned().collect();
     if fragments.is_empty() {
         return Ok(());
     }

@@ -25,6 +25,8 @@ pub(crate) struct Wish {
     pub(crate) order: Option<Layout>,
     /// Whether everything is to be laid out anew.
     pub(crate) full: bool,
+    /// The predicates that suggest an order.
+    pub(crate) workload: Vec<String>,
 }
 
 impl Wish {
@@ -38,6 +40,7 @@ impl Wish {
             index_only: options.index_only,
             order: options.layout.clone(),
             full: options.full,
+            workload: options.workload.clone(),
         })
     }
 }
@@ -51,7 +54,9 @@ impl EndsRoot for PolicyError {
 /// A layout that is not kept yet.
 #[derive(Debug, Error)]
 pub(crate) enum LayoutRefused {
-    #[error("tables of graphs keep the order of their rows: what their clients make of another one is not known yet")]
+    #[error(
+        "tables of graphs keep the order of their rows: what their clients make of another one is not known yet"
+    )]
     Graph,
     #[error("the layout {0} is not known yet")]
     Kind(&'static str),
@@ -75,7 +80,6 @@ pub(super) fn check_layout(kind: RootKind, options: &OptimizeOptions) -> Result<
     match &options.layout {
         None | Some(Layout::BinPack | Layout::None) => Ok(()),
         Some(Layout::Graph) => Err(LayoutRefused::Kind("graph")),
-        Some(Layout::Auto) => Err(LayoutRefused::Kind("auto")),
         Some(_) if kind == RootKind::Graph => Err(LayoutRefused::Graph),
         Some(_) => Ok(()),
     }

@@ -49,16 +49,14 @@ async fn look_with(
     }
     let uri = read.root.address_of(&run.target.location);
     match read.tables.open(&uri, &run.target.table.branch).await {
-        Ok(handle) => {
-            match plan_run(&mut run, handle, read, sweep, learned).await {
-                Ok(()) => {}
-                Err(LookError::Order(error)) if wish.order.is_none() && error.is_lasting() => {
-                    run.stats.skipped = Some(SkipReason::LayoutImpossible);
-                    run.stats.reason = error.to_string();
-                }
-                Err(error) => set_error(&mut run.stats, error.kind(), &error),
+        Ok(handle) => match plan_run(&mut run, handle, read, sweep, learned).await {
+            Ok(()) => {}
+            Err(LookError::Order(error)) if wish.order.is_none() && error.is_lasting() => {
+                run.stats.skipped = Some(SkipReason::LayoutImpossible);
+                run.stats.reason = error.to_string();
             }
-        }
+            Err(error) => set_error(&mut run.stats, error.kind(), &error),
+        },
         // The table is known to its authority, so a missing one is damage.
         Err(error) if error.kind() == ErrorKind::NotFound => {
             set_error(&mut run.stats, ErrorKind::Corrupt, &error);
@@ -163,7 +161,8 @@ async fn plan_run(
         return Ok(());
     }
     let data_bytes = seen.totals.sizes.data_bytes;
-    let order = order(read, &run.target, &handle, seen.totals.rows, &run.wish).await?;
+    let known = (seen.totals.rows, indexes.existing.as_slice());
+    let order = order(read, &run.target, &handle, known, &run.wish).await?;
     let zone_maps = order.arranged.iter().flat_map(|arranged| arranged.zone_maps(&handle));
     let zone_maps: Vec<DeclaredIndex> = zone_maps.filter(|map| !is_served(map, &indexes)).collect();
     indexes.declared.extend(zone_maps);

@@ -52,6 +52,10 @@ pub(super) fn table(stats: &TableOptimizeStats, has_plan: bool) -> TableStatus {
         (false, None) if stats.error.is_some() => String::new(),
         (false, None) => format!("nothing: {}", stats.reason),
     };
+    if let Some(layout) = &stats.layout {
+        row.layout = Some(layout.layout.clone());
+        row.clustering.clone_from(&layout.after);
+    }
     row.error.clone_from(&stats.error);
     row
 }

@@ -135,7 +135,8 @@ fn fragments_with_other_files_than_they_were_written_with_are_of_no_run() {
 fn what_is_said_of_a_fragment_is_whole_or_refused() {
     let (state, _) = state();
     let text = state.to_json();
-    let first = r#"{"id":4,"witness":"fffffffffffffffb","rows":4000,"sides":[[0,9],[4,4294967295],[7,7]]}"#;
+    let first =
+        r#"{"id":4,"witness":"fffffffffffffffb","rows":4000,"sides":[[0,9],[4,4294967295],[7,7]]}"#;
     assert!(text.contains(first), "{text}");
     for damaged in [
         first.replace("fffffffffffffffb", "x"),
@@ -143,7 +144,10 @@ fn what_is_said_of_a_fragment_is_whole_or_refused() {
         first.replace("[0,9]", "[9,0]"),
     ] {
         let refused = told(&text.replace(first, &damaged));
-        assert_eq!(refused, "Corrupt: the document of the layout is damaged: what it says of fragment 4");
+        assert_eq!(
+            refused,
+            "Corrupt: the document of the layout is damaged: what it says of fragment 4"
+        );
     }
 }
 
@@ -153,7 +157,8 @@ fn a_rewrite_is_in_the_state_before_it_is_in_the_table() {
     let member = Member { witness: 1, rows: 5, ranks: RankBox::new(vec![(0, 1); 3]) };
     let mut next = state.with_run([(20, member.clone()), (21, member.clone())].into());
     assert_eq!((next.runs.of(4), next.runs.of(20), next.runs.of(21)), (Some(0), Some(2), Some(2)));
-    let witness_of = |id: u64| if id < 20 { state.members.get(&id).map(|m| m.witness) } else { None };
+    let witness_of =
+        |id: u64| if id < 20 { state.members.get(&id).map(|m| m.witness) } else { None };
     next.keep(witness_of);
     assert_eq!(next, state);
     let next = state.with_copies(&[(5, 30, member)]);

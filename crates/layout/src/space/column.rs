@@ -73,16 +73,17 @@ impl ColumnSpace {
     /// all its ranks, in a fraction of the time: only the smallest and the greatest value are looked up.
     pub(super) fn side(&self, array: &ArrayRef) -> Result<Option<(u32, u32)>, SpaceError> {
         let ends = match (array.as_any_dictionary_opt(), &self.axis) {
-            (None, Axis::Numbers(_)) if array.null_count() == 0 => {
-                number_keys(array.as_ref()).and_then(|keys| {
+            (None, Axis::Numbers(_)) if array.null_count() == 0 => number_keys(array.as_ref())
+                .and_then(|keys| {
                     let ends = keys.iter().min().zip(keys.iter().max());
                     ends.map(|(low, high)| vec![*low, *high])
-                })
-            }
+                }),
             _ => None,
         };
         match (ends, &self.axis) {
-            (Some(ends), Axis::Numbers(numbers)) if kind(&self.name, array)?.meaning == self.meaning => {
+            (Some(ends), Axis::Numbers(numbers))
+                if kind(&self.name, array)?.meaning == self.meaning =>
+            {
                 let ranks = numbers.ranks(&ends);
                 Ok(Some((ranks[0], ranks[1])))
             }

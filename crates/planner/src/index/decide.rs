@@ -1,9 +1,7 @@
 //! Which index is worked on, when, and what stands in the way. Not here: what that means for
 //! fragments.
 
-use lancekeeper_model::{
-    CarryOver, DeclaredIndex, IndexFacts, IndexKind, IndexMode, PendingIndex,
-};
+use lancekeeper_model::{CarryOver, DeclaredIndex, IndexFacts, IndexKind, IndexMode, PendingIndex};
 
 use super::merges::segments_to_merge;
 use super::{IndexAction, IndexInventory, IndexPlan, IndexWish, IndexWork, Upkeep};

@@ -44,8 +44,10 @@ pub(super) fn cluster_groups(
     let eligible: Vec<_> = eligible.filter(|(_, why)| why.is_none()).map(|(f, _)| f).collect();
     let (dead, alive): (Vec<&FragmentFacts>, Vec<_>) =
         eligible.into_iter().partition(|fragment| is_dead(fragment));
-    let mut groups: Vec<Group> =
-        dead.chunk_by(|a, b| a.coverage == b.coverage).map(|c| dead_group(c.iter().map(|f| f.id))).collect();
+    let mut groups: Vec<Group> = dead
+        .chunk_by(|a, b| a.coverage == b.coverage)
+        .map(|c| dead_group(c.iter().map(|f| f.id)))
+        .collect();
     // Lance refuses to rewrite fragments together that an index covers differently: the most of it
     // is laid out, and the rest once the index covers it.
     let bytes = |class: &Vec<&FragmentFacts>| class.iter().map(|f| f.live_bytes()).sum::<u64>();
@@ -74,7 +76,10 @@ fn cluster_group(sources: &[&FragmentFacts], outputs: Vec<u64>, full_rows: u64) 
         fragments: sources.iter().map(|fragment| fragment.id).collect(),
         outputs,
         bytes: sources.iter().fold(0u64, |sum, fragment| sum.saturating_add(fragment.bytes)),
-        recipe: Recipe::Permute { batch_rows: batch_rows(sources, SORTED_BATCH_ROWS_MAX), full_rows },
+        recipe: Recipe::Permute {
+            batch_rows: batch_rows(sources, SORTED_BATCH_ROWS_MAX),
+            full_rows,
+        },
         why: GroupReason::Cluster,
     }
 }

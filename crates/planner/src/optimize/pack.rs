@@ -59,7 +59,9 @@ pub fn replan_groups(facts: &TableFacts, policy: &LayoutPolicy) -> Vec<Group> {
 
 /// Fragments by index coverage. Lance refuses to merge across coverages, so each class is
 /// settled as if the others were not there.
-pub(super) fn classes<'a>(fragments: impl Iterator<Item = &'a FragmentFacts>) -> Vec<Vec<&'a FragmentFacts>> {
+pub(super) fn classes<'a>(
+    fragments: impl Iterator<Item = &'a FragmentFacts>,
+) -> Vec<Vec<&'a FragmentFacts>> {
     let mut classes: Vec<Vec<&FragmentFacts>> = Vec::new();
     let mut places = HashMap::new();
     for fragment in fragments {
@@ -109,7 +111,11 @@ fn recipe(facts: &TableFacts, fragments: &[&FragmentFacts]) -> Recipe {
                 && fragment.files == 1
                 && fragment.bytes / columns >= PAGE_BYTES_WORTH_KEEPING
         });
-    if copies { Recipe::CopyPages } else { Recipe::Reencode { batch_rows: batch_rows(fragments, BATCH_ROWS_MAX) } }
+    if copies {
+        Recipe::CopyPages
+    } else {
+        Recipe::Reencode { batch_rows: batch_rows(fragments, BATCH_ROWS_MAX) }
+    }
 }
 
 /// By the fragment with the widest rows: the memory a batch takes has to be bounded in all

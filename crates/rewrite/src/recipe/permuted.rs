@@ -24,9 +24,7 @@ use lancekeeper_planner::optimize::Group;
 use super::Rewritten;
 use super::lineage::Lineages;
 use crate::arrangement::Arrangement;
-use crate::journal::discard;
 use crate::sources::ReadSource;
-use crate::stage::staged_files;
 use outputs::{Sorted, write};
 use rows::sorted;
 
@@ -68,8 +66,8 @@ pub fn why_not_permuted(table: &Dataset) -> Option<&'static str> {
 ///
 /// # Errors
 ///
-/// When a source cannot be read, there is no room to spill, or a file cannot be written. What was written is
-/// deleted.
+/// When a source cannot be read, there is no room to spill, or a file cannot be written. What was written
+/// stands in `done`.
 ///
 /// # Cancel safety
 ///
@@ -81,13 +79,13 @@ pub(super) async fn permuted(
     (group, batch_rows, full_rows): (&Group, u32, u64),
     sorting: &Sorting,
     keeps_addresses: bool,
+    done: &mut Vec<Fragment>,
 ) -> lance::Result<Rewritten> {
     let rows = group.rows();
     let has_row_ids = table.manifest().uses_stable_row_ids();
     let keeps = keeps_addresses || rows.saturating_mul(8) <= ADDRESSES_BYTES;
     let lineages = Lineages::sources(table, source, read)?;
     let (stream, boxes) = sorted(table, source, sorting, batch_rows).await?;
-    let mut written = Vec::new();
     let to_write = Sorted {
         stream,
         arrangement: Arc::clone(&sorting.arrangement),
@@ -95,26 +93,16 @@ pub(super) async fn permuted(
         full_rows,
         keeps_addresses: keeps || has_row_ids,
     };
-    let outcome = write(table, to_write, &mut written).await;
-    let outcome = outcome.and_then(|written| {
-        let mut fragments: Vec<Fragment> = written.iter().map(|w| w.fragment.clone()).collect();
-        if let Some(lineages) = lineages {
-            let addresses = written.iter().map(|written| written.from.as_slice());
-            lineages.permuted(addresses)?.apply(&mut fragments)?;
-        }
-        let boxes = Permuted {
-            boxes: written.iter().map(|written| written.ranks.clone()).collect(),
-            source_boxes: boxes.into_boxes(),
-            from: keeps.then(|| written.into_iter().map(|written| written.from).collect()),
-        };
-        Ok(Rewritten { fragments, kept_addrs: None, permuted: Some(boxes) })
-    });
-    if outcome.is_err() {
-        let files: Vec<_> = written.iter().flat_map(staged_files).collect();
-        if let Err(error) = discard(table, &files).await {
-            tracing::warn!(target: "lancekeeper::optimize", table = table.uri(), %error,
-                "files of a rewrite that failed stay until they are collected");
-        }
+    let written = write(table, to_write, done).await?;
+    let mut fragments: Vec<Fragment> = written.iter().map(|w| w.fragment.clone()).collect();
+    if let Some(lineages) = lineages {
+        let addresses = written.iter().map(|written| written.from.as_slice());
+        lineages.permuted(addresses)?.apply(&mut fragments)?;
     }
-    outcome
+    let permuted = Permuted {
+        boxes: written.iter().map(|written| written.ranks.clone()).collect(),
+        source_boxes: boxes.into_boxes(),
+        from: keeps.then(|| written.into_iter().map(|written| written.from).collect()),
+    };
+    Ok(Rewritten { fragments, kept_addrs: None, permuted: Some(permuted) })
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use lancekeeper_model::{
-    BudgetLimit, Clustering, LayoutStats, OptimizeBody, OptimizeReport, OptimizeTotals, PrunedStats, RootKind,
-    RootOptimizeReport, SkipReason, TableOptimizeStats, TableRef, WorkLeft,
+    BudgetLimit, Clustering, LayoutStats, OptimizeBody, OptimizeReport, OptimizeTotals,
+    PrunedStats, RootKind, RootOptimizeReport, SkipReason, TableOptimizeStats, TableRef, WorkLeft,
 };
 
 use super::{Notes, recovery_text, root_label};

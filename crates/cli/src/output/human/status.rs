@@ -90,8 +90,12 @@ fn heading(root: &RootStatus, screen: Screen) -> String {
         detail(Tone::Plain, line);
     }
     for table in &root.tables {
-        if let Some(clustering) = &table.clustering {
-            detail(Tone::Plain, clustering_line(table, clustering));
+        match (&table.clustering, &table.layout) {
+            (Some(clustering), _) => detail(Tone::Plain, clustering_line(table, clustering)),
+            (None, Some(layout)) => {
+                detail(Tone::Plain, format!("{} is kept in layout {layout}", table_name(table)));
+            }
+            (None, None) => {}
         }
     }
     text
@@ -100,7 +104,11 @@ fn heading(root: &RootStatus, screen: Screen) -> String {
 /// What queries on some columns would have to read of a table.
 fn clustering_line(table: &TableStatus, clustering: &Clustering) -> String {
     let Clustering { columns, fragments, depth, ranges, boxes, error, .. } = clustering;
-    let name = format!("{} by {}", table_name(table), columns.join(", "));
+    let by = columns.join(", ");
+    let name = match &table.layout {
+        Some(layout) => format!("{}, kept in layout {layout}, by {by}", table_name(table)),
+        None => format!("{} by {by}", table_name(table)),
+    };
     if let Some(error) = error {
         return format!("{name}: {error}");
     }

@@ -96,7 +96,8 @@ pub(super) async fn write(
     files.extend(writing.done.iter().filter_map(|done| done.fragment.clone()));
     // A writer that failed says more than the channel to it that was closed.
     joined.and(outcome)?;
-    let written: Option<Vec<Written>> = writing.done.into_iter().map(Output::into_written).collect();
+    let written: Option<Vec<Written>> =
+        writing.done.into_iter().map(Output::into_written).collect();
     let written = written.ok_or_else(|| lance::Error::internal("an output was not written"))?;
     let found: u64 =
         written.iter().map(|w| w.fragment.physical_rows.unwrap_or_default() as u64).sum();

@@ -207,8 +207,9 @@ mod tests {
     fn every_fragment_is_in_one_stream() {
         for rows in [vec![1], vec![5, 5], vec![1, 100, 1, 1], vec![3; 17], vec![100, 1, 1]] {
             let numbered = rows.iter().enumerate();
-            let source: Vec<Fragment> =
-                numbered.map(|(id, rows)| Fragment::new(id as u64).with_physical_rows(*rows)).collect();
+            let source: Vec<Fragment> = numbered
+                .map(|(id, rows)| Fragment::new(id as u64).with_physical_rows(*rows))
+                .collect();
             let parts = parts(&source);
             assert!(parts.iter().all(|part| !part.is_empty()), "{rows:?}");
             assert!(parts.len() <= STREAMS_MAX);
