@@ -5,6 +5,7 @@
 //! `document` writes docs/benchmarks.md. It works on Linux, whose kernel counts what a process used.
 
 mod appends;
+mod clustering;
 mod compaction;
 mod document;
 mod graph;
@@ -58,6 +59,12 @@ enum Work {
     P1,
     /// Compaction of 2,000 small fragments, a scan afterwards, and a table with indexes
     P2,
+    /// Tables along a curve against delta-rs
+    P3,
+    /// A sorted table against duckdb
+    P4,
+    /// What queries touch of a table along a curve, and what a small append costs
+    P5,
     /// A writer beside an optimize
     P7,
     /// A second optimize of an unchanged database
@@ -85,6 +92,9 @@ impl Work {
                 rows.extend(compaction::indexed(lab)?);
                 Ok(rows)
             }
+            Self::P3 => clustering::curves(lab),
+            Self::P4 => clustering::sorted(lab),
+            Self::P5 => clustering::touched(lab),
             Self::P7 => appends::measure(lab),
             Self::P8 => unchanged::measure(lab),
             Self::P9 => many_versions::measure(lab),

@@ -52,7 +52,7 @@ impl Admission {
     /// What a sort may hold before it spills: beside it, its rows are read and written.
     #[must_use]
     pub fn sort_bytes(&self) -> u64 {
-        (self.ceiling / 8 * 3).max(SORT_BYTES_MIN)
+        (self.ceiling / 2).max(SORT_BYTES_MIN)
     }
 
     /// Waits until a group's rewrite fits, whose largest batch is known to hold at least this

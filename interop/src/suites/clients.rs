@@ -13,7 +13,8 @@ use xtask::{archive, cargo};
 use super::omnigraph::Omnigraph;
 
 const OMNIGRAPH_VERSIONS: [&str; 2] = ["0.7.0", "0.8.0"];
-const PYTHON_PACKAGES: [&str; 2] = ["pylance==14.0.2", "lancedb==0.40.0"];
+const PYTHON_PACKAGES: [&str; 4] =
+    ["pylance==14.0.2", "lancedb==0.40.0", "deltalake==1.6.6", "duckdb==2.0.1"];
 
 /// The clients contain a Lance of their own: optimizing it would take most of an hour.
 const QUICK_BUILD: [(&str, &str); 4] = [

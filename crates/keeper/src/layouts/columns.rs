@@ -20,6 +20,10 @@ use thiserror::Error;
 
 /// Rows that are looked at to learn how the values of a column are spread.
 const SAMPLE_ROWS: u64 = (BOUNDARIES * SAMPLE_PER_BOUNDARY) as u64;
+/// Rows beside each other that are looked at together: about what one chunk of a page holds.
+const STRETCH_ROWS: u64 = 128;
+/// Stretches. In a table that is written in the order of a column there are no more different places than these.
+const STRETCHES: u64 = SAMPLE_ROWS / STRETCH_ROWS;
 
 /// Columns cannot be measured.
 #[derive(Debug, Error)]
@@ -41,8 +45,8 @@ impl ColumnError {
     }
 }
 
-/// Rows from all over the table, at equal distances: the same table always has the same figures. Of a
-/// table without rows, columns without values.
+/// Rows from all over the table, in stretches at equal distances: the same table always has the same figures, and
+/// a few pages of each column are read instead of all. Of a table without rows, columns without values.
 ///
 /// # Errors
 ///
@@ -53,8 +57,7 @@ pub(crate) async fn sample<T: AsRef<str>>(
     rows: u64,
 ) -> Result<Vec<Sample>, ColumnError> {
     check(table, columns)?;
-    let step = rows.div_ceil(SAMPLE_ROWS).max(1);
-    let places: Vec<u64> = (0..rows).step_by(usize::try_from(step).unwrap_or(usize::MAX)).collect();
+    let places = places(rows);
     let projection = table.schema().project(columns).map_err(failed)?;
     let taken =
         guarded(table.uri(), table.take(&places, projection).boxed()).await.map_err(failed)?;
@@ -63,6 +66,13 @@ pub(crate) async fn sample<T: AsRef<str>>(
         Ok(Sample { column: column.to_owned(), values: vec![self::column(&taken, column)?] })
     };
     columns.iter().map(sample).collect()
+}
+
+/// Which of so many rows are looked at.
+fn places(rows: u64) -> Vec<u64> {
+    let step = rows.div_ceil(STRETCHES).max(STRETCH_ROWS);
+    let stretches = (0..rows).step_by(usize::try_from(step).unwrap_or(usize::MAX));
+    stretches.flat_map(|first| first..rows.min(first + STRETCH_ROWS)).collect()
 }
 
 /// Where the live rows of each fragment lie in a space, by id. Fragments without any are left out. `fragments`: only
@@ -146,4 +156,25 @@ fn column(batch: &RecordBatch, name: &str) -> Result<ArrayRef, ColumnError> {
 
 fn failed(source: lance::Error) -> LanceFailure {
     LanceFailure::new("failed to read the columns", source)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_reaches_over_the_whole_table_and_is_never_too_large() {
+        assert_eq!(places(0), Vec::<u64>::new());
+        assert_eq!(places(3), [0, 1, 2]);
+        assert_eq!(places(SAMPLE_ROWS), Vec::from_iter(0..SAMPLE_ROWS));
+        for rows in [SAMPLE_ROWS + 1, 1_000_000, 123_456_789] {
+            let places = places(rows);
+            assert!(
+                places.len() as u64 <= SAMPLE_ROWS && places.len() as u64 > SAMPLE_ROWS / 2 - 1
+            );
+            assert!(places.windows(2).all(|pair| pair[0] < pair[1]));
+            let (last, step) = (places[places.len() - 1], rows / STRETCHES);
+            assert!(last < rows && rows - last <= step + 1, "{rows}: {last}");
+        }
+    }
 }

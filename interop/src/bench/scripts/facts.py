@@ -1,9 +1,10 @@
 """What is in a table, as JSON: what a run must not change, and what it should.
 
-Arguments: where, and `recall` to compare its vector index with a look at every row.
+Arguments: where, and what is asked besides: `recall` compares its vector index with a look at every row.
 """
 
 import json
+import os
 import sys
 import zlib
 
@@ -37,6 +38,44 @@ def recall(path, queries=100, k=10):
     return {"recall": found / (queries * k), "indexes": len(names), "unindexed": unindexed}
 
 
+def is_sorted(path):
+    last = None
+    for batch in lance.dataset(path).to_batches(columns=["k"]):
+        keys = batch["k"].to_numpy()
+        if len(keys) and ((np.diff(keys) < 0).any() or (last is not None and keys[0] < last)):
+            return {"is_sorted": False}
+        last = keys[-1] if len(keys) else last
+    return {"is_sorted": True}
+
+
+def touched(path, queries=200):
+    """Which share of the fragments ranges of 1 % and boxes of 10 % x 10 % reach, by a look at every row."""
+    parts = [fragment.to_table(columns=["a", "b"]) for fragment in lance.dataset(path).get_fragments()]
+    columns = {name: [part[name].to_numpy() for part in parts] for name in "ab"}
+    sides = {name: (np.array([c.min() for c in cs]), np.array([c.max() for c in cs])) for name, cs in columns.items()}
+    sorted_ = {name: np.sort(np.concatenate(cs)) for name, cs in columns.items()}
+    random = np.random.default_rng(5)
+
+    def hit(name, share):
+        values = sorted_[name]
+        start = int(random.integers(0, int(len(values) * (1 - share))))
+        low, high = sides[name]
+        return (low <= values[start + int(len(values) * share)]) & (high >= values[start])
+
+    ranges = {name: float(np.mean([hit(name, 0.01).mean() for _ in range(queries)])) for name in "ab"}
+    boxes = float(np.mean([(hit("a", 0.1) & hit("b", 0.1)).mean() for _ in range(queries)]))
+    return {"touched": ranges | {"boxes": boxes}}
+
+
+def files(path):
+    found = [file for fragment in lance.dataset(path).get_fragments() for file in fragment.data_files()]
+    return {"files": {file.path: os.path.getsize(f"{path}/data/{file.path}") for file in found}}
+
+
 if __name__ == "__main__":
     path, *more = sys.argv[1:]
-    print(json.dumps(facts(path) | (recall(path) if more else {})))
+    asked = [{"recall": recall, "is_sorted": is_sorted, "touched": touched, "files": files}[name] for name in more]
+    report = facts(path)
+    for ask in asked:
+        report |= ask(path)
+    print(json.dumps(report))

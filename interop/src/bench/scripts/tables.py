@@ -3,6 +3,7 @@
 Arguments: what, where, how many fragments (tables of `database`), how many rows in each.
 """
 
+import os
 import sys
 
 import lance
@@ -94,4 +95,44 @@ def database():
             append(part, {"id": np.arange(part * rows, (part + 1) * rows)}, f"{where}/t{number:03d}.lance")
 
 
-globals()[what]()
+def points(first=0):
+    """Two columns of very different magnitude: `a` uniform in 0..1, `b` log-normal in millions."""
+    return {
+        "id": np.arange(first, first + rows),
+        "a": random.random(rows),
+        "b": np.exp(random.normal(0, 2, rows)) * 1e6,
+        "s": pa.array([f"row {i % 9973:06d}" for i in range(first, first + rows)]),
+    }
+
+
+def make_points():
+    from deltalake import write_deltalake
+
+    for number in range(fragments):
+        columns = points(number * rows)
+        append(number, columns)
+        write_deltalake(where + "/delta", pa.table(columns), mode="append")
+
+
+def more_points():
+    """Appends to a table that is there."""
+    lance.write_dataset(pa.table(points(10**9)), where, mode="append")
+
+
+def sortable():
+    import pyarrow.parquet as parquet
+
+    os.makedirs(where + "/parquet")
+    for number in range(fragments):
+        columns = {
+            "id": np.arange(number * rows, (number + 1) * rows),
+            "k": random.integers(0, 1 << 60, rows),
+            "a": random.integers(0, 1 << 30, rows),
+            "b": random.random(rows),
+            "s": pa.array([f"name {i:07d}" for i in random.integers(0, 9999999, rows)]),
+        }
+        append(number, columns)
+        parquet.write_table(pa.table(columns), f"{where}/parquet/{number}.parquet")
+
+
+{"points": make_points}.get(what, globals()[what])()
