@@ -20,10 +20,15 @@ use thiserror::Error;
 
 /// Rows that are looked at to learn how the values of a column are spread.
 const SAMPLE_ROWS: u64 = (BOUNDARIES * SAMPLE_PER_BOUNDARY) as u64;
-/// Rows beside each other that are looked at together: about what one chunk of a page holds.
-const STRETCH_ROWS: u64 = 128;
-/// Stretches. In a table that is written in the order of a column there are no more different places than these.
-const STRETCHES: u64 = SAMPLE_ROWS / STRETCH_ROWS;
+/// Stretches of rows beside each other. In a table that is written in the order of a column there are no more
+/// different places than these; and 128 rows are about what one chunk of a page holds.
+const STRETCHES: u64 = SAMPLE_ROWS / 128;
+/// What a sample may take: of columns with long values fewer are looked at.
+const SAMPLE_BYTES: u64 = 64 << 20;
+/// Rows that are looked at first, to learn how long the values are.
+const PROBE_ROWS: u64 = 32;
+/// The size of a batch that is measured: values may be a megabyte long.
+const BATCH_BYTES: u64 = 8 << 20;
 
 /// Columns cannot be measured.
 #[derive(Debug, Error)]
@@ -57,10 +62,10 @@ pub(crate) async fn sample<T: AsRef<str>>(
     rows: u64,
 ) -> Result<Vec<Sample>, ColumnError> {
     check(table, columns)?;
-    let places = places(rows);
-    let projection = table.schema().project(columns).map_err(failed)?;
-    let taken =
-        guarded(table.uri(), table.take(&places, projection).boxed()).await.map_err(failed)?;
+    let probe = take(table, columns, &places(rows, PROBE_ROWS)).await?;
+    let width = (probe.get_array_memory_size() as u64).div_ceil(probe.num_rows().max(1) as u64);
+    let most = (SAMPLE_BYTES / width.max(1)).clamp(PROBE_ROWS, SAMPLE_ROWS);
+    let taken = take(table, columns, &places(rows, most)).await?;
     let sample = |name: &T| {
         let column = name.as_ref();
         Ok(Sample { column: column.to_owned(), values: vec![self::column(&taken, column)?] })
@@ -68,11 +73,22 @@ pub(crate) async fn sample<T: AsRef<str>>(
     columns.iter().map(sample).collect()
 }
 
-/// Which of so many rows are looked at.
-fn places(rows: u64) -> Vec<u64> {
-    let step = rows.div_ceil(STRETCHES).max(STRETCH_ROWS);
+/// Which of so many rows are looked at, and not many more than `most`.
+fn places(rows: u64, most: u64) -> Vec<u64> {
+    let together = (most / STRETCHES).max(1);
+    let step = rows.div_ceil(most.div_ceil(together)).max(together);
     let stretches = (0..rows).step_by(usize::try_from(step).unwrap_or(usize::MAX));
-    stretches.flat_map(|first| first..rows.min(first + STRETCH_ROWS)).collect()
+    stretches.flat_map(|first| first..rows.min(first + together)).collect()
+}
+
+async fn take<T: AsRef<str>>(
+    table: &Dataset,
+    columns: &[T],
+    places: &[u64],
+) -> Result<RecordBatch, ColumnError> {
+    let projection = table.schema().project(columns).map_err(failed)?;
+    let taking = table.take(places, projection).boxed();
+    Ok(guarded(table.uri(), taking).await.map_err(failed)?)
 }
 
 /// Where the live rows of each fragment lie in a space, by id. Fragments without any are left out. `fragments`: only
@@ -89,7 +105,7 @@ pub(crate) async fn extents(
     let columns: Vec<String> = space.column_names().map(ToOwned::to_owned).collect();
     check(table, &columns)?;
     let mut scan = table.scan();
-    scan.project(&columns).map_err(failed)?.with_row_address();
+    scan.project(&columns).map_err(failed)?.with_row_address().batch_size_bytes(BATCH_BYTES);
     if let Some(fragments) = fragments {
         scan.with_fragments(fragments);
     }
@@ -164,17 +180,19 @@ mod tests {
 
     #[test]
     fn a_sample_reaches_over_the_whole_table_and_is_never_too_large() {
-        assert_eq!(places(0), Vec::<u64>::new());
-        assert_eq!(places(3), [0, 1, 2]);
-        assert_eq!(places(SAMPLE_ROWS), Vec::from_iter(0..SAMPLE_ROWS));
-        for rows in [SAMPLE_ROWS + 1, 1_000_000, 123_456_789] {
-            let places = places(rows);
-            assert!(
-                places.len() as u64 <= SAMPLE_ROWS && places.len() as u64 > SAMPLE_ROWS / 2 - 1
-            );
-            assert!(places.windows(2).all(|pair| pair[0] < pair[1]));
-            let (last, step) = (places[places.len() - 1], rows / STRETCHES);
-            assert!(last < rows && rows - last <= step + 1, "{rows}: {last}");
+        assert_eq!(places(0, SAMPLE_ROWS), Vec::<u64>::new());
+        assert_eq!(places(3, SAMPLE_ROWS), [0, 1, 2]);
+        assert_eq!(places(SAMPLE_ROWS, SAMPLE_ROWS), Vec::from_iter(0..SAMPLE_ROWS));
+        assert_eq!(places(320, PROBE_ROWS), Vec::from_iter((0..32).map(|at| at * 10)));
+        for most in [PROBE_ROWS, 1_000, 5_000, SAMPLE_ROWS] {
+            for rows in [SAMPLE_ROWS + 1, 1_000_000, 123_456_789] {
+                let places = places(rows, most);
+                let count = places.len() as u64;
+                assert!(count <= most + STRETCHES && count >= most / 2 - 1, "{count} of {most}");
+                assert!(places.windows(2).all(|pair| pair[0] < pair[1]));
+                let last = places[places.len() - 1];
+                assert!(last < rows && rows - last <= rows / most.min(STRETCHES) + 1, "{last}");
+            }
         }
     }
 }
