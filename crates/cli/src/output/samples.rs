@@ -1,12 +1,12 @@
 //! Reports that tests render: each kind of root and each outcome once.
 
 use lancekeeper_model::{
-    Branch, BranchReconcileStats, BudgetLimit, CleanupReport, CountReport, ErrorKind,
-    InternalStatus, KeptVersionReport, LostCommitReport, MovedPin, Obstacle, OptimizeReport,
-    PendingIndex, PendingSidecar, Reclaimable, RecoveredSidecar, Recovery, RootCleanupReport,
-    RootCounts, RootFailure, RootKind, RootOptimizeReport, RootReport, RootStatus, SkipReason,
-    StatusReport, TableBytes, TableCleanupStats, TableCount, TableKey, TableOptimizeStats,
-    TableRef, TableStatus, Version, WorkLeft,
+    Branch, BranchReconcileStats, BudgetLimit, CleanupReport, Clustering, CountReport, ErrorKind,
+    InternalStatus, KeptVersionReport, LayoutStats, LostCommitReport, MovedPin, Obstacle,
+    OptimizeReport, PendingIndex, PendingSidecar, Reclaimable, RecoveredSidecar, Recovery,
+    RootCleanupReport, RootCounts, RootFailure, RootKind, RootOptimizeReport, RootReport,
+    RootStatus, SkipReason, StatusReport, TableBytes, TableCleanupStats, TableCount, TableKey,
+    TableOptimizeStats, TableRef, TableStatus, Version, WorkLeft,
 };
 
 const MIB: u64 = 1 << 20;
@@ -99,11 +99,23 @@ pub(crate) fn planned() -> OptimizeReport {
     OptimizeReport::new(true, vec![root(RootKind::Graph, vec![person, company])], 25)
 }
 
+fn clustered(depth: f64, touched: f64) -> Clustering {
+    let mut clustering = Clustering::of(&["lat".to_owned(), "lon".to_owned()]);
+    (clustering.fragments, clustering.depth) = (8, depth);
+    clustering.ranges = vec![touched, touched / 2.0];
+    clustering
+}
+
 /// A database, optimized.
 pub(crate) fn database() -> OptimizeReport {
     let events = table("events", (1_000, 1_000, 64 * MIB), (1, 1, 60 * MIB));
     let mut users = table("users", (14, 14, 5 * MIB), (8, 8, 5 * MIB - 1000));
     users.groups_dropped = 2;
+    users.layout = Some(LayoutStats {
+        layout: "hilbert:lat,lon".to_owned(),
+        before: Some(clustered(8.0, 0.9)),
+        after: Some(clustered(1.25, 0.125)),
+    });
     OptimizeReport::new(false, vec![root(RootKind::Database, vec![events, users])], 59_960)
 }
 
