@@ -41,6 +41,16 @@ pub enum IndexMode {
     Rebuild,
 }
 
+/// What `optimize` compares of a rewrite before it is committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RewriteCheck {
+    /// How many rows there are.
+    #[default]
+    Rows,
+    /// Every value as well: old and new files are read once more.
+    Content,
+}
+
 /// Which branches of a graph, or of tables, a verb works on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum BranchSelection {
@@ -87,6 +97,8 @@ pub struct OptimizeOptions {
     /// How long after its start a run begins new work. What was begun is finished; the first
     /// piece of work is always begun.
     pub max_time: Option<Duration>,
+    /// What is compared of each rewrite before it is committed.
+    pub verify: RewriteCheck,
     /// Whether to delete old versions afterwards. Databases and tables only: on graphs that
     /// is `cleanup`.
     pub prune: Option<PruneOptions>,
@@ -152,6 +164,7 @@ impl Default for OptimizeOptions {
             prune: None,
             max_bytes: None,
             max_time: None,
+            verify: RewriteCheck::default(),
         }
     }
 }

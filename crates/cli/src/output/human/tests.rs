@@ -72,6 +72,13 @@ fn rows_that_were_counted() {
 }
 
 #[test]
+fn what_was_verified() {
+    let show = |terminal: &mut Terminal| show("", &samples::verified(), Format::Human, terminal);
+    insta::assert_snapshot!(seen(Some(80), show), @"");
+    insta::assert_snapshot!(seen(Some(200), show), @"");
+}
+
+#[test]
 fn optimized_graph_at_200() {
     insta::assert_snapshot!(optimize(&samples::optimized(), 200), @"
     graph /data/people · published 1
