@@ -71,7 +71,7 @@ fn row() -> impl Strategy<Value = Row> {
         option::of(vec(few(), 0..3)),
         option::of(pair),
         option::of(vec(("[ab]{1}", few()), 0..3)),
-        option::of([option::of(any::<u32>()), option::of(0..2u32)]),
+        option::of([option::of(any::<u32>()), option::of(any::<u32>())]),
         option::of(vec(0..2u8, 0..40)),
     )
         .prop_map(|(float, text, word, list, pair, map, fixed, blob)| Row {
