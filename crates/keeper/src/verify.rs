@@ -13,6 +13,7 @@ mod inventory;
 mod ledger;
 mod listing;
 mod report;
+mod run;
 mod table;
 
 use futures::future::BoxFuture;
@@ -25,6 +26,7 @@ use crate::run::concurrency::in_order;
 use crate::run::ended::{Ended, ended};
 use crate::run::stop::Interrupted;
 use inventory::Inventory;
+use run::Run;
 
 /// Checks one root. Never fails: the report says what went wrong.
 pub(crate) fn verify_root<'a>(
@@ -51,9 +53,9 @@ async fn verify(
     let Inventory { root, tables, ledger } = inventory::inventory(context, root, options).await?;
     report::add(report, ledger);
     let at_once = context.tables_at_once(None, tables.len());
-    let checks = tables.into_iter().map(|to_check| {
-        table::check(table::Run { context, root: &root, options }, to_check).boxed()
-    });
+    let checks = tables
+        .into_iter()
+        .map(|to_check| table::check(Run { context, root: &root, options }, to_check).boxed());
     let mut checks = in_order(checks.collect(), at_once);
     while let Some((rows, ledger)) = checks.next().await {
         report.tables.extend(rows);

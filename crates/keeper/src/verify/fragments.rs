@@ -15,7 +15,7 @@ use lancekeeper_store::presence::{Fault, Looked, Referenced, files_of};
 use thiserror::Error;
 
 use super::ledger::{At, Entry, Ledger, unreadable};
-use super::table::Run;
+use super::run::Run;
 use futures::FutureExt;
 
 const RESTORE: &str =

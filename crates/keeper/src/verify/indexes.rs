@@ -17,7 +17,7 @@ use roaring::RoaringBitmap;
 
 use super::fragments::{Files, faulty};
 use super::ledger::{At, Entry, Ledger, unreadable};
-use super::table::Run;
+use super::run::Run;
 
 /// What an index is known by: the ids of its segments, and what each covers.
 type Shape = Vec<(String, Option<RoaringBitmap>)>;

@@ -3,27 +3,18 @@
 use std::time::Instant;
 
 use lance::Dataset;
-use lancekeeper_model::{
-    Branch, Finding, FindingKind, TableRef, TableVerification, VerifyOptions, Version,
-};
+use lancekeeper_model::{Branch, Finding, FindingKind, TableRef, TableVerification, Version};
 use lancekeeper_planner::cleanup::chain_dir;
 use lancekeeper_planner::verify::{TableToCheck, VersionToCheck};
+use lancekeeper_store::OpenError;
 use lancekeeper_store::root::MANIFEST_DIR;
-use lancekeeper_store::{OpenError, Root};
 
 use super::fragments::Fragments;
 use super::indexes::Indexes;
 use super::ledger::{At, Ledger, unreadable};
 use super::listing::{files_of, versions};
-use crate::run::{Context, millis};
-
-/// With what tables are checked.
-#[derive(Clone, Copy)]
-pub(super) struct Run<'a> {
-    pub(super) context: &'a Context,
-    pub(super) root: &'a Root,
-    pub(super) options: &'a VerifyOptions,
-}
+use super::run::Run;
+use crate::run::millis;
 
 /// Checks a table: a row for each of its branches, and what was found.
 pub(super) async fn check(run: Run<'_>, table: TableToCheck) -> (Vec<TableVerification>, Ledger) {
