@@ -3,7 +3,7 @@
 //! `beside` lets other verbs work on a root while a run stages there. `crash` kills a run, `resume` lets the
 //! next one take over what it finished, `fail_there` lets it fail, `sweep` kills its recovery, `foreign` lets
 //! somebody else write meanwhile: mostly on graphs. `plain` does the same on databases, `cleanup` and `branch`
-//! with those verbs. `names` checks that no failpoint is left out.
+//! with those verbs. `content` lets a rewrite get a value wrong. `names` checks that no failpoint is left out.
 
 #![expect(clippy::unwrap_used, reason = "in a test the panic is the message")]
 
@@ -12,6 +12,7 @@ mod branch;
 mod child;
 mod cleanup;
 mod client;
+mod content;
 mod crash;
 mod fail_there;
 mod foreign;

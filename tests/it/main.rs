@@ -25,4 +25,5 @@ mod root_sets;
 mod settings;
 mod spellings;
 mod strict;
+mod verify;
 mod wide_tables;

@@ -9,6 +9,8 @@ mod index;
 mod prune;
 mod roots;
 mod settings;
+mod status;
+mod verify;
 mod workload;
 
 use std::ffi::OsString;
@@ -17,7 +19,7 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use lancekeeper_model::{BranchSelection, Layout, OptimizeOptions, StatusOptions};
+use lancekeeper_model::{BranchSelection, Layout, OptimizeOptions, RewriteCheck};
 use lancekeeper_settings::{Given, Key, Settings, Source, Value, values};
 
 pub(crate) use branch::{BranchArgs, BranchVerb, CreateArgs, DeleteArgs, ListArgs};
@@ -27,6 +29,8 @@ pub(crate) use count::CountArgs;
 use roots::Place;
 pub(crate) use roots::Roots;
 pub(crate) use settings::SettingArgs;
+pub(crate) use status::StatusArgs;
+pub(crate) use verify::VerifyArgs;
 use workload::Workload;
 
 /// A build whose figures mean nothing says so: nobody should hold one for the product.
@@ -49,6 +53,7 @@ Examples:
   lancekeeper branch delete ./graph feat  what would be lost; --confirm deletes
   lancekeeper --db-path ./db optimize events --prune-now
   lancekeeper --db-path ./db count-rows events
+  lancekeeper verify ./graph              reads everything, asks every index
   lancekeeper config ./graph              every setting, and who says so
 
 A ROOT is a graph (has __manifest/), a LanceDB database (has NAME.lance/) or one Lance table.
@@ -105,6 +110,7 @@ impl Cli {
             }
             Verb::Cleanup(args) => args.tables.extend(args.roots.resolve(&self.place)?),
             Verb::CountRows(args) => args.tables.extend(args.roots.resolve(&self.place)?),
+            Verb::Verify(args) => args.tables.extend(args.roots.resolve(&self.place)?),
             Verb::Branch(args) => args.resolve(&self.place)?,
             Verb::Config(args) => args.resolve(&self.place)?,
             Verb::Status(args) => {
@@ -133,48 +139,10 @@ pub(crate) enum Verb {
     Branch(BranchArgs),
     /// Counts the rows that readers see; writes nothing.
     CountRows(CountArgs),
+    /// Checks whether all that is there can be read and is what it says; writes nothing.
+    Verify(VerifyArgs),
     /// Shows every setting, its value and where that comes from; opens no table.
     Config(ConfigArgs),
-}
-
-/// Arguments of `status`.
-#[derive(Debug, Args)]
-pub(crate) struct StatusArgs {
-    #[command(flatten)]
-    pub(crate) roots: Roots,
-
-    /// Only this branch of a graph or of tables (repeatable); main unless given.
-    #[arg(long = "branch", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
-    branches: Vec<String>,
-
-    /// Every live branch of a graph, or of every table, main included.
-    #[arg(long, conflicts_with = "branches")]
-    all_branches: bool,
-
-    /// Ends with the exit code that a run which writes would end with before it does anything:
-    /// 12 if something must be recovered first, 13 if it would be refused or a table has drifted.
-    #[arg(long)]
-    pub(crate) check: bool,
-
-    /// Leaves out what a cleanup would free: for that every version is read.
-    #[arg(long)]
-    quick: bool,
-
-    /// Says how well fragments are told apart by these columns: lat,lon. Reads the columns.
-    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
-    depth: Vec<String>,
-}
-
-impl StatusArgs {
-    /// The options that these arguments mean, with the settings that an optimize would go by.
-    pub(crate) fn options(&self, settings: &Settings) -> StatusOptions {
-        StatusOptions {
-            branches: selection(self.all_branches, &self.branches),
-            quick: self.quick,
-            depth: self.depth.clone(),
-            optimize: settings.optimize_options(),
-        }
-    }
 }
 
 /// The branches that `--branch` and `--all-branches` mean.
@@ -251,6 +219,17 @@ pub(crate) struct OptimizeArgs {
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     memory_limit: Option<u64>,
 
+    /// What is compared of each rewrite before it is committed: rows (how many there are) or
+    /// content (every value, for which old and new files are read once more).
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHAT",
+        default_value_t = CheckArg::Rows,
+        hide_possible_values = true,
+    )]
+    verify: CheckArg,
+
     #[command(flatten)]
     index: index::IndexArgs,
 
@@ -306,8 +285,27 @@ impl OptimizeArgs {
             layout: self.layout.clone(),
             full: self.full,
             workload: self.workload.as_ref().map(Workload::predicates).unwrap_or_default(),
+            verify: self.verify.into(),
             prune: self.prune.options(),
             ..settings.optimize_options()
+        }
+    }
+}
+
+/// What `optimize` compares of a rewrite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum CheckArg {
+    /// The number of rows.
+    Rows,
+    /// Every value.
+    Content,
+}
+
+impl From<CheckArg> for RewriteCheck {
+    fn from(arg: CheckArg) -> Self {
+        match arg {
+            CheckArg::Rows => Self::Rows,
+            CheckArg::Content => Self::Content,
         }
     }
 }

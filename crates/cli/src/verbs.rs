@@ -7,6 +7,7 @@ mod config;
 mod count;
 mod optimize;
 mod status;
+mod verify;
 
 use std::io;
 use std::sync::Arc;
@@ -100,6 +101,7 @@ pub(crate) fn spec(verb: &Verb) -> &dyn VerbSpec {
         Verb::Optimize(args) => args,
         Verb::Cleanup(args) => args,
         Verb::CountRows(args) => args,
+        Verb::Verify(args) => args,
         Verb::Config(args) => args,
         Verb::Branch(args) => match &args.what {
             BranchVerb::List(args) => args,

@@ -18,12 +18,12 @@ use futures::{FutureExt, StreamExt};
 use lancekeeper_model::{
     BranchReport, CacheStats, CleanupOptions, CleanupReport, CountOptions, CountReport, Observer,
     OptimizeOptions, OptimizeReport, Progress, RootBranchReport, StatusOptions, StatusReport,
-    StoreRequests,
+    StoreRequests, VerifyOptions, VerifyReport,
 };
 
 use crate::run::concurrency::in_order;
 use crate::run::{Context, millis};
-use crate::{branch, cleanup, count, status};
+use crate::{branch, cleanup, count, status, verify};
 
 pub use builder::KeeperBuilder;
 pub use established::{
@@ -113,6 +113,22 @@ impl Keeper {
         let started = Instant::now();
         let counts = each(roots, |root| count::count_root(&self.context, root, options));
         async move { CountReport::new(false, counts.await, millis(started)) }.boxed()
+    }
+
+    /// Checks whether everything that roots still offer can be read, and is what it says it is. Writes
+    /// nothing. Never fails as a whole: what is wrong is listed, and what could not be checked.
+    ///
+    /// What the keeper has read before is forgotten first: a file that was damaged since would be
+    /// answered for from memory.
+    pub fn verify<'a>(
+        &'a self,
+        roots: impl IntoIterator<Item = impl AsRef<str>>,
+        options: &'a VerifyOptions,
+    ) -> BoxFuture<'a, VerifyReport> {
+        let started = Instant::now();
+        self.context.tables.forget();
+        let checks = each(roots, |root| verify::verify_root(&self.context, root, options));
+        async move { VerifyReport::new(false, checks.await, millis(started)) }.boxed()
     }
 
     /// What [`Keeper::optimize`] would do now, without writing anything.

@@ -17,8 +17,8 @@
 //!
 //! # Rooms
 //!
-//! `api` composes; the verbs are `optimize`, `cleanup`, `branch`, `status` and `count`, each from
-//! `inventory` to `report`. All of them stand on `root` (opening, and what stands in the way), and
+//! `api` composes; the verbs are `optimize`, `cleanup`, `branch`, `status`, `count` and `verify`, each
+//! from `inventory` to `report`. All of them stand on `root` (opening, and what stands in the way), and
 //! all of these on `run` (what a run is given). A verb does not use another, with two exceptions:
 //! `branch` deletes by `cleanup`, and `status` shows what `optimize` and `cleanup` would do, by
 //! their own plans.
@@ -35,6 +35,7 @@ mod optimize;
 mod root;
 mod run;
 mod status;
+mod verify;
 
 pub use api::{
     CleanupError, FoundRoots, INTERNAL_MANIFEST_SCHEMA_VERSION, Keeper, KeeperBuilder,
@@ -45,15 +46,17 @@ pub use lancekeeper_model::{
     Branch, BranchAction, BranchBody, BranchLoss, BranchReconcileStats, BranchReport, BranchRow,
     BranchSelection, BranchTableStats, BranchTotals, BudgetLimit, CacheStats, CacheUse,
     CleanupBody, CleanupOptions, CleanupPolicyOptions, CleanupReport, CleanupTotals, Clustering,
-    CountBody, CountOptions, CountReport, CountTotals, ErrorKind, ExitCode, ForkRefStatus,
-    IndexMode, InternalSchema, InternalStatus, KeptVersionReport, LostCommitReport, MovedPin,
-    NoProgress, Observer, Obstacle, OperationId, OptimizeBody, OptimizeOptions, OptimizeReport,
-    OptimizeTotals, PendingIndex, PendingSidecar, Progress, ProgressEvent, ProgressLine,
-    PruneOptions, PrunedStats, QueueHolds, Reclaimable, RecoveredSidecar, Recovery, Report,
-    RootBranchReport, RootCleanupReport, RootCounts, RootFailure, RootKind, RootOptimizeReport,
-    RootOutcome, RootReport, RootStatus, SkipReason, StatusBody, StatusOptions, StatusReport,
-    StatusTotals, StoreRequests, TableBytes, TableCleanupStats, TableCount, TableKey,
-    TableOptimizeStats, TableRef, TableStatus, VerbBody, Version, WorkLeft,
+    CountBody, CountOptions, CountReport, CountTotals, ErrorKind, ExitCode, Finding, FindingKind,
+    ForkRefStatus, IndexMode, InternalSchema, InternalStatus, KeptVersionReport, LostCommitReport,
+    MovedPin, NoProgress, Observer, Obstacle, OperationId, OptimizeBody, OptimizeOptions,
+    OptimizeReport, OptimizeTotals, PendingIndex, PendingSidecar, Progress, ProgressEvent,
+    ProgressLine, PruneOptions, PrunedStats, QueueHolds, Reclaimable, RecoveredSidecar, Recovery,
+    Report, RewriteCheck, RootBranchReport, RootCleanupReport, RootCounts, RootFailure, RootKind,
+    RootOptimizeReport, RootOutcome, RootReport, RootStatus, RootVerification, SkipReason,
+    StatusBody, StatusOptions, StatusReport, StatusTotals, StoreRequests, TableBytes,
+    TableCleanupStats, TableCount, TableKey, TableOptimizeStats, TableRef, TableStatus,
+    TableVerification, Unchecked, VerbBody, VerifyBody, VerifyOptions, VerifyReport, VerifyTotals,
+    Version, WorkLeft,
 };
 pub use lancekeeper_queue::{ExclusiveLock, Queues, RootIdentity, RootQueue, TableGuards};
 pub use root::OpenRootError;

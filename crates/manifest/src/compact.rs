@@ -16,9 +16,12 @@
 
 use lance::Dataset;
 use lance::index::DatasetIndexExt;
-use lancekeeper_model::{Branch, ErrorKind, OperationId, TableKey, TableRef, Version};
+use lancekeeper_model::{
+    Branch, ErrorKind, OperationId, RewriteCheck, TableKey, TableRef, Version,
+};
 use lancekeeper_planner::optimize::{BATCH_ROWS_MAX, Group, GroupReason, Recipe};
 use lancekeeper_rewrite::StageError;
+use lancekeeper_rewrite::content::{self, Reading};
 use lancekeeper_rewrite::journal::{StagedFile, discard};
 use lancekeeper_rewrite::stage::{RowOrder, stage_group};
 use lancekeeper_rewrite::table_commit::{StepError, TableCommit};
@@ -130,7 +133,8 @@ impl Graph {
         Ok(head.count_versions().await.map_err(failed)?)
     }
 
-    /// Compacts an internal table into one fragment. Does nothing to one that has at most one
+    /// Compacts an internal table into one fragment, whose rows are compared with the old ones as
+    /// far as `check` says. Does nothing to one that has at most one
     /// fragment, or indexes.
     ///
     /// # Errors
@@ -144,6 +148,7 @@ impl Graph {
         &self,
         table: &TableKey,
         operation: &OperationId,
+        check: RewriteCheck,
     ) -> Result<Compacted, CompactError> {
         let table_ref = TableRef::on_main(table.clone());
         let mut attempt = 0;
@@ -156,7 +161,9 @@ impl Graph {
             if before.fragments < 2 || !indexes.is_empty() {
                 return Ok(Compacted { before, after: before });
             }
-            match rewrite_all(&head, before.rows, operation, &table_ref, attempt).await {
+            let rewritten =
+                rewrite_all(&head, before.rows, operation, &table_ref, (attempt, check)).await;
+            match rewritten {
                 Ok(compacted) => {
                     return Ok(Compacted { before, after: size_of(&compacted).await? });
                 }
@@ -180,7 +187,7 @@ async fn rewrite_all(
     rows: u64,
     operation: &OperationId,
     table: &TableRef,
-    attempt: u32,
+    (attempt, check): (u32, RewriteCheck),
 ) -> Result<Dataset, CompactError> {
     let group = Group {
         fragments: head.fragments().iter().map(|fragment| fragment.id).collect(),
@@ -201,6 +208,16 @@ async fn rewrite_all(
         }
     };
     let files = staged.files.clone();
+    if check == RewriteCheck::Content {
+        let compared = async {
+            let reading = Reading::of(head, table, &group).await?;
+            content::check(head, table, &reading, &staged).await
+        };
+        if let Err(error) = Box::pin(compared).await {
+            give_up(head, &files).await;
+            return Err(error.into());
+        }
+    }
     let commit = TableCommit { operation, table, round: attempt, watch: None };
     match commit.rewrite(head, vec![staged], Vec::new()).await {
         Ok(compacted) => Ok(compacted),

@@ -26,6 +26,7 @@ mod sizes;
 mod skip;
 mod snapshot;
 mod status;
+mod verify;
 
 pub use branch::{
     BranchAction, BranchBody, BranchLoss, BranchReport, BranchRow, BranchTableStats, BranchTotals,
@@ -53,8 +54,8 @@ pub use optimize::{
 };
 pub use options::{
     BranchSelection, INDEX_CACHE_BYTES, IndexMode, MEMORY_BYTES, METADATA_CACHE_BYTES,
-    OptimizeOptions, PRUNE_WINDOW, PruneOptions, SMALL_FRAGMENT_BYTES, TABLES_AT_ONCE,
-    WRITER_WINDOW,
+    OptimizeOptions, PRUNE_WINDOW, PruneOptions, RewriteCheck, SMALL_FRAGMENT_BYTES,
+    TABLES_AT_ONCE, WRITER_WINDOW,
 };
 pub use progress::{NoProgress, Observer, Progress, ProgressEvent, ProgressLine};
 pub use queue_holds::QueueHolds;
@@ -68,4 +69,8 @@ pub use snapshot::{Pin, Snapshot};
 pub use status::{
     Clustering, Obstacle, PendingSidecar, RootStatus, StatusBody, StatusReport, StatusTotals,
     TableStatus,
+};
+pub use verify::{
+    Finding, FindingKind, RootVerification, TableVerification, Unchecked, VerifyBody,
+    VerifyOptions, VerifyReport, VerifyTotals,
 };

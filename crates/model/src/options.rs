@@ -43,6 +43,16 @@ pub enum IndexMode {
     Rebuild,
 }
 
+/// What `optimize` compares of a rewrite before it is committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RewriteCheck {
+    /// How many rows there are.
+    #[default]
+    Rows,
+    /// Every value as well: old and new files are read once more.
+    Content,
+}
+
 /// Which branches of a graph, or of tables, a verb works on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum BranchSelection {
@@ -96,6 +106,8 @@ pub struct OptimizeOptions {
     pub full: bool,
     /// Predicates as queries ask them, by which [`Layout::Auto`] chooses columns; empty to go by indexes and keys.
     pub workload: Vec<String>,
+    /// What is compared of each rewrite before it is committed.
+    pub verify: RewriteCheck,
     /// Whether to delete old versions afterwards. Databases and tables only: on graphs that
     /// is `cleanup`.
     pub prune: Option<PruneOptions>,
@@ -164,6 +176,7 @@ impl Default for OptimizeOptions {
             prune: None,
             max_bytes: None,
             max_time: None,
+            verify: RewriteCheck::default(),
         }
     }
 }

@@ -66,6 +66,12 @@ pub trait VerbBody: Default + Serialize {
 
     /// What decides the exit code about one root.
     fn outcome(root: &RootReport<Self>) -> RootOutcome;
+
+    /// The exit code of a run over all roots, where the verb has a say in it.
+    #[must_use]
+    fn exit_code(code: ExitCode) -> ExitCode {
+        code
+    }
 }
 
 /// What decides the exit code about one root.
@@ -107,7 +113,7 @@ impl<Body: VerbBody> Report<Body> {
     /// The exit code: a root's error beats a table's; several different ones are a failure.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
-        exit_code(self.roots.iter().map(Body::outcome))
+        Body::exit_code(exit_code(self.roots.iter().map(Body::outcome)))
     }
 }
 

@@ -10,3 +10,4 @@ pub mod cleanup;
 pub mod index;
 pub mod optimize;
 pub mod sweep;
+pub mod verify;

@@ -17,6 +17,7 @@
 //! ([`IndexFailure`]), and the table is planned without it.
 
 mod accept;
+pub mod answers;
 mod btree;
 mod build;
 mod kind;

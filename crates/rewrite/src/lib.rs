@@ -8,7 +8,8 @@
 //! deletes its own and nobody else's; what a run finished and did not live to commit is taken over from
 //! there ([`resume`]). [`check`] decides, under the queue key, whether a
 //! staged group still replaces what is at HEAD; rows that writers deleted in the meantime are
-//! deleted in the new fragments, too. [`table_commit`] makes it visible.
+//! deleted in the new fragments, too. [`content`] compares every value of old and new fragments, for
+//! whoever asks for that. [`table_commit`] makes it visible.
 //!
 //! What is not here: which fragments to group (`planner`), the queue, the sidecars and the
 //! publish (`keeper`).
@@ -18,6 +19,7 @@ mod arrangement;
 pub mod blobs;
 mod carry;
 pub mod check;
+pub mod content;
 mod damage;
 pub mod index;
 pub mod journal;

@@ -102,6 +102,31 @@ pub enum StageError {
         /// The files that were written all the same.
         files: Vec<StagedFile>,
     },
+    /// The rewrite has other rows than its sources.
+    #[error(
+        "{table}: rewriting fragments {fragments:?} did not keep their rows: {}",
+        other_rows(*expected, *found)
+    )]
+    Content {
+        /// The table.
+        table: TableRef,
+        /// The fragments.
+        fragments: Vec<u64>,
+        /// Live rows of the fragments.
+        expected: u64,
+        /// Rows of the new ones.
+        found: u64,
+        /// The files that were written.
+        files: Vec<StagedFile>,
+    },
+}
+
+fn other_rows(expected: u64, found: u64) -> String {
+    if expected == found {
+        format!("of {found} rows not all have the values that they had")
+    } else {
+        format!("{expected} rows became {found}")
+    }
 }
 
 impl StageError {
@@ -115,7 +140,7 @@ impl StageError {
                 ErrorKind::NotFound | ErrorKind::Invalid => ErrorKind::Corrupt,
                 kind => kind,
             },
-            Self::Rows { .. } => ErrorKind::Corrupt,
+            Self::Rows { .. } | Self::Content { .. } => ErrorKind::Corrupt,
         }
     }
 }

@@ -19,6 +19,7 @@ pub mod failure;
 pub mod files;
 pub mod members;
 pub mod owner;
+pub mod presence;
 pub mod root;
 pub mod sizes;
 pub mod spelling;

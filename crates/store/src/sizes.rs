@@ -86,7 +86,7 @@ pub async fn table_sizes(table: &Dataset, indexes: &[IndexMetadata]) -> lance::R
 
 /// A directory of a table or of one of its bases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Directory {
+pub(crate) enum Directory {
     Data,
     Deletions,
     Indexes,
@@ -94,7 +94,7 @@ enum Directory {
 }
 
 impl Directory {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Data => "data",
             Self::Deletions => "_deletions",
@@ -186,7 +186,11 @@ impl Listings<'_> {
 }
 
 /// The path of a directory under a base of a table; `None` is the table itself.
-fn path_of(table: &Dataset, base: Option<u32>, directory: Directory) -> lance::Result<Path> {
+pub(crate) fn path_of(
+    table: &Dataset,
+    base: Option<u32>,
+    directory: Directory,
+) -> lance::Result<Path> {
     let Some(id) = base else { return Ok(table.branch_location().path.join(directory.name())) };
     let place = table.manifest().base_paths.get(&id).ok_or_else(|| {
         lance::Error::invalid_input(format!("its manifest names base {id}, and does not have it"))

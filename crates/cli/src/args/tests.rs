@@ -1,7 +1,8 @@
 //! What the command line accepts, what it refuses, and with which words.
 
 use lancekeeper_model::{
-    CleanupOptions, CleanupPolicyOptions, CountOptions, IndexMode, PruneOptions,
+    CleanupOptions, CleanupPolicyOptions, CountOptions, IndexMode, PruneOptions, RewriteCheck,
+    VerifyOptions,
 };
 use lancekeeper_settings::Said;
 
@@ -50,7 +51,7 @@ fn every_option_arrives() {
     let given = options(
         "--table node:Person --table edge:Knows --target-rows 1_000 --target-bytes 64M \
          --deletion-threshold 0.25 --concurrency 3 --index keep --branch main --branch work \
-         --all --min-fragments 5 --max-bytes 2GiB --max-time 1h30m",
+         --all --min-fragments 5 --max-bytes 2GiB --max-time 1h30m --verify content",
     );
     let expected = OptimizeOptions {
         tables: vec!["node:Person".to_owned(), "edge:Knows".to_owned()],
@@ -67,6 +68,7 @@ fn every_option_arrives() {
         prune: None,
         max_bytes: Some(2 << 30),
         max_time: Some(Duration::from_secs(5400)),
+        verify: RewriteCheck::Content,
     };
     assert_eq!(given, expected);
 }
@@ -458,4 +460,35 @@ fn deleting_a_branch_is_a_preview_until_it_is_confirmed() {
     let cli = parse("lancekeeper branch list g").unwrap();
     let verb = spec(&cli.verb);
     assert!(!verb.writes() && !verb.is_dry_run());
+}
+
+#[test]
+fn what_is_verified_is_everything_unless_told() {
+    use lancekeeper_settings::Work;
+
+    let verify = |line: &str| match parse(line).unwrap().verb {
+        Verb::Verify(args) => args,
+        _ => panic!("another verb"),
+    };
+    assert_eq!(verify("lancekeeper verify r").options(), VerifyOptions::default());
+    let args = verify(
+        "lancekeeper verify r --table a --table b --branch main --branch work --samples 3 \
+         --memory-limit 2GiB --concurrency 2",
+    );
+    let expected = VerifyOptions {
+        tables: vec!["a".to_owned(), "b".to_owned()],
+        branches: BranchSelection::Named(vec!["main".to_owned(), "work".to_owned()]),
+        quick: false,
+        samples: 3,
+    };
+    assert_eq!(args.options(), expected);
+    let said = args.given();
+    let settings = Settings::resolve(Said { command_line: &said, ..Said::default() });
+    let run = settings.for_work(Work::Bulk);
+    assert_eq!((run.memory_bytes, run.concurrency), (2 << 30, 2));
+    assert!(verify("lancekeeper verify r --quick").options().quick);
+    assert_eq!(verify("lancekeeper --db-path r verify a").options().tables, ["a"]);
+    refusal("lancekeeper verify");
+    refusal("lancekeeper verify r --quick --samples 3");
+    refusal("lancekeeper verify r --samples 0");
 }

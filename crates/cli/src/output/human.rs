@@ -9,6 +9,7 @@ mod optimize;
 mod status;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use lancekeeper_model::{Recovery, RootKind, TableRef};
 

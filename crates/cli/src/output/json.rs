@@ -144,6 +144,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_is_listed_with_its_place() {
+        let found = parsed(&document("verify", &samples::verified()).unwrap());
+        assert_eq!(found["command"], "verify");
+        let root = &found["roots"][0];
+        let expected = serde_json::json!({
+            "table_key": "node:Person", "branch": "main", "version": 17, "versions": 5,
+            "what": "file_missing", "fragment": 3, "index": null,
+            "file": "data/0f1e2d3c-4b5a-6978-8a9b-acbdcedfe0f1.lance",
+            "message": "fragment 3: data/0f1e2d3c-4b5a-6978-8a9b-acbdcedfe0f1.lance is missing",
+            "hint": "restore the file from a backup",
+        });
+        assert_eq!(root["findings"][0], expected);
+        assert_eq!(root["findings"][1]["what"], "index_wrong");
+        assert_eq!(root["unchecked"][0]["what"], "the answers of index about");
+        let counts = ["versions", "fragments", "files", "rows", "indexes", "questions", "findings"];
+        for part in counts.into_iter().chain(["unchecked", "duration_ms"]) {
+            assert!(root["tables"][0][part].is_u64() && found["totals"][part].is_u64(), "{part}");
+        }
+    }
+
+    #[test]
     fn a_missing_root_is_still_a_document() {
         let found = parsed(&document("optimize", &samples::missing()).unwrap());
         assert_eq!(found["roots"][0]["error"], "no root at /nowhere");

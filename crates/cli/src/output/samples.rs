@@ -2,11 +2,12 @@
 
 use lancekeeper_model::{
     Branch, BranchReconcileStats, BudgetLimit, CleanupReport, Clustering, CountReport, ErrorKind,
-    InternalStatus, KeptVersionReport, LayoutStats, LostCommitReport, MovedPin, Obstacle,
-    OptimizeReport, PendingIndex, PendingSidecar, Reclaimable, RecoveredSidecar, Recovery,
-    RootCleanupReport, RootCounts, RootFailure, RootKind, RootOptimizeReport, RootReport,
-    RootStatus, SkipReason, StatusReport, TableBytes, TableCleanupStats, TableCount, TableKey,
-    TableOptimizeStats, TableRef, TableStatus, Version, WorkLeft,
+    Finding, FindingKind, InternalStatus, KeptVersionReport, LayoutStats, LostCommitReport,
+    MovedPin, Obstacle, OptimizeReport, PendingIndex, PendingSidecar, Reclaimable,
+    RecoveredSidecar, Recovery, RootCleanupReport, RootCounts, RootFailure, RootKind,
+    RootOptimizeReport, RootReport, RootStatus, RootVerification, SkipReason, StatusReport,
+    TableBytes, TableCleanupStats, TableCount, TableKey, TableOptimizeStats, TableRef, TableStatus,
+    TableVerification, Unchecked, VerifyReport, Version, WorkLeft,
 };
 
 const MIB: u64 = 1 << 20;
@@ -315,4 +316,35 @@ pub(crate) fn cleaned(dry_run: bool) -> CleanupReport {
     root.lost_commits = vec![commit("01JA"), commit("01JB")];
     root.tables = vec![person, company, knows, manifest];
     CleanupReport::new(dry_run, vec![root], 1_234)
+}
+
+/// A graph of which some is wrong and some could not be checked.
+pub(crate) fn verified() -> VerifyReport {
+    let table = |name: &str, versions, rows, findings| {
+        let mut row = TableVerification::of(&on_main(name));
+        (row.versions, row.rows, row.findings) = (versions, rows, findings);
+        (row.fragments, row.files, row.indexes, row.questions) = (12, 31, 3, 48);
+        row.duration_ms = 1_234;
+        row
+    };
+    let person = on_main("node:Person");
+    let file = "data/0f1e2d3c-4b5a-6978-8a9b-acbdcedfe0f1.lance";
+    let message = format!("fragment 3: {file} is missing");
+    let mut missing = Finding::new(&person, FindingKind::FileMissing, message);
+    (missing.version, missing.versions, missing.fragment) = (Some(Version(17)), 5, Some(3));
+    missing.file = Some(file.to_owned());
+    missing.hint = Some("restore the file from a backup".to_owned());
+    let message =
+        "index name_idx: asked for the value Ada: it misses 1 of 2 rows, such as row id 7";
+    let mut wrong = Finding::new(&person, FindingKind::IndexWrong, message);
+    (wrong.version, wrong.versions) = (Some(Version(17)), 1);
+    wrong.index = Some("name_idx".to_owned());
+    let mut knows = table("edge:Knows", 15, 1_992, 0);
+    knows.unchecked = 1;
+    let mut root = RootVerification::of("/data/people").of_kind(RootKind::Graph);
+    root.tables = vec![knows, table("node:Company", 4, 20, 0), table("node:Person", 18, 1_999, 2)];
+    root.findings = vec![missing, wrong];
+    let (what, why) = ("the answers of index about", "indexes of the kind rtree are not asked");
+    root.unchecked = vec![Unchecked::new(&on_main("edge:Knows"), Some(Version(15)), what, why)];
+    VerifyReport::new(false, vec![root], 4_321)
 }

@@ -28,7 +28,10 @@ pub(crate) async fn run(run: &Run<'_>, graph: &Graph) -> Vec<TableOptimizeStats>
         let started = Instant::now();
         let mut stats = match left_alone(run, graph, &table).await {
             Some(stats) => stats,
-            None => row(&table, graph.compact_internal(&table, &run.operation).await),
+            None => {
+                let check = run.options.verify;
+                row(&table, graph.compact_internal(&table, &run.operation, check).await)
+            }
         };
         stats.duration_ms = millis(started);
         run.finished(&stats);

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::{FutureExt, StreamExt};
 use lance::Dataset;
-use lancekeeper_model::{BudgetLimit, ErrorKind, ProgressEvent, WorkLeft};
+use lancekeeper_model::{BudgetLimit, ErrorKind, ProgressEvent, RewriteCheck, WorkLeft};
 use lancekeeper_planner::index::{IndexWish, IndexWork};
 use lancekeeper_planner::optimize::Group;
 use lancekeeper_queue::Stage;
 use lancekeeper_rewrite::blobs;
+use lancekeeper_rewrite::content::{self, Reading};
 use lancekeeper_rewrite::index::{
     BTreeForm, IndexFailure, SegmentNames, StagedIndexes, makes_addresses, stage_indexes,
 };
@@ -239,11 +240,13 @@ async fn stage_groups(
             if stopped.load(Ordering::Relaxed) {
                 return Ok(None);
             }
-            if let Some(Journaled { group: done, entry }) =
-                run.resumable.take(run, target, handle, group, how.order).await
+            // What is to be compared value by value is written by this very run.
+            if !compares_content(run)
+                && let Some(resumed) =
+                    run.resumable.take(run, target, handle, group, how.order).await
             {
                 announce(run, target, group);
-                return Ok(Some((done, Ok(entry))));
+                return finished(run, handle, resumed, async { Ok(()) }).await.map(Some);
             }
             if !(is_begun || run.budget.may_begin()) {
                 return Ok(None);
@@ -261,26 +264,11 @@ async fn stage_groups(
     // must be known to be deleted.
     while let Some((outcome, group)) = stream.next().await {
         match outcome {
-            Ok(None) => {
-                left.push(group);
-                continue;
-            }
-            Ok(Some((group, Ok(entry)))) => done.push(Journaled { group, entry }),
-            Ok(Some((group, Err(error)))) => {
-                give_up(run, handle, &group.files, None).await;
-                failed.get_or_insert(error.into());
-            }
+            Ok(None) => left.push(group),
+            Ok(Some(staged)) => done.push(staged),
             Err(error) => {
-                if let StageTableError::Stage(StageError::Rows { files, .. }) = &error {
-                    give_up(run, handle, files, None).await;
-                }
                 failed.get_or_insert(error);
             }
-        }
-        if failed.is_none()
-            && let Err(error) = failpoint::cross_async(failpoint::OPTIMIZE_AFTER_STAGE_GROUP).await
-        {
-            failed = Some(error.into());
         }
         stopped.store(failed.is_some(), Ordering::Relaxed);
     }
@@ -295,27 +283,88 @@ async fn stage_groups(
     }
 }
 
-/// Rewrites one group and notes its files. The files of a group that could not be noted are
-/// the caller's to delete.
+/// Rewrites one group, notes its files, and compares its rows if that was asked for. On an error its
+/// files are deleted again.
 async fn stage_one(
     run: &Run<'_>,
     target: &Target,
     handle: &Dataset,
     group: &Group,
     how: How<'_>,
-) -> Result<(StagedGroup, Result<String, JournalError>), StageTableError> {
+) -> Result<Journaled, StageTableError> {
     let blobs = blobs::batches(handle, &target.table, group).await?;
     let recipe = blobs.map_or(group.recipe, |batch| group.recipe.in_batches(batch.rows));
     let group = &Group { recipe, ..group.clone() };
     let largest = blobs.map_or(0, |batch| batch.bytes);
     let by_writer = held_by_writer(handle, group);
-    let _admitted = run.context.admission.admit(group, largest, by_writer).await;
-    let staged = stage_group(handle, &target.table, group, how.order, how.sorting).await?;
-    let finished = staged.to_note(group, how.order);
-    let noted = ToNote { files: staged.files.clone(), group: finished };
-    let entry = note(run, target, handle, noted).await;
+    let admitted = run.context.admission.admit(group, largest, by_writer).await;
+    let staged = match stage_group(handle, &target.table, group, how.order, how.sorting).await {
+        Ok(staged) => staged,
+        Err(error) => {
+            if let StageError::Rows { files, .. } = &error {
+                give_up(run, handle, files, None).await;
+            }
+            return Err(error.into());
+        }
+    };
+    // The check is admitted by itself: whoever waits for more must not hold what others wait for.
+    drop(admitted);
+    let compares = compares_content(run);
+    // A run that dies before its check must not leave a group that the next one would commit as it
+    // is: what is noted then are files only.
+    let to_resume = staged.to_note(group, how.order).filter(|_| !compares);
+    let noted = ToNote { files: staged.files.clone(), group: to_resume };
+    let entry = match note(run, target, handle, noted).await {
+        Ok(entry) => entry,
+        Err(error) => {
+            give_up(run, handle, &staged.files, None).await;
+            return Err(error.into());
+        }
+    };
+    let compared = async {
+        if compares { compare_content(run, target, handle, group, &staged).await } else { Ok(()) }
+    };
+    let journaled = Journaled { group: staged.clone(), entry };
+    let journaled = finished(run, handle, journaled, compared).await?;
     announce(run, target, group);
-    Ok((staged, entry))
+    Ok(journaled)
+}
+
+/// A group that is written and noted, if nothing is wrong with it; else its files are deleted.
+async fn finished(
+    run: &Run<'_>,
+    handle: &Dataset,
+    staged: Journaled,
+    compared: impl Future<Output = Result<(), StageError>>,
+) -> Result<Journaled, StageTableError> {
+    let judged = async {
+        failpoint::cross_async(failpoint::OPTIMIZE_AFTER_STAGE_GROUP).await?;
+        Ok::<_, StageTableError>(compared.await?)
+    };
+    match judged.await {
+        Ok(()) => Ok(staged),
+        Err(error) => {
+            give_up(run, handle, &staged.group.files, Some(&staged.entry)).await;
+            Err(error)
+        }
+    }
+}
+
+fn compares_content(run: &Run<'_>) -> bool {
+    run.options.verify == RewriteCheck::Content
+}
+
+/// Reads what was rewritten and what came of it once more, and compares the rows.
+async fn compare_content(
+    run: &Run<'_>,
+    target: &Target,
+    handle: &Dataset,
+    group: &Group,
+    staged: &StagedGroup,
+) -> Result<(), StageError> {
+    let reading = Reading::of(handle, &target.table, group).await?;
+    let _admitted = run.context.admission.admit(&reading.group, reading.largest_batch, 0).await;
+    content::check(handle, &target.table, &reading, staged).await
 }
 
 fn announce(run: &Run<'_>, target: &Target, group: &Group) {

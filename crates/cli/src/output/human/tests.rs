@@ -72,6 +72,39 @@ fn rows_that_were_counted() {
 }
 
 #[test]
+fn what_was_verified() {
+    let show = |terminal: &mut Terminal| show("", &samples::verified(), Format::Human, terminal);
+    insta::assert_snapshot!(seen(Some(80), show), @"
+    graph /data/people
+      table         versions  fragments   rows
+      edge:Knows          15         12  1,992  well, 1 not checked
+      node:Company         4         12     20  well
+      node:Person         18         12  1,999  2 wrong
+      node:Person version 17 and 4 older: file_missing: fragment 3:
+        data/0f1e2d3c-4b5a-6978-8a9b-acbdcedfe0f1.lance is missing
+      hint: restore the file from a backup
+      node:Person version 17: index_wrong: index name_idx: asked for the value Ada:
+        it misses 1 of 2 rows, such as row id 7
+      edge:Knows: not checked: the answers of index about: indexes of the kind rtree
+        are not asked
+    total 3 tables · 37 versions · 36 fragments · 93 files · 4,011 rows read
+      144 questions to indexes · 2 things wrong · 1 not checked · 4.3 s
+    ");
+    insta::assert_snapshot!(seen(Some(200), show), @"
+    graph /data/people
+      table         versions  fragments  files   rows  indexes  asked   time
+      edge:Knows          15         12     31  1,992        3     48  1.2 s  well, 1 not checked
+      node:Company         4         12     31     20        3     48  1.2 s  well
+      node:Person         18         12     31  1,999        3     48  1.2 s  2 wrong
+      node:Person version 17 and 4 older: file_missing: fragment 3: data/0f1e2d3c-4b5a-6978-8a9b-acbdcedfe0f1.lance is missing
+      hint: restore the file from a backup
+      node:Person version 17: index_wrong: index name_idx: asked for the value Ada: it misses 1 of 2 rows, such as row id 7
+      edge:Knows: not checked: the answers of index about: indexes of the kind rtree are not asked
+    total 3 tables · 37 versions · 36 fragments · 93 files · 4,011 rows read · 144 questions to indexes · 2 things wrong · 1 not checked · 4.3 s
+    ");
+}
+
+#[test]
 fn optimized_graph_at_200() {
     insta::assert_snapshot!(optimize(&samples::optimized(), 200), @"
     graph /data/people · published 1
