@@ -5,7 +5,7 @@
 //!
 //! Every column, blobs by their bytes, and with stable row ids the id that each row has. Sources
 //! are read at the version they were staged at, as any reader would read them, and the new
-//! fragments likewise, through a handle that has nothing else ([`view`]). So the check knows
+//! fragments likewise, through a handle that has nothing else (`view`). So the check knows
 //! neither recipe nor order: it holds for rewrites that permute rows.
 //!
 //! Not here: what becomes of a group that fails (`keeper`), and rows that writers delete between
