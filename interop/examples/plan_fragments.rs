@@ -32,6 +32,7 @@ fn main() -> Result<()> {
             can_copy_pages: true,
             fragments: (0..count).map(fragment).collect(),
             shared_fragments: 0,
+            unchosen: std::collections::BTreeSet::new(),
         },
         authority: Authority::Head { head: Version(count) },
         sidecar: None,

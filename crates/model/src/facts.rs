@@ -1,5 +1,7 @@
 //! Facts an inventory gathers about tables, and plans decide on.
 
+use std::collections::BTreeSet;
+
 use crate::{TableRef, Version};
 
 /// What planning needs to know of one fragment.
@@ -57,6 +59,8 @@ pub struct TableFacts {
     pub fragments: Vec<FragmentFacts>,
     /// How many fragments are files of the table that this one was cloned or cut from.
     pub shared_fragments: u64,
+    /// Fragments that the caller's predicate does not choose; none without a predicate.
+    pub unchosen: BTreeSet<u64>,
 }
 
 /// The kinds of index that matter to upkeep.

@@ -117,6 +117,7 @@ pub(crate) async fn view(
             can_copy_pages: !schema.fields_pre_order().any(lance::datatypes::Field::is_blob),
             fragments,
             shared_fragments: shared.len() as u64,
+            unchosen: BTreeSet::new(),
         },
         totals,
         small_fragments,

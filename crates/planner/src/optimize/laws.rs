@@ -1,6 +1,6 @@
 //! What holds of every plan, for tables made up at random.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use chrono::DateTime;
@@ -116,6 +116,24 @@ proptest! {
         ids.sort_unstable();
         ids.dedup();
         prop_assert_eq!(ids.len(), before);
+    }
+
+    #[test]
+    fn no_group_touches_what_a_predicate_does_not_choose(
+        fragments in fragments(),
+        policy in policy(),
+        every in 1..5_u64,
+    ) {
+        let mut facts = inventory(fragments).facts;
+        facts.unchosen = facts.fragments.iter().map(|f| f.id).filter(|id| id % every == 0).collect();
+        let touched = |facts: &TableFacts| -> BTreeSet<u64> {
+            groups(facts, &policy).into_iter().flat_map(|group| group.fragments).collect()
+        };
+        let around = touched(&facts);
+        // As if the others were not there.
+        let unchosen = std::mem::take(&mut facts.unchosen);
+        facts.fragments.retain(|fragment| !unchosen.contains(&fragment.id));
+        prop_assert_eq!(touched(&facts), around);
     }
 
     #[test]

@@ -151,7 +151,7 @@ impl RewritePlan {
             match known {
                 None => findings.push(format!("group {number}: not all fragments exist")),
                 Some(known) => findings.extend(
-                    lint_group(group, &known)
+                    lint_group(group, &known, facts)
                         .into_iter()
                         .map(|finding| format!("group {number}: {finding}")),
                 ),
@@ -163,7 +163,7 @@ impl RewritePlan {
 
 /// `known` are the group's fragments, each with its place in the manifest.
 #[cfg(test)]
-fn lint_group(group: &Group, known: &[(usize, &FragmentFacts)]) -> Vec<String> {
+fn lint_group(group: &Group, known: &[(usize, &FragmentFacts)], facts: &TableFacts) -> Vec<String> {
     let mut findings = Vec::new();
     if known.is_empty() {
         return vec!["it is empty".to_owned()];
@@ -177,6 +177,9 @@ fn lint_group(group: &Group, known: &[(usize, &FragmentFacts)]) -> Vec<String> {
     }
     if known.iter().any(|fragment| fragment.held) {
         findings.push("an index that a rewrite would end covers one of its fragments".to_owned());
+    }
+    if known.iter().any(|fragment| facts.unchosen.contains(&fragment.id)) {
+        findings.push("the predicate does not choose one of its fragments".to_owned());
     }
     let rows: u64 = known.iter().map(|fragment| fragment.live_rows()).sum();
     if rows != group.rows() {
@@ -206,6 +209,7 @@ mod tests {
         let mut facts = table.facts;
         parse_fragments(&["3", "x", "10", "rows", "1MB"], &mut facts.fragments);
         parse_fragments(&["10-5", "rows", "1MB", "cov", "1"], &mut facts.fragments);
+        facts.unchosen.insert(3);
         let group = |fragments: &[u64], outputs: &[u64], recipe| Group {
             fragments: fragments.to_vec(),
             outputs: outputs.to_vec(),
@@ -231,6 +235,7 @@ mod tests {
             group 0: its batches are empty
             group 1: fragment 2 was there before
             group 1: its fragments differ in index coverage
+            group 1: the predicate does not choose one of its fragments
             group 1: it says 20 rows, its fragments have 15
             group 1: one of its outputs is empty
             group 1: it copies pages that hold deleted rows
