@@ -7,8 +7,10 @@ mod config;
 mod count;
 mod index;
 mod prune;
+mod rewrites;
 mod roots;
 mod settings;
+mod status;
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -16,7 +18,7 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use lancekeeper_model::{BranchSelection, OptimizeOptions, StatusOptions};
+use lancekeeper_model::{BranchSelection, OptimizeOptions};
 use lancekeeper_settings::{Given, Key, Settings, Source, Value, values};
 
 pub(crate) use branch::{BranchArgs, BranchVerb, CreateArgs, DeleteArgs, ListArgs};
@@ -26,6 +28,7 @@ pub(crate) use count::CountArgs;
 use roots::Place;
 pub(crate) use roots::Roots;
 pub(crate) use settings::SettingArgs;
+pub(crate) use status::StatusArgs;
 
 /// A build whose figures mean nothing says so: nobody should hold one for the product.
 const VERSION: &str = if cfg!(debug_assertions) {
@@ -135,46 +138,6 @@ pub(crate) enum Verb {
     Config(ConfigArgs),
 }
 
-/// Arguments of `status`.
-#[derive(Debug, Args)]
-pub(crate) struct StatusArgs {
-    #[command(flatten)]
-    pub(crate) roots: Roots,
-
-    /// Only this branch of a graph or of tables (repeatable); main unless given.
-    #[arg(long = "branch", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
-    branches: Vec<String>,
-
-    /// Every live branch of a graph, or of every table, main included.
-    #[arg(long, conflicts_with = "branches")]
-    all_branches: bool,
-
-    /// Ends with the exit code that a run which writes would end with before it does anything:
-    /// 12 if something must be recovered first, 13 if it would be refused or a table has drifted.
-    #[arg(long)]
-    pub(crate) check: bool,
-
-    /// Leaves out what a cleanup would free: for that every version is read.
-    #[arg(long)]
-    quick: bool,
-
-    /// Says how well fragments are told apart by these columns: lat,lon. Reads the columns.
-    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
-    depth: Vec<String>,
-}
-
-impl StatusArgs {
-    /// The options that these arguments mean, with the settings that an optimize would go by.
-    pub(crate) fn options(&self, settings: &Settings) -> StatusOptions {
-        StatusOptions {
-            branches: selection(self.all_branches, &self.branches),
-            quick: self.quick,
-            depth: self.depth.clone(),
-            optimize: settings.optimize_options(),
-        }
-    }
-}
-
 /// The branches that `--branch` and `--all-branches` mean.
 fn selection(all: bool, named: &[String]) -> BranchSelection {
     match (all, named) {
@@ -237,6 +200,9 @@ pub(crate) struct OptimizeArgs {
     memory_limit: Option<u64>,
 
     #[command(flatten)]
+    rewrites: rewrites::RewriteArgs,
+
+    #[command(flatten)]
     index: index::IndexArgs,
 
     /// Only this branch of a graph or of tables (repeatable); main unless given.
@@ -283,11 +249,13 @@ impl OptimizeArgs {
         OptimizeOptions {
             tables: self.tables.clone(),
             all_tables: self.all,
+            predicate: self.rewrites.predicate.clone(),
             concurrency: self.concurrency,
             branches: selection(self.all_branches, &self.branches),
             index: self.index.mode(),
             index_only: self.index.only,
             index_names: self.index.names.clone(),
+            statistics: self.rewrites.statistics,
             prune: self.prune.options(),
             ..settings.optimize_options()
         }

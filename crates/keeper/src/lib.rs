@@ -33,6 +33,7 @@ mod count;
 mod optimize;
 mod root;
 mod run;
+mod statistics;
 mod status;
 
 pub use api::{
@@ -41,18 +42,19 @@ pub use api::{
     reconcile_orphaned_branches, root_identity,
 };
 pub use lancekeeper_model::{
-    Branch, BranchAction, BranchBody, BranchLoss, BranchReconcileStats, BranchReport, BranchRow,
-    BranchSelection, BranchTableStats, BranchTotals, BudgetLimit, CacheStats, CacheUse,
-    CleanupBody, CleanupOptions, CleanupPolicyOptions, CleanupReport, CleanupTotals, Clustering,
-    CountBody, CountOptions, CountReport, CountTotals, ErrorKind, ExitCode, ForkRefStatus,
-    IndexMode, InternalSchema, InternalStatus, KeptVersionReport, LostCommitReport, MovedPin,
-    NoProgress, Observer, Obstacle, OperationId, OptimizeBody, OptimizeOptions, OptimizeReport,
-    OptimizeTotals, PendingIndex, PendingSidecar, Progress, ProgressEvent, ProgressLine,
-    PruneOptions, PrunedStats, QueueHolds, Reclaimable, RecoveredSidecar, Recovery, Report,
-    RootBranchReport, RootCleanupReport, RootCounts, RootFailure, RootKind, RootOptimizeReport,
-    RootOutcome, RootReport, RootStatus, SkipReason, StatusBody, StatusOptions, StatusReport,
+    BoundValue, Branch, BranchAction, BranchBody, BranchLoss, BranchReconcileStats, BranchReport,
+    BranchRow, BranchSelection, BranchTableStats, BranchTotals, BudgetLimit, CacheStats, CacheUse,
+    ChosenFragments, CleanupBody, CleanupOptions, CleanupPolicyOptions, CleanupReport,
+    CleanupTotals, Clustering, ColumnStatistics, CountBody, CountOptions, CountReport, CountTotals,
+    ErrorKind, ExitCode, ForkRefStatus, IndexMode, InternalSchema, InternalStatus,
+    KeptVersionReport, LostCommitReport, MovedPin, NoProgress, Observer, Obstacle, OperationId,
+    OptimizeBody, OptimizeOptions, OptimizeReport, OptimizeTotals, PendingIndex, PendingSidecar,
+    Progress, ProgressEvent, ProgressLine, PruneOptions, PrunedStats, QueueHolds, Reclaimable,
+    RecoveredSidecar, Recovery, Report, RootBranchReport, RootCleanupReport, RootCounts,
+    RootFailure, RootKind, RootOptimizeReport, RootOutcome, RootReport, RootStatus,
+    STATISTICS_FORMAT, SkipReason, StatisticsNote, StatusBody, StatusOptions, StatusReport,
     StatusTotals, StoreRequests, TableBytes, TableCleanupStats, TableCount, TableKey,
-    TableOptimizeStats, TableRef, TableStatus, VerbBody, Version, WorkLeft,
+    TableOptimizeStats, TableRef, TableStatistics, TableStatus, VerbBody, Version, WorkLeft,
 };
 pub use lancekeeper_queue::{ExclusiveLock, Queues, RootIdentity, RootQueue, TableGuards};
 pub use root::OpenRootError;

@@ -25,6 +25,7 @@ mod root;
 mod sizes;
 mod skip;
 mod snapshot;
+mod statistics;
 mod status;
 
 pub use branch::{
@@ -48,7 +49,7 @@ pub use layout::{
 };
 pub use left::{BudgetLimit, WorkLeft};
 pub use optimize::{
-    OptimizeBody, OptimizeReport, OptimizeTotals, PrunedStats, RootOptimizeReport,
+    ChosenFragments, OptimizeBody, OptimizeReport, OptimizeTotals, PrunedStats, RootOptimizeReport,
     TableOptimizeStats,
 };
 pub use options::{
@@ -65,6 +66,9 @@ pub use root::{InternalSchema, RootKind};
 pub use sizes::TableBytes;
 pub use skip::{PendingIndex, SkipReason};
 pub use snapshot::{Pin, Snapshot};
+pub use statistics::{
+    BoundValue, ColumnStatistics, STATISTICS_FORMAT, StatisticsNote, TableStatistics,
+};
 pub use status::{
     Clustering, Obstacle, PendingSidecar, RootStatus, StatusBody, StatusReport, StatusTotals,
     TableStatus,

@@ -70,6 +70,9 @@ pub struct OptimizeOptions {
     /// A fragment with more than this share of its rows deleted is rewritten even alone.
     /// 0 rewrites every fragment with a deleted row.
     pub deletion_threshold: f64,
+    /// Only fragments of which every live row matches are rewritten: an SQL expression over the table's
+    /// columns, as Lance's filters have it. What is null or unknown does not match.
+    pub predicate: Option<String>,
     /// Tables rewritten at the same time; `None` takes the environment's or the default.
     pub concurrency: Option<usize>,
     /// What to do with indexes.
@@ -87,6 +90,9 @@ pub struct OptimizeOptions {
     /// How long after its start a run begins new work. What was begun is finished; the first
     /// piece of work is always begun.
     pub max_time: Option<Duration>,
+    /// Whether statistics of each table's values are computed afterwards and kept beside the root. All of it is
+    /// read for that.
+    pub statistics: bool,
     /// Whether to delete old versions afterwards. Databases and tables only: on graphs that
     /// is `cleanup`.
     pub prune: Option<PruneOptions>,
@@ -144,11 +150,13 @@ impl Default for OptimizeOptions {
             target_rows: Self::TARGET_ROWS,
             target_bytes: Self::TARGET_BYTES,
             deletion_threshold: Self::DELETION_THRESHOLD,
+            predicate: None,
             concurrency: None,
             index: IndexMode::default(),
             index_only: false,
             index_names: Vec::new(),
             branches: BranchSelection::default(),
+            statistics: false,
             prune: None,
             max_bytes: None,
             max_time: None,

@@ -46,6 +46,8 @@ pub enum SkipReason {
     NotATable,
     /// The table has no Lance branch of the name that was asked for.
     NoSuchBranch,
+    /// The caller's predicate cannot be asked of the table: it lacks a column, for example.
+    PredicateUnfit,
 }
 
 impl SkipReason {
@@ -71,6 +73,7 @@ impl SkipReason {
             Self::Deregistered => "deregistered",
             Self::NotATable => "not_a_table",
             Self::NoSuchBranch => "no_such_branch",
+            Self::PredicateUnfit => "predicate_unfit",
         }
     }
 
@@ -95,13 +98,14 @@ impl SkipReason {
             Self::Deregistered => "taken off the list of tables",
             Self::NotATable => "not a table",
             Self::NoSuchBranch => "has no branch of that name",
+            Self::PredicateUnfit => "the predicate cannot be asked of it",
         }
     }
 
     /// Whether the caller's own limits left the table alone, and nothing else stands in the way.
     #[must_use]
     pub fn is_by_choice(&self) -> bool {
-        matches!(self, Self::AlreadyCompact | Self::BudgetSpent)
+        matches!(self, Self::AlreadyCompact | Self::BudgetSpent | Self::PredicateUnfit)
     }
 }
 

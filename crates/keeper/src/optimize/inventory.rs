@@ -19,6 +19,8 @@ pub(crate) struct Wish {
     pub(crate) index: IndexWish,
     /// Whether no fragment is to be rewritten.
     pub(crate) index_only: bool,
+    /// What every live row of a fragment has to match, or the fragment stays as it is.
+    pub(crate) predicate: Option<String>,
 }
 
 impl Wish {
@@ -30,7 +32,16 @@ impl Wish {
             layout: LayoutPolicy::from_options(options, now)?,
             index: IndexWish { mode: options.index, names: options.index_names.clone() },
             index_only: options.index_only,
+            predicate: options.predicate.clone(),
         })
+    }
+}
+
+impl Wish {
+    /// Whether fragments are rewritten whatever is in them. Only then the tables that a graph keeps for itself
+    /// are, too.
+    pub(crate) fn is_of_all_fragments(&self) -> bool {
+        !self.index_only && self.predicate.is_none()
     }
 }
 

@@ -13,6 +13,7 @@ use lancekeeper_store::LanceFailure;
 use lancekeeper_store::owner::{Owner, owners_between};
 use lancekeeper_store::tables::version_of;
 
+use crate::optimize::chosen;
 use crate::optimize::inventory::{Wish, claim_of};
 use crate::optimize::probe::probe;
 use crate::optimize::report::{set_before, set_error};
@@ -123,8 +124,13 @@ async fn plan_run(
         run.handle = Some(handle);
         return Ok(());
     }
+    let mut seen_facts = seen.facts;
+    if !chosen::narrow(run, &handle, &mut seen_facts).await? {
+        run.handle = Some(handle);
+        return Ok(());
+    }
     let inventory = TableInventory {
-        facts: seen.facts,
+        facts: seen_facts,
         authority,
         sidecar: claim_of(sweep, &table),
         ahead_is_ours,

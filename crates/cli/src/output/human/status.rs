@@ -7,7 +7,7 @@ use lancekeeper_model::{
     StatusReport, TableKey, TableRef, TableStatus,
 };
 
-use super::{Notes, named_commits, root_label};
+use super::{Notes, named_commits, root_label, statistics};
 use crate::output::grid::{Column, Rank, Remark, render};
 use crate::output::style::{Tone, dotted, indented, paint};
 use crate::output::terminal::Screen;
@@ -93,6 +93,9 @@ fn heading(root: &RootStatus, screen: Screen) -> String {
         if let Some(clustering) = &table.clustering {
             detail(Tone::Plain, clustering_line(table, clustering));
         }
+        for line in statistics::lines(&table_name(table), table) {
+            detail(Tone::Plain, line);
+        }
     }
     text
 }
@@ -116,6 +119,9 @@ fn clustering_line(table: &TableStatus, clustering: &Clustering) -> String {
     }
     if let Some(boxes) = boxes {
         parts.push(format!("boxes of 10 % x 10 % touch {}", share(*boxes)));
+    }
+    if let Some(file) = &clustering.drawn_to {
+        parts.push(format!("drawn to {file}"));
     }
     format!("{name}: {}", parts.join("; "))
 }
