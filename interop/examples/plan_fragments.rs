@@ -33,6 +33,7 @@ fn main() -> Result<()> {
             fragments: (0..count).map(fragment).collect(),
             shared_fragments: 0,
             unchosen: std::collections::BTreeSet::new(),
+            pages: std::collections::BTreeMap::new(),
         },
         authority: Authority::Head { head: Version(count) },
         sidecar: None,

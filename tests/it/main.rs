@@ -18,6 +18,7 @@ mod indexes;
 mod many;
 mod observer;
 mod page_copies;
+mod pages;
 mod predicates;
 mod races;
 mod random_tables;

@@ -256,6 +256,7 @@ impl OptimizeArgs {
             index_only: self.index.only,
             index_names: self.index.names.clone(),
             statistics: self.rewrites.statistics,
+            pages: self.rewrites.pages(),
             prune: self.prune.options(),
             ..settings.optimize_options()
         }

@@ -21,6 +21,7 @@ mod internal;
 mod inventory;
 mod look;
 mod made;
+mod paging;
 mod plain;
 mod planning;
 mod preview;

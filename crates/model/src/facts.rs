@@ -1,6 +1,6 @@
 //! Facts an inventory gathers about tables, and plans decide on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{TableRef, Version};
 
@@ -61,6 +61,17 @@ pub struct TableFacts {
     pub shared_fragments: u64,
     /// Fragments that the caller's predicate does not choose; none without a predicate.
     pub unchosen: BTreeSet<u64>,
+    /// The pages of fragments whose pages can be made anew, by id; none unless that was asked for.
+    pub pages: BTreeMap<u64, PageFacts>,
+}
+
+/// What is known of the pages of a fragment: those of its widest column.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PageFacts {
+    /// How many there are.
+    pub pages: u64,
+    /// Bytes of all of them.
+    pub bytes: u64,
 }
 
 /// The kinds of index that matter to upkeep.

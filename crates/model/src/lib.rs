@@ -40,7 +40,8 @@ pub use cleanup::{
 };
 pub use count::{CountBody, CountOptions, CountReport, CountTotals, RootCounts, TableCount};
 pub use facts::{
-    CarryOver, DeclaredIndex, FragmentFacts, IndexFacts, IndexKind, SegmentFacts, TableFacts,
+    CarryOver, DeclaredIndex, FragmentFacts, IndexFacts, IndexKind, PageFacts, SegmentFacts,
+    TableFacts,
 };
 pub use ids::{Branch, OperationId, TableKey, TableRef, Version};
 pub use kind::{ErrorKind, ExitCode};
@@ -54,7 +55,7 @@ pub use optimize::{
 };
 pub use options::{
     BranchSelection, INDEX_CACHE_BYTES, IndexMode, MEMORY_BYTES, METADATA_CACHE_BYTES,
-    OptimizeOptions, PRUNE_WINDOW, PruneOptions, SMALL_FRAGMENT_BYTES, TABLES_AT_ONCE,
+    OptimizeOptions, PRUNE_WINDOW, PageTarget, PruneOptions, SMALL_FRAGMENT_BYTES, TABLES_AT_ONCE,
     WRITER_WINDOW,
 };
 pub use progress::{NoProgress, Observer, Progress, ProgressEvent, ProgressLine};

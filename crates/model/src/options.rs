@@ -53,6 +53,15 @@ pub enum BranchSelection {
     All,
 }
 
+/// How large the pages of data files are to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageTarget {
+    /// So many rows, in every column.
+    Rows(u64),
+    /// So many bytes, in the widest column; the other columns get pages of as many rows.
+    Bytes(u64),
+}
+
 /// Options of `optimize`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OptimizeOptions {
@@ -73,6 +82,9 @@ pub struct OptimizeOptions {
     /// Only fragments of which every live row matches are rewritten: an SQL expression over the table's
     /// columns, as Lance's filters have it. What is null or unknown does not match.
     pub predicate: Option<String>,
+    /// How large pages are to be: fragments whose pages are far from that are rewritten, even alone. `None` leaves
+    /// that to Lance.
+    pub pages: Option<PageTarget>,
     /// Tables rewritten at the same time; `None` takes the environment's or the default.
     pub concurrency: Option<usize>,
     /// What to do with indexes.
@@ -151,6 +163,7 @@ impl Default for OptimizeOptions {
             target_bytes: Self::TARGET_BYTES,
             deletion_threshold: Self::DELETION_THRESHOLD,
             predicate: None,
+            pages: None,
             concurrency: None,
             index: IndexMode::default(),
             index_only: false,

@@ -20,6 +20,7 @@ pub mod check;
 mod damage;
 pub mod index;
 pub mod journal;
+mod pages;
 mod recipe;
 pub mod remap;
 pub mod resume;
@@ -30,6 +31,7 @@ pub mod table_commit;
 
 pub use admission::Admission;
 pub use journal::{Finished, Journal, JournalEntry, JournalError, Settled};
+pub use pages::pages;
 pub use recipe::bounded::held_by_writer;
 pub use stage::{StageError, StagedGroup};
 pub use table_commit::{CommitFailure, Committed};

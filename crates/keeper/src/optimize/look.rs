@@ -15,6 +15,7 @@ use lancekeeper_store::tables::version_of;
 
 use crate::optimize::chosen;
 use crate::optimize::inventory::{Wish, claim_of};
+use crate::optimize::paging;
 use crate::optimize::probe::probe;
 use crate::optimize::report::{set_before, set_error};
 use crate::optimize::table::{Facts, TableRun};
@@ -129,6 +130,7 @@ async fn plan_run(
         run.handle = Some(handle);
         return Ok(());
     }
+    paging::measure(&handle, &run.wish, &mut seen_facts).await?;
     let inventory = TableInventory {
         facts: seen_facts,
         authority,

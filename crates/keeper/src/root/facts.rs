@@ -3,7 +3,7 @@
 mod deferred;
 mod indexes;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lance::Dataset;
 use lance_table::format::Fragment;
@@ -118,6 +118,7 @@ pub(crate) async fn view(
             fragments,
             shared_fragments: shared.len() as u64,
             unchosen: BTreeSet::new(),
+            pages: BTreeMap::new(),
         },
         totals,
         small_fragments,

@@ -76,6 +76,11 @@ pub enum Recipe {
         /// Rows to read per batch, 1 to 8192.
         batch_rows: u32,
     },
+    /// Decode and encode in pages of so many rows.
+    Repage {
+        /// Rows of a page in every column, at least 1.
+        page_rows: u32,
+    },
 }
 
 impl Recipe {
@@ -85,6 +90,8 @@ impl Recipe {
         match self {
             Self::CopyPages => None,
             Self::Reencode { batch_rows } => Some(batch_rows),
+            // As many rows as a page has, and no blobs by which they could be fewer.
+            Self::Repage { page_rows } => Some(page_rows),
         }
     }
 
@@ -92,7 +99,7 @@ impl Recipe {
     #[must_use]
     pub fn in_batches(self, batch_rows: u32) -> Self {
         match self {
-            Self::CopyPages => Self::CopyPages,
+            Self::CopyPages | Self::Repage { .. } => self,
             Self::Reencode { .. } => Self::Reencode { batch_rows },
         }
     }
@@ -113,6 +120,8 @@ pub enum GroupReason {
     Merge,
     /// Deleted rows are to go; nothing is merged.
     PurgeDeletions,
+    /// Its pages are far from the size that was asked for; nothing is merged.
+    Repage,
 }
 
 impl RewritePlan {

@@ -1,6 +1,6 @@
 //! Plans of tables written down as text.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::DateTime;
 use lancekeeper_model::{FragmentFacts, OptimizeOptions, TableFacts, TableKey, TableRef, Version};
@@ -69,6 +69,7 @@ pub(super) fn inventory(fragments: Vec<FragmentFacts>) -> TableInventory {
             fragments,
             shared_fragments: 0,
             unchosen: BTreeSet::new(),
+            pages: BTreeMap::new(),
         },
         authority: Authority::Head { head: Version(1) },
         sidecar: None,

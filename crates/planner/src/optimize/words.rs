@@ -54,6 +54,7 @@ impl fmt::Display for Group {
             Recipe::Reencode { batch_rows } => {
                 write!(f, "re-encoding {batch_rows} rows at a time")
             }
+            Recipe::Repage { page_rows } => write!(f, "re-encoding in pages of {page_rows} rows"),
         }
     }
 }
@@ -63,6 +64,7 @@ impl fmt::Display for GroupReason {
         f.write_str(match self {
             Self::Merge => "merge",
             Self::PurgeDeletions => "purge",
+            Self::Repage => "repage",
         })
     }
 }
@@ -160,12 +162,17 @@ fn why_rewrite(groups: &[Group]) -> String {
     let dropped = purged.filter(|group| group.outputs.is_empty());
     let dropped: usize = dropped.map(|group| group.fragments.len()).sum();
 
+    let repaged = groups.iter().filter(|group| group.why == GroupReason::Repage).count();
+
     let mut parts = Vec::new();
     if into > 0 {
         parts.push(format!("merge {merged} fragments into {into}"));
     }
     if alone > 0 {
         parts.push(format!("purge deleted rows of {alone} {}", noun(alone)));
+    }
+    if repaged > 0 {
+        parts.push(format!("make the pages of {repaged} {} anew", noun(repaged)));
     }
     if dropped > 0 {
         parts.push(format!("drop {dropped} {} without live rows", noun(dropped)));

@@ -99,6 +99,15 @@ fn params(table: &Dataset, group: &Group) -> WriteParams {
         data_cache_bytes: Some(BUFFERS_MAX / leaves * columns),
         ..FileWriterOptions::default()
     };
+    params_with(table, group, options)
+}
+
+/// How the outputs of a group are written, by a writer with these options.
+pub(super) fn params_with(
+    table: &Dataset,
+    group: &Group,
+    options: FileWriterOptions,
+) -> WriteParams {
     let rows = group.outputs.iter().copied().max().unwrap_or(1);
     WriteParams {
         mode: WriteMode::Append,
