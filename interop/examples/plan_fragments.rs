@@ -32,6 +32,8 @@ fn main() -> Result<()> {
             can_copy_pages: true,
             fragments: (0..count).map(fragment).collect(),
             shared_fragments: 0,
+            unchosen: std::collections::BTreeSet::new(),
+            pages: std::collections::BTreeMap::new(),
         },
         authority: Authority::Head { head: Version(count) },
         sidecar: None,

@@ -90,3 +90,34 @@ async fn only_live_rows_count_and_what_cannot_be_measured_says_why() {
     assert_eq!(ran.code, Some(0), "{ran:#?}");
     assert!(ran.stdout.contains("by id, mixed: depth 0.0 of 0 fragments"), "{ran:#?}");
 }
+
+#[tokio::test]
+async fn a_drawing_has_every_fragment_with_its_ranges() {
+    let dir = tempfile::tempdir().unwrap();
+    let uri = dir.path().join("db/t.lance").to_string_lossy().into_owned();
+    table(&uri).await;
+    let file = dir.path().join("map.svg");
+    let place = file.to_string_lossy().into_owned();
+    let ran = run(lancekeeper(["status", &uri, "--depth", "id,mixed", "--svg", &place, "--quick"]));
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    assert!(ran.stdout.contains(&format!("drawn to {place}")), "{ran:#?}");
+    let svg = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(svg.matches("<title>").count(), 10, "{svg}");
+    assert!(svg.contains("<title>fragment 3, 200 rows\nid: 600 to 799\nmixed: "), "{svg}");
+    assert!(svg.contains("depth 1.") && svg.contains("boxes of 10 % x 10 % touch"), "{svg}");
+    // Of one column, and of all tables of a database.
+    table(&dir.path().join("db/u.lance").to_string_lossy()).await;
+    let database = dir.path().join("db").to_string_lossy().into_owned();
+    let ran = run(lancekeeper(["status", &database, "--depth", "id", "--svg", &place, "--quick"]));
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    for name in ["map-t.svg", "map-u.svg"] {
+        let svg = std::fs::read_to_string(dir.path().join(name)).unwrap();
+        assert_eq!(svg.matches("<title>").count(), 10, "{svg}");
+    }
+    let nowhere = dir.path().join("none/map.svg").to_string_lossy().into_owned();
+    let ran = run(lancekeeper(["status", &uri, "--depth", "id", "--svg", &nowhere, "--quick"]));
+    assert_eq!(ran.code, Some(1), "{ran:#?}");
+    assert!(ran.stderr.contains("cannot write the drawing"), "{ran:#?}");
+    let ran = run(lancekeeper(["status", &uri, "--svg", &place]));
+    assert_eq!(ran.code, Some(2), "{ran:#?}");
+}

@@ -7,6 +7,7 @@ mod config;
 mod count;
 mod index;
 mod prune;
+mod rewrites;
 mod roots;
 mod settings;
 mod status;
@@ -231,6 +232,9 @@ pub(crate) struct OptimizeArgs {
     verify: CheckArg,
 
     #[command(flatten)]
+    rewrites: rewrites::RewriteArgs,
+
+    #[command(flatten)]
     index: index::IndexArgs,
 
     /// Only this branch of a graph or of tables (repeatable); main unless given.
@@ -277,6 +281,7 @@ impl OptimizeArgs {
         OptimizeOptions {
             tables: self.tables.clone(),
             all_tables: self.all,
+            predicate: self.rewrites.predicate.clone(),
             concurrency: self.concurrency,
             branches: selection(self.all_branches, &self.branches),
             index: self.index.mode(),
@@ -286,6 +291,8 @@ impl OptimizeArgs {
             full: self.full,
             workload: self.workload.as_ref().map(Workload::predicates).unwrap_or_default(),
             verify: self.verify.into(),
+            statistics: self.rewrites.statistics,
+            pages: self.rewrites.pages(),
             prune: self.prune.options(),
             ..settings.optimize_options()
         }

@@ -6,6 +6,7 @@
 
 mod args;
 mod caches;
+mod drawings;
 mod output;
 mod roots;
 mod run;

@@ -34,6 +34,7 @@ mod layouts;
 mod optimize;
 mod root;
 mod run;
+mod statistics;
 mod status;
 mod verify;
 
@@ -43,20 +44,21 @@ pub use api::{
     reconcile_orphaned_branches, root_identity,
 };
 pub use lancekeeper_model::{
-    Branch, BranchAction, BranchBody, BranchLoss, BranchReconcileStats, BranchReport, BranchRow,
-    BranchSelection, BranchTableStats, BranchTotals, BudgetLimit, CacheStats, CacheUse,
-    CleanupBody, CleanupOptions, CleanupPolicyOptions, CleanupReport, CleanupTotals, Clustering,
-    CountBody, CountOptions, CountReport, CountTotals, ErrorKind, ExitCode, Finding, FindingKind,
-    ForkRefStatus, IndexMode, InternalSchema, InternalStatus, KeptVersionReport, LostCommitReport,
-    MovedPin, NoProgress, Observer, Obstacle, OperationId, OptimizeBody, OptimizeOptions,
-    OptimizeReport, OptimizeTotals, PendingIndex, PendingSidecar, Progress, ProgressEvent,
-    ProgressLine, PruneOptions, PrunedStats, QueueHolds, Reclaimable, RecoveredSidecar, Recovery,
-    Report, RewriteCheck, RootBranchReport, RootCleanupReport, RootCounts, RootFailure, RootKind,
-    RootOptimizeReport, RootOutcome, RootReport, RootStatus, RootVerification, SkipReason,
+    BoundValue, Branch, BranchAction, BranchBody, BranchLoss, BranchReconcileStats, BranchReport,
+    BranchRow, BranchSelection, BranchTableStats, BranchTotals, BudgetLimit, CacheStats, CacheUse,
+    ChosenFragments, CleanupBody, CleanupOptions, CleanupPolicyOptions, CleanupReport,
+    CleanupTotals, Clustering, ColumnStatistics, CountBody, CountOptions, CountReport, CountTotals,
+    ErrorKind, ExitCode, Finding, FindingKind, ForkRefStatus, IndexMode, InternalSchema,
+    InternalStatus, KeptVersionReport, LostCommitReport, MovedPin, NoProgress, Observer, Obstacle,
+    OperationId, OptimizeBody, OptimizeOptions, OptimizeReport, OptimizeTotals, PageTarget,
+    PendingIndex, PendingSidecar, Progress, ProgressEvent, ProgressLine, PruneOptions, PrunedStats,
+    QueueHolds, Reclaimable, RecoveredSidecar, Recovery, Report, RewriteCheck, RootBranchReport,
+    RootCleanupReport, RootCounts, RootFailure, RootKind, RootOptimizeReport, RootOutcome,
+    RootReport, RootStatus, RootVerification, STATISTICS_FORMAT, SkipReason, StatisticsNote,
     StatusBody, StatusOptions, StatusReport, StatusTotals, StoreRequests, TableBytes,
-    TableCleanupStats, TableCount, TableKey, TableOptimizeStats, TableRef, TableStatus,
-    TableVerification, Unchecked, VerbBody, VerifyBody, VerifyOptions, VerifyReport, VerifyTotals,
-    Version, WorkLeft,
+    TableCleanupStats, TableCount, TableKey, TableOptimizeStats, TableRef, TableStatistics,
+    TableStatus, TableVerification, Unchecked, VerbBody, VerifyBody, VerifyOptions, VerifyReport,
+    VerifyTotals, Version, WorkLeft,
 };
 pub use lancekeeper_queue::{ExclusiveLock, Queues, RootIdentity, RootQueue, TableGuards};
 pub use root::OpenRootError;

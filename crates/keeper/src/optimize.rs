@@ -14,6 +14,7 @@
 //! Rewrite itself.
 
 mod arranged;
+mod chosen;
 mod conclude;
 mod cut;
 mod graph;
@@ -21,6 +22,7 @@ mod internal;
 mod inventory;
 mod look;
 mod made;
+mod paging;
 mod plain;
 mod planning;
 mod preview;
@@ -28,6 +30,7 @@ mod probe;
 mod report;
 mod resumed;
 mod stage;
+mod statistics;
 mod suggest;
 mod table;
 mod window;
@@ -184,6 +187,7 @@ async fn optimize(
     let purpose = Purpose { verb: "optimize", selected, tolerates: Tolerance::REWRITES };
     let opening = Opening { purpose, operation: &operation, now, observer };
     let read = read_root(root, &context.tables).await?;
+    chosen::check_root(&read, options).await?;
     let write = write_root(read, context, &opening).await?;
     let (resumable, entries) = (Resumable::of(&write), AtomicU64::new(0));
     let run = Run {
@@ -203,6 +207,7 @@ async fn optimize(
     let outcome = Box::pin(tables(&run, report)).await;
     report.queue_holds = write.queue_holds(&run.operation);
     outcome?;
+    Box::pin(statistics::recompute(&run, report)).await?;
     Ok(Box::pin(made(&run, report)).await)
 }
 
@@ -242,7 +247,7 @@ async fn branches(
         }
         graph::run(run, &view, targets, report).await;
     }
-    if report.error.is_none() && !run.wish.index_only {
+    if report.error.is_none() && run.wish.is_of_all_fragments() {
         report.tables.extend(internal::run(run, &graph.graph).await);
     }
     Ok(())
@@ -288,6 +293,7 @@ async fn plan(
         let targets = targets(&read, view.as_ref(), options).await?;
         work.push((view, targets));
     }
+    chosen::check_root(&read, options).await?;
     report.warnings.extend(read.members.warnings.iter().cloned());
     let planning = Planning {
         context,
@@ -302,13 +308,16 @@ async fn plan(
         let mut plans = planning.plan(view.as_ref(), targets).await;
         planned.has_work |= plans.tables.iter().any(|table| table.planned().is_some());
         plans.tables.iter_mut().for_each(preview::preview);
+        if options.statistics {
+            plans.tables.iter_mut().for_each(statistics::announce);
+        }
         report.tables.extend(plans.inherited);
         report.tables.extend(plans.tables.into_iter().map(|table| table.stats));
         if let Some(error) = plans.error {
             return Err(error.into());
         }
     }
-    let is_whole = options.selected().is_empty() && !wish.index_only;
+    let is_whole = options.selected().is_empty() && wish.is_of_all_fragments();
     if let Some(graph) = read.graph.as_ref().filter(|_| is_whole) {
         report.tables.extend(internal::preview(&graph.graph, &wish).await);
     }

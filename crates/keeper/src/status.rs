@@ -3,6 +3,7 @@
 
 mod depth;
 mod inventory;
+mod picture;
 mod report;
 mod room;
 

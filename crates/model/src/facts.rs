@@ -1,5 +1,7 @@
 //! Facts an inventory gathers about tables, and plans decide on.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::{TableRef, Version};
 
 /// What planning needs to know of one fragment.
@@ -57,6 +59,19 @@ pub struct TableFacts {
     pub fragments: Vec<FragmentFacts>,
     /// How many fragments are files of the table that this one was cloned or cut from.
     pub shared_fragments: u64,
+    /// Fragments that the caller's predicate does not choose; none without a predicate.
+    pub unchosen: BTreeSet<u64>,
+    /// The pages of fragments whose pages can be made anew, by id; none unless that was asked for.
+    pub pages: BTreeMap<u64, PageFacts>,
+}
+
+/// What is known of the pages of a fragment: those of its widest column.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PageFacts {
+    /// How many there are.
+    pub pages: u64,
+    /// Bytes of all of them.
+    pub bytes: u64,
 }
 
 /// The kinds of index that matter to upkeep.

@@ -25,6 +25,7 @@ mod root;
 mod sizes;
 mod skip;
 mod snapshot;
+mod statistics;
 mod status;
 mod verify;
 
@@ -40,7 +41,8 @@ pub use cleanup::{
 };
 pub use count::{CountBody, CountOptions, CountReport, CountTotals, RootCounts, TableCount};
 pub use facts::{
-    CarryOver, DeclaredIndex, FragmentFacts, IndexFacts, IndexKind, SegmentFacts, TableFacts,
+    CarryOver, DeclaredIndex, FragmentFacts, IndexFacts, IndexKind, PageFacts, SegmentFacts,
+    TableFacts,
 };
 pub use ids::{Branch, OperationId, TableKey, TableRef, Version};
 pub use kind::{ErrorKind, ExitCode};
@@ -49,12 +51,12 @@ pub use layout::{
 };
 pub use left::{BudgetLimit, WorkLeft};
 pub use optimize::{
-    LayoutStats, OptimizeBody, OptimizeReport, OptimizeTotals, PrunedStats, RootOptimizeReport,
-    TableOptimizeStats,
+    ChosenFragments, LayoutStats, OptimizeBody, OptimizeReport, OptimizeTotals, PrunedStats,
+    RootOptimizeReport, TableOptimizeStats,
 };
 pub use options::{
     BranchSelection, INDEX_CACHE_BYTES, IndexMode, MEMORY_BYTES, METADATA_CACHE_BYTES,
-    OptimizeOptions, PRUNE_WINDOW, PruneOptions, RewriteCheck, SMALL_FRAGMENT_BYTES,
+    OptimizeOptions, PRUNE_WINDOW, PageTarget, PruneOptions, RewriteCheck, SMALL_FRAGMENT_BYTES,
     TABLES_AT_ONCE, WRITER_WINDOW,
 };
 pub use progress::{NoProgress, Observer, Progress, ProgressEvent, ProgressLine};
@@ -66,6 +68,9 @@ pub use root::{InternalSchema, RootKind};
 pub use sizes::TableBytes;
 pub use skip::{PendingIndex, SkipReason};
 pub use snapshot::{Pin, Snapshot};
+pub use statistics::{
+    BoundValue, ColumnStatistics, STATISTICS_FORMAT, StatisticsNote, TableStatistics,
+};
 pub use status::{
     Clustering, Obstacle, PendingSidecar, RootStatus, StatusBody, StatusReport, StatusTotals,
     TableStatus,

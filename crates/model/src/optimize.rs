@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::report::{Report, RootOutcome, RootReport, VerbBody};
 use crate::{
     Branch, Clustering, ErrorKind, PendingIndex, QueueHolds, Recovery, RootKind, SkipReason,
-    TableBytes, TableKey, TableRef, Version, WorkLeft,
+    StatisticsNote, TableBytes, TableKey, TableRef, Version, WorkLeft,
 };
 
 /// What `optimize` did to one table.
@@ -63,10 +63,15 @@ pub struct TableOptimizeStats {
     /// What the run's budget left for the next one; all zero when nothing was.
     #[serde(flatten)]
     pub left: WorkLeft,
+    /// How the caller's predicate divided the fragments when they were last looked at; null without one.
+    #[serde(rename = "where")]
+    pub chosen: Option<ChosenFragments>,
     /// What was planned or done, and why, in a sentence.
     pub reason: String,
     /// The order of its rows, where one is kept up; else null.
     pub layout: Option<LayoutStats>,
+    /// Where statistics of its values were written, or would be; null when that was not asked for.
+    pub statistics: Option<StatisticsNote>,
     /// What was deleted afterwards, or would be; null when that was not asked for.
     pub pruned: Option<PrunedStats>,
     /// The kind of `error`.
@@ -91,6 +96,17 @@ pub struct LayoutStats {
     pub before: Option<Clustering>,
     /// After the run.
     pub after: Option<Clustering>,
+}
+
+/// How a predicate divides the fragments of a table that could be rewritten.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ChosenFragments {
+    /// Fragments of which every live row matches.
+    pub whole: u64,
+    /// Those of which some rows match and others do not, by id. They stay as they are.
+    pub partial: Vec<u64>,
+    /// Those of which no row matches. They stay as they are.
+    pub none: u64,
 }
 
 /// What `optimize` deleted of one table after its work.

@@ -65,6 +65,15 @@ pub enum BranchSelection {
     All,
 }
 
+/// How large the pages of data files are to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageTarget {
+    /// So many rows, in every column.
+    Rows(u64),
+    /// So many bytes, in the widest column; the other columns get pages of as many rows.
+    Bytes(u64),
+}
+
 /// Options of `optimize`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OptimizeOptions {
@@ -82,6 +91,12 @@ pub struct OptimizeOptions {
     /// A fragment with more than this share of its rows deleted is rewritten even alone.
     /// 0 rewrites every fragment with a deleted row.
     pub deletion_threshold: f64,
+    /// Only fragments of which every live row matches are rewritten: an SQL expression over the table's
+    /// columns, as Lance's filters have it. What is null or unknown does not match.
+    pub predicate: Option<String>,
+    /// How large pages are to be: fragments whose pages are far from that are rewritten, even alone. `None` leaves
+    /// that to Lance.
+    pub pages: Option<PageTarget>,
     /// Tables rewritten at the same time; `None` takes the environment's or the default.
     pub concurrency: Option<usize>,
     /// What to do with indexes.
@@ -108,6 +123,9 @@ pub struct OptimizeOptions {
     pub workload: Vec<String>,
     /// What is compared of each rewrite before it is committed.
     pub verify: RewriteCheck,
+    /// Whether statistics of each table's values are computed afterwards and kept beside the root. All of it is
+    /// read for that.
+    pub statistics: bool,
     /// Whether to delete old versions afterwards. Databases and tables only: on graphs that
     /// is `cleanup`.
     pub prune: Option<PruneOptions>,
@@ -165,6 +183,8 @@ impl Default for OptimizeOptions {
             target_rows: Self::TARGET_ROWS,
             target_bytes: Self::TARGET_BYTES,
             deletion_threshold: Self::DELETION_THRESHOLD,
+            predicate: None,
+            pages: None,
             concurrency: None,
             index: IndexMode::default(),
             index_only: false,
@@ -173,6 +193,7 @@ impl Default for OptimizeOptions {
             layout: None,
             full: false,
             workload: Vec::new(),
+            statistics: false,
             prune: None,
             max_bytes: None,
             max_time: None,

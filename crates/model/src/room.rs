@@ -16,6 +16,10 @@ pub struct StatusOptions {
     /// The columns over which clustering depth is measured, of every table that is shown; none for no
     /// measuring. Those columns are read as a whole.
     pub depth: Vec<String>,
+    /// Shows the statistics of values that were kept of each table.
+    pub statistics: bool,
+    /// Draws the fragments of each table that is measured.
+    pub draw: bool,
     /// The sizes that the plan which is shown goes by; which tables and branches an optimize is for
     /// says nothing here.
     pub optimize: OptimizeOptions,

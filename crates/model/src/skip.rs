@@ -48,6 +48,8 @@ pub enum SkipReason {
     NoSuchBranch,
     /// It cannot be kept in the layout that it remembers: a column is gone, or has no order.
     LayoutImpossible,
+    /// The caller's predicate cannot be asked of the table: it lacks a column, for example.
+    PredicateUnfit,
 }
 
 impl SkipReason {
@@ -74,6 +76,7 @@ impl SkipReason {
             Self::NotATable => "not_a_table",
             Self::NoSuchBranch => "no_such_branch",
             Self::LayoutImpossible => "layout_impossible",
+            Self::PredicateUnfit => "predicate_unfit",
         }
     }
 
@@ -99,13 +102,14 @@ impl SkipReason {
             Self::NotATable => "not a table",
             Self::NoSuchBranch => "has no branch of that name",
             Self::LayoutImpossible => "its layout has become impossible",
+            Self::PredicateUnfit => "the predicate cannot be asked of it",
         }
     }
 
     /// Whether the caller's own limits left the table alone, and nothing else stands in the way.
     #[must_use]
     pub fn is_by_choice(&self) -> bool {
-        matches!(self, Self::AlreadyCompact | Self::BudgetSpent)
+        matches!(self, Self::AlreadyCompact | Self::BudgetSpent | Self::PredicateUnfit)
     }
 }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::report::{Report, RootOutcome, RootReport, VerbBody, exit_code};
 use crate::{
     Branch, ErrorKind, ExitCode, InternalStatus, Reclaimable, TableBytes, TableKey, TableRef,
-    Version,
+    TableStatistics, Version,
 };
 
 /// An unfinished operation found under `__recovery/`.
@@ -65,6 +65,10 @@ pub struct TableStatus {
     /// How well its fragments are told apart by some columns: those that were asked for, else those of
     /// its layout.
     pub clustering: Option<Clustering>,
+    /// The statistics of its values that were kept, if they were asked for and there are some.
+    pub statistics: Option<TableStatistics>,
+    /// Why they cannot be read, if they cannot.
+    pub statistics_error: Option<String>,
     /// Why the table could not be read, if it could not.
     pub error: Option<String>,
 }
@@ -87,6 +91,11 @@ pub struct Clustering {
     pub boxes: Option<f64>,
     /// Why it could not be measured, if it could not; then nothing above but `columns` says anything.
     pub error: Option<String>,
+    /// The fragments in rank space as an SVG document, if that was asked for.
+    #[serde(skip)]
+    pub drawing: Option<String>,
+    /// The file that the drawing was written to, if it was.
+    pub drawn_to: Option<String>,
 }
 
 impl Clustering {

@@ -5,13 +5,14 @@
 //! [`plan_table`] first asks where the table's authority says it is, then settles the fragments of
 //! each index coverage for themselves (`merges`). Which fragments may be taken at all is said
 //! before, fragment by fragment ([`LayoutPolicy::eligibility`]). A group becomes one fragment, or
-//! none when all its rows are deleted. It is rewritten for one of three reasons:
+//! none when all its rows are deleted. It is rewritten for one of four reasons:
 //!
 //! * One of its fragments has too many deletions. Smaller fragments go along, as long as that no
 //!   more than doubles what is written.
 //! * The merge pays by size tiers ([`Tiers`]): each of its fragments moves into a higher tier. So a
 //!   table that is optimized after each append is not written anew each time.
 //! * The new fragment is so small that writing it is lost in the price of the commit.
+//! * The pages of a fragment are far from the size that was asked for.
 //!
 //! A new fragment does not stand where its sources stood: a manifest is sorted by fragment
 //! id, and new ids are the highest. A plan therefore goes on over the list as it will be, its own
@@ -23,7 +24,7 @@
 //! * No fragment is in two groups; a group has one index coverage, and its fragments are in
 //!   manifest order.
 //! * A group stays within both targets, unless it is a single fragment that is purged.
-//! * A fragment that needs no purge is rewritten only to be merged, and a full one never.
+//! * A fragment that needs no purge, and whose pages are as asked for, is rewritten only to be merged, and a full one never.
 //! * A plan that was carried out in its order leaves nothing to plan, if the new fragments
 //!   are as large as their live rows were.
 //! * Over the life of a table without deletions, what is written is at most tiers × what was
@@ -41,6 +42,7 @@ mod eligible;
 mod inventory;
 mod merges;
 mod pack;
+mod pages;
 mod plan;
 mod policy;
 mod tiers;
@@ -67,6 +69,7 @@ pub use inventory::{Authority, SidecarClaim, TableInventory};
 pub use pack::{
     BATCH_BYTES, BATCH_ROWS_MAX, BlobBatch, PAGE_BYTES_WORTH_KEEPING, blob_batch, replan_groups,
 };
+pub use pages::PAGES_OFF_MAX;
 pub use plan::{Group, GroupReason, Recipe, RewritePlan, TablePlan};
 pub use policy::{LayoutPolicy, PolicyError};
 pub use tiers::Tiers;

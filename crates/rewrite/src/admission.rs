@@ -66,7 +66,7 @@ impl Admission {
         let estimate =
             estimate(group, largest_batch, by_writer).saturating_add(match group.recipe {
                 Recipe::Permute { .. } => self.sort_bytes(),
-                Recipe::CopyPages | Recipe::Reencode { .. } => 0,
+                _ => 0,
             });
         let units = to_units(estimate.min(self.ceiling));
         // The semaphore is never closed, so this only fails if that changes.
@@ -83,7 +83,9 @@ fn to_units(bytes: u64) -> u32 {
 fn estimate(group: &Group, largest_batch: u64, by_writer: u64) -> u64 {
     match group.recipe {
         Recipe::CopyPages => COPY_BYTES,
-        Recipe::Reencode { batch_rows } | Recipe::Permute { batch_rows, .. } => {
+        Recipe::Reencode { batch_rows }
+        | Recipe::Permute { batch_rows, .. }
+        | Recipe::Repage { page_rows: batch_rows } => {
             let row = group.bytes.checked_div(group.rows()).unwrap_or(group.bytes).max(1);
             let batch = row.saturating_mul(u64::from(batch_rows)).max(largest_batch);
             REENCODE_BYTES

@@ -3,7 +3,8 @@
 
 pub(crate) mod bounded;
 mod copy;
-mod lineage;
+pub(crate) mod lineage;
+pub(crate) mod paged;
 pub(crate) mod permuted;
 
 use futures::FutureExt;
@@ -22,6 +23,7 @@ use roaring::RoaringTreemap;
 use crate::sources::ReadSource;
 use bounded::bounded;
 use copy::joined;
+use paged::paged;
 use permuted::{Permuted, Sorting, permuted};
 
 /// Bytes a scan may read ahead. Lance's default is sized for query servers.
@@ -105,14 +107,33 @@ pub(crate) async fn carry_out(
             {
                 return Ok(rewritten);
             }
-            let options = CompactionOptions {
-                compaction_mode: Some(CompactionMode::Reencode),
-                batch_size: Some(batch_rows as usize),
-                ..options(group, order)
-            };
-            by_lance(table, source, options).await
+            reencoded(table, source, group, order, batch_rows).await
+        }
+        Recipe::Repage { page_rows } => {
+            if let Some(rewritten) =
+                paged(table, source, read, group, page_rows, keeps_addresses).await?
+            {
+                return Ok(rewritten);
+            }
+            reencoded(table, source, group, order, page_rows).await
         }
     }
+}
+
+/// Encodes a group anew by Lance's own task, so many rows at a time.
+async fn reencoded(
+    table: &Dataset,
+    source: &[Fragment],
+    group: &Group,
+    order: RowOrder,
+    batch_rows: u32,
+) -> lance::Result<Rewritten> {
+    let options = CompactionOptions {
+        compaction_mode: Some(CompactionMode::Reencode),
+        batch_size: Some(batch_rows as usize),
+        ..options(group, order)
+    };
+    by_lance(table, source, options).await
 }
 
 /// Rewrites fragments by Lance's own task, all outputs but the last of one size.

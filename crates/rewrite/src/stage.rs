@@ -174,7 +174,7 @@ pub async fn stage_group(
         let read = read_sources(table, &source).await?;
         let keeps_addresses = match group.recipe {
             Recipe::Permute { .. } => is_remapped(table).await?,
-            Recipe::CopyPages | Recipe::Reencode { .. } => needs_addresses(table, order).await?,
+            _ => needs_addresses(table, order).await?,
         };
         let how = How { order, sorting, keeps_addresses };
         let rewritten = carry_out(table, &source, &read, group, how, &mut done).await?;
@@ -260,11 +260,11 @@ fn judged(
 /// many an output has at most.
 fn is_as_planned(group: &Group, found: &[u64]) -> bool {
     match group.recipe {
-        Recipe::CopyPages | Recipe::Reencode { .. } => found == group.outputs,
         Recipe::Permute { full_rows, .. } => {
             let fits = |rows: &u64| (1..=full_rows).contains(rows);
             found.iter().sum::<u64>() == group.rows() && found.iter().all(fits)
         }
+        _ => found == group.outputs,
     }
 }
 

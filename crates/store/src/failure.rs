@@ -183,10 +183,16 @@ fn without_places(text: &str) -> String {
     let mut kept = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let (token, rest) = part.split_once(' ').unwrap_or((part, ""));
-        if !is_place(token.trim_end_matches(':')) {
+        let token = token.trim_end_matches(':');
+        let place = token.trim_end_matches(')');
+        if !is_place(place) {
             kept.push_str(", ");
             kept.push_str(part);
-        } else if !rest.is_empty() {
+            continue;
+        }
+        // An error within another one stands in brackets.
+        kept.push_str(&token[place.len()..]);
+        if !rest.is_empty() {
             kept.push_str(": ");
             kept.push_str(rest);
         }
@@ -217,6 +223,7 @@ mod tests {
                 "LanceError(IO): too small",
             ),
             ("a, b, src/x.rs:1:2: c, /y.rs:3:4", "a, b: c"),
+            ("outer (inner, /z.rs:5:6)", "outer (inner)"),
             ("no x.rs:1, y.rs", "no x.rs:1, y.rs"),
         ] {
             assert_eq!(without_places(said), kept);

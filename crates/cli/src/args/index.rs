@@ -24,7 +24,7 @@ pub(super) struct IndexArgs {
     /// Work on indexes only: no fragment is rewritten.
     #[arg(
         long = "index-only",
-        conflicts_with_all = ["target_rows", "target_bytes", "deletion_threshold", "purge_deletes", "verify"],
+        conflicts_with_all = ["target_rows", "target_bytes", "deletion_threshold", "purge_deletes", "verify", "predicate", "page_rows", "page_bytes"],
     )]
     pub(super) only: bool,
 

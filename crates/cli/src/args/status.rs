@@ -1,5 +1,7 @@
 //! Arguments of `status`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use lancekeeper_model::StatusOptions;
@@ -33,6 +35,15 @@ pub(crate) struct StatusArgs {
     /// Says how well fragments are told apart by these columns: lat,lon. Reads the columns.
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
     depth: Vec<String>,
+
+    /// Shows the statistics of values that optimize --recompute-statistics has kept.
+    #[arg(long)]
+    statistics: bool,
+
+    /// Draws the fragments over the first two columns of --depth, one picture (SVG) a table. With several tables
+    /// the name of each goes before the ending; a file of that name is replaced.
+    #[arg(long, value_name = "FILE", requires = "depth", value_parser = file)]
+    pub(crate) svg: Option<PathBuf>,
 }
 
 impl StatusArgs {
@@ -42,7 +53,18 @@ impl StatusArgs {
             branches: selection(self.all_branches, &self.branches),
             quick: self.quick,
             depth: self.depth.clone(),
+            draw: self.svg.is_some(),
+            statistics: self.statistics,
             optimize: settings.optimize_options(),
         }
+    }
+}
+
+/// The name of a file to write.
+fn file(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    match path.file_name() {
+        Some(_) if !text.ends_with('/') => Ok(path),
+        _ => Err("no name of a file".to_owned()),
     }
 }

@@ -1,8 +1,8 @@
 //! What the command line accepts, what it refuses, and with which words.
 
 use lancekeeper_model::{
-    CleanupOptions, CleanupPolicyOptions, CountOptions, IndexMode, PruneOptions, RewriteCheck,
-    VerifyOptions,
+    CleanupOptions, CleanupPolicyOptions, CountOptions, IndexMode, PageTarget, PruneOptions,
+    RewriteCheck, VerifyOptions,
 };
 use lancekeeper_settings::Said;
 
@@ -51,12 +51,15 @@ fn every_option_arrives() {
     let given = options(
         "--table node:Person --table edge:Knows --target-rows 1_000 --target-bytes 64M \
          --deletion-threshold 0.25 --concurrency 3 --index keep --branch main --branch work \
-         --all --min-fragments 5 --max-bytes 2GiB --max-time 1h30m --verify content",
+         --all --min-fragments 5 --max-bytes 2GiB --max-time 1h30m --verify content --where day<5 --recompute-statistics --page-rows 500",
     );
     let expected = OptimizeOptions {
         tables: vec!["node:Person".to_owned(), "edge:Knows".to_owned()],
         all_tables: true,
         min_fragments: Some(5),
+        predicate: Some("day<5".to_owned()),
+        statistics: true,
+        pages: Some(PageTarget::Rows(500)),
         target_rows: 1000,
         target_bytes: 64 << 20,
         deletion_threshold: 0.25,

@@ -6,6 +6,7 @@ mod cleanup;
 mod config;
 mod count;
 mod optimize;
+mod statistics;
 mod status;
 #[cfg(test)]
 mod tests;

@@ -92,7 +92,7 @@ async fn take<T: AsRef<str>>(
 }
 
 /// Where the live rows of each fragment lie in a space, by id. Fragments without any are left out. `fragments`: only
-/// these.
+/// these. `see` is shown the values, some rows of one fragment at a time.
 ///
 /// # Errors
 ///
@@ -101,6 +101,7 @@ pub(crate) async fn extents(
     table: &Dataset,
     space: &Space,
     fragments: Option<Vec<Fragment>>,
+    mut see: impl FnMut(u64, &[ArrayRef]) -> Result<(), ColumnError>,
 ) -> Result<BTreeMap<u64, Extent>, ColumnError> {
     let columns: Vec<String> = space.column_names().map(ToOwned::to_owned).collect();
     check(table, &columns)?;
@@ -112,7 +113,7 @@ pub(crate) async fn extents(
     let stream = guarded(table.uri(), scan.try_into_stream().boxed()).await.map_err(failed)?;
     let stream = stream.map_err(|error| ColumnError::from(failed(error)));
     let extents = stream.try_fold(BTreeMap::<u64, Extent>::new(), |mut extents, batch| {
-        let seen = extend(&mut extents, space, &columns, &batch);
+        let seen = extend(&mut extents, space, &columns, &batch, &mut see);
         async { seen.map(|()| extents) }
     });
     extents.await
@@ -124,6 +125,7 @@ fn extend(
     space: &Space,
     columns: &[String],
     batch: &RecordBatch,
+    see: &mut impl FnMut(u64, &[ArrayRef]) -> Result<(), ColumnError>,
 ) -> Result<(), ColumnError> {
     let addresses = column(batch, ROW_ADDR)?;
     let addresses = addresses.as_primitive::<UInt64Type>().values();
@@ -134,6 +136,7 @@ fn extend(
         let slices: Vec<_> = values.iter().map(|v| v.slice(start, stretch.len())).collect();
         start += stretch.len();
         let Some(ranks) = space.box_around(&slices)? else { continue };
+        see(stretch[0] >> 32, &slices)?;
         let rows = stretch.len() as u64;
         extents
             .entry(stretch[0] >> 32)

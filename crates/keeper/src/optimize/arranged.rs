@@ -202,7 +202,7 @@ async fn renew_boxes(table: &Dataset, state: &mut LayoutState) -> Result<(), Col
     if fragments.is_empty() {
         return Ok(());
     }
-    let found = extents(table, &state.space, Some(fragments)).await?;
+    let found = extents(table, &state.space, Some(fragments), |_, _| Ok(())).await?;
     state.members.retain(|id, member| {
         let Some(extent) = found.get(id) else { return false };
         member.ranks = extent.ranks.clone();

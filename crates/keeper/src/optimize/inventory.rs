@@ -27,6 +27,8 @@ pub(crate) struct Wish {
     pub(crate) full: bool,
     /// The predicates that suggest an order.
     pub(crate) workload: Vec<String>,
+    /// What every live row of a fragment has to match, or the fragment stays as it is.
+    pub(crate) predicate: Option<String>,
 }
 
 impl Wish {
@@ -41,7 +43,16 @@ impl Wish {
             order: options.layout.clone(),
             full: options.full,
             workload: options.workload.clone(),
+            predicate: options.predicate.clone(),
         })
+    }
+}
+
+impl Wish {
+    /// Whether fragments are rewritten whatever is in them. Only then the tables that a graph keeps for itself
+    /// are, too.
+    pub(crate) fn is_of_all_fragments(&self) -> bool {
+        !self.index_only && self.predicate.is_none()
     }
 }
 

@@ -15,7 +15,9 @@ use lancekeeper_store::tables::version_of;
 use thiserror::Error;
 
 use crate::optimize::arranged::{OrderError, order};
+use crate::optimize::chosen;
 use crate::optimize::inventory::{Wish, claim_of};
+use crate::optimize::paging;
 use crate::optimize::probe::probe;
 use crate::optimize::report::{set_before, set_error};
 use crate::optimize::table::{Facts, TableRun};
@@ -146,8 +148,14 @@ async fn plan_run(
         run.handle = Some(handle);
         return Ok(());
     }
+    let mut seen_facts = seen.facts;
+    if !chosen::narrow(run, &handle, &mut seen_facts).await? {
+        run.handle = Some(handle);
+        return Ok(());
+    }
+    paging::measure(&handle, &run.wish, &mut seen_facts).await?;
     let inventory = TableInventory {
-        facts: seen.facts,
+        facts: seen_facts,
         authority,
         sidecar: claim_of(sweep, &table),
         ahead_is_ours,

@@ -122,6 +122,7 @@ impl TableRun {
         let stats = &mut self.stats;
         stats.left = WorkLeft::default();
         stats.pending_indexes = found.pending_indexes;
+        stats.chosen = found.chosen;
         // After a commit that nothing more can be done is no news; that somebody got in between is.
         let is_news = |token: &SkipReason| {
             matches!(token, SkipReason::DriftNeedsRepair | SkipReason::RecoveryPending)

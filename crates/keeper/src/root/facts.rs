@@ -3,7 +3,7 @@
 mod deferred;
 mod indexes;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lance::Dataset;
 use lance_table::format::Fragment;
@@ -117,6 +117,8 @@ pub(crate) async fn view(
             can_copy_pages: !schema.fields_pre_order().any(lance::datatypes::Field::is_blob),
             fragments,
             shared_fragments: shared.len() as u64,
+            unchosen: BTreeSet::new(),
+            pages: BTreeMap::new(),
         },
         totals,
         small_fragments,

@@ -10,6 +10,7 @@ use lancekeeper_planner::index::Upkeep;
 use lancekeeper_planner::sweep::{SweepPlan, plan_sweep};
 use lancekeeper_reconciler::sweep;
 use lancekeeper_store::LanceFailure;
+use lancekeeper_store::failure::full_text;
 use lancekeeper_store::tables::version_of;
 
 use crate::optimize::{Wish, inherited, look_at};
@@ -18,6 +19,7 @@ use crate::root::facts::view;
 use crate::root::{Target, TargetError, seen_targets};
 use crate::run::Context;
 use crate::run::concurrency::in_order;
+use crate::statistics;
 use crate::status::depth::clustering;
 use crate::status::report;
 
@@ -32,7 +34,14 @@ pub(crate) async fn tables(
     let wanted = seen_targets(read, &[], &options.branches).await?;
     let claims = claims(read).await;
     let at_once = context.tables_at_once(None, wanted.len());
-    let looks = Looks { read, wish, claims: claims.as_ref(), depth: &options.depth };
+    let looks = Looks {
+        read,
+        wish,
+        claims: claims.as_ref(),
+        depth: &options.depth,
+        draws: options.draw,
+        statistics: options.statistics,
+    };
     let rows =
         wanted.into_iter().map(|(branch, target)| looks.row(branch, target).boxed()).collect();
     Ok(in_order(rows, at_once).collect().await)
@@ -45,6 +54,10 @@ struct Looks<'a> {
     claims: Option<&'a SweepPlan>,
     /// The columns over which clustering is measured.
     depth: &'a [String],
+    /// Whether they are drawn, too.
+    draws: bool,
+    /// Whether the statistics of values are shown that were kept.
+    statistics: bool,
 }
 
 impl Looks<'_> {
@@ -121,7 +134,13 @@ impl Looks<'_> {
         let seen = view(visible, table, Upkeep::default()).await?;
         report::fill(status, &seen, version_of(visible));
         if !self.depth.is_empty() {
-            status.clustering = Some(clustering(visible, self.depth).await);
+            status.clustering = Some(clustering(visible, table, self.depth, self.draws).await);
+        }
+        if self.statistics {
+            match statistics::read(&self.read.root.files(), table).await {
+                Ok(known) => status.statistics = known,
+                Err(error) => status.statistics_error = Some(full_text(&error)),
+            }
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
 //! The plan of a table with a layout: one group of fragments that get a new order of rows together, chosen
-//! by whoever knows where the rows lie, and purges of others, which keep their order. Nothing is
+//! by whoever knows where the rows lie, and rewrites of single ones, which keep their order. Nothing is
 //! bin-packed: that would make fragments of several orders into one.
 //!
 //! Not here: which fragments overlap (`lancekeeper_layout::plan_clustering`).
@@ -58,8 +58,9 @@ pub(super) fn cluster_groups(
         Choice::Nothing { .. } => HashSet::new(),
     };
     let others = alive.iter().filter(|fragment| !chosen.contains(&fragment.id));
-    let purged = others.filter(|fragment| policy.needs_purge(fragment));
-    groups.extend(purged.map(|fragment| live_group(facts, &[fragment])));
+    let alone = others
+        .filter(|fragment| policy.needs_purge(fragment) || policy.has_odd_pages(facts, fragment));
+    groups.extend(alone.map(|fragment| live_group(facts, &[fragment], policy)));
     match choice {
         Choice::Nothing { reason } if groups.is_empty() => return Err(reason),
         Choice::Nothing { .. } => {}

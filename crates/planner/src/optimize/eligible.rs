@@ -13,6 +13,8 @@ pub enum Ineligible {
     /// It claims to hide more rows than it has. The table is reported as broken; grouping it
     /// would drop the rows that it may have.
     Contradictory,
+    /// The caller's predicate does not choose it.
+    Unchosen,
 }
 
 impl LayoutPolicy {
@@ -20,12 +22,15 @@ impl LayoutPolicy {
     /// with an option find it in the policy, and the time there, too.
     #[must_use]
     pub fn eligibility(&self, facts: &TableFacts) -> Vec<Option<Ineligible>> {
-        facts.fragments.iter().map(|fragment| self.why_not(fragment)).collect()
+        facts.fragments.iter().map(|fragment| self.why_not(facts, fragment)).collect()
     }
 
-    fn why_not(&self, fragment: &FragmentFacts) -> Option<Ineligible> {
+    fn why_not(&self, facts: &TableFacts, fragment: &FragmentFacts) -> Option<Ineligible> {
         if fragment.deleted_rows > fragment.physical_rows {
             return Some(Ineligible::Contradictory);
+        }
+        if facts.unchosen.contains(&fragment.id) {
+            return Some(Ineligible::Unchosen);
         }
         fragment.held.then_some(Ineligible::Held)
     }

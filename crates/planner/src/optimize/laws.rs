@@ -1,10 +1,10 @@
 //! What holds of every plan, for tables made up at random.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use chrono::DateTime;
-use lancekeeper_model::{FragmentFacts, TableFacts};
+use lancekeeper_model::{FragmentFacts, PageFacts, PageTarget, TableFacts};
 use proptest::prelude::*;
 
 use super::policy::Size;
@@ -52,6 +52,7 @@ pub(super) fn policy() -> impl Strategy<Value = LayoutPolicy> {
             target_bytes,
             deletion_threshold,
             min_fragments: 0,
+            pages: None,
             tiers,
             now: DateTime::UNIX_EPOCH,
         },
@@ -119,6 +120,58 @@ proptest! {
     }
 
     #[test]
+    fn no_group_touches_what_a_predicate_does_not_choose(
+        fragments in fragments(),
+        policy in policy(),
+        every in 1..5_u64,
+    ) {
+        let mut facts = inventory(fragments).facts;
+        facts.unchosen = facts.fragments.iter().map(|f| f.id).filter(|id| id % every == 0).collect();
+        let touched = |facts: &TableFacts| -> BTreeSet<u64> {
+            groups(facts, &policy).into_iter().flat_map(|group| group.fragments).collect()
+        };
+        let around = touched(&facts);
+        // As if the others were not there.
+        let unchosen = std::mem::take(&mut facts.unchosen);
+        facts.fragments.retain(|fragment| !unchosen.contains(&fragment.id));
+        prop_assert_eq!(touched(&facts), around);
+    }
+
+    /// If the new files have as many pages as was asked for.
+    #[test]
+    fn pages_that_were_made_anew_are_not_made_anew_again(
+        fragments in fragments(),
+        policy in policy(),
+        pages in proptest::collection::vec(1..60_u64, 60),
+        target in prop_oneof![
+            (1..30_u64).prop_map(PageTarget::Rows), (1..300_u64).prop_map(PageTarget::Bytes)
+        ],
+    ) {
+        let policy = LayoutPolicy { pages: Some(target), ..policy };
+        let mut facts = inventory(fragments).facts;
+        let known = facts.fragments.iter().zip(pages);
+        let known = known.map(|(f, pages)| (f.id, PageFacts { pages, bytes: f.bytes / 2 + 1 }));
+        facts.pages = known.collect();
+        for _ in 0..2 {
+            let groups = groups(&facts, &policy);
+            let mut after = applied(&facts, &groups);
+            let old: BTreeSet<u64> = facts.fragments.iter().map(|f| f.id).collect();
+            let new: Vec<_> = after.fragments.iter().filter(|f| !old.contains(&f.id)).collect();
+            let made = groups.iter().filter(|group| group.rows() > 0);
+            for (fragment, group) in new.into_iter().zip(made) {
+                let Recipe::Repage { page_rows } = group.recipe else { panic!("{group}") };
+                let pages = fragment.physical_rows.div_ceil(u64::from(page_rows));
+                let bytes = group.fragments.iter().map(|id| facts.pages[id].bytes * find(&facts, *id).live_rows()
+                    / find(&facts, *id).physical_rows.max(1)).sum();
+                after.pages.insert(fragment.id, PageFacts { pages, bytes });
+            }
+            facts = after;
+        }
+        let idle = groups(&facts, &policy);
+        prop_assert!(idle.is_empty(), "{idle:?}");
+    }
+
+    #[test]
     fn no_group_touches_what_an_index_holds(
         fragments in fragments(),
         policy in policy(),
@@ -181,6 +234,7 @@ proptest! {
             target_bytes: 10,
             deletion_threshold: 0.1,
             min_fragments: 0,
+            pages: None,
             tiers: Tiers::DEFAULT,
             now: DateTime::UNIX_EPOCH,
         };
@@ -334,6 +388,7 @@ fn planning_takes_time_in_proportion_to_the_fragments() {
         target_bytes: 512 << 20,
         deletion_threshold: 0.1,
         min_fragments: 0,
+        pages: None,
         tiers: Tiers::DEFAULT,
         now: DateTime::UNIX_EPOCH,
     };

@@ -1,7 +1,7 @@
 //! The groups of a table, and how each of them is rewritten. Not here: which fragments end
 //! up together.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use lancekeeper_model::{FragmentFacts, TableFacts};
 
@@ -52,8 +52,15 @@ pub fn replan_groups(facts: &TableFacts, policy: &LayoutPolicy) -> Vec<Group> {
     let alive = eligible.iter().filter(|(f, is_eligible)| *is_eligible && !is_dead(f));
     let live = classes(alive.map(|(fragment, _)| *fragment))
         .into_iter()
-        .flat_map(|class| merges(&class, policy))
-        .map(|sources| live_group(facts, &sources));
+        .flat_map(|class| {
+            let merged = merges(&class, policy);
+            let taken: HashSet<u64> = merged.iter().flatten().map(|fragment| fragment.id).collect();
+            let odd = class.into_iter().filter(move |fragment| {
+                !taken.contains(&fragment.id) && policy.has_odd_pages(facts, fragment)
+            });
+            merged.into_iter().chain(odd.map(|fragment| vec![fragment]))
+        })
+        .map(|sources| live_group(facts, &sources, policy));
     dead.chain(live).collect()
 }
 
@@ -90,7 +97,11 @@ pub(super) fn dead_group(fragments: impl Iterator<Item = u64>) -> Group {
     }
 }
 
-pub(super) fn live_group(facts: &TableFacts, sources: &[&FragmentFacts]) -> Group {
+pub(super) fn live_group(
+    facts: &TableFacts,
+    sources: &[&FragmentFacts],
+    policy: &LayoutPolicy,
+) -> Group {
     let sum = |value: fn(&FragmentFacts) -> u64| {
         sources.iter().fold(0u64, |sum, fragment| sum.saturating_add(value(fragment)))
     };
@@ -98,8 +109,15 @@ pub(super) fn live_group(facts: &TableFacts, sources: &[&FragmentFacts]) -> Grou
         fragments: sources.iter().map(|fragment| fragment.id).collect(),
         outputs: vec![sum(FragmentFacts::live_rows)],
         bytes: sum(|fragment| fragment.bytes),
-        recipe: recipe(facts, sources),
-        why: if sources.len() > 1 { GroupReason::Merge } else { GroupReason::PurgeDeletions },
+        recipe: match policy.page_rows(facts, sources) {
+            Some(page_rows) => Recipe::Repage { page_rows },
+            None => recipe(facts, sources),
+        },
+        why: match sources {
+            [alone] if policy.needs_purge(alone) => GroupReason::PurgeDeletions,
+            [_] => GroupReason::Repage,
+            _ => GroupReason::Merge,
+        },
     }
 }
 

@@ -84,6 +84,11 @@ pub enum Recipe {
         /// The most rows of an output.
         full_rows: u64,
     },
+    /// Decode and encode in pages of so many rows.
+    Repage {
+        /// Rows of a page in every column, at least 1.
+        page_rows: u32,
+    },
 }
 
 impl Recipe {
@@ -93,6 +98,8 @@ impl Recipe {
         match self {
             Self::CopyPages => None,
             Self::Reencode { batch_rows } | Self::Permute { batch_rows, .. } => Some(batch_rows),
+            // As many rows as a page has, and no blobs by which they could be fewer.
+            Self::Repage { page_rows } => Some(page_rows),
         }
     }
 
@@ -100,7 +107,7 @@ impl Recipe {
     #[must_use]
     pub fn in_batches(self, batch_rows: u32) -> Self {
         match self {
-            Self::CopyPages => Self::CopyPages,
+            Self::CopyPages | Self::Repage { .. } => self,
             Self::Reencode { .. } => Self::Reencode { batch_rows },
             Self::Permute { full_rows, .. } => Self::Permute { batch_rows, full_rows },
         }
@@ -124,6 +131,8 @@ pub enum GroupReason {
     PurgeDeletions,
     /// Rows are to lie in the order of the table's layout.
     Cluster,
+    /// Its pages are far from the size that was asked for; nothing is merged.
+    Repage,
 }
 
 impl RewritePlan {
@@ -162,7 +171,7 @@ impl RewritePlan {
             match known {
                 None => findings.push(format!("group {number}: not all fragments exist")),
                 Some(known) => findings.extend(
-                    lint_group(group, &known)
+                    lint_group(group, &known, facts)
                         .into_iter()
                         .map(|finding| format!("group {number}: {finding}")),
                 ),
@@ -174,7 +183,7 @@ impl RewritePlan {
 
 /// `known` are the group's fragments, each with its place in the manifest.
 #[cfg(test)]
-fn lint_group(group: &Group, known: &[(usize, &FragmentFacts)]) -> Vec<String> {
+fn lint_group(group: &Group, known: &[(usize, &FragmentFacts)], facts: &TableFacts) -> Vec<String> {
     let mut findings = Vec::new();
     if known.is_empty() {
         return vec!["it is empty".to_owned()];
@@ -188,6 +197,9 @@ fn lint_group(group: &Group, known: &[(usize, &FragmentFacts)]) -> Vec<String> {
     }
     if known.iter().any(|fragment| fragment.held) {
         findings.push("an index that a rewrite would end covers one of its fragments".to_owned());
+    }
+    if known.iter().any(|fragment| facts.unchosen.contains(&fragment.id)) {
+        findings.push("the predicate does not choose one of its fragments".to_owned());
     }
     let rows: u64 = known.iter().map(|fragment| fragment.live_rows()).sum();
     if rows != group.rows() {
@@ -217,6 +229,7 @@ mod tests {
         let mut facts = table.facts;
         parse_fragments(&["3", "x", "10", "rows", "1MB"], &mut facts.fragments);
         parse_fragments(&["10-5", "rows", "1MB", "cov", "1"], &mut facts.fragments);
+        facts.unchosen.insert(3);
         let group = |fragments: &[u64], outputs: &[u64], recipe| Group {
             fragments: fragments.to_vec(),
             outputs: outputs.to_vec(),
@@ -242,6 +255,7 @@ mod tests {
             group 0: its batches are empty
             group 1: fragment 2 was there before
             group 1: its fragments differ in index coverage
+            group 1: the predicate does not choose one of its fragments
             group 1: it says 20 rows, its fragments have 15
             group 1: one of its outputs is empty
             group 1: it copies pages that hold deleted rows

@@ -1,7 +1,7 @@
 //! When a fragment is full and when its deletions count: options that were checked.
 
 use chrono::{DateTime, Utc};
-use lancekeeper_model::{ErrorKind, FragmentFacts, OptimizeOptions};
+use lancekeeper_model::{ErrorKind, FragmentFacts, OptimizeOptions, PageTarget};
 
 use super::Tiers;
 
@@ -16,6 +16,8 @@ pub struct LayoutPolicy {
     pub deletion_threshold: f64,
     /// A table with fewer fragments is left alone; 0 for none.
     pub min_fragments: u64,
+    /// How large pages are to be, if that is not left to Lance.
+    pub pages: Option<PageTarget>,
     /// Which merges pay.
     pub tiers: Tiers,
     /// When the run began. Whatever an age decides is decided by this, at the first look at a table
@@ -39,6 +41,9 @@ pub enum PolicyError {
     /// No table has fewer than none; leaving it out says the same.
     #[error("min_fragments must be at least 1")]
     MinFragments,
+    /// No page could hold a row.
+    #[error("pages must have at least 1 row or 1 byte")]
+    Pages,
     /// Nothing could be read.
     #[error("max_bytes must be at least 1")]
     MaxBytes,
@@ -62,6 +67,7 @@ impl PolicyError {
             Self::TargetBytes => "target_bytes",
             Self::DeletionThreshold(_) => "deletion_threshold",
             Self::MinFragments => "min_fragments",
+            Self::Pages => "pages",
             Self::MaxBytes => "max_bytes",
             Self::MaxTime => "max_time",
         }
@@ -91,6 +97,9 @@ impl LayoutPolicy {
         if options.min_fragments == Some(0) {
             return Err(PolicyError::MinFragments);
         }
+        if matches!(options.pages, Some(PageTarget::Rows(0) | PageTarget::Bytes(0))) {
+            return Err(PolicyError::Pages);
+        }
         if options.max_bytes == Some(0) {
             return Err(PolicyError::MaxBytes);
         }
@@ -102,6 +111,7 @@ impl LayoutPolicy {
             target_bytes: options.target_bytes,
             deletion_threshold: options.deletion_threshold,
             min_fragments: options.min_fragments.unwrap_or(0),
+            pages: options.pages,
             tiers: Tiers::DEFAULT,
             now,
         })
@@ -213,6 +223,10 @@ mod tests {
         insta::assert_snapshot!(
             refused(|o| o.min_fragments = Some(0)),
             @"min_fragments must be at least 1"
+        );
+        insta::assert_snapshot!(
+            refused(|o| o.pages = Some(PageTarget::Rows(0))),
+            @"pages must have at least 1 row or 1 byte"
         );
         insta::assert_snapshot!(refused(|o| o.max_bytes = Some(0)), @"max_bytes must be at least 1");
         insta::assert_snapshot!(

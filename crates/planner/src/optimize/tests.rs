@@ -1,5 +1,7 @@
 //! Plans of tables written down as text.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use chrono::DateTime;
 use lancekeeper_model::{FragmentFacts, OptimizeOptions, TableFacts, TableKey, TableRef, Version};
 
@@ -10,7 +12,7 @@ use super::*;
 /// A line with `rows` is one fragment, or with `N x` in front N equal ones:
 /// `[N x] ROWS[-DELETED] rows SIZE [cov N] [files N]`, ids counted from 0. The other lines
 /// are settings: `target ROWS rows SIZE`, `threshold SHARE`, `at least N`, `columns N`,
-/// `blobs`, `pin N head N [ours]`, `head N`, `sidecar FILE KIND`.
+/// `blobs`, `unchosen ID ...`, `pin N head N [ours]`, `head N`, `sidecar FILE KIND`.
 fn check(input: &str) -> String {
     let mut options = OptimizeOptions::default();
     let mut inventory = inventory(Vec::new());
@@ -25,6 +27,9 @@ fn check(input: &str) -> String {
             ["at", "least", fragments] => options.min_fragments = Some(number(fragments)),
             ["columns", columns] => {
                 inventory.facts.columns = columns.parse().expect("a number of columns");
+            }
+            ["unchosen", ids @ ..] => {
+                inventory.facts.unchosen.extend(ids.iter().map(|id| number(id)));
             }
             ["blobs"] => inventory.facts.can_copy_pages = false,
             ["head", head] => at(&mut inventory, Authority::Head { head: Version(number(head)) }),
@@ -63,6 +68,8 @@ pub(super) fn inventory(fragments: Vec<FragmentFacts>) -> TableInventory {
             can_copy_pages: true,
             fragments,
             shared_fragments: 0,
+            unchosen: BTreeSet::new(),
+            pages: BTreeMap::new(),
         },
         authority: Authority::Head { head: Version(1) },
         sidecar: None,
@@ -337,6 +344,16 @@ fn a_plan_of_nothing_says_when_only_coverage_is_in_the_way() {
         check("10 rows 500MiB cov 1 \n 10 rows 500MiB cov 0"),
         @"nothing: 2 fragments, no two neighbours fit into one"
     );
+}
+
+#[test]
+fn what_a_predicate_does_not_choose_stays_and_the_rest_is_planned_around_it() {
+    insta::assert_snapshot!(check("unchosen 1 3 \n 3 x 10 rows 1MB \n 10-10 rows 1MB \n 10 rows 1MB"), @r"
+        rewrite at version 1: merge 3 fragments into 1
+          merge 0, 2, 4: 30 rows, 2.9 MiB to read, re-encoding 83 rows at a time
+    ");
+    insta::assert_snapshot!(check("unchosen 0 1 2 \n 2 x 10 rows 1MB cov 1 \n 100-90 rows 1MB"), @"nothing: 3 fragments, 3 of them not chosen by the predicate");
+    insta::assert_snapshot!(check("unchosen 0 2 \n 10 rows 1MB cov 1 \n 10 rows 1MB \n 10 rows 1MB"), @"nothing: 3 fragments, 2 of them not chosen by the predicate");
 }
 
 #[test]

@@ -57,6 +57,7 @@ impl fmt::Display for Group {
             Recipe::Permute { batch_rows, .. } => {
                 write!(f, "sorting {batch_rows} rows at a time")
             }
+            Recipe::Repage { page_rows } => write!(f, "re-encoding in pages of {page_rows} rows"),
         }
     }
 }
@@ -67,6 +68,7 @@ impl fmt::Display for GroupReason {
             Self::Merge => "merge",
             Self::PurgeDeletions => "purge",
             Self::Cluster => "lay out",
+            Self::Repage => "repage",
         })
     }
 }
@@ -99,19 +101,24 @@ pub(super) fn why_nothing(facts: &TableFacts, policy: &LayoutPolicy) -> String {
     }
     let count = facts.fragments.len();
     let mut why = if count == 1 { "one fragment".to_owned() } else { format!("{count} fragments") };
-    let full = facts.fragments.iter().filter(|f| policy.fills(Size::of(f))).count();
+    let is_chosen = |fragment: &&FragmentFacts| !facts.unchosen.contains(&fragment.id);
+    let chosen: Vec<&FragmentFacts> = facts.fragments.iter().filter(is_chosen).collect();
+    if chosen.len() < count {
+        why.push_str(&format!(", {} of them not chosen by the predicate", count - chosen.len()));
+    }
+    let full = chosen.iter().filter(|f| policy.fills(Size::of(f))).count();
     if full > 0 {
         why.push_str(&format!(", {full} of them full"));
     }
-    let held = facts.fragments.iter().filter(|fragment| fragment.held).count();
+    let held = chosen.iter().filter(|fragment| fragment.held).count();
     if held > 0 {
         why.push_str(&format!(", {held} of them held by an index that a rewrite would end"));
-    } else if kept_apart_by_coverage(facts, policy) {
+    } else if kept_apart_by_coverage(&chosen, policy) {
         why.push_str(", neighbours covered by different indexes");
-    } else if count > 1 && full < count {
-        why.push_str(&why_apart(facts, policy));
+    } else if chosen.len() > 1 && full < chosen.len() {
+        why.push_str(&why_apart(&chosen, policy));
     }
-    if facts.fragments.iter().any(|fragment| fragment.deleted_rows > 0) {
+    if chosen.iter().any(|fragment| fragment.deleted_rows > 0) {
         let percent = policy.deletion_threshold * 100.0;
         why.push_str(&format!(", at most {percent:.0} % of a fragment deleted"));
     }
@@ -124,16 +131,15 @@ pub(super) fn why_nothing(facts: &TableFacts, policy: &LayoutPolicy) -> String {
 
 /// Whether a table with nothing to do would have something to do if the same indexes covered
 /// all of it.
-fn kept_apart_by_coverage(facts: &TableFacts, policy: &LayoutPolicy) -> bool {
-    let all: Vec<&FragmentFacts> = facts.fragments.iter().collect();
-    let differs = all.windows(2).any(|pair| pair[0].coverage != pair[1].coverage);
+fn kept_apart_by_coverage(chosen: &[&FragmentFacts], policy: &LayoutPolicy) -> bool {
+    let differs = chosen.windows(2).any(|pair| pair[0].coverage != pair[1].coverage);
     // Of one coverage they were planned like this already.
-    differs && !merges(&all, policy).is_empty()
+    differs && !merges(chosen, policy).is_empty()
 }
 
 /// Why fragments that are not full, and that nothing holds, stay apart.
-fn why_apart(facts: &TableFacts, policy: &LayoutPolicy) -> String {
-    let open = facts.fragments.iter().map(|fragment| (fragment.coverage, Size::of(fragment)));
+fn why_apart(chosen: &[&FragmentFacts], policy: &LayoutPolicy) -> String {
+    let open = chosen.iter().map(|fragment| (fragment.coverage, Size::of(fragment)));
     let mut open: Vec<(u32, Size)> = open.filter(|(_, size)| !policy.fills(*size)).collect();
     // By size: merges by tiers ask for no neighbours, and the smallest fit best.
     open.sort_by_cached_key(|(coverage, size)| (*coverage, policy.fill(*size)));
@@ -160,6 +166,8 @@ fn why_rewrite(groups: &[Group]) -> String {
     let dropped = purged.filter(|group| group.outputs.is_empty());
     let dropped: usize = dropped.map(|group| group.fragments.len()).sum();
 
+    let repaged = groups.iter().filter(|group| group.why == GroupReason::Repage).count();
+
     let mut parts = Vec::new();
     for group in groups.iter().filter(|group| group.why == GroupReason::Cluster) {
         let (from, to) = (group.fragments.len(), group.outputs.len());
@@ -170,6 +178,9 @@ fn why_rewrite(groups: &[Group]) -> String {
     }
     if alone > 0 {
         parts.push(format!("purge deleted rows of {alone} {}", noun(alone)));
+    }
+    if repaged > 0 {
+        parts.push(format!("make the pages of {repaged} {} anew", noun(repaged)));
     }
     if dropped > 0 {
         parts.push(format!("drop {dropped} {} without live rows", noun(dropped)));

@@ -108,6 +108,23 @@ pub(super) fn one_file(table: &Dataset) -> WriteParams {
         data_cache_bytes: Some((BUFFERS_MAX / leaves).min(COLUMN_BUFFER_BYTES) * columns),
         ..FileWriterOptions::default()
     };
+    one_file_with(table, options)
+}
+
+/// How the outputs of a group are written, by a writer with these options.
+pub(super) fn params_with(
+    table: &Dataset,
+    group: &Group,
+    options: FileWriterOptions,
+) -> WriteParams {
+    let rows = group.outputs.iter().copied().max().unwrap_or(1);
+    WriteParams {
+        max_rows_per_file: usize::try_from(rows).unwrap_or(usize::MAX),
+        ..one_file_with(table, options)
+    }
+}
+
+fn one_file_with(table: &Dataset, options: FileWriterOptions) -> WriteParams {
     WriteParams {
         mode: WriteMode::Append,
         max_rows_per_file: usize::MAX,

@@ -31,6 +31,20 @@ struct Lineage {
 /// What new fragments bring along, one after the other; nothing without stable row ids.
 pub(super) struct Lineages(Vec<Lineage>);
 
+/// Whether the lineage of a fragment is in the manifest, so that new fragments can be given theirs.
+pub(crate) fn is_known(table: &Dataset, fragment: &Fragment) -> bool {
+    if !table.manifest().uses_stable_row_ids() {
+        return true;
+    }
+    let spills = table.config().get(SPILLS).is_some_and(|v| v.eq_ignore_ascii_case("true"));
+    let is_elsewhere =
+        |meta: &Option<RowDatasetVersionMeta>| matches!(meta, Some(RowDatasetVersionMeta::Column));
+    !spills
+        && matches!(fragment.row_id_meta, Some(RowIdMeta::Inline(_)))
+        && !is_elsewhere(&fragment.created_at_version_meta)
+        && !is_elsewhere(&fragment.last_updated_at_version_meta)
+}
+
 impl Lineages {
     /// Those of the live rows of these fragments, in this order and cut into new fragments of so
     /// many rows. `None` if they are not all in the manifest, or do not fit the fragments: Lance

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use lancekeeper_model::{
-    BudgetLimit, Clustering, LayoutStats, OptimizeBody, OptimizeReport, OptimizeTotals,
-    PrunedStats, RootKind, RootOptimizeReport, SkipReason, TableOptimizeStats, TableRef, WorkLeft,
+    BudgetLimit, ChosenFragments, Clustering, LayoutStats, OptimizeBody, OptimizeReport,
+    OptimizeTotals, PrunedStats, RootKind, RootOptimizeReport, SkipReason, TableOptimizeStats,
+    TableRef, WorkLeft,
 };
 
-use super::{Notes, recovery_text, root_label};
+use super::{Notes, named_commits, recovery_text, root_label};
 use crate::output::grid::{Column, Rank, Remark, render};
 use crate::output::style::{Tone, dotted, paint};
 use crate::output::terminal::Screen;
@@ -200,6 +201,9 @@ fn add_details(notes: &mut Notes, name: &str, table: &TableOptimizeStats) {
     if let Some(layout) = &table.layout {
         notes.add(name, &layout_text(layout));
     }
+    if let Some(chosen) = &table.chosen {
+        notes.add(name, &chosen_text(chosen));
+    }
     if !table.left.is_nothing() {
         notes.add(name, &format!("left for the next run: {}", left_words(&table.left)));
     }
@@ -210,6 +214,10 @@ fn add_details(notes: &mut Notes, name: &str, table: &TableOptimizeStats) {
     if table.groups_dropped > 0 {
         let groups = counted(table.groups_dropped, "group");
         notes.add(name, &format!("{groups} given up: a writer had changed the fragments"));
+    }
+    if let Some(note) = &table.statistics {
+        let verb = if note.written { "written" } else { "would be written" };
+        notes.add(name, &format!("statistics {verb} to {}", note.file));
     }
     if let Some(pruned) = table.pruned.as_ref().filter(|pruned| tells_anything(pruned)) {
         notes.add(name, &prune_text(pruned));
@@ -235,6 +243,26 @@ fn layout_text(stats: &LayoutStats) -> String {
         joined(depth.collect()),
         joined(touched.collect())
     )
+}
+
+/// `2 fragments match --where in part and are left: 4, 7; 10 do not match`. Empty if all match.
+fn chosen_text(chosen: &ChosenFragments) -> String {
+    let mut parts = Vec::new();
+    if !chosen.partial.is_empty() {
+        let verb = if chosen.partial.len() == 1 { "matches" } else { "match" };
+        let verb = format!(
+            "{verb} --where in part and stay{}",
+            if chosen.partial.len() == 1 { "s" } else { "" }
+        );
+        let ids: Vec<String> = chosen.partial.iter().map(ToString::to_string).collect();
+        let named = named_commits(ids.iter().map(String::as_str));
+        parts.push(format!("{} {verb}: {named}", counted(chosen.partial.len() as u64, "fragment")));
+    }
+    if chosen.none > 0 {
+        let verb = if chosen.none == 1 { "does" } else { "do" };
+        parts.push(format!("{} {verb} not match --where", counted(chosen.none, "fragment")));
+    }
+    parts.join("; ")
 }
 
 /// Of a table of which nothing could go there is nothing to tell.

@@ -7,7 +7,7 @@ use lancekeeper_model::{
     StatusReport, TableKey, TableRef, TableStatus,
 };
 
-use super::{Notes, named_commits, root_label};
+use super::{Notes, named_commits, root_label, statistics};
 use crate::output::grid::{Column, Rank, Remark, render};
 use crate::output::style::{Tone, dotted, indented, paint};
 use crate::output::terminal::Screen;
@@ -97,6 +97,9 @@ fn heading(root: &RootStatus, screen: Screen) -> String {
             }
             (None, None) => {}
         }
+        for line in statistics::lines(&table_name(table), table) {
+            detail(Tone::Plain, line);
+        }
     }
     text
 }
@@ -124,6 +127,9 @@ fn clustering_line(table: &TableStatus, clustering: &Clustering) -> String {
     }
     if let Some(boxes) = boxes {
         parts.push(format!("boxes of 10 % x 10 % touch {}", share(*boxes)));
+    }
+    if let Some(file) = &clustering.drawn_to {
+        parts.push(format!("drawn to {file}"));
     }
     format!("{name}: {}", parts.join("; "))
 }
