@@ -43,17 +43,18 @@ pub use api::{
 };
 pub use lancekeeper_model::{
     Branch, BranchAction, BranchBody, BranchLoss, BranchReconcileStats, BranchReport, BranchRow,
-    BranchSelection, BranchTableStats, BranchTotals, BudgetLimit, CacheStats, CacheUse,
-    CleanupBody, CleanupOptions, CleanupPolicyOptions, CleanupReport, CleanupTotals, Clustering,
-    CountBody, CountOptions, CountReport, CountTotals, ErrorKind, ExitCode, ForkRefStatus,
-    IndexMode, InternalSchema, InternalStatus, KeptVersionReport, LostCommitReport, MovedPin,
-    NoProgress, Observer, Obstacle, OperationId, OptimizeBody, OptimizeOptions, OptimizeReport,
-    OptimizeTotals, PendingIndex, PendingSidecar, Progress, ProgressEvent, ProgressLine,
-    PruneOptions, PrunedStats, QueueHolds, Reclaimable, RecoveredSidecar, Recovery, Report,
-    RootBranchReport, RootCleanupReport, RootCounts, RootFailure, RootKind, RootOptimizeReport,
-    RootOutcome, RootReport, RootStatus, SkipReason, StatusBody, StatusOptions, StatusReport,
-    StatusTotals, StoreRequests, TableBytes, TableCleanupStats, TableCount, TableKey,
-    TableOptimizeStats, TableRef, TableStatus, VerbBody, Version, WorkLeft,
+    BranchSelection, BranchTableStats, BranchTotals, BudgetLimit, CacheStats, CacheUse, CleanupBody,
+    CleanupOptions, CleanupPolicyOptions, CleanupReport, CleanupTotals, Clustering, CountBody,
+    CountOptions, CountReport, CountTotals, Direction, ErrorKind, ExitCode, ForkRefStatus,
+    IndexMode, InternalSchema, InternalStatus, KeptVersionReport, Layout, LayoutError, LayoutKind,
+    LayoutStats, LostCommitReport, MovedPin, NoProgress, NullPlacement, Observer, Obstacle,
+    OperationId, OptimizeBody, OptimizeOptions, OptimizeReport, OptimizeTotals, PendingIndex,
+    PendingSidecar, Progress, ProgressEvent, ProgressLine, PruneOptions, PrunedStats, QueueHolds,
+    Reclaimable, RecoveredSidecar, Recovery, Report, RootBranchReport, RootCleanupReport,
+    RootCounts, RootFailure, RootKind, RootOptimizeReport, RootOutcome, RootReport, RootStatus,
+    SkipReason, SortColumn, StatusBody, StatusOptions, StatusReport, StatusTotals, StoreRequests,
+    TableBytes, TableCleanupStats, TableCount, TableKey, TableOptimizeStats, TableRef, TableStatus,
+    VerbBody, Version, WorkLeft,
 };
 pub use lancekeeper_queue::{ExclusiveLock, Queues, RootIdentity, RootQueue, TableGuards};
 pub use root::OpenRootError;
