@@ -52,11 +52,16 @@ pub(crate) struct Death {
     pub(crate) crossing: usize,
     /// Tables rewritten at the same time; 0 for the default.
     pub(crate) concurrency: usize,
+    /// The order that rows are to get, in outputs of [`SMALL_ROWS`].
+    pub(crate) layout: Option<&'static str>,
 }
+
+/// Of an output, where rows get another order.
+pub(crate) const SMALL_ROWS: u64 = 64;
 
 impl Death {
     pub(crate) fn at(name: &'static str, crossing: usize) -> Self {
-        Self { verb: Verb::Optimize, name, crossing, concurrency: 0 }
+        Self { verb: Verb::Optimize, name, crossing, concurrency: 0, layout: None }
     }
 
     /// Of a cleanup.
@@ -69,16 +74,22 @@ impl Death {
         Self { concurrency: 1, ..self }
     }
 
+    /// Of a run that gives rows another order.
+    pub(crate) fn laying_out(self, layout: &'static str) -> Self {
+        Self { layout: Some(layout), ..self }
+    }
+
     fn last_words(&self) -> String {
         format!("dies at crossing {} of {}", self.crossing, self.name)
     }
 
     fn write(&self, root: &str) -> String {
-        format!("{:?} {} {} {} {root}", self.verb, self.name, self.crossing, self.concurrency)
+        let Self { verb, name, crossing, concurrency, layout } = self;
+        format!("{verb:?} {name} {crossing} {concurrency} {} {root}", layout.unwrap_or("-"))
     }
 
     fn read(order: &str) -> (Self, String) {
-        let parts: Vec<&str> = order.splitn(5, ' ').collect();
+        let parts: Vec<&str> = order.splitn(6, ' ').collect();
         let verb = match parts[0] {
             "Optimize" => Verb::Optimize,
             "Cleanup" => Verb::Cleanup,
@@ -89,7 +100,10 @@ impl Death {
         let name = failpoint::ALL.iter().find(|name| **name == parts[1]).unwrap();
         let crossing = parts[2].parse().unwrap();
         let concurrency = parts[3].parse().unwrap();
-        (Self { verb, name, crossing, concurrency }, parts[4].to_owned())
+        let layout = Some(parts[4]).filter(|layout| *layout != "-");
+        // For the rest of the child's life.
+        let layout = layout.map(|layout| &*layout.to_owned().leak());
+        (Self { verb, name, crossing, concurrency, layout }, parts[5].to_owned())
     }
 }
 
@@ -112,7 +126,9 @@ async fn a_child_dies_where_it_is_told() {
     let Ok(order) = std::env::var(ORDER) else {
         // No child: what a parent would order is at least what a child would do.
         let death = Death::at(failpoint::OPTIMIZE_POST_PHASE_B, 2).one_by_one();
-        assert_eq!(Death::read(&death.write("/a graph")), (death, "/a graph".to_owned()));
+        for death in [death, death.laying_out("sort:-id")] {
+            assert_eq!(Death::read(&death.write("/a graph")), (death, "/a graph".to_owned()));
+        }
         return;
     };
     let (death, root) = Death::read(&order);
@@ -126,6 +142,8 @@ async fn a_child_dies_where_it_is_told() {
     .unwrap();
     let options = OptimizeOptions {
         concurrency: Some(death.concurrency).filter(|n| *n > 0),
+        layout: death.layout.map(|layout| layout.parse().unwrap()),
+        target_rows: death.layout.map_or(OptimizeOptions::TARGET_ROWS, |_| SMALL_ROWS),
         ..OptimizeOptions::default()
     };
     let (keeper, roots) = (Keeper::new(), [root]);

@@ -6,9 +6,9 @@
 //! written down when they were written. Writers beside our runs and runs that die are the business
 //! of `races` and of the failpoint tests, graphs of `failpoints::histories`.
 
-mod columns;
-mod questions;
-mod steps;
+pub(crate) mod columns;
+pub(crate) mod questions;
+pub(crate) mod steps;
 mod verdict;
 mod world;
 
@@ -119,7 +119,7 @@ fn whatever_happened_to_a_table_every_verb_keeps_its_rows_its_answers_and_its_re
     println!("{counts:?}");
     assert!(failures.is_empty(), "{} failed\n\n{}", failures.len(), failures.join("\n\n"));
     // A history without verbs shows nothing, and without indexes not much.
-    for kind in ["optimize", "cleanup", "indexes", "questions", "versions removed"] {
+    for kind in ["optimize", "layouts", "cleanup", "indexes", "questions", "versions removed"] {
         assert!(counts.get(kind).is_some_and(|count| *count > 0), "no {kind}: {counts:?}");
     }
 }

@@ -170,7 +170,7 @@ impl World {
         };
         let signature = signature("rewrite");
         let order = RowOrder::AsListed { capture_addresses: false };
-        let staged = stage_group(&head, &signature.table, &group, order);
+        let staged = stage_group(&head, &signature.table, &group, order, None);
         let mut groups = [staged.await.unwrap()];
         let steps = TableCommit {
             operation: &signature.operation,

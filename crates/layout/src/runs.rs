@@ -69,7 +69,7 @@ impl Runs {
 
     /// The place of the run that wrote a fragment.
     #[must_use]
-    pub(crate) fn of(&self, fragment: u64) -> Option<usize> {
+    pub fn of(&self, fragment: u64) -> Option<usize> {
         self.runs.iter().position(|run| run.has(fragment))
     }
 

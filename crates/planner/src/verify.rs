@@ -145,7 +145,8 @@ mod tests {
             named("b", "work", 6, pin("work", 5, 11)),
             named("a", "main", 1, Namer::Tag("first".to_owned())),
         ]);
-        let shape: Vec<(&str, Vec<(&str, Vec<u64>)>)> = tables
+        type Shape<'a> = Vec<(&'a str, Vec<(&'a str, Vec<u64>)>)>;
+        let shape: Shape<'_> = tables
             .iter()
             .map(|table| {
                 let branches = table.branches.iter().map(|(branch, versions)| {

@@ -1,6 +1,7 @@
 //! Staging: one group of fragments rewritten into new ones, in files that nothing refers to
 //! yet. Not here: how the rows get from the old files into the new ones (`recipe`).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use lance::Dataset;
@@ -183,11 +184,7 @@ pub async fn stage_group(
     let (read, rewritten) = match outcome.await {
         Ok(done) => done,
         Err(error) => {
-            let files: Vec<StagedFile> = done.iter().flat_map(staged_files).collect();
-            if let Err(error) = discard(table, &files).await {
-                tracing::warn!(target: "lancekeeper::optimize", table = %table_ref, %error,
-                    "files of a rewrite that failed stay until they are collected");
-            }
+            discard_but(&[], &done, table, table_ref).await;
             return Err(StageError::Lance {
                 table: table_ref.clone(),
                 fragments: group.fragments.clone(),
@@ -195,8 +192,21 @@ pub async fn stage_group(
             });
         }
     };
+    discard_but(&rewritten.fragments, &done, table, table_ref).await;
     judged(table_ref, version_of(table), group, source, rewritten)
         .map(|staged| StagedGroup { read, ..staged })
+}
+
+/// Deletes the files of fragments that were written, but for those of some that are needed.
+async fn discard_but(needed: &[Fragment], written: &[Fragment], table: &Dataset, named: &TableRef) {
+    let needed: HashSet<String> =
+        needed.iter().flat_map(staged_files).map(|file| file.path).collect();
+    let files = written.iter().flat_map(staged_files);
+    let files: Vec<StagedFile> = files.filter(|file| !needed.contains(&file.path)).collect();
+    if let Err(error) = discard(table, &files).await {
+        tracing::warn!(target: "lancekeeper::optimize", table = %named, %error,
+            "files of a rewrite that failed stay until they are collected");
+    }
 }
 
 /// Whether an index will ask for the old addresses of the rows. With stable row ids most store those

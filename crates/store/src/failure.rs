@@ -143,6 +143,8 @@ pub fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<&'static str
         Some(FILE_TOO_LARGE)
     } else if text.contains("Permission denied") {
         Some(PERMISSION_DENIED)
+    } else if text.contains("Resources exhausted") {
+        Some("a sort needs more memory than it may have: raise `--memory-limit`")
     } else {
         None
     }

@@ -11,12 +11,12 @@ use arrow_schema::{DataType, Field, Fields, Schema};
 use super::steps::{Roll, Rows};
 
 /// Those that a table may have besides its id.
-pub(super) const OPTIONAL: [&str; 7] =
+pub(crate) const OPTIONAL: [&str; 7] =
     ["count", "label", "words", "tags", "vector", "point", "deep"];
 pub(super) const DIMENSION: i32 = 8;
 
 /// The columns that a table begins with.
-pub(super) fn schema(optional: &[&str]) -> Schema {
+pub(crate) fn schema(optional: &[&str]) -> Schema {
     let columns = optional.iter().map(|name| field(name));
     Schema::new(
         [Field::new("id", DataType::Int64, false)].into_iter().chain(columns).collect::<Vec<_>>(),
@@ -53,7 +53,7 @@ fn field(name: &str) -> Field {
 }
 
 /// Rows for whatever columns a table has by now.
-pub(super) fn batch(columns: &Schema, ids: &[i64], rows: Rows) -> RecordBatch {
+pub(crate) fn batch(columns: &Schema, ids: &[i64], rows: Rows) -> RecordBatch {
     let values = |field: &Arc<Field>| column(field, "", ids, rows);
     let arrays = columns.fields().iter().map(values).collect();
     RecordBatch::try_new(Arc::new(columns.clone()), arrays).unwrap()

@@ -15,7 +15,7 @@ use lance_index::scalar::{
 use lance_linalg::distance::MetricType;
 
 /// Every kind of index on a column that suits it.
-pub(super) const KINDS: [(&str, IndexType); 18] = [
+pub(crate) const KINDS: [(&str, IndexType); 18] = [
     ("id", IndexType::BTree),
     ("id", IndexType::ZoneMap),
     ("count", IndexType::BTree),
@@ -37,7 +37,7 @@ pub(super) const KINDS: [(&str, IndexType); 18] = [
 ];
 
 /// Makes an index of one kind; `false` if Lance cannot on this table.
-pub(super) async fn create(
+pub(crate) async fn create(
     table: &mut Dataset,
     name: &str,
     (column, kind): (&str, IndexType),
@@ -77,7 +77,7 @@ pub(super) async fn create(
 
 /// Something to ask a table.
 #[derive(Debug, Clone)]
-pub(super) enum Question {
+pub(crate) enum Question {
     /// Which rows match.
     Filter(String),
     /// Which rows of a column have the word.
@@ -87,7 +87,7 @@ pub(super) enum Question {
 }
 
 /// What an index of that kind on that column is for.
-pub(super) fn questions(column: &str, kind: IndexType) -> Vec<Question> {
+pub(crate) fn questions(column: &str, kind: IndexType) -> Vec<Question> {
     let filters = |texts: &[&str]| {
         texts.iter().map(|text| Question::Filter(text.replace('@', column))).collect()
     };
@@ -129,7 +129,7 @@ pub(super) fn questions(column: &str, kind: IndexType) -> Vec<Question> {
 const NEIGHBOURS: usize = 5;
 
 /// The ids of the rows that answer, sorted.
-pub(super) async fn ask(table: &Dataset, question: &Question, by_index: bool) -> Result<Vec<i64>> {
+pub(crate) async fn ask(table: &Dataset, question: &Question, by_index: bool) -> Result<Vec<i64>> {
     let mut scan = table.scan();
     match question {
         Question::Filter(filter) => {

@@ -11,7 +11,7 @@ use proptest::sample::{select, subsequence};
 use super::columns::OPTIONAL;
 
 /// Numbers pick from lists, counted round.
-pub(super) type Roll = u8;
+pub(crate) type Roll = u8;
 
 /// A table and what happens to it.
 #[derive(Debug, Clone)]
@@ -41,12 +41,12 @@ impl fmt::Display for Shape {
 
 /// Rows that are written at once.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rows {
-    pub(super) count: usize,
+pub(crate) struct Rows {
+    pub(crate) count: usize,
     /// Everything but the id is null.
-    pub(super) is_blank: bool,
+    pub(crate) is_blank: bool,
     /// Makes other values of the same ids.
-    pub(super) salt: Roll,
+    pub(crate) salt: Roll,
 }
 
 /// One step.
@@ -110,11 +110,43 @@ pub(super) enum Step {
     Optimize {
         index: IndexMode,
         prunes: bool,
+        order: Order,
     },
     Cleanup {
         keep: u8,
         is_strict: bool,
     },
+}
+
+/// In which order rows are to lie.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Order {
+    /// Only asked for if every table has the columns.
+    pub(super) layout: Option<&'static str>,
+    pub(super) full: bool,
+    /// Outputs of a few rows.
+    pub(super) is_small: bool,
+}
+
+const LAYOUTS: [&str; 9] = [
+    "sort:id",
+    "sort:-count,id",
+    "sort:label:nullslast,-count:nullsfirst",
+    "zorder:count,label",
+    "hilbert:id,count",
+    "hilbert:words,count,id",
+    "zorder:words",
+    "binpack",
+    "none",
+];
+
+fn order() -> impl Strategy<Value = Order> {
+    let layout = prop::option::of(select(LAYOUTS.to_vec()));
+    (layout, prop::bool::weighted(0.2), any::<bool>()).prop_map(|(layout, full, is_small)| Order {
+        layout,
+        full,
+        is_small,
+    })
 }
 
 fn rows() -> impl Strategy<Value = Rows> {
@@ -171,8 +203,8 @@ fn verb() -> impl Strategy<Value = Step> {
     let index =
         select(vec![IndexMode::Refresh, IndexMode::Refresh, IndexMode::Keep, IndexMode::Rebuild]);
     prop_oneof![
-        3 => (index, prop::bool::weighted(0.2))
-            .prop_map(|(index, prunes)| Step::Optimize { index, prunes }),
+        3 => (index, prop::bool::weighted(0.2), order())
+            .prop_map(|(index, prunes, order)| Step::Optimize { index, prunes, order }),
         2 => (1..4_u8, any::<bool>())
             .prop_map(|(keep, is_strict)| Step::Cleanup { keep, is_strict }),
     ]

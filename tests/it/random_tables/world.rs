@@ -101,8 +101,8 @@ impl World {
         for step in steps {
             self.log.push(format!("{step:?}"));
             match step {
-                Step::Optimize { index, prunes } => {
-                    verdict::optimize(self, *index, *prunes).await?;
+                Step::Optimize { index, prunes, order } => {
+                    verdict::optimize(self, *index, *prunes, *order).await?;
                 }
                 Step::Cleanup { keep, is_strict } => {
                     verdict::cleanup(self, *keep, *is_strict).await?;

@@ -138,7 +138,7 @@ async fn content_of_a_rewrite_is_the_same_in_any_order_and_nothing_else_is() {
     for blobs in [Blobs::None, Blobs::Old, Blobs::New] {
         let (_directory, table, all) = table(blobs, false).await;
         let order = RowOrder::AsListed { capture_addresses: false };
-        let staged = stage_group(&table, &name(), &group(all.len()), order).await.unwrap();
+        let staged = stage_group(&table, &name(), &group(all.len()), order, None).await.unwrap();
         compare(&table, &staged).await.unwrap_or_else(|error| panic!("{blobs:?}: {error}"));
 
         let by_hand = async |rows: Vec<Row>| {
@@ -191,7 +191,7 @@ async fn content_of_a_rewrite_is_the_same_in_any_order_and_nothing_else_is() {
 async fn content_has_the_ids_of_rows_where_they_stay() {
     let (_directory, table, all) = table(Blobs::None, true).await;
     let order = RowOrder::AsListed { capture_addresses: false };
-    let staged = stage_group(&table, &name(), &group(all.len()), order).await.unwrap();
+    let staged = stage_group(&table, &name(), &group(all.len()), order, None).await.unwrap();
     compare(&table, &staged).await.unwrap();
     let mut doctored = staged.clone();
     // The same rows with the ids of as many others.

@@ -51,7 +51,8 @@ fn every_option_arrives() {
     let given = options(
         "--table node:Person --table edge:Knows --target-rows 1_000 --target-bytes 64M \
          --deletion-threshold 0.25 --concurrency 3 --index keep --branch main --branch work \
-         --all --min-fragments 5 --max-bytes 2GiB --max-time 1h30m --verify content --where day<5 --recompute-statistics --page-rows 500",
+         --all --min-fragments 5 --max-bytes 2GiB --max-time 1h30m --verify content --where day<5 --recompute-statistics \
+         --page-rows 500 --layout sort:day,-id --full",
     );
     let expected = OptimizeOptions {
         tables: vec!["node:Person".to_owned(), "edge:Knows".to_owned()],
@@ -72,8 +73,28 @@ fn every_option_arrives() {
         max_bytes: Some(2 << 30),
         max_time: Some(Duration::from_secs(5400)),
         verify: RewriteCheck::Content,
+        layout: Some("sort:day,-id".parse().unwrap()),
+        full: true,
+        workload: Vec::new(),
     };
     assert_eq!(given, expected);
+}
+
+#[test]
+fn a_workload_is_a_file_of_predicates_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let said = |text: &str| {
+        let path = dir.path().join("workload");
+        std::fs::write(&path, text).unwrap();
+        let line = format!("lancekeeper optimize root --layout auto --workload {}", path.display());
+        let Verb::Optimize(args) = parse(&line).ok()?.verb else { panic!("another verb") };
+        Some(args.options(&Settings::resolve(Said::default())).workload)
+    };
+    let read = said("a > 1\n\n# often\n  b = 'x' \n").unwrap();
+    assert_eq!(read, ["a > 1", "b = 'x'"]);
+    assert_eq!(said("# nothing\n"), None);
+    assert!(parse("lancekeeper optimize root --layout auto --workload /no/such/file").is_err());
+    assert!(parse("lancekeeper optimize root --layout spiral:a").is_err());
 }
 
 #[test]

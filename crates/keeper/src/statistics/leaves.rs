@@ -47,11 +47,14 @@ fn item_of(data_type: &DataType) -> Option<&FieldRef> {
     }
 }
 
-/// Shows the values of each leaf of a column, with what is null in them.
+/// Takes the values of a leaf, with what is null in them.
+pub(super) type Show<'a> = dyn FnMut(&ArrayRef, Option<&NullBuffer>) -> Result<(), ArrowError> + 'a;
+
+/// Shows the values of each leaf of a column.
 pub(super) fn visit(
     values: &ArrayRef,
     outer: Option<&NullBuffer>,
-    show: &mut dyn FnMut(&ArrayRef, Option<&NullBuffer>) -> Result<(), ArrowError>,
+    show: &mut Show<'_>,
 ) -> Result<(), ArrowError> {
     let nulls = NullBuffer::union(values.logical_nulls().as_ref(), outer);
     if let DataType::Struct(_) = values.data_type() {

@@ -37,7 +37,7 @@ fn different(mut ranks: Vec<u32>) -> usize {
 fn check_box(space: &Space, values: &ArrayRef) -> Result<(), TestCaseError> {
     for rows in [0..values.len(), 0..values.len().min(2), 0..0] {
         let part = [values.slice(rows.start, rows.len())];
-        let of_ranks = crate::boxes::RankBox::around(&space.ranks(&part).unwrap());
+        let of_ranks = RankBox::around(&space.ranks(&part).unwrap());
         prop_assert_eq!(space.box_around(&part).unwrap(), of_ranks);
     }
     Ok(())

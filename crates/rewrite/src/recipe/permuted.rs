@@ -20,13 +20,14 @@ use lance_file::version::ConcreteFileVersion;
 use lance_table::format::Fragment;
 use lancekeeper_layout::RankBox;
 use lancekeeper_planner::optimize::Group;
+use lancekeeper_store::failure::full_text;
 
 use super::Rewritten;
 use super::lineage::Lineages;
 use crate::arrangement::Arrangement;
 use crate::sources::ReadSource;
 use outputs::{Sorted, write};
-use rows::sorted;
+use rows::{Pace, sorted};
 
 /// Old addresses are kept of any group that takes no more than this for it, so that rows that are deleted
 /// meanwhile can be found in the new fragments.
@@ -66,8 +67,9 @@ pub fn why_not_permuted(table: &Dataset) -> Option<&'static str> {
 ///
 /// # Errors
 ///
-/// When a source cannot be read, there is no room to spill, or a file cannot be written. What was written
-/// stands in `done`.
+/// When a source cannot be read, there is no room to spill, or a file cannot be written.
+///
+/// What was written stands in `done`, also if it came to nothing and the rows were then written once more.
 ///
 /// # Cancel safety
 ///
@@ -81,11 +83,41 @@ pub(super) async fn permuted(
     keeps_addresses: bool,
     done: &mut Vec<Fragment>,
 ) -> lance::Result<Rewritten> {
+    let mut pace = Pace::new(batch_rows, sorting.sort_bytes);
+    loop {
+        let how = (group, pace, full_rows);
+        let outcome = sorted_at(table, source, read, how, sorting, keeps_addresses, done).await;
+        match (&outcome, pace.slower()) {
+            (Err(error), Some(slower)) if is_out_of_memory(error) => {
+                tracing::info!(target: "lancekeeper::optimize", table = table.uri(), ?slower,
+                    "rows are wider than they seemed: they are sorted in smaller batches");
+                pace = slower;
+            }
+            _ => return outcome,
+        }
+    }
+}
+
+/// Whether a sort may not hold what it has to.
+fn is_out_of_memory(error: &lance::Error) -> bool {
+    full_text(error).contains("Resources exhausted")
+}
+
+/// The rows, sorted at this pace.
+async fn sorted_at(
+    table: &Dataset,
+    source: &[Fragment],
+    read: &[ReadSource],
+    (group, pace, full_rows): (&Group, Pace, u64),
+    sorting: &Sorting,
+    keeps_addresses: bool,
+    done: &mut Vec<Fragment>,
+) -> lance::Result<Rewritten> {
     let rows = group.rows();
     let has_row_ids = table.manifest().uses_stable_row_ids();
     let keeps = keeps_addresses || rows.saturating_mul(8) <= ADDRESSES_BYTES;
     let lineages = Lineages::sources(table, source, read)?;
-    let (stream, boxes) = sorted(table, source, sorting, batch_rows).await?;
+    let (stream, boxes) = sorted(table, source, sorting, pace).await?;
     let to_write = Sorted {
         stream,
         arrangement: Arc::clone(&sorting.arrangement),

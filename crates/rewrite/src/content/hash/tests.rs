@@ -15,6 +15,8 @@ use proptest::prelude::*;
 
 use super::{ContentHash, Hasher};
 
+type Pair = (Option<i32>, Option<Vec<Option<String>>>);
+
 /// A row with a column of each kind that is stored in a way of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Row {
@@ -23,7 +25,7 @@ struct Row {
     text: Option<String>,
     word: Option<String>,
     list: Option<Vec<Option<i32>>>,
-    pair: Option<(Option<i32>, Option<Vec<Option<String>>>)>,
+    pair: Option<Pair>,
     map: Option<Vec<(String, Option<i32>)>>,
     fixed: Option<[Option<u32>; 2]>,
     blob: Option<Vec<u8>>,

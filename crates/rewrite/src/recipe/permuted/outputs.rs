@@ -190,8 +190,15 @@ impl Writing {
 
     /// Gives rows to their writers, up to here.
     async fn pass(&mut self, settled: u64) -> lance::Result<()> {
-        while let Some(piece) = self.held.pop_front() {
+        loop {
+            // It may be learned of an end once all rows before it went to their writer.
             let end = self.known.front().copied();
+            if end == Some(self.passed) {
+                self.known.pop_front();
+                self.open = None;
+                continue;
+            }
+            let Some(piece) = self.held.pop_front() else { return Ok(()) };
             let room = end.unwrap_or(settled).saturating_sub(self.passed);
             let rows = (piece.rows.num_rows() as u64).min(room);
             if rows == 0 {
@@ -204,12 +211,7 @@ impl Writing {
                 self.held.push_front(later);
             }
             self.passed += rows;
-            if end == Some(self.passed) {
-                self.known.pop_front();
-                self.open = None;
-            }
         }
-        Ok(())
     }
 
     async fn write_piece(&mut self, piece: Piece) -> lance::Result<()> {

@@ -1,6 +1,6 @@
 //! The live rows of fragments, sorted: table columns first, then the address of each row, then its key if
-//! the layout is a curve. The same input gives the same output: batches are what they are, each is sorted by
-//! itself, and of equal rows those of the earlier batch come first.
+//! the layout is a curve. The same input gives the same output under the same limit of memory. Rows that are equal in
+//! the layout come in any order: how many of them are sorted at once depends on what fits.
 //!
 //! Not here: where one new fragment ends and the next begins (`outputs`).
 
@@ -34,8 +34,38 @@ use crate::recipe::IO_BUFFER_BYTES;
 pub(super) const KEY: &str = "__lancekeeper_key";
 /// Streams that are read and sorted at the same time, and merged then. Each takes a core while it sorts.
 const STREAMS_MAX: usize = 4;
+/// What a stream may hold at least. Lance sets up to 40 MiB of it aside for merges, and what is left has to hold some
+/// batches.
+const STREAM_BYTES: u64 = 80 << 20;
+/// Batches have so many times fewer rows each time a sort turned out not to fit.
+const SLOWER: u32 = 16;
 /// Rows of a sorted batch, at most.
 const SORTED_ROWS_MAX: u32 = 8192;
+
+/// How many rows a sort takes in at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Pace {
+    /// Of a batch.
+    batch_rows: u32,
+    streams: usize,
+}
+
+impl Pace {
+    /// As fast as there are cores and memory.
+    pub(super) fn new(batch_rows: u32, sort_bytes: u64) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let fit = usize::try_from(sort_bytes / STREAM_BYTES).unwrap_or(usize::MAX);
+        Self { batch_rows, streams: cores.min(fit).clamp(1, STREAMS_MAX) }
+    }
+
+    /// For rows of which the widest are much wider than the mean, by which batches are planned: where those come
+    /// together, a batch may not fit. `None` if it is a single row that does not.
+    pub(super) fn slower(self) -> Option<Self> {
+        let slowest = Self { batch_rows: 1, streams: 1 };
+        let slower = Self { batch_rows: (self.batch_rows / SLOWER).max(1), ..slowest };
+        (self != slowest).then_some(slower)
+    }
+}
 
 /// Where the rows of each fragment lie, as far as they were read.
 #[derive(Debug, Clone, Default)]
@@ -61,13 +91,13 @@ pub(super) async fn sorted(
     table: &Dataset,
     source: &[Fragment],
     sorting: &Sorting,
-    batch_rows: u32,
+    pace: Pace,
 ) -> lance::Result<(SendableRecordBatchStream, SourceBoxes)> {
     if table.schema().field(KEY).is_some() {
         return Err(lance::Error::not_supported(format!("a column of the table is named {KEY}")));
     }
     let boxes = SourceBoxes::default();
-    let parts = parts(source);
+    let parts = parts(source, pace.streams);
     let mut streams: Vec<Arc<dyn ExecutionPlan>> = Vec::with_capacity(parts.len());
     for part in &parts {
         let mut scanner = table.scan();
@@ -75,7 +105,7 @@ pub(super) async fn sorted(
             .with_fragments(part.to_vec())
             .with_row_address()
             .scan_in_order(true)
-            .batch_size(batch_rows as usize)
+            .batch_size(pace.batch_rows as usize)
             .io_buffer_size(IO_BUFFER_BYTES / parts.len() as u64);
         let stream = guarded(table.uri(), scanner.try_into_stream().boxed()).await?;
         let stream = with_keys(stream.into(), &sorting.arrangement, &boxes);
@@ -93,16 +123,17 @@ pub(super) async fn sorted(
     let options = LanceExecutionOptions {
         use_spilling: true,
         mem_pool_size: Some(sorting.sort_bytes),
-        batch_size: Some(batch_rows.min(SORTED_ROWS_MAX) as usize),
+        batch_size: Some(pace.batch_rows.min(SORTED_ROWS_MAX) as usize),
+        // Lance's own limit of 100 GB would be one of tables, too; the disk has its own.
+        max_temp_directory_size: Some(u64::MAX),
         ..LanceExecutionOptions::default()
     };
     Ok((execute_plan(Arc::new(merge), options)?, boxes))
 }
 
 /// The fragments in stretches of about the same number of rows, one for each stream.
-fn parts(source: &[Fragment]) -> Vec<&[Fragment]> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let count = cores.clamp(1, STREAMS_MAX).min(source.len()).max(1);
+fn parts(source: &[Fragment], streams: usize) -> Vec<&[Fragment]> {
+    let count = streams.min(source.len()).max(1);
     let rows = |fragment: &Fragment| fragment.physical_rows.unwrap_or(1).max(1);
     let all: usize = source.iter().map(rows).sum();
     let mut parts = Vec::with_capacity(count);
@@ -210,11 +241,23 @@ mod tests {
             let source: Vec<Fragment> = numbered
                 .map(|(id, rows)| Fragment::new(id as u64).with_physical_rows(*rows))
                 .collect();
-            let parts = parts(&source);
-            assert!(parts.iter().all(|part| !part.is_empty()), "{rows:?}");
-            assert!(parts.len() <= STREAMS_MAX);
-            let ids: Vec<u64> = parts.concat().iter().map(|fragment| fragment.id).collect();
-            assert_eq!(ids, Vec::from_iter(0..rows.len() as u64));
+            for streams in 1..=STREAMS_MAX {
+                let parts = parts(&source, streams);
+                assert!(parts.iter().all(|part| !part.is_empty()), "{rows:?}");
+                assert!(parts.len() <= streams);
+                let ids: Vec<u64> = parts.concat().iter().map(|fragment| fragment.id).collect();
+                assert_eq!(ids, Vec::from_iter(0..rows.len() as u64));
+            }
         }
+    }
+
+    #[test]
+    fn a_sort_has_no_more_streams_than_fit_and_gets_slower_until_it_takes_row_by_row() {
+        assert_eq!(Pace::new(7, 96 << 20), Pace { batch_rows: 7, streams: 1 });
+        assert!(Pace::new(7, 384 << 20).streams <= STREAMS_MAX);
+        let pace = Pace { batch_rows: 1_000, streams: 3 };
+        let paces = std::iter::successors(Some(pace), |pace| pace.slower());
+        let paces: Vec<_> = paces.map(|pace| (pace.batch_rows, pace.streams)).collect();
+        assert_eq!(paces, [(1_000, 3), (62, 1), (3, 1), (1, 1)]);
     }
 }
