@@ -113,7 +113,8 @@ fn later_versions_and_damage_are_refused() {
     for damaged in ["[[2,1]]", "[[1,2],[2,3]]"] {
         assert!(told(&run(damaged)).contains("the fragments of a run are"), "{damaged}");
     }
-    let layout = r#"{"version":1,"layout":"sort","generation":0,"columns":[],"runs":[]}"#;
+    let layout = r#"{"version":1,"layout":"sort","generation":0,"columns":[],"runs":[],
+        "members":[],"sampled_rows":0}"#;
     assert!(told(layout).contains("sort needs at least one column"), "{}", told(layout));
 }
 
