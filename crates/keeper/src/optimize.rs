@@ -22,6 +22,7 @@ mod internal;
 mod inventory;
 mod look;
 mod made;
+mod notes;
 mod paging;
 mod plain;
 mod planning;

@@ -10,7 +10,7 @@ use lancekeeper_rewrite::resume::resume;
 use lancekeeper_rewrite::stage::RowOrder;
 
 use crate::optimize::Run;
-use crate::optimize::stage::Journaled;
+use crate::optimize::notes::Journaled;
 use crate::optimize::table::TableRun;
 use crate::root::{Target, WriteRoot};
 

@@ -12,9 +12,9 @@ use lancekeeper_queue::Stage;
 use lancekeeper_rewrite::blobs;
 use lancekeeper_rewrite::content::{self, Reading};
 use lancekeeper_rewrite::index::{
-    BTreeForm, IndexFailure, SegmentNames, StagedIndexes, makes_addresses, stage_indexes,
+    BTreeForm, IndexFailure, SegmentNames, makes_addresses, stage_indexes,
 };
-use lancekeeper_rewrite::journal::{StagedFile, ToNote, discard};
+use lancekeeper_rewrite::journal::{ToNote, discard};
 use lancekeeper_rewrite::stage::{RowOrder, Sorting, stage_group};
 use lancekeeper_rewrite::{JournalError, StageError, StagedGroup, held_by_writer};
 use lancekeeper_store::LanceFailure;
@@ -25,6 +25,7 @@ use thiserror::Error;
 use crate::optimize::Run;
 use crate::optimize::arranged::Remember;
 use crate::optimize::cut::left_of;
+use crate::optimize::notes::{Journaled, JournaledIndexes, give_up, note, only_files};
 use crate::optimize::table::TableRun;
 use crate::optimize::work::{Planned, Work};
 use crate::root::Target;
@@ -32,20 +33,6 @@ use crate::run::concurrency::in_order;
 
 /// Groups of one table rewritten at the same time. Each rewrite is parallel in itself.
 const GROUPS_AT_ONCE: usize = 2;
-
-/// A staged group and the journal entry that names its files.
-#[derive(Debug)]
-pub(crate) struct Journaled {
-    pub(crate) group: StagedGroup,
-    pub(crate) entry: String,
-}
-
-/// Index segments of a table and the journal entry that names their files.
-#[derive(Debug)]
-pub(crate) struct JournaledIndexes {
-    pub(crate) indexes: StagedIndexes,
-    pub(crate) entry: String,
-}
 
 /// Everything staged for one table.
 #[derive(Debug, Default)]
@@ -370,48 +357,4 @@ async fn compare_content(
 fn announce(run: &Run<'_>, target: &Target, group: &Group) {
     let event = ProgressEvent::GroupStaged { table: target.table.clone(), bytes: group.bytes };
     run.progress.on_event(event);
-}
-
-/// Files that are noted without a group.
-pub(crate) fn only_files(files: Vec<StagedFile>) -> ToNote {
-    ToNote { files, group: None }
-}
-
-/// Notes in the journal what was staged.
-pub(crate) async fn note(
-    run: &Run<'_>,
-    target: &Target,
-    handle: &Dataset,
-    noted: ToNote,
-) -> Result<String, JournalError> {
-    let number = run.entries.fetch_add(1, Ordering::Relaxed);
-    let staged_at = version_of(handle);
-    run.write
-        .journal
-        .note(&run.operation, &target.table, &target.location, staged_at, number, noted)
-        .await
-}
-
-/// Deletes staged files that will not be committed, and their journal entry. What cannot be
-/// deleted stays named in the journal, and the next run tries again. Returns whether all is
-/// deleted.
-pub(crate) async fn give_up(
-    run: &Run<'_>,
-    handle: &Dataset,
-    files: &[StagedFile],
-    entry: Option<&String>,
-) -> bool {
-    let outcome = async {
-        discard(handle, files).await?;
-        if let Some(entry) = entry {
-            run.write.journal.forget(std::slice::from_ref(entry)).await?;
-        }
-        Ok::<_, JournalError>(())
-    };
-    let outcome = outcome.await;
-    if let Err(error) = &outcome {
-        tracing::warn!(target: "lancekeeper::optimize", operation_id = %run.operation, %error,
-            "staged files stay until the next run");
-    }
-    outcome.is_ok()
 }

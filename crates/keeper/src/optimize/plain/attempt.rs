@@ -1,5 +1,7 @@
 //! One table of a database in one pass, from staged to committed.
 
+mod layout;
+
 use std::collections::BTreeSet;
 
 use lance::Dataset;
@@ -18,10 +20,11 @@ use lancekeeper_store::tables::version_of;
 use lancekeeper_store::{LanceFailure, OpenError};
 use thiserror::Error;
 
-use crate::layouts::{LAYOUT_KEY, Layouts, LayoutsError, setting_of};
+use crate::layouts::LayoutsError;
 use crate::optimize::Run;
 use crate::optimize::arranged::{Arranged, Remember};
-use crate::optimize::stage::{Journaled, JournaledIndexes, StagedTable, give_up, note, only_files};
+use crate::optimize::notes::{Journaled, JournaledIndexes, give_up, note, only_files};
+use crate::optimize::stage::StagedTable;
 use crate::optimize::work::{Carried, Committed};
 use crate::root::Target;
 
@@ -209,44 +212,10 @@ impl Attempt<'_> {
         Ok(self.lost.is_empty())
     }
 
-    /// Has the table remember its layout from now on, or none. Beside writers who are faster at every try, it is left to
-    /// the next run.
-    async fn remember(&mut self) -> Result<(), PlainError> {
-        let Some(remember) = self.remember.take() else { return Ok(()) };
-        let value = match &remember {
-            Remember::Layout(layout) => Some(setting_of(layout)),
-            Remember::Nothing => None,
-        };
-        for attempt in 1..=COMMIT_ATTEMPTS {
-            let head = self.head().await?;
-            match self.step().configure(&head, LAYOUT_KEY, value.clone()).await {
-                Ok(configured) => {
-                    self.reached(&head, configured);
-                    return Ok(());
-                }
-                Err(error) => self.judge(error, attempt)?,
-            }
-        }
-        Ok(())
-    }
-
     /// A commit was made before the Rewrite.
     fn reached(&mut self, before: &Dataset, after: Dataset) {
         let first = self.indexed.as_ref().map(|(from, _)| *from);
         self.indexed = Some((first.unwrap_or_else(|| version_of(before)), after));
-    }
-
-    /// Keeps where the rows lie once the groups are committed, whose fragments have their ids now. Before the
-    /// Rewrite: what is kept and not committed is no fragment of the table, and costs nothing; what is committed
-    /// and not kept would be laid out again.
-    async fn keep_layout(&mut self) -> Result<(), PlainError> {
-        let Some(arranged) = &mut self.arranged else { return Ok(()) };
-        let groups: Vec<&StagedGroup> = self.groups.iter().map(|g| &g.group).collect();
-        groups.iter().for_each(|group| arranged.learn(group));
-        arranged.state = arranged.with(&groups);
-        let layouts = Layouts::of(&self.run.write.read.root.files());
-        let (location, branch) = (&self.target.location, &self.target.table.branch);
-        Ok(layouts.write(location, branch, &arranged.state).await?)
     }
 
     /// What was reached when only the new segments were committed.

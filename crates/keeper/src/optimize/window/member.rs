@@ -12,8 +12,9 @@ use lancekeeper_store::{LanceFailure, OpenError};
 use thiserror::Error;
 
 use crate::optimize::Run;
+use crate::optimize::notes::{Journaled, JournaledIndexes, give_up};
 use crate::optimize::report::set_error;
-use crate::optimize::stage::{Journaled, JournaledIndexes, StagedTable, give_up};
+use crate::optimize::stage::StagedTable;
 use crate::optimize::table::TableRun;
 use crate::optimize::work::{Carried, Committed};
 use crate::root::{ReadGraph, Target};
