@@ -9,6 +9,7 @@ use std::sync::Arc;
 use datafusion_physical_plan::SendableRecordBatchStream;
 use futures::FutureExt;
 use lance::Dataset;
+use lance::dataset::scanner::Scanner;
 use lance::dataset::transaction::Operation;
 use lance::dataset::{InsertBuilder, WriteMode, WriteParams};
 use lance_file::version::ConcreteFileVersion;
@@ -69,18 +70,35 @@ pub(super) async fn bounded(
     if !is_for_us(table) {
         return Ok(None);
     }
+    let mut scanner = table.scan();
+    scanner.batch_size(batch_rows as usize);
+    written_anew(table, source, read, group, (scanner, params(table, group)), keeps_addresses).await
+}
+
+/// The live rows of a group as this scanner reads them, written in their order by a writer with these parameters; `None`
+/// where what rows are known by is Lance's to carry along, and nothing was written then.
+///
+/// # Errors
+///
+/// When a source cannot be read or a file cannot be written.
+///
+/// # Cancel safety
+///
+/// Nothing becomes visible. Files written so far stay.
+pub(super) async fn written_anew(
+    table: &Dataset,
+    source: &[Fragment],
+    read: &[ReadSource],
+    group: &Group,
+    (mut scanner, params): (Scanner, WriteParams),
+    keeps_addresses: bool,
+) -> lance::Result<Option<Rewritten>> {
     let Some(lineages) = Lineages::of(table, source, read, &group.outputs)? else {
         return Ok(None);
     };
     let kept_addrs = keeps_addresses.then(|| addresses(read)).transpose()?;
-    let mut scanner = table.scan();
-    scanner
-        .with_fragments(source.to_vec())
-        .scan_in_order(true)
-        .batch_size(batch_rows as usize)
-        .io_buffer_size(IO_BUFFER_BYTES);
+    scanner.with_fragments(source.to_vec()).scan_in_order(true).io_buffer_size(IO_BUFFER_BYTES);
     let rows = scanner.try_into_stream().await?;
-    let params = params(table, group);
     let writer = InsertBuilder::new(Arc::new(table.clone())).with_params(&params);
     let writing = writer.execute_uncommitted_stream(SendableRecordBatchStream::from(rows));
     let written = guarded(table.uri(), writing.boxed()).await?;

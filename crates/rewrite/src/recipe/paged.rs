@@ -4,22 +4,14 @@
 //!
 //! Not here: how many rows that are (`planner`).
 
-use std::sync::Arc;
-
-use datafusion_physical_plan::SendableRecordBatchStream;
-use futures::FutureExt;
 use lance::Dataset;
-use lance::dataset::InsertBuilder;
-use lance::dataset::transaction::Operation;
 use lance_file::version::ConcreteFileVersion;
 use lance_file::writer::FileWriterOptions;
 use lance_table::format::Fragment;
 use lancekeeper_planner::optimize::Group;
-use lancekeeper_store::failure::guarded;
 
-use super::bounded::params_with;
-use super::lineage::Lineages;
-use super::{IO_BUFFER_BYTES, Rewritten, addresses};
+use super::Rewritten;
+use super::bounded::{params_with, written_anew};
 use crate::sources::ReadSource;
 
 /// Whether the pages of a table can be made anew. Blobs are not read by a scan, and the oldest format has no
@@ -51,27 +43,10 @@ pub(super) async fn paged(
     if !can_be_paged(table) {
         return Ok(None);
     }
-    let Some(lineages) = Lineages::of(table, source, read, &group.outputs)? else {
-        return Ok(None);
-    };
-    let kept_addrs = keeps_addresses.then(|| addresses(read)).transpose()?;
     let mut scanner = table.scan();
-    scanner
-        .with_fragments(source.to_vec())
-        .scan_in_order(true)
-        .batch_size(page_rows as usize)
-        // Else a batch ends where a page of the source does.
-        .strict_batch_size(true)
-        .io_buffer_size(IO_BUFFER_BYTES);
-    let rows = scanner.try_into_stream().await?;
+    // Strict: else a batch ends where a page of the source does.
+    scanner.batch_size(page_rows as usize).strict_batch_size(true);
     let options = FileWriterOptions { data_cache_bytes: Some(0), ..FileWriterOptions::default() };
-    let params = params_with(table, group, options);
-    let writer = InsertBuilder::new(Arc::new(table.clone())).with_params(&params);
-    let writing = writer.execute_uncommitted_stream(SendableRecordBatchStream::from(rows));
-    let written = guarded(table.uri(), writing.boxed()).await?;
-    let Operation::Append { mut fragments } = written.operation else {
-        return Err(lance::Error::internal("rows that were to be appended became something else"));
-    };
-    lineages.apply(&mut fragments)?;
-    Ok(Some(Rewritten { fragments, kept_addrs, permuted: None }))
+    let how = (scanner, params_with(table, group, options));
+    written_anew(table, source, read, group, how, keeps_addresses).await
 }
