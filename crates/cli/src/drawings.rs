@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use lancekeeper_model::{ErrorKind, RootFailure, StatusReport, TableStatus};
+use lancekeeper_model::{ErrorKind, RootFailure, StatusReport, TableStatus, file_name_of};
 
 /// Writes each drawing of the report, and notes where. A file that cannot be written is an error of the
 /// table's root.
@@ -50,9 +50,9 @@ fn named(file: &Path, table: &TableStatus, taken: &mut BTreeSet<PathBuf>) -> Pat
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
     let ending = file.extension().map(|ending| format!(".{}", ending.to_string_lossy()));
     let ending = ending.unwrap_or_default();
-    let mut name = plain(table.table_key.as_str());
+    let mut name = file_name_of(table.table_key.as_str());
     if let Some(branch) = table.branch.name() {
-        name = format!("{name}@{}", plain(branch));
+        name = format!("{name}@{}", file_name_of(branch));
     }
     let mut path = file.with_file_name(format!("{stem}-{name}{ending}"));
     let mut number = 1_u64;
@@ -61,21 +61,6 @@ fn named(file: &Path, table: &TableStatus, taken: &mut BTreeSet<PathBuf>) -> Pat
         path = file.with_file_name(format!("{stem}-{name}-{number}{ending}"));
     }
     path
-}
-
-/// A name as part of a file's name: whatever could mean something else to a shell or a disk is written as `%XX`.
-fn plain(name: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
-    let mut plain = String::new();
-    for c in name.chars() {
-        if is_plain(c) {
-            plain.push(c);
-        } else {
-            let mut bytes = [0; 4];
-            c.encode_utf8(&mut bytes).bytes().for_each(|b| plain.push_str(&format!("%{b:02X}")));
-        }
-    }
-    plain
 }
 
 /// Puts a whole file in the place of what was there, or leaves that as it was.

@@ -12,9 +12,8 @@ mod columns;
 use lance::Dataset;
 use lance_table::format::Fragment;
 use lancekeeper_layout::{DocumentError, LayoutState, layout_from_json, layout_to_json};
-use lancekeeper_model::{Branch, ErrorKind, Layout};
+use lancekeeper_model::{Branch, ErrorKind, Layout, file_name_of};
 use lancekeeper_store::{Files, FilesError};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use thiserror::Error;
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -106,10 +105,8 @@ impl Layouts {
     }
 }
 
-/// Names of tables and branches may have any characters, and a directory has no name of its own.
 fn name_of(location: &str, branch: &Branch) -> String {
-    let plain = |name: &str| utf8_percent_encode(name, NON_ALPHANUMERIC).to_string();
-    format!("{}@{}.json", plain(location), plain(&branch.to_string()))
+    format!("{}@{}.json", file_name_of(location), file_name_of(&branch.to_string()))
 }
 
 /// The layout that a table is to be kept in; `None` if nobody said so.

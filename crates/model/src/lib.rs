@@ -10,6 +10,7 @@ mod caches;
 mod cleanup;
 mod count;
 mod facts;
+mod file_names;
 mod ids;
 mod kind;
 mod layout;
@@ -44,6 +45,7 @@ pub use facts::{
     CarryOver, DeclaredIndex, FragmentFacts, IndexFacts, IndexKind, PageFacts, SegmentFacts,
     TableFacts,
 };
+pub use file_names::file_name_of;
 pub use ids::{Branch, OperationId, TableKey, TableRef, Version};
 pub use kind::{ErrorKind, ExitCode};
 pub use layout::{

@@ -81,7 +81,7 @@ async fn a_table_without_the_column_fails_by_itself_and_the_others_are_laid_out(
     assert_eq!((table_rows(&other).await.unwrap(), other.manifest().version), (before, 3));
     for name in ["one", "two"] {
         let table = open(&root, name, None).await;
-        lies_in_order(&table, &state(&root, &format!("{name}%2Elance@main.json"))).await;
+        lies_in_order(&table, &state(&root, &format!("{name}.lance@main.json"))).await;
         let mut expected = lancekeeper_testkit::rows::batch_rows(&batch(0..300)).unwrap();
         expected.sort();
         assert_eq!(table_rows(&table).await.unwrap(), expected);
@@ -120,7 +120,7 @@ async fn one_table_of_a_database_takes_a_layout_of_its_own() {
     let mut expected = lancekeeper_testkit::rows::batch_rows(&batch(0..600)).unwrap();
     expected.sort();
     for (name, wanted) in [("one", "sort:-a"), ("two", "hilbert:a,b")] {
-        let state = state(&root, &format!("{name}%2Elance@main.json"));
+        let state = state(&root, &format!("{name}.lance@main.json"));
         assert_eq!(state.layout, layout(wanted));
         let table = open(&root, name, None).await;
         lies_in_order(&table, &state).await;
@@ -157,7 +157,7 @@ async fn a_branch_of_a_table_has_its_own_layout_and_main_keeps_its_order() {
     let named = OptimizeOptions { tables: vec!["one".to_owned()], ..options(Some("sort:c")) };
     let report = run(&root, &named).await;
     assert_eq!(report.exit_code().number(), 0, "{report:#?}");
-    let of_main = state(&root, "one%2Elance@main.json");
+    let of_main = state(&root, "one.lance@main.json");
     lies_in_order(&open(&root, "one", None).await, &of_main).await;
     assert_eq!(table_rows(&open(&root, "one", Some("side")).await).await.unwrap(), before);
     let again = OptimizeOptions { layout: None, ..only_side };

@@ -1,7 +1,7 @@
 //! The document of a table's statistics: its place, how it is written, and what is said of one that cannot be
 //! understood.
 
-use lancekeeper_model::{ErrorKind, STATISTICS_FORMAT, TableRef, TableStatistics};
+use lancekeeper_model::{ErrorKind, STATISTICS_FORMAT, TableRef, TableStatistics, file_name_of};
 use lancekeeper_store::{Files, FilesError};
 use serde::Deserialize;
 use thiserror::Error;
@@ -69,25 +69,11 @@ pub(crate) fn file_of(table: &TableRef) -> String {
 }
 
 fn name_of(table: &TableRef) -> String {
-    let key = plain(table.key.as_str());
+    let key = file_name_of(table.key.as_str());
     match table.branch.name() {
-        Some(branch) => format!("{key}@{}.json", plain(branch)),
+        Some(branch) => format!("{key}@{}.json", file_name_of(branch)),
         None => format!("{key}.json"),
     }
-}
-
-/// A name as part of a file's name: what could mean something else to a disk is written as `%XX` of each byte.
-fn plain(name: &str) -> String {
-    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
-    let mut plain = String::new();
-    for byte in name.bytes() {
-        if is_plain(&byte) {
-            plain.push(char::from(byte));
-        } else {
-            plain.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    plain
 }
 
 /// Writes the document of a table, in the place of the one that was there.
