@@ -33,8 +33,9 @@ impl Finished {
     /// Whether it is what rewriting this group would give.
     #[must_use]
     pub fn replaces(&self, group: &Group, order: RowOrder) -> bool {
-        let keeps_order = !matches!(group.recipe, Recipe::Permute { .. });
-        keeps_order && self.group.fragments == group.fragments && self.group.order == order
+        // The journal says neither by which layout rows were sorted nor how large pages were made.
+        let is_plain = matches!(group.recipe, Recipe::CopyPages | Recipe::Reencode { .. });
+        is_plain && self.group.fragments == group.fragments && self.group.order == order
     }
 }
 
@@ -76,4 +77,44 @@ pub async fn resume(
         None => Ok(staged),
         Some(why) => Err(why.to_string()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use lancekeeper_model::{Branch, Version};
+    use lancekeeper_planner::optimize::GroupReason;
+
+    use super::*;
+    use crate::journal::GroupNote;
+
+    #[test]
+    fn a_finished_group_takes_the_place_of_the_same_rewrite_and_of_no_other() {
+        let order = RowOrder::AsListed { capture_addresses: false };
+        let note =
+            GroupNote { fragments: vec![3, 4], order, new_fragments: Vec::new(), kept_addrs: None };
+        let finished = Finished {
+            entry: String::new(),
+            location: String::new(),
+            branch: Branch::main(),
+            staged_at: Version(1),
+            files: Vec::new(),
+            group: note,
+        };
+        let group = |fragments: &[u64], recipe| Group {
+            fragments: fragments.to_vec(),
+            outputs: vec![5],
+            bytes: 0,
+            recipe,
+            why: GroupReason::Merge,
+        };
+        let reencode = Recipe::Reencode { batch_rows: 1 };
+        assert!(finished.replaces(&group(&[3, 4], reencode), order));
+        assert!(!finished.replaces(&group(&[3, 5], reencode), order));
+        assert!(!finished.replaces(&group(&[3, 4], reencode), RowOrder::RowIds));
+        for other in
+            [Recipe::Permute { batch_rows: 1, full_rows: 5 }, Recipe::Repage { page_rows: 1 }]
+        {
+            assert!(!finished.replaces(&group(&[3, 4], other), order), "{other:?}");
+        }
+    }
 }

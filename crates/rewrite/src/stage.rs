@@ -376,4 +376,30 @@ mod tests {
             "docs: rewriting fragments [0, 1] gave new ones of [10, 4] rows instead of [10, 5]"
         );
     }
+
+    #[test]
+    fn a_group_with_another_order_of_rows_is_left_to_no_later_run() {
+        let group = Group {
+            fragments: vec![3, 4],
+            outputs: vec![5],
+            bytes: 0,
+            recipe: Recipe::Reencode { batch_rows: 1 },
+            why: GroupReason::Merge,
+        };
+        let mut staged = StagedGroup {
+            source: Vec::new(),
+            read: Vec::new(),
+            deleted_since: Vec::new(),
+            new_fragments: vec![Fragment::new(0).with_physical_rows(5)],
+            kept_addrs: None,
+            permuted: None,
+            version: Version(1),
+            files: Vec::new(),
+        };
+        let order = RowOrder::AsListed { capture_addresses: false };
+        let note = staged.to_note(&group, order).unwrap();
+        assert_eq!((note.fragments, note.order), (vec![3, 4], order));
+        staged.permuted = Some(Arc::new(Permuted::default()));
+        assert_eq!(staged.to_note(&group, order), None);
+    }
 }
