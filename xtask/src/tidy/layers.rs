@@ -16,18 +16,20 @@ enum Layer {
 
 use Layer::{Dev, Free, Level};
 
-const LAYERS: [(&str, Layer); 15] = [
+const LAYERS: [(&str, Layer); 17] = [
     ("model", Level(0)),
     ("layout", Level(1)),
     ("planner", Level(1)),
     ("queue", Level(1)),
     ("settings", Level(1)),
+    ("sql", Level(1)),
     ("store", Level(1)),
     ("rewrite", Level(2)),
     ("manifest", Level(3)),
     ("reconciler", Level(4)),
     ("keeper", Level(5)),
-    ("cli", Level(6)),
+    ("service", Level(6)),
+    ("cli", Level(7)),
     ("testkit", Dev),
     ("interop", Free),
     ("tests", Free),
