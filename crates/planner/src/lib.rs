@@ -9,5 +9,6 @@ pub mod branch;
 pub mod cleanup;
 pub mod index;
 pub mod optimize;
+pub mod schedule;
 pub mod sweep;
 pub mod verify;
