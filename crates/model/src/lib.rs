@@ -12,6 +12,7 @@ mod count;
 mod facts;
 mod file_names;
 mod ids;
+mod job;
 mod kind;
 mod layout;
 mod left;
@@ -47,6 +48,10 @@ pub use facts::{
 };
 pub use file_names::file_name_of;
 pub use ids::{Branch, OperationId, TableKey, TableRef, Version};
+pub use job::{
+    JOB_SCHEMA, JobCaches, JobCause, JobDocumentError, JobError, JobKind, JobProgress, JobRecord,
+    JobStatus, JobTable, JobTrigger,
+};
 pub use kind::{ErrorKind, ExitCode};
 pub use layout::{
     CURVE_COLUMNS_MAX, Direction, Layout, LayoutError, LayoutKind, NullPlacement, SortColumn,
