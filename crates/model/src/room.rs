@@ -8,6 +8,10 @@ use crate::{BranchSelection, OptimizeOptions, TableKey, Version};
 /// What `status` is to look at.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct StatusOptions {
+    /// Only these tables; empty means all.
+    pub tables: Vec<String>,
+    /// A fragment below this many bytes counts as small; `None` for the usual size.
+    pub small_bytes: Option<u64>,
     /// The branches whose tables are shown, of graphs or of tables.
     pub branches: BranchSelection,
     /// Leaves out what a cleanup would free: for that every version is read, and what else is shown

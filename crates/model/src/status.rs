@@ -41,8 +41,11 @@ pub struct TableStatus {
     pub fragments: u64,
     /// Data files.
     pub files: u64,
-    /// Fragments below [`crate::SMALL_FRAGMENT_BYTES`].
+    /// Fragments below [`crate::SMALL_FRAGMENT_BYTES`], or below what was asked for.
     pub small_fragments: u64,
+    /// Bytes of those.
+    #[serde(skip)]
+    pub small_bytes: u64,
     /// Bytes of all its files.
     pub bytes: u64,
     /// The same by kind of file.
@@ -60,6 +63,9 @@ pub struct TableStatus {
     pub branches: Vec<String>,
     /// What `optimize` would do, and why.
     pub would: String,
+    /// The same in numbers, for whoever decides by them: `would` says more to people.
+    #[serde(skip)]
+    pub planned: PlannedRewrite,
     /// The layout that its rows are kept in, as it is written on the command line.
     pub layout: Option<String>,
     /// How well its fragments are told apart by some columns: those that were asked for, else those of
@@ -71,6 +77,17 @@ pub struct TableStatus {
     pub statistics_error: Option<String>,
     /// Why the table could not be read, if it could not.
     pub error: Option<String>,
+}
+
+/// What a plan would rewrite; nothing where there is no plan.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PlannedRewrite {
+    /// Fragments that would go.
+    pub fragments_removed: u64,
+    /// Fragments that would take their place.
+    pub fragments_added: u64,
+    /// Bytes that would be read.
+    pub bytes: u64,
 }
 
 /// How well a table's fragments are told apart by some of its columns: what queries on those columns

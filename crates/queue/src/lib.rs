@@ -49,7 +49,9 @@ mod run_record;
 pub use exclusive::{ExclusiveLock, LOCK_POLL_INTERVAL};
 pub use hold_times::HoldTimes;
 pub use lane::{Lane, QueueError, WAITERS_MAX};
-pub use lock::{LOCK_DIRECTORY, LOCK_FILE, LockError, LockHolder, RootLock, SharedRootLock};
+pub use lock::{
+    LOCK_DIRECTORY, LOCK_FILE, LockError, LockHolder, RootLock, SharedRootLock, WATCHER_FILE,
+};
 pub use queues::Queues;
 pub use registry::RootIdentity;
 pub use root_queue::{PausedGuards, RootQueue, RunTurn, TableGuards, WouldBlock};

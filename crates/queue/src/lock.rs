@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use lancekeeper_model::ErrorKind;
+use lancekeeper_model::{ErrorKind, OperationId};
 use thiserror::Error;
 
 pub(crate) use holder::Description;
@@ -26,6 +26,9 @@ pub const LOCK_DIRECTORY: &str = "__maintenance";
 
 /// The file in [`LOCK_DIRECTORY`] that is locked.
 pub const LOCK_FILE: &str = "lock";
+
+/// The file there that a watcher has locked for as long as it watches the root.
+pub const WATCHER_FILE: &str = "watcher";
 
 /// How much of a lock file is read. A description is five short lines; the rest of anything
 /// longer is not ours.
@@ -112,7 +115,18 @@ impl RootLock {
     /// [`LockError::Held`] with the holder's own description, if it can be read; otherwise
     /// see there.
     pub fn try_acquire(directory: &Path, holder: &LockHolder) -> Result<Self, LockError> {
-        let (file, path) = locked(directory, holder, File::try_lock)?;
+        let (file, path) = locked(directory, LOCK_FILE, holder, File::try_lock)?;
+        Ok(Self { file, path })
+    }
+
+    /// Makes one attempt at the place of the one watcher of the root in `directory`, as [`RootLock::try_acquire`] does at
+    /// its lock. It keeps out other watchers and nobody else.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn try_watch(directory: &Path, holder: &LockHolder) -> Result<Self, LockError> {
+        let (file, path) = locked(directory, WATCHER_FILE, holder, File::try_lock)?;
         Ok(Self { file, path })
     }
 
@@ -148,6 +162,20 @@ impl RootLock {
             Err(TryLockError::WouldBlock) => Ok(Some(held(path, &file))),
             Err(TryLockError::Error(source)) => Err(LockError::Io { path, source }),
         }
+    }
+
+    /// The operation of whoever has the whole lock of the root in `directory`: `None` if nobody has, and
+    /// `Some(None)` if it has not said which it is. Writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`RootLock::holder`].
+    pub fn operation(directory: &Path) -> Result<Option<Option<OperationId>>, LockError> {
+        Ok(match Self::holder(directory)? {
+            None => None,
+            Some(LockError::Held { holder: Some(text), .. }) => Some(holder::operation_in(&text)),
+            Some(_) => Some(None),
+        })
     }
 
     /// Finds out whether this lock still keeps others out: the path must lead to the file
@@ -199,7 +227,7 @@ impl SharedRootLock {
     ///
     /// As there.
     pub fn try_acquire(directory: &Path, holder: &LockHolder) -> Result<Self, LockError> {
-        let (file, _) = locked(directory, holder, File::try_lock_shared)?;
+        let (file, _) = locked(directory, LOCK_FILE, holder, File::try_lock_shared)?;
         Ok(Self { file })
     }
 }
@@ -211,9 +239,10 @@ impl Drop for SharedRootLock {
     }
 }
 
-/// The lock file of a root, made if missing, locked and described.
+/// A lock file of a root, made if missing, locked and described.
 fn locked(
     directory: &Path,
+    name: &str,
     holder: &LockHolder,
     lock: fn(&File) -> Result<(), TryLockError>,
 ) -> Result<(File, PathBuf), LockError> {
@@ -223,7 +252,7 @@ fn locked(
         Err(source) if !ours.is_dir() => return Err(LockError::Io { path: ours, source }),
         Ok(()) | Err(_) => {}
     }
-    let path = ours.join(LOCK_FILE);
+    let path = ours.join(name);
     let io = |source| LockError::Io { path: path.clone(), source };
     let file = OpenOptions::new()
         .read(true)

@@ -2,6 +2,7 @@
 //!
 //! Not here: what a verb does (`keeper`), decisions (`planner`), the grammar of statements (`sql`).
 
+pub mod jobs;
 pub mod policies;
 
 pub use policies::{Policies, PoliciesError, PolicyList};

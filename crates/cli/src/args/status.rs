@@ -56,6 +56,7 @@ impl StatusArgs {
             draw: self.svg.is_some(),
             statistics: self.statistics,
             optimize: settings.optimize_options(),
+            ..StatusOptions::default()
         }
     }
 }

@@ -4,7 +4,8 @@ use futures::{FutureExt, StreamExt};
 use lance::Dataset;
 use lancekeeper_manifest::{CompactError, Graph};
 use lancekeeper_model::{
-    Branch, InternalStatus, RootStatus, StatusOptions, TableKey, TableRef, TableStatus,
+    Branch, InternalStatus, RootStatus, SMALL_FRAGMENT_BYTES, StatusOptions, TableKey, TableRef,
+    TableStatus,
 };
 use lancekeeper_planner::index::Upkeep;
 use lancekeeper_planner::sweep::{SweepPlan, plan_sweep};
@@ -31,7 +32,7 @@ pub(crate) async fn tables(
     wish: &Wish,
     options: &StatusOptions,
 ) -> Result<Vec<TableStatus>, TargetError> {
-    let wanted = seen_targets(read, &[], &options.branches).await?;
+    let wanted = seen_targets(read, &options.tables, &options.branches).await?;
     let claims = claims(read).await;
     let at_once = context.tables_at_once(None, wanted.len());
     let looks = Looks {
@@ -40,6 +41,7 @@ pub(crate) async fn tables(
         claims: claims.as_ref(),
         depth: &options.depth,
         draws: options.draw,
+        small_bytes: options.small_bytes.unwrap_or(SMALL_FRAGMENT_BYTES),
         statistics: options.statistics,
     };
     let rows =
@@ -56,6 +58,8 @@ struct Looks<'a> {
     depth: &'a [String],
     /// Whether they are drawn, too.
     draws: bool,
+    /// Below how many bytes a fragment counts as small.
+    small_bytes: u64,
     /// Whether the statistics of values are shown that were kept.
     statistics: bool,
 }
@@ -87,6 +91,7 @@ impl Looks<'_> {
     async fn table(&self, target: Target) -> TableStatus {
         let mut run = look_at(self.read, target.clone(), self.wish, self.claims).await;
         let mut status = report::table(&run.stats, run.planned().is_some());
+        status.planned = report::planned(run.groups());
         let Some(head) = run.handle.take() else { return status };
         if let Err(error) = self.fill_from_head(&target, &head, &mut status).await {
             status.error = Some(lancekeeper_store::failure::text_with_hint(&error));
@@ -132,7 +137,7 @@ impl Looks<'_> {
         status: &mut TableStatus,
     ) -> Result<(), LanceFailure> {
         let seen = view(visible, table, Upkeep::default()).await?;
-        report::fill(status, &seen, version_of(visible));
+        report::fill(status, &seen, version_of(visible), self.small_bytes);
         if !self.depth.is_empty() {
             status.clustering = Some(clustering(visible, table, self.depth, self.draws).await);
         }

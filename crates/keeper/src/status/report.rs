@@ -2,9 +2,10 @@
 
 use lancekeeper_manifest::FoundSidecar;
 use lancekeeper_model::{
-    Branch, Obstacle, PendingSidecar, RootStatus, TableOptimizeStats, TableRef, TableStatus,
-    Version,
+    Branch, Obstacle, PendingSidecar, PlannedRewrite, RootStatus, SMALL_FRAGMENT_BYTES,
+    TableOptimizeStats, TableRef, TableStatus, Version,
 };
+use lancekeeper_planner::optimize::Group;
 use lancekeeper_store::failure::{full_text, hint_of};
 
 use crate::root::facts::TableView;
@@ -60,8 +61,17 @@ pub(super) fn table(stats: &TableOptimizeStats, has_plan: bool) -> TableStatus {
     row
 }
 
+/// What these groups would rewrite, in numbers.
+pub(super) fn planned(groups: &[Group]) -> PlannedRewrite {
+    PlannedRewrite {
+        fragments_removed: groups.iter().map(|group| group.fragments.len() as u64).sum(),
+        fragments_added: groups.iter().map(|group| group.outputs.len() as u64).sum(),
+        bytes: groups.iter().map(|group| group.bytes).sum(),
+    }
+}
+
 /// Fills in the version readers see.
-pub(super) fn fill(status: &mut TableStatus, seen: &TableView, version: Version) {
+pub(super) fn fill(status: &mut TableStatus, seen: &TableView, version: Version, small_bytes: u64) {
     let totals = seen.totals;
     status.version = version;
     status.rows = totals.rows;
@@ -69,7 +79,12 @@ pub(super) fn fill(status: &mut TableStatus, seen: &TableView, version: Version)
     status.files = totals.files;
     status.bytes = totals.sizes.total();
     status.sizes = totals.sizes;
-    status.small_fragments = seen.small_fragments;
+    let small = || seen.facts.fragments.iter().filter(|each| each.bytes < small_bytes);
+    status.small_fragments = match small_bytes {
+        SMALL_FRAGMENT_BYTES => seen.small_fragments,
+        _ => small().count() as u64,
+    };
+    status.small_bytes = small().map(|each| each.bytes).sum();
     status.unindexed_rows = seen.unindexed_rows;
     let physical = totals.rows + totals.deleted;
     status.deleted_share =

@@ -49,27 +49,30 @@ fn compact(table: &TableState<'_>, at: Duration) -> (Option<Due>, Option<Duratio
         return (None, None);
     }
     let trigger = trigger(policy, table.memory.pace());
-    let many = is_many(taken.fragments);
+    // What a plan takes may be larger than what the policy calls small, and not all that is small pays.
+    let small = taken.fragments.min(shape.small);
+    let bytes = taken.bytes.min(shape.small_bytes);
+    let many = is_many(small);
     let mut why = None;
     let mut settles = None;
-    if many && taken.fragments >= trigger {
+    if many && small >= trigger {
         why = Some(format!(
             "{} small fragments reach the trigger of {trigger}{}",
-            taken.fragments,
+            small,
             rate(table)
         ));
-    } else if many && policy.threshold_bytes.is_some_and(|bytes| taken.bytes >= bytes) {
+    } else if many && policy.threshold_bytes.is_some_and(|bytes| bytes >= bytes) {
         let reached = policy.threshold_bytes.unwrap_or_default();
         why = Some(format!(
             "{} small fragments hold {}, {} or more",
-            taken.fragments,
-            size(taken.bytes),
+            small,
+            size(bytes),
             size(reached)
         ));
-    } else if policy.is_adaptive && taken.fragments >= APPENDS_LEAST {
+    } else if policy.is_adaptive && small >= APPENDS_LEAST {
         let from = settled_from(table.memory.pace());
         if from <= at {
-            why = Some(format!("{} small fragments, and no append lately", taken.fragments));
+            why = Some(format!("{} small fragments, and no append lately", small));
         } else {
             settles = Some(from);
         }

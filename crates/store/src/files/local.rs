@@ -83,6 +83,15 @@ fn read_directory(
     Ok(directories)
 }
 
+/// When a file or directory was last changed, behind links; `None` when it is not there.
+pub(super) fn changed(place: &Path) -> Result<Option<DateTime<Utc>>, FilesError> {
+    let metadata = match fs::metadata(place) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        metadata => metadata.map_err(FilesError::io("look at", place))?,
+    };
+    Ok(Some(metadata.modified().map_err(FilesError::io("look at", place))?.into()))
+}
+
 /// The content of a file; `None` when it is gone.
 pub(super) fn read(place: &Path) -> Result<Option<Bytes>, FilesError> {
     match fs::read(place) {
