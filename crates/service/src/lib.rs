@@ -4,5 +4,12 @@
 
 pub mod jobs;
 pub mod policies;
+mod policy_file;
+mod watch;
 
 pub use policies::{Policies, PoliciesError, PolicyList};
+pub use policy_file::{PolicyLoadError, load_policies};
+pub use watch::{
+    RootSummary, WatchEvent, WatchEventKind, WatchHandle, WatchListener, WatchOptions,
+    WatchSummary, watch,
+};

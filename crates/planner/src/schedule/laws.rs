@@ -176,6 +176,8 @@ proptest! {
             .map(|(_, fragments, bytes)| Shape {
                 version: Version(1),
                 fragments: *fragments,
+                small: *fragments,
+                small_bytes: *bytes,
                 planned: Some(Planned { fragments: *fragments, leaves: 1, bytes: *bytes }),
                 ..Shape::default()
             })

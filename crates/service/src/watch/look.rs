@@ -1,0 +1,290 @@
+//! A look at a root: which directories changed, and the facts of the tables that did. Reads only, and decides nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::StreamExt;
+use lancekeeper::Keeper;
+use lancekeeper_model::{
+    EffectivePolicy, Policy, RootKind, StatusOptions, TableKey, TableStatus,
+};
+use lancekeeper_planner::schedule::{Planned, Shape, Work, optimize_options};
+use lancekeeper_settings::PolicyFile;
+use lancekeeper_store::members::members;
+use lancekeeper_store::root::MANIFEST_DIR;
+use lancekeeper_store::{Files, FilesError, Root, RootError};
+use thiserror::Error;
+
+use crate::policies::{POLICIES_DIRECTORY, Policies, PoliciesError};
+
+/// Directories that are asked at the same time: each takes a thread for a few microseconds.
+const ASKED_AT_ONCE: usize = 32;
+/// A directory that changed within this time may change again without looking different: times of files come in steps.
+const STEP: TimeDelta = TimeDelta::milliseconds(50);
+
+/// Why a look found nothing.
+#[derive(Debug, Error)]
+pub(super) enum LookError {
+    /// The root is not there any more.
+    #[error("the root is gone")]
+    Gone,
+    /// The disk failed.
+    #[error(transparent)]
+    Files(#[from] FilesError),
+    /// Its tables cannot be listed.
+    #[error(transparent)]
+    Root(#[from] RootError),
+    /// Its policies cannot be read.
+    #[error(transparent)]
+    Policies(#[from] PoliciesError),
+    /// The root cannot be read.
+    #[error("{0}")]
+    Status(String),
+}
+
+/// What is known of a table from the look before.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Known {
+    /// When its directory of versions changed last; `None` if its facts are to be read in any case.
+    pub(super) changed: Option<DateTime<Utc>>,
+}
+
+/// What to look at.
+pub(super) struct Request {
+    pub(super) keeper: Keeper,
+    pub(super) root: Root,
+    pub(super) file: Arc<PolicyFile>,
+    /// What documents said, and when their directory changed.
+    pub(super) documents: (Arc<BTreeMap<TableKey, Policy>>, Option<DateTime<Utc>>),
+    /// Documents are read whatever the directory says.
+    pub(super) reload: bool,
+    /// Where tables lie, by name, and when the root changed; of a graph, which there are.
+    pub(super) members: (Arc<BTreeMap<TableKey, String>>, Option<DateTime<Utc>>),
+    /// Tables that were looked at.
+    pub(super) known: BTreeMap<TableKey, Known>,
+    /// Tables to look at that no policy names.
+    pub(super) asked: BTreeSet<TableKey>,
+}
+
+/// What was found.
+pub(super) struct Looked {
+    pub(super) documents: (Arc<BTreeMap<TableKey, Policy>>, Option<DateTime<Utc>>),
+    pub(super) members: (Arc<BTreeMap<TableKey, String>>, Option<DateTime<Utc>>),
+    pub(super) warnings: Vec<String>,
+    /// The tables that are watched.
+    pub(super) tables: BTreeMap<TableKey, Seen>,
+}
+
+/// What was found of a table.
+pub(super) struct Seen {
+    pub(super) policy: EffectivePolicy,
+    pub(super) known: Known,
+    /// Its facts, if it changed; or why they cannot be read.
+    pub(super) fresh: Option<Result<Shape, String>>,
+}
+
+/// Looks at a root.
+///
+/// # Errors
+///
+/// When it cannot be looked at as a whole.
+pub(super) async fn look(request: Request) -> Result<Looked, LookError> {
+    let files = request.root.files();
+    let Some(changed) = files.changed("").await? else { return Err(LookError::Gone) };
+    let mut warnings = Vec::new();
+    let documents = documents(&request, &files, &mut warnings).await?;
+    let members = located(&request, changed).await?;
+    let wanted: BTreeMap<TableKey, EffectivePolicy> = members
+        .0
+        .keys()
+        .filter_map(|table| {
+            let policy = request.file.of_table(table.as_str(), documents.0.get(table));
+            let mut policy = EffectivePolicy::of(policy.policy());
+            let asked = request.asked.contains(table);
+            policy.auto_compact |= asked;
+            let watched = policy.auto_compact || policy.retention.is_some();
+            watched.then(|| (table.clone(), policy))
+        })
+        .collect();
+    let changes = changes(&request, &files, &members.0, &wanted).await?;
+    let stale: BTreeSet<&TableKey> = changes
+        .iter()
+        .filter(|(table, now)| {
+            let before = request.known.get(*table).and_then(|known| known.changed);
+            before.is_none() || before != **now || request.asked.contains(*table)
+        })
+        .map(|(table, _)| table)
+        .collect();
+    let mut shapes = facts(&request, &wanted, &stale).await?;
+    let now = Utc::now();
+    let tables = wanted
+        .into_iter()
+        .map(|(table, policy)| {
+            let fresh = shapes.remove(&table);
+            let changed = changes.get(&table).copied().flatten();
+            // What changed just now is read again: it may change once more within the same step of the disk's clock.
+            let known = Known { changed: changed.filter(|at| now - *at > STEP) };
+            (table, Seen { policy, known, fresh })
+        })
+        .collect();
+    Ok(Looked { documents, members, warnings, tables })
+}
+
+type Documents = (Arc<BTreeMap<TableKey, Policy>>, Option<DateTime<Utc>>);
+type Members = (Arc<BTreeMap<TableKey, String>>, Option<DateTime<Utc>>);
+
+async fn documents(
+    request: &Request,
+    files: &Files,
+    warnings: &mut Vec<String>,
+) -> Result<Documents, LookError> {
+    let changed = files.changed(POLICIES_DIRECTORY).await?;
+    if changed.is_none() {
+        return Ok((Arc::default(), None));
+    }
+    if changed == request.documents.1 && !request.reload {
+        return Ok(request.documents.clone());
+    }
+    let list = Policies::of(files).list().await?;
+    warnings.extend(list.warnings);
+    let changed = changed.filter(|at| Utc::now() - *at > STEP);
+    Ok((Arc::new(list.policies), changed))
+}
+
+/// Where the tables of a root lie.
+async fn located(request: &Request, changed: DateTime<Utc>) -> Result<Members, LookError> {
+    if request.members.1 == Some(changed) && !request.reload {
+        return Ok(request.members.clone());
+    }
+    if request.root.kind != RootKind::Graph {
+        let found = members(&request.root).await?;
+        let tables = found.tables().map(|(key, location)| (key.clone(), location.to_owned()));
+        let again = (Utc::now() - changed > STEP).then_some(changed);
+        return Ok((Arc::new(tables.collect()), again));
+    }
+    let options = StatusOptions { quick: true, ..StatusOptions::default() };
+    let rows = rows(request, options).await?;
+    let tables = rows.into_iter().map(|row| (row.table_key, MANIFEST_DIR.to_owned()));
+    Ok((Arc::new(tables.collect()), Some(changed)))
+}
+
+/// When the directory of versions changed that tells of each table: of a graph that of `__manifest`, for all of them.
+async fn changes(
+    request: &Request,
+    files: &Files,
+    members: &BTreeMap<TableKey, String>,
+    wanted: &BTreeMap<TableKey, EffectivePolicy>,
+) -> Result<BTreeMap<TableKey, Option<DateTime<Utc>>>, LookError> {
+    if request.root.kind == RootKind::Graph {
+        let changed = files.changed(&versions_of(MANIFEST_DIR)).await?;
+        return Ok(wanted.keys().map(|table| (table.clone(), changed)).collect());
+    }
+    let asked: Vec<_> = wanted
+        .keys()
+        .filter_map(|table| Some((table.clone(), members.get(table)?.clone())))
+        .map(|(table, location)| async move {
+            (table, files.changed(&versions_of(&location)).await)
+        })
+        .collect();
+    let answers: Vec<_> = futures::stream::iter(asked).buffered(ASKED_AT_ONCE).collect().await;
+    let answers = answers.into_iter().map(|(table, changed)| Ok((table, changed?)));
+    answers.collect::<Result<_, FilesError>>().map_err(LookError::from)
+}
+
+fn versions_of(location: &str) -> String {
+    if location.is_empty() { "_versions".to_owned() } else { format!("{location}/_versions") }
+}
+
+/// The facts of these tables, those with the same options in one status.
+async fn facts(
+    request: &Request,
+    wanted: &BTreeMap<TableKey, EffectivePolicy>,
+    stale: &BTreeSet<&TableKey>,
+) -> Result<BTreeMap<TableKey, Result<Shape, String>>, LookError> {
+    let mut groups: Vec<(StatusOptions, EffectivePolicy)> = Vec::new();
+    for table in stale {
+        let Some(policy) = wanted.get(*table) else { continue };
+        let alike = |other: &EffectivePolicy| {
+            (other.small_bytes, other.target_bytes, other.deletion_share)
+                == (policy.small_bytes, policy.target_bytes, policy.deletion_share)
+        };
+        let group = match groups.iter_mut().find(|(_, other)| alike(other)) {
+            Some((group, _)) => group,
+            None => {
+                groups.push((options_of(policy, table), policy.clone()));
+                continue;
+            }
+        };
+        group.tables.push(table.as_str().to_owned());
+    }
+    let mut shapes = BTreeMap::new();
+    for (options, _) in groups {
+        for row in rows(request, options).await? {
+            shapes.insert(row.table_key.clone(), shape_of(&row));
+        }
+    }
+    Ok(shapes)
+}
+
+fn options_of(policy: &EffectivePolicy, table: &TableKey) -> StatusOptions {
+    StatusOptions {
+        tables: vec![table.as_str().to_owned()],
+        small_bytes: Some(policy.small_bytes),
+        quick: true,
+        optimize: optimize_options(policy, table, Work::Compact),
+        ..StatusOptions::default()
+    }
+}
+
+async fn rows(request: &Request, options: StatusOptions) -> Result<Vec<TableStatus>, LookError> {
+    let report = request.keeper.status_of([&request.root.given], options).await;
+    let mut rows = Vec::new();
+    for root in report.roots {
+        if let Some(error) = root.error {
+            return Err(LookError::Status(error));
+        }
+        rows.extend(root.body.tables);
+    }
+    Ok(rows)
+}
+
+fn shape_of(row: &TableStatus) -> Result<Shape, String> {
+    if let Some(error) = &row.error {
+        return Err(error.clone());
+    }
+    let planned = row.planned;
+    Ok(Shape {
+        version: row.version,
+        rows: row.rows,
+        bytes: row.bytes,
+        fragments: row.fragments,
+        small: row.small_fragments,
+        small_bytes: row.small_bytes,
+        deleted_share: row.deleted_share,
+        unindexed_rows: row.unindexed_rows,
+        versions: row.versions,
+        depth: row.clustering.as_ref().map(|clustering| clustering.depth),
+        planned: Some(Planned {
+            fragments: planned.fragments_removed,
+            leaves: planned.fragments_added,
+            bytes: planned.bytes,
+        }),
+    })
+}
+
+/// How long until the next look, after so long without a change.
+pub(super) fn next_look(quiet: Duration, interval: Duration) -> Duration {
+    /// Beside a writer: what it does is seen before a person would notice.
+    const BUSY: Duration = Duration::from_millis(50);
+    /// For so long after a change somebody is at work.
+    const BUSY_FOR: Duration = Duration::from_secs(10);
+    /// A root at rest is looked at this much less often.
+    const LESS_MOST: u32 = 5;
+    if quiet < BUSY_FOR {
+        return BUSY.min(interval);
+    }
+    let minutes = u32::try_from(quiet.as_secs() / 60).unwrap_or(u32::MAX);
+    interval * minutes.clamp(1, LESS_MOST)
+}
