@@ -6,6 +6,7 @@ mod cleanup;
 mod config;
 mod count;
 mod index;
+mod jobs;
 mod prune;
 mod rewrites;
 mod roots;
@@ -27,6 +28,7 @@ pub(crate) use branch::{BranchArgs, BranchVerb, CreateArgs, DeleteArgs, ListArgs
 pub(crate) use cleanup::CleanupArgs;
 pub(crate) use config::ConfigArgs;
 pub(crate) use count::CountArgs;
+pub(crate) use jobs::{JobCancelArgs, JobListArgs, JobResumeArgs, JobShowArgs, JobsArgs, JobsVerb};
 use roots::Place;
 pub(crate) use roots::Roots;
 pub(crate) use settings::SettingArgs;
@@ -55,6 +57,7 @@ Examples:
   lancekeeper --db-path ./db optimize events --prune-now
   lancekeeper --db-path ./db count-rows events
   lancekeeper verify ./graph              reads everything, asks every index
+  lancekeeper jobs list ./graph           what was done, why, and what became of it
   lancekeeper config ./graph              every setting, and who says so
 
 A ROOT is a graph (has __manifest/), a LanceDB database (has NAME.lance/) or one Lance table.
@@ -114,6 +117,7 @@ impl Cli {
             Verb::Verify(args) => args.tables.extend(args.roots.resolve(&self.place)?),
             Verb::Branch(args) => args.resolve(&self.place)?,
             Verb::Config(args) => args.resolve(&self.place)?,
+            Verb::Jobs(args) => args.resolve(&self.place)?,
             Verb::Status(args) => {
                 if !args.roots.resolve(&self.place)?.is_empty() {
                     return Err((
@@ -142,6 +146,8 @@ pub(crate) enum Verb {
     CountRows(CountArgs),
     /// Checks whether all that is there can be read and is what it says; writes nothing.
     Verify(VerifyArgs),
+    /// Shows what was done to tables and why, asks for the end of a job, or does its work again.
+    Jobs(JobsArgs),
     /// Shows every setting, its value and where that comes from; opens no table.
     Config(ConfigArgs),
 }
