@@ -31,4 +31,5 @@ mod spellings;
 mod statistics;
 mod strict;
 mod verify;
+mod watch;
 mod wide_tables;

@@ -7,12 +7,14 @@ mod config;
 mod count;
 mod index;
 mod jobs;
+mod policy;
 mod prune;
 mod rewrites;
 mod roots;
 mod settings;
 mod status;
 mod verify;
+mod watch;
 mod workload;
 
 use std::ffi::OsString;
@@ -29,11 +31,15 @@ pub(crate) use cleanup::CleanupArgs;
 pub(crate) use config::ConfigArgs;
 pub(crate) use count::CountArgs;
 pub(crate) use jobs::{JobCancelArgs, JobListArgs, JobResumeArgs, JobShowArgs, JobsArgs, JobsVerb};
+pub(crate) use policy::{
+    PolicyArgs, PolicyCheckArgs, PolicyShowArgs, PolicySimulateArgs, PolicyVerb,
+};
 use roots::Place;
 pub(crate) use roots::Roots;
 pub(crate) use settings::SettingArgs;
 pub(crate) use status::StatusArgs;
 pub(crate) use verify::VerifyArgs;
+pub(crate) use watch::WatchArgs;
 use workload::Workload;
 
 /// A build whose figures mean nothing says so: nobody should hold one for the product.
@@ -58,6 +64,7 @@ Examples:
   lancekeeper --db-path ./db count-rows events
   lancekeeper verify ./graph              reads everything, asks every index
   lancekeeper jobs list ./graph           what was done, why, and what became of it
+  lancekeeper watch ./db                  by policy: ALTER TABLE t SET (auto_compact = true)
   lancekeeper config ./graph              every setting, and who says so
 
 A ROOT is a graph (has __manifest/), a LanceDB database (has NAME.lance/) or one Lance table.
@@ -117,6 +124,8 @@ impl Cli {
             Verb::Verify(args) => args.tables.extend(args.roots.resolve(&self.place)?),
             Verb::Branch(args) => args.resolve(&self.place)?,
             Verb::Config(args) => args.resolve(&self.place)?,
+            Verb::Watch(args) => args.resolve(&self.place)?,
+            Verb::Policy(args) => args.resolve(&self.place)?,
             Verb::Jobs(args) => args.resolve(&self.place)?,
             Verb::Status(args) => {
                 if !args.roots.resolve(&self.place)?.is_empty() {
@@ -148,6 +157,10 @@ pub(crate) enum Verb {
     Verify(VerifyArgs),
     /// Shows what was done to tables and why, asks for the end of a job, or does its work again.
     Jobs(JobsArgs),
+    /// Keeps tables in order by their policies until it is told to end, or once.
+    Watch(WatchArgs),
+    /// Checks a file of policies, shows what holds of tables, or what policies would have done.
+    Policy(PolicyArgs),
     /// Shows every setting, its value and where that comes from; opens no table.
     Config(ConfigArgs),
 }

@@ -80,7 +80,9 @@ pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> u8 {
     let work = async {
         let view = progress_view(cli, verb, &messages);
         let progress = view.progress();
-        let call = Call { keeper: &keeper, roots: &roots.uris, settled: &settled, progress };
+        let messages = messages.clone();
+        let call =
+            Call { keeper: &keeper, roots: &roots.uris, settled: &settled, progress, messages };
         let mut answer = answered(cli, verb, call).await;
         answer.complete(&roots);
         answer

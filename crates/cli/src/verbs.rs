@@ -7,8 +7,10 @@ mod config;
 mod count;
 mod jobs;
 mod optimize;
+mod policy;
 mod status;
 mod verify;
+mod watch;
 
 use std::io;
 use std::sync::Arc;
@@ -20,8 +22,8 @@ use lancekeeper::Keeper;
 use lancekeeper_model::{CacheStats, ExitCode, Progress, Report, StoreRequests};
 use lancekeeper_settings::{Given, Work};
 
-use crate::args::{BranchVerb, JobsVerb, Roots, Verb};
-use crate::output::{Format, Terminal, View, show};
+use crate::args::{BranchVerb, JobsVerb, PolicyVerb, Roots, Verb};
+use crate::output::{Format, Messages, Terminal, View, show};
 use crate::roots::RootSet;
 use crate::settings::Settled;
 
@@ -86,6 +88,8 @@ pub(crate) struct Call<'a> {
     pub(crate) roots: &'a [String],
     pub(crate) settled: &'a Settled,
     pub(crate) progress: Arc<dyn Progress>,
+    /// Where to say what happens on the way.
+    pub(crate) messages: Messages,
 }
 
 impl Call<'_> {
@@ -104,6 +108,12 @@ pub(crate) fn spec(verb: &Verb) -> &dyn VerbSpec {
         Verb::CountRows(args) => args,
         Verb::Verify(args) => args,
         Verb::Config(args) => args,
+        Verb::Watch(args) => args,
+        Verb::Policy(args) => match &args.what {
+            PolicyVerb::Check(args) => args,
+            PolicyVerb::Show(args) => args,
+            PolicyVerb::Simulate(args) => args,
+        },
         Verb::Jobs(args) => match &args.what {
             JobsVerb::List(args) => args,
             JobsVerb::Show(args) => args,

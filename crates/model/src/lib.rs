@@ -20,6 +20,7 @@ mod left;
 mod optimize;
 mod options;
 mod policy;
+mod policy_report;
 mod progress;
 mod queue_holds;
 mod recovery;
@@ -33,6 +34,7 @@ mod snapshot;
 mod statistics;
 mod status;
 mod verify;
+mod watch;
 
 pub use branch::{
     BranchAction, BranchBody, BranchLoss, BranchReport, BranchRow, BranchTableStats, BranchTotals,
@@ -74,6 +76,9 @@ pub use policy::{
     EffectivePolicy, POLICY_FORMAT, Policy, PolicyOption, PolicySource, PolicyValue, QuietError,
     QuietTimes, QuietWindow, SourcedPolicy,
 };
+pub use policy_report::{
+    PolicyBody, PolicyProblem, PolicyReport, PolicyRow, PolicyTotals, RootPolicies, SimulatedRow,
+};
 pub use progress::{NoProgress, Observer, Progress, ProgressEvent, ProgressLine};
 pub use queue_holds::QueueHolds;
 pub use recovery::{MovedPin, RecoveredSidecar, Recovery};
@@ -95,3 +100,4 @@ pub use verify::{
     Finding, FindingKind, RootVerification, TableVerification, Unchecked, VerifyBody,
     VerifyOptions, VerifyReport, VerifyTotals,
 };
+pub use watch::{RootWatch, WatchBody, WatchReport, WatchTotals};

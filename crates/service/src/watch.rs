@@ -156,13 +156,15 @@ impl WatchHandle {
         self.events.subscribe()
     }
 
-    /// Waits for the end of the watcher: after [`WatchHandle::shutdown`], or of its one pass.
+    /// Waits for the end of the watcher: after [`WatchHandle::shutdown`], or of its one pass. To be called until it has
+    /// answered once.
     ///
     /// # Cancel safety
     ///
     /// The watcher goes on.
-    pub async fn finished(self) -> WatchSummary {
+    pub async fn finished(&mut self) -> WatchSummary {
         // Its end is told by the task alone; if that panicked nothing is known but that.
-        self.task.await.unwrap_or_else(|error| WatchSummary::broken(&error.to_string()))
+        let ended = (&mut self.task).await;
+        ended.unwrap_or_else(|error| WatchSummary::broken(&error.to_string()))
     }
 }

@@ -7,11 +7,13 @@ mod config;
 mod count;
 mod jobs;
 mod optimize;
+mod policy;
 mod statistics;
 mod status;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod watch;
 
 use lancekeeper_model::{Recovery, RootKind, TableRef};
 

@@ -43,7 +43,7 @@ impl VerbSpec for OptimizeArgs {
     }
 
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Box<dyn Answer>> {
-        let Call { keeper, roots, settled, progress } = call;
+        let Call { keeper, roots, settled, progress, .. } = call;
         let options = self.options(&settled.settings);
         let run = async move {
             match self.dry_run {

@@ -157,7 +157,12 @@ impl Actor {
                 let at = self.at();
                 let found = self.roots.iter_mut().find(|known| known.uri == root);
                 let Some(open) = found.and_then(Watched::open_mut) else {
-                    return self.tell(WatchEventKind::Warning, &root, Some(table), "is not watched");
+                    return self.tell(
+                        WatchEventKind::Warning,
+                        &root,
+                        Some(table),
+                        "is not watched",
+                    );
                 };
                 open.asked.insert(table);
                 open.next_look = at;

@@ -7,9 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::StreamExt;
 use lancekeeper::Keeper;
-use lancekeeper_model::{
-    EffectivePolicy, Policy, RootKind, StatusOptions, TableKey, TableStatus,
-};
+use lancekeeper_model::{EffectivePolicy, Policy, RootKind, StatusOptions, TableKey, TableStatus};
 use lancekeeper_planner::schedule::{Planned, Shape, Work, optimize_options};
 use lancekeeper_settings::PolicyFile;
 use lancekeeper_store::members::members;
@@ -181,13 +179,14 @@ async fn changes(
         let changed = files.changed(&versions_of(MANIFEST_DIR)).await?;
         return Ok(wanted.keys().map(|table| (table.clone(), changed)).collect());
     }
-    let asked: Vec<_> = wanted
-        .keys()
-        .filter_map(|table| Some((table.clone(), members.get(table)?.clone())))
-        .map(|(table, location)| async move {
-            (table, files.changed(&versions_of(&location)).await)
-        })
-        .collect();
+    let asked: Vec<_> =
+        wanted
+            .keys()
+            .filter_map(|table| Some((table.clone(), members.get(table)?.clone())))
+            .map(|(table, location)| async move {
+                (table, files.changed(&versions_of(&location)).await)
+            })
+            .collect();
     let answers: Vec<_> = futures::stream::iter(asked).buffered(ASKED_AT_ONCE).collect().await;
     let answers = answers.into_iter().map(|(table, changed)| Ok((table, changed?)));
     answers.collect::<Result<_, FilesError>>().map_err(LookError::from)

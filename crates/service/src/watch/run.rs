@@ -6,9 +6,7 @@ use lancekeeper::{Keeper, NoProgress};
 use lancekeeper_model::{
     EffectivePolicy, ErrorKind, JobCause, JobTrigger, RootReport, TableKey, Version,
 };
-use lancekeeper_planner::schedule::{
-    Job, Outcome, Work, cleanup_options, optimize_options,
-};
+use lancekeeper_planner::schedule::{Job, Outcome, Work, cleanup_options, optimize_options};
 
 /// What a run came to.
 #[derive(Debug, Clone, PartialEq, Eq)]

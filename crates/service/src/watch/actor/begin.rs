@@ -156,7 +156,12 @@ impl Actor {
         }
         table.told = Some(wait.reason.clone());
         let (root, table) = (wait.place.root.clone(), wait.place.table.clone());
-        self.tell(WatchEventKind::Waits, &root, Some(table), &format!("{}: {}", wait.work, wait.reason));
+        self.tell(
+            WatchEventKind::Waits,
+            &root,
+            Some(table),
+            &format!("{}: {}", wait.work, wait.reason),
+        );
     }
 
     fn begin_job(&mut self, job: Job) {

@@ -104,7 +104,8 @@ impl Actor {
         news.extend(unreadable.into_iter().map(|(table, why)| (Some(table), why)));
         let is_other = documents != open.documents.0;
         let known = open.tables.len();
-        open.next_look = at.saturating_add(next_look(at.saturating_sub(open.last_change), interval));
+        open.next_look =
+            at.saturating_add(next_look(at.saturating_sub(open.last_change), interval));
         self.roots[index].told = None;
         for (table, text) in news {
             self.tell(WatchEventKind::Warning, &uri, table, &text);
@@ -156,4 +157,3 @@ impl Actor {
         self.decide();
     }
 }
-

@@ -1,0 +1,137 @@
+//! `watch`: the watcher with the signals of this process, and its events as lines on stderr.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use lancekeeper_model::{ErrorKind, RootFailure, RootWatch, WatchReport};
+use lancekeeper_service::{
+    RootSummary, WatchHandle, WatchListener, WatchOptions, WatchSummary, load_policies, watch,
+};
+use lancekeeper_settings::Work;
+
+use super::{Answer, Call, VerbSpec, answer};
+use crate::args::{Roots, WatchArgs};
+
+impl VerbSpec for WatchArgs {
+    fn name(&self) -> &'static str {
+        "watch"
+    }
+
+    fn roots(&self) -> &Roots {
+        &self.roots
+    }
+
+    fn writes(&self) -> bool {
+        true
+    }
+
+    fn work(&self) -> Work {
+        Work::Optimize
+    }
+
+    fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Box<dyn Answer>> {
+        answer(self.run(call).boxed())
+    }
+}
+
+impl WatchArgs {
+    async fn run(&self, call: Call<'_>) -> WatchReport {
+        let began = Instant::now();
+        let policies = match self.policy.as_deref().map(load_policies).transpose() {
+            Ok(policies) => policies.unwrap_or_default(),
+            Err(error) => {
+                let problems = error.problems();
+                let kind = error.kind();
+                let failed = problems.into_iter().map(|(message, hint)| {
+                    let place = self.policy.as_ref().map(|path| path.display().to_string());
+                    let failure = RootFailure { message, hint, kind, cause: None };
+                    RootWatch::of(&place.unwrap_or_default()).failed(failure)
+                });
+                return WatchReport::new(false, failed.collect(), 0);
+            }
+        };
+        let messages = call.messages.clone();
+        let listener: WatchListener = Arc::new(move |event| messages.line(&event.to_string()));
+        let options = WatchOptions {
+            interval: self.interval,
+            policies,
+            policy_path: self.policy.clone(),
+            once: self.once,
+            listener: Some(listener),
+            ..WatchOptions::default()
+        };
+        let handle = watch(call.keeper, call.roots, options);
+        let summary = until_told(handle).await;
+        report(self.once, summary, u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// Waits for the end of a watcher, which the first SIGTERM or Ctrl-C brings about; SIGHUP reads policies again.
+#[cfg(unix)]
+async fn until_told(mut handle: WatchHandle) -> WatchSummary {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let (Ok(mut ends), Ok(mut interrupts), Ok(mut reloads)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::hangup()),
+    ) else {
+        // Without signals the process is ended as a whole, which a watcher bears.
+        return handle.finished().await;
+    };
+    loop {
+        tokio::select! {
+            _ = ends.recv() => break,
+            _ = interrupts.recv() => break,
+            _ = reloads.recv() => {
+                handle.reload();
+            }
+            summary = handle.finished() => return summary,
+        }
+    }
+    handle.shutdown();
+    handle.finished().await
+}
+
+#[cfg(not(unix))]
+async fn until_told(mut handle: WatchHandle) -> WatchSummary {
+    tokio::select! {
+        summary = handle.finished() => return summary,
+        // Without signals the watcher is ended with its process, which it bears.
+        Ok(()) = tokio::signal::ctrl_c() => {}
+    }
+    handle.shutdown();
+    handle.finished().await
+}
+
+fn report(once: bool, summary: WatchSummary, duration_ms: u64) -> WatchReport {
+    let broken = summary.broken.clone();
+    let mut roots: Vec<RootWatch> =
+        summary.roots.into_iter().map(|root| root_report(once, root)).collect();
+    if let Some(why) = broken {
+        let failure = RootFailure {
+            message: format!("the watcher ended: {why}"),
+            hint: None,
+            kind: ErrorKind::Internal,
+            cause: None,
+        };
+        roots.push(RootWatch::of("").failed(failure));
+    }
+    WatchReport::new(false, roots, duration_ms)
+}
+
+fn root_report(once: bool, root: RootSummary) -> RootWatch {
+    let mut report = RootWatch::of(&root.root);
+    report.body.runs = root.runs;
+    report.body.no_ops = root.no_ops;
+    report.body.failures = root.failures;
+    report.body.once = once;
+    // Told to end, a watcher that stood by or waited for a root has done what it could.
+    if let Some(message) = root.error.filter(|_| once) {
+        let kind = if root.is_taken { ErrorKind::Busy } else { ErrorKind::Unavailable };
+        report.fail(RootFailure { message, hint: None, kind, cause: None });
+    }
+    report
+}

@@ -1,0 +1,271 @@
+//! The watcher: what it does beside writers, after a crash, beside another one, and when things are not as they should be.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+use chrono::Utc;
+use lancekeeper::{JobStatus, JobTrigger, Keeper};
+use lancekeeper_model::{PolicyOption, PolicyValue, TableKey};
+use lancekeeper_service::jobs::{Recorder, jobs_of};
+use lancekeeper_service::{Policies, WatchEvent, WatchEventKind, WatchHandle, WatchOptions, watch};
+use lancekeeper_store::Files;
+use lancekeeper_testkit::tables;
+use tempfile::TempDir;
+
+use crate::binary::{lancekeeper, run};
+
+/// What takes longer than this hangs: everything here is done in a second or two.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A database with one table that is kept in order.
+struct World {
+    directory: TempDir,
+}
+
+impl World {
+    async fn new() -> Self {
+        let world = Self { directory: tempfile::tempdir().unwrap() };
+        fs::create_dir(world.root()).unwrap();
+        tables::create(&world.table(), 1, 10, false).await.unwrap();
+        world.set(PolicyOption::AutoCompact, PolicyValue::Switch(true)).await;
+        world
+    }
+
+    fn root(&self) -> PathBuf {
+        self.directory.path().join("db")
+    }
+
+    fn uri(&self) -> String {
+        self.root().to_string_lossy().into_owned()
+    }
+
+    fn table(&self) -> String {
+        format!("{}/t.lance", self.uri())
+    }
+
+    async fn set(&self, option: PolicyOption, value: PolicyValue) {
+        let policies = Policies::of(&Files::local(self.root()));
+        policies.set(&TableKey::new("t"), &[(option, value)]).await.unwrap();
+    }
+
+    async fn append(&self, times: i64) {
+        for n in 0..times {
+            tables::append(&self.table(), 1_000_000 + n, 1).await.unwrap();
+        }
+    }
+
+    async fn fragments(&self) -> usize {
+        lance::Dataset::open(&self.table()).await.unwrap().get_fragments().len()
+    }
+
+    async fn rows(&self) -> usize {
+        lance::Dataset::open(&self.table()).await.unwrap().count_rows(None).await.unwrap()
+    }
+
+    async fn compacted_below(&self, most: usize) {
+        let until = Instant::now() + PATIENCE;
+        while self.fragments().await > most {
+            assert!(Instant::now() < until, "{} fragments are left", self.fragments().await);
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    }
+}
+
+/// What a watcher of this process said.
+#[derive(Clone, Default)]
+struct Heard(Arc<Mutex<Vec<WatchEvent>>>);
+
+impl Heard {
+    fn watch(&self, keeper: &Keeper, world: &World) -> WatchHandle {
+        let heard = Arc::clone(&self.0);
+        let listener = move |event: &WatchEvent| heard.lock().unwrap().push(event.clone());
+        let options = WatchOptions {
+            interval: Duration::from_millis(100),
+            listener: Some(Arc::new(listener)),
+            ..WatchOptions::default()
+        };
+        watch(keeper, [world.uri()], options)
+    }
+
+    fn count(&self, kind: WatchEventKind) -> usize {
+        self.0.lock().unwrap().iter().filter(|event| event.kind == kind).count()
+    }
+
+    async fn until(&self, kind: WatchEventKind, times: usize) {
+        let until = Instant::now() + PATIENCE;
+        while self.count(kind) < times {
+            assert!(Instant::now() < until, "no {kind:?} in {:#?}", self.0.lock().unwrap());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+fn keeper() -> Keeper {
+    Keeper::builder().job_log(Arc::new(Recorder::default())).build()
+}
+
+async fn end(mut handle: WatchHandle) {
+    handle.shutdown();
+    let summary = tokio::time::timeout(PATIENCE, handle.finished()).await.unwrap();
+    assert_eq!((summary.dropped, summary.broken), (0, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_appends_are_merged_by_few_runs_and_rest_costs_no_call_of_a_store() {
+    let (world, heard, keeper) = (World::new().await, Heard::default(), keeper());
+    let handle = heard.watch(&keeper, &world);
+    heard.until(WatchEventKind::Watches, 1).await;
+    world.append(20).await;
+    world.compacted_below(4).await;
+    assert_eq!(world.rows().await, 30);
+    // Not a run for each append.
+    let runs = heard.count(WatchEventKind::Done);
+    assert!((1..=7).contains(&runs), "{runs} runs: {:#?}", heard.0.lock().unwrap());
+    let jobs = jobs_of(&world.uri(), Utc::now()).await.unwrap().jobs;
+    let done: Vec<_> = jobs.iter().filter(|job| job.compaction_status == JobStatus::Done).collect();
+    assert!(!done.is_empty());
+    for job in done {
+        assert_eq!(job.trigger, JobTrigger::Policy);
+        assert!(job.reason.contains("small fragments"), "{}", job.reason);
+    }
+    // Until what was done last was looked at.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let before = keeper.store_requests();
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!(keeper.store_requests(), before);
+    end(handle).await;
+    // The keeper itself was not stopped.
+    assert_eq!(keeper.status([world.uri()]).await.exit_code().number(), 0);
+}
+
+/// The watcher as a process of its own.
+struct Process(std::process::Child);
+
+impl Process {
+    fn start(world: &World) -> Self {
+        let mut command = lancekeeper(["watch", &world.uri()]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        Self(command.spawn().unwrap())
+    }
+
+    /// The exit code, and what it said.
+    fn end(mut self) -> (Option<i32>, String) {
+        let told = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().unwrap();
+        assert!(told.success());
+        let status = self.0.wait().unwrap();
+        let mut said = String::new();
+        let mut stderr = self.0.stderr.take().unwrap();
+        std::io::Read::read_to_string(&mut stderr, &mut said).unwrap();
+        (status.code(), said)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_kill_9_a_new_watcher_takes_over_and_sigterm_ends_it_with_0() {
+    let world = World::new().await;
+    let mut first = Process::start(&world);
+    world.append(8).await;
+    thread::sleep(Duration::from_millis(300));
+    first.0.kill().unwrap();
+    first.0.wait().unwrap();
+    world.append(8).await;
+    let second = Process::start(&world);
+    world.compacted_below(9).await;
+    let (code, said) = second.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("watches: looks begin") && said.contains("done: compact:"), "{said}");
+    assert_eq!(world.rows().await, 26);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_watchers_one_stands_by_until_the_other_ends() {
+    let world = World::new().await;
+    let (first, second) = (Heard::default(), Heard::default());
+    let (one, other) = (keeper(), keeper());
+    let handle = first.watch(&one, &world);
+    first.until(WatchEventKind::Watches, 1).await;
+    let standby = second.watch(&other, &world);
+    second.until(WatchEventKind::StandsBy, 1).await;
+    world.append(12).await;
+    world.compacted_below(9).await;
+    assert_eq!(
+        (second.count(WatchEventKind::Watches), second.count(WatchEventKind::Began)),
+        (0, 0)
+    );
+    end(handle).await;
+    second.until(WatchEventKind::Watches, 1).await;
+    world.append(12).await;
+    world.compacted_below(9).await;
+    second.until(WatchEventKind::Done, 1).await;
+    end(standby).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_policy_is_moved_aside_and_work_goes_on() {
+    let (world, heard, keeper) = (World::new().await, Heard::default(), keeper());
+    let policies = world.root().join("__maintenance/policies");
+    fs::write(policies.join("other.json"), "{\"format\": 1, \"tab").unwrap();
+    let handle = heard.watch(&keeper, &world);
+    heard.until(WatchEventKind::Warning, 1).await;
+    assert!(policies.join("damaged/other.json").is_file() && !policies.join("other.json").exists());
+    world.append(12).await;
+    world.compacted_below(9).await;
+    // What is set meanwhile holds from then on.
+    world.set(PolicyOption::CompactThresholdFiles, PolicyValue::Count(2)).await;
+    world.append(3).await;
+    world.compacted_below(1).await;
+    end(handle).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_root_that_vanishes_and_returns_is_watched_again() {
+    let (world, heard, keeper) = (World::new().await, Heard::default(), keeper());
+    let handle = heard.watch(&keeper, &world);
+    heard.until(WatchEventKind::Watches, 1).await;
+    let away = world.directory.path().join("away");
+    fs::rename(world.root(), &away).unwrap();
+    heard.until(WatchEventKind::Lost, 1).await;
+    assert!(!Path::new(&world.uri()).exists(), "the watcher made a root that was gone");
+    fs::rename(&away, world.root()).unwrap();
+    heard.until(WatchEventKind::Watches, 2).await;
+    world.append(12).await;
+    world.compacted_below(9).await;
+    end(handle).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_pass_does_what_is_due_and_bad_policies_are_refused_with_their_lines() {
+    let world = World::new().await;
+    world.append(12).await;
+    let ran = run(lancekeeper(["watch", "--once", "--json", &world.uri()]));
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    assert_eq!((world.fragments().await, ran.document()["totals"]["runs"].as_u64()), (1, Some(1)));
+    let ran = run(lancekeeper(["watch", "--once", "--json", &world.uri()]));
+    assert_eq!(ran.document()["totals"]["runs"], 0, "{ran:#?}");
+
+    let file = world.directory.path().join("p.toml");
+    fs::write(&file, "[defaults]\nauto_compact = true\ncompact_treshold_mb = 5\n").unwrap();
+    let file = file.to_string_lossy().into_owned();
+    for arguments in [
+        vec!["policy", "check", &file],
+        vec!["watch", "--policy", &file, &world.uri()],
+        vec!["policy", "show", "--policy", &file, &world.uri()],
+    ] {
+        let ran = run(lancekeeper(arguments));
+        assert_eq!(ran.code, Some(2), "{ran:#?}");
+        assert!(
+            ran.stderr.contains("p.toml:3") && ran.stderr.contains("compact_threshold_mb"),
+            "{ran:#?}"
+        );
+    }
+    let shown = run(lancekeeper(["policy", "show", &world.uri()]));
+    assert!(
+        shown.stdout.contains("auto_compact") && shown.stdout.contains("ALTER TABLE"),
+        "{shown:#?}"
+    );
+    let replayed = run(lancekeeper(["policy", "simulate", &world.uri()]));
+    assert!(replayed.code == Some(0) && replayed.stdout.contains("auto_compact"), "{replayed:#?}");
+}
