@@ -7,6 +7,7 @@ mod config;
 mod count;
 mod index;
 mod jobs;
+mod lock;
 mod policy;
 mod prune;
 mod rewrites;
@@ -31,6 +32,7 @@ pub(crate) use cleanup::CleanupArgs;
 pub(crate) use config::ConfigArgs;
 pub(crate) use count::CountArgs;
 pub(crate) use jobs::{JobCancelArgs, JobListArgs, JobResumeArgs, JobShowArgs, JobsArgs, JobsVerb};
+pub(crate) use lock::LockArgs;
 pub(crate) use policy::{
     PolicyArgs, PolicyCheckArgs, PolicyShowArgs, PolicySimulateArgs, PolicyVerb,
 };
@@ -349,14 +351,6 @@ fn without_leading_db<S: Into<OsString> + Clone>(
 ) -> impl Iterator<Item = OsString> {
     let line = line.into_iter().map(Into::into).enumerate();
     line.filter(|(at, word)| *at != 1 || word != "db").map(|(_, word): (usize, OsString)| word)
-}
-
-/// What to do about a root that is locked; the same for every verb that writes.
-#[derive(Debug, Default, Args)]
-pub(crate) struct LockArgs {
-    /// Wait so long for another lancekeeper that has the root locked: 90 (seconds), 30m, 1h30m.
-    #[arg(long, value_name = "DURATION", value_parser = values::unsigned_age, default_value = "0s")]
-    pub(crate) wait: Duration,
 }
 
 /// How to say what was done; the same for every verb.

@@ -78,6 +78,8 @@ pub struct Wait {
     pub until: Option<Duration>,
     /// Why it is due, and why it waits.
     pub reason: String,
+    /// Why it waits, alone: the same for as long as it waits for the same thing.
+    pub why: String,
 }
 
 /// What is to be done.
@@ -128,9 +130,10 @@ pub fn schedule(tables: &[TableState<'_>], running: usize, now: Now) -> Schedule
             begun += 1;
             schedule.jobs.push(job);
         } else {
-            let reason = format!("{}; waits until fewer than {limit} jobs run", job.reason);
+            let why = format!("waits until fewer than {limit} jobs run");
+            let reason = format!("{}; {why}", job.reason);
             let (place, work) = (job.place, job.work);
-            schedule.waits.push(Wait { place, work, until: None, reason });
+            schedule.waits.push(Wait { place, work, until: None, reason, why });
         }
     }
     let ends = schedule.waits.iter().filter_map(|wait| wait.until).min();
@@ -144,7 +147,8 @@ fn earlier(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
 
 fn wait(table: &TableState<'_>, due: &Due, until: Option<Duration>, why: &str) -> Wait {
     let reason = format!("{}; {why}", due.reason);
-    Wait { place: table.place.clone(), work: due.work, until, reason }
+    let (place, why) = (table.place.clone(), why.to_owned());
+    Wait { place, work: due.work, until, reason, why }
 }
 
 /// Why something that is due cannot begin, and until when.

@@ -19,9 +19,9 @@
 //! Not here: decisions (`planner::schedule`), verbs (`keeper`), signals of the process (`cli`).
 
 mod actor;
-mod counts;
 mod event;
 mod look;
+mod noops;
 mod open;
 mod run;
 mod standing;
@@ -62,6 +62,9 @@ pub struct WatchOptions {
     /// For how long runs may finish their step after a request to stop. Then they are dropped, which leaves every table
     /// as it was or compacted.
     pub stop_budget: Duration,
+    /// Whether rules of retention that lie beside the data, in a table's document, may delete versions. Those of
+    /// `policies` may in any case.
+    pub confirm: bool,
     /// Looks once, does what is due, and ends.
     pub once: bool,
     /// Who hears of every event.
@@ -75,6 +78,7 @@ impl Default for WatchOptions {
             policies: PolicyFile::default(),
             policy_path: None,
             stop_budget: Duration::from_secs(20),
+            confirm: false,
             once: false,
             listener: None,
         }
@@ -87,6 +91,7 @@ impl fmt::Debug for WatchOptions {
             .field("interval", &self.interval)
             .field("policy_path", &self.policy_path)
             .field("stop_budget", &self.stop_budget)
+            .field("confirm", &self.confirm)
             .field("once", &self.once)
             .finish_non_exhaustive()
     }

@@ -15,7 +15,6 @@
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 use lance_io::object_store::ObjectStore as LanceStore;
 use object_store::local::LocalFileSystem;
@@ -32,6 +31,7 @@ mod identity;
 mod join;
 mod listed;
 mod local;
+mod times;
 
 pub use error::FilesError;
 pub use identity::{Identity, identity_at};
@@ -254,21 +254,6 @@ impl Files {
             Err(StoreError::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.failure("look at", name, error)),
         }
-    }
-
-    /// When a file or directory was last changed, or for an empty name this directory: of a directory, when a name in
-    /// it came or went. `None` when it is not there, and in a store that has no directories.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be looked at.
-    pub async fn changed(&self, name: &str) -> Result<Option<DateTime<Utc>>, FilesError> {
-        let Place::Local(directory) = &self.place else { return Ok(None) };
-        if !name.is_empty() {
-            check_is_below(name)?;
-        }
-        let place = directory.join(name);
-        blocking(move || local::changed(&place)).await
     }
 
     /// Writes a whole file, replacing one of that name.

@@ -20,6 +20,11 @@ pub(crate) struct WatchArgs {
     #[arg(long)]
     pub(crate) once: bool,
 
+    /// Delete old versions where a table's own policy says retain_days and keep_versions. Rules in the file that
+    /// --policy names need no word.
+    #[arg(long)]
+    pub(crate) confirm: bool,
+
     /// Policies from this file, below what tables have set themselves; SIGHUP reads it again.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) policy: Option<PathBuf>,

@@ -58,6 +58,7 @@ impl WatchArgs {
             interval: self.interval,
             policies,
             policy_path: self.policy.clone(),
+            confirm: self.confirm,
             once: self.once,
             listener: Some(listener),
             ..WatchOptions::default()

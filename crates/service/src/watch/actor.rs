@@ -19,9 +19,9 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::{Id, JoinSet};
 
 use super::WatchOptions;
-use super::counts;
 use super::event::{WatchEvent, WatchEventKind};
 use super::look::{LookError, Looked};
+use super::noops;
 use super::open::{OpenError, Opened};
 use super::run::Ran;
 use super::standing::{RootSummary, State, WatchSummary, Watched};
@@ -43,7 +43,13 @@ pub(super) enum Command {
 pub(super) enum Doing {
     Opening(usize),
     Looking(usize),
-    Running { root: usize, table: TableKey, work: Work, version: Version },
+    Running {
+        root: usize,
+        table: TableKey,
+        work: Work,
+        version: Version,
+    },
+    /// The document of a root.
     Writing,
 }
 
@@ -78,12 +84,11 @@ impl Actor {
         options: WatchOptions,
         events: broadcast::Sender<WatchEvent>,
     ) -> Self {
-        let now = Utc::now();
         Self {
             keeper,
             file: Arc::new(options.policies.clone()),
             options,
-            roots: roots.into_iter().map(|uri| Watched::of(uri, now)).collect(),
+            roots: roots.into_iter().map(Watched::of).collect(),
             tasks: JoinSet::new(),
             doing: HashMap::new(),
             began: Instant::now(),
@@ -216,7 +221,8 @@ impl Actor {
             self.tell(WatchEventKind::Stops, "", None, &text);
         }
         let until = tokio::time::Instant::now() + self.options.stop_budget;
-        while self.doing.values().any(|doing| matches!(doing, Doing::Running { .. })) {
+        let is_awaited = |doing: &Doing| matches!(doing, Doing::Running { .. } | Doing::Writing);
+        while self.doing.values().any(is_awaited) {
             let ended = tokio::time::timeout_at(until, self.tasks.join_next_with_id()).await;
             let Ok(Some(ended)) = ended else { break };
             self.hear_the_end(ended);
@@ -226,7 +232,8 @@ impl Actor {
         let now = Utc::now();
         let mut summary = WatchSummary { dropped, ..WatchSummary::default() };
         for watched in self.roots {
-            let error = watched.open().is_none().then(|| watched.told.clone()).flatten();
+            let is_seen = watched.open().is_some_and(|open| open.was_looked_at);
+            let error = if is_seen { None } else { watched.told.clone() };
             summary.roots.push(RootSummary {
                 root: watched.uri.clone(),
                 runs: watched.counts.runs,
@@ -236,8 +243,8 @@ impl Actor {
                 error,
             });
             if let State::Open(open) = watched.state {
-                counts::write(open.root.files(), watched.counts, now).await;
-                // Given back last: who stood by must not write the same document meanwhile.
+                noops::write(open.root.files(), watched.noops, now).await;
+                // Given back last: who stands by must not write the same document meanwhile.
                 drop(open.lock);
             }
         }

@@ -7,7 +7,10 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::StreamExt;
 use lancekeeper::Keeper;
-use lancekeeper_model::{EffectivePolicy, Policy, RootKind, StatusOptions, TableKey, TableStatus};
+use lancekeeper_model::{
+    EffectivePolicy, Policy, PolicyOption, PolicySource, RootKind, SourcedPolicy, StatusOptions,
+    TableKey, TableStatus,
+};
 use lancekeeper_planner::schedule::{Planned, Shape, Work, optimize_options};
 use lancekeeper_settings::PolicyFile;
 use lancekeeper_store::members::members;
@@ -21,6 +24,9 @@ use crate::policies::{POLICIES_DIRECTORY, Policies, PoliciesError};
 const ASKED_AT_ONCE: usize = 32;
 /// A directory that changed within this time may change again without looking different: times of files come in steps.
 const STEP: TimeDelta = TimeDelta::milliseconds(50);
+
+/// The tables of a graph are listed this often at most: each listing opens all of them.
+const LISTED_EVERY: TimeDelta = TimeDelta::seconds(10);
 
 /// Why a look found nothing.
 #[derive(Debug, Error)]
@@ -42,6 +48,11 @@ pub(super) enum LookError {
     Status(String),
 }
 
+/// What documents say of tables, and when their directory changed; `None` if that is to be read in any case.
+pub(super) type Documents = (Arc<BTreeMap<TableKey, Policy>>, Option<DateTime<Utc>>);
+/// Where tables lie, and when their root changed; `None` if that is to be looked at in any case.
+pub(super) type Members = (Arc<BTreeMap<TableKey, String>>, Option<DateTime<Utc>>);
+
 /// What is known of a table from the look before.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Known {
@@ -54,12 +65,14 @@ pub(super) struct Request {
     pub(super) keeper: Keeper,
     pub(super) root: Root,
     pub(super) file: Arc<PolicyFile>,
+    /// Whether rules that lie beside the data may delete versions.
+    pub(super) confirm: bool,
     /// What documents said, and when their directory changed.
-    pub(super) documents: (Arc<BTreeMap<TableKey, Policy>>, Option<DateTime<Utc>>),
+    pub(super) documents: Documents,
     /// Documents are read whatever the directory says.
     pub(super) reload: bool,
     /// Where tables lie, by name, and when the root changed; of a graph, which there are.
-    pub(super) members: (Arc<BTreeMap<TableKey, String>>, Option<DateTime<Utc>>),
+    pub(super) members: Members,
     /// Tables that were looked at.
     pub(super) known: BTreeMap<TableKey, Known>,
     /// Tables to look at that no policy names.
@@ -68,8 +81,8 @@ pub(super) struct Request {
 
 /// What was found.
 pub(super) struct Looked {
-    pub(super) documents: (Arc<BTreeMap<TableKey, Policy>>, Option<DateTime<Utc>>),
-    pub(super) members: (Arc<BTreeMap<TableKey, String>>, Option<DateTime<Utc>>),
+    pub(super) documents: Documents,
+    pub(super) members: Members,
     pub(super) warnings: Vec<String>,
     /// The tables that are watched.
     pub(super) tables: BTreeMap<TableKey, Seen>,
@@ -83,6 +96,19 @@ pub(super) struct Seen {
     pub(super) fresh: Option<Result<Shape, String>>,
 }
 
+/// Why a table is not cleaned up.
+const NOT_CONFIRMED: &str = "the rules of retention lie beside the data, so they delete nothing unless the watcher is \
+                             started with --confirm or they stand in the file that --policy names";
+
+/// Whether these rules may delete versions. A document lies beside the data, and whoever may write data may write it:
+/// that alone must not make anybody delete more. Whoever starts the watcher says so, or has written the rules down
+/// himself.
+fn may_delete(said: &SourcedPolicy, confirm: bool) -> bool {
+    let rules = [PolicyOption::RetainDays, PolicyOption::KeepVersions];
+    let is_file = |option| matches!(said.source(option), PolicySource::File { .. });
+    confirm || rules.into_iter().all(is_file)
+}
+
 /// Looks at a root.
 ///
 /// # Errors
@@ -94,18 +120,22 @@ pub(super) async fn look(request: Request) -> Result<Looked, LookError> {
     let mut warnings = Vec::new();
     let documents = documents(&request, &files, &mut warnings).await?;
     let members = located(&request, changed).await?;
-    let wanted: BTreeMap<TableKey, EffectivePolicy> = members
-        .0
-        .keys()
-        .filter_map(|table| {
-            let policy = request.file.of_table(table.as_str(), documents.0.get(table));
-            let mut policy = EffectivePolicy::of(policy.policy());
-            let asked = request.asked.contains(table);
-            policy.auto_compact |= asked;
-            let watched = policy.auto_compact || policy.retention.is_some();
-            watched.then(|| (table.clone(), policy))
-        })
-        .collect();
+    let is_news = !Arc::ptr_eq(&documents.0, &request.documents.0);
+    let mut wanted = BTreeMap::new();
+    for table in members.0.keys() {
+        let said = request.file.of_table(table.as_str(), documents.0.get(table));
+        let mut policy = EffectivePolicy::of(said.policy());
+        if policy.retention.is_some() && !may_delete(&said, request.confirm) {
+            policy.retention = None;
+            if is_news {
+                warnings.push(format!("{table}: {NOT_CONFIRMED}"));
+            }
+        }
+        policy.auto_compact |= request.asked.contains(table);
+        if policy.auto_compact || policy.retention.is_some() {
+            wanted.insert(table.clone(), policy);
+        }
+    }
     let changes = changes(&request, &files, &members.0, &wanted).await?;
     let stale: BTreeSet<&TableKey> = changes
         .iter()
@@ -123,15 +153,12 @@ pub(super) async fn look(request: Request) -> Result<Looked, LookError> {
             let fresh = shapes.remove(&table);
             let changed = changes.get(&table).copied().flatten();
             // What changed just now is read again: it may change once more within the same step of the disk's clock.
-            let known = Known { changed: changed.filter(|at| now - *at > STEP) };
+            let known = Known { changed: changed.filter(|at| is_settled(*at, now)) };
             (table, Seen { policy, known, fresh })
         })
         .collect();
     Ok(Looked { documents, members, warnings, tables })
 }
-
-type Documents = (Arc<BTreeMap<TableKey, Policy>>, Option<DateTime<Utc>>);
-type Members = (Arc<BTreeMap<TableKey, String>>, Option<DateTime<Utc>>);
 
 async fn documents(
     request: &Request,
@@ -147,25 +174,39 @@ async fn documents(
     }
     let list = Policies::of(files).list().await?;
     warnings.extend(list.warnings);
-    let changed = changed.filter(|at| Utc::now() - *at > STEP);
+    let changed = changed.filter(|at| is_settled(*at, Utc::now()));
     Ok((Arc::new(list.policies), changed))
 }
 
-/// Where the tables of a root lie.
+/// Whether what changed then would look different if it changed now. A disk whose clock is ahead is believed.
+fn is_settled(changed: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    (now - changed).abs() > STEP
+}
+
+/// Where the tables of a root lie. Of a graph, which there are: listed again after its `__manifest` changed, and not
+/// more often than [`LISTED_EVERY`].
 async fn located(request: &Request, changed: DateTime<Utc>) -> Result<Members, LookError> {
-    if request.members.1 == Some(changed) && !request.reload {
-        return Ok(request.members.clone());
-    }
     if request.root.kind != RootKind::Graph {
+        if request.members.1 == Some(changed) && !request.reload {
+            return Ok(request.members.clone());
+        }
         let found = members(&request.root).await?;
         let tables = found.tables().map(|(key, location)| (key.clone(), location.to_owned()));
-        let again = (Utc::now() - changed > STEP).then_some(changed);
+        let again = is_settled(changed, Utc::now()).then_some(changed);
         return Ok((Arc::new(tables.collect()), again));
+    }
+    let now = Utc::now();
+    let manifest = request.root.files().changed(&versions_of(MANIFEST_DIR)).await?;
+    let is_listed = request.members.1.is_some_and(|listed| {
+        (now - listed).abs() < LISTED_EVERY || manifest.is_some_and(|changed| changed < listed)
+    });
+    if is_listed && !request.reload {
+        return Ok(request.members.clone());
     }
     let options = StatusOptions { quick: true, ..StatusOptions::default() };
     let rows = rows(request, options).await?;
     let tables = rows.into_iter().map(|row| (row.table_key, MANIFEST_DIR.to_owned()));
-    Ok((Arc::new(tables.collect()), Some(changed)))
+    Ok((Arc::new(tables.collect()), Some(now)))
 }
 
 /// When the directory of versions changed that tells of each table: of a graph that of `__manifest`, for all of them.
@@ -286,4 +327,31 @@ pub(super) fn next_look(quiet: Duration, interval: Duration) -> Duration {
     }
     let minutes = u32::try_from(quiet.as_secs() / 60).unwrap_or(u32::MAX);
     interval * minutes.clamp(1, LESS_MOST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_beside_the_data_delete_nothing_until_somebody_else_says_so() {
+        let rules = Policy { retain_days: Some(1), keep_versions: Some(1), ..Policy::default() };
+        let line = PolicySource::File { path: "p.toml".to_owned(), line: 1 };
+        let document = SourcedPolicy::of(rules.clone(), &PolicySource::Table);
+        assert!(!may_delete(&document, false) && may_delete(&document, true));
+        let file = SourcedPolicy::of(rules.clone(), &line);
+        assert!(may_delete(&file, false));
+        // A document that loosens one rule of the file is no longer what its owner wrote.
+        let loosened = Policy { keep_versions: None, ..rules };
+        let mixed = SourcedPolicy::of(loosened, &PolicySource::Table).over(&file);
+        assert!(!may_delete(&mixed, false));
+    }
+
+    #[test]
+    fn looks_are_close_together_beside_a_writer_and_far_apart_at_rest() {
+        let interval = Duration::from_secs(1);
+        let after = |seconds| next_look(Duration::from_secs(seconds), interval);
+        assert!(after(0) < Duration::from_millis(100) && after(9) < Duration::from_millis(100));
+        assert_eq!((after(10), after(120), after(1 << 40)), (interval, interval * 2, interval * 5));
+    }
 }

@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use lancekeeper_model::{EffectivePolicy, Policy, TableKey};
+use lancekeeper_model::{EffectivePolicy, TableKey};
 use lancekeeper_planner::schedule::{Memory, Place, Shape};
 use lancekeeper_queue::RootLock;
 use lancekeeper_store::Root;
 
-use super::counts::Counts;
-use super::look::{Known, Looked};
+use super::look::{Documents, Known, Looked, Members};
+use super::noops::Noops;
 use super::open::Opened;
 
 /// A root that cannot be watched is tried again after this.
@@ -27,6 +26,17 @@ pub(super) struct Watched {
     /// What was told last of it, so that it is told once.
     pub(super) told: Option<String>,
     pub(super) counts: Counts,
+    /// Runs without work that no document counts yet, and when it may be written next.
+    pub(super) noops: Noops,
+    pub(super) next_write: Duration,
+}
+
+/// Runs in a root.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counts {
+    pub(super) runs: u64,
+    pub(super) no_ops: u64,
+    pub(super) failures: u64,
 }
 
 /// How a root stands.
@@ -43,8 +53,8 @@ pub(super) enum State {
 pub(super) struct OpenRoot {
     pub(super) root: Root,
     pub(super) lock: RootLock,
-    pub(super) documents: (Arc<BTreeMap<TableKey, Policy>>, Option<DateTime<Utc>>),
-    pub(super) members: (Arc<BTreeMap<TableKey, String>>, Option<DateTime<Utc>>),
+    pub(super) documents: Documents,
+    pub(super) members: Members,
     pub(super) tables: BTreeMap<TableKey, Table>,
     /// Tables that somebody asked for.
     pub(super) asked: BTreeSet<TableKey>,
@@ -74,9 +84,15 @@ pub(super) struct Table {
 }
 
 impl Watched {
-    pub(super) fn of(uri: String, now: DateTime<Utc>) -> Self {
-        let state = State::Closed { retry_at: Duration::ZERO, failures: 0 };
-        Self { uri, state, told: None, counts: Counts::since(now) }
+    pub(super) fn of(uri: String) -> Self {
+        Self {
+            uri,
+            state: State::Closed { retry_at: Duration::ZERO, failures: 0 },
+            told: None,
+            counts: Counts::default(),
+            noops: Noops::new(),
+            next_write: Duration::ZERO,
+        }
     }
 
     pub(super) fn open_mut(&mut self) -> Option<&mut OpenRoot> {

@@ -89,7 +89,7 @@ pub const POLICY_OPTIONS: [OptionInfo; 17] = [
         PolicyOption::RetainDays,
         PolicyKind::Count { least: 1, most: 36_500 },
         "none",
-        "A cleanup by policy leaves versions that are younger, in days. Without this and `keep_versions` nothing is ever deleted by policy.",
+        "A cleanup by policy leaves versions that are younger, in days. Without this and `keep_versions` nothing is ever deleted by policy; set by `ALTER TABLE` they act where the watcher was started with `--confirm`.",
     ),
     info(
         PolicyOption::KeepVersions,

@@ -8,10 +8,14 @@ use lancekeeper_planner::schedule::{Job, Schedule, TableState, Wait, Work, sched
 
 use super::super::event::WatchEventKind;
 use super::super::look::{Request, look};
+use super::super::noops::{self, WRITE_EVERY};
 use super::super::open::open;
 use super::super::run::run;
 use super::super::standing::{State, Table, Watched};
 use super::{Actor, Doing, Message};
+
+/// What waits for less is not told.
+const TOLD_LEAST: Duration = Duration::from_secs(2);
 
 impl Actor {
     /// Begins every look, and every attempt to open a root, whose time has come.
@@ -33,7 +37,25 @@ impl Actor {
                 }
                 State::Closed { .. } | State::Opening { .. } | State::Open(_) => {}
             }
+            self.begin_write(index, at);
         }
+    }
+
+    /// Counts runs without work, if there are some and the last write is long enough ago.
+    fn begin_write(&mut self, index: usize, at: Duration) {
+        let root = &mut self.roots[index];
+        if root.noops.is_empty() || root.next_write > at {
+            return;
+        }
+        let Some(files) = root.open().map(|open| open.root.files()) else { return };
+        root.next_write = at.saturating_add(WRITE_EVERY);
+        let counted = std::mem::take(&mut root.noops);
+        let write = async move {
+            noops::write(files, counted, Utc::now()).await;
+            Message::Written
+        };
+        let id = self.tasks.spawn(write).id();
+        self.doing.insert(id, Doing::Writing);
     }
 
     /// Of a single pass: whether everything in a root is known.
@@ -52,8 +74,8 @@ impl Actor {
     }
 
     fn begin_look(&mut self, index: usize) {
-        let (keeper, file) = (self.keeper.clone(), self.file.clone());
-        self.roots[index].counts.looks += 1;
+        let (keeper, file, confirm) =
+            (self.keeper.clone(), self.file.clone(), self.options.confirm);
         let at = self.at();
         let Some(open) = self.roots[index].open_mut() else { return };
         if let Err(error) = open.lock.check() {
@@ -67,6 +89,7 @@ impl Actor {
             keeper,
             root: open.root.clone(),
             file,
+            confirm,
             documents: open.documents.clone(),
             reload: std::mem::take(&mut open.reload),
             members: open.members.clone(),
@@ -109,11 +132,12 @@ impl Actor {
             return;
         }
         for wait in &decided.waits {
-            self.tell_wait(wait);
+            self.tell_wait(wait, now.at);
         }
         for job in self.asked_for(&decided).into_iter().chain(decided.jobs) {
             self.begin_job(job);
         }
+        self.settle_asked();
     }
 
     /// Since when tables wait.
@@ -148,20 +172,48 @@ impl Actor {
         asked.filter_map(job).collect()
     }
 
-    fn tell_wait(&mut self, wait: &Wait) {
-        let Some((_, table)) = self.table_mut(&wait.place.root, &wait.place.table) else { return };
-        // The job that runs says enough.
-        if table.memory.running().is_some() || table.told.as_ref() == Some(&wait.reason) {
+    /// Tells what something waits for, once for each thing, and not what is over in a moment.
+    fn tell_wait(&mut self, wait: &Wait, at: Duration) {
+        if wait.until.is_some_and(|until| until.saturating_sub(at) < TOLD_LEAST) {
             return;
         }
-        table.told = Some(wait.reason.clone());
+        let Some((_, table)) = self.table_mut(&wait.place.root, &wait.place.table) else { return };
+        // The job that runs says enough.
+        if table.memory.running().is_some() || table.told.as_ref() == Some(&wait.why) {
+            return;
+        }
+        table.told = Some(wait.why.clone());
         let (root, table) = (wait.place.root.clone(), wait.place.table.clone());
-        self.tell(
-            WatchEventKind::Waits,
-            &root,
-            Some(table),
-            &format!("{}: {}", wait.work, wait.reason),
-        );
+        let text = format!("{}: {}", wait.work, wait.reason);
+        self.tell(WatchEventKind::Waits, &root, Some(table), &text);
+    }
+
+    /// Forgets what somebody asked for of tables that a plan has nothing to do with, or that are not there.
+    fn settle_asked(&mut self) {
+        let mut settled = Vec::new();
+        for root in &mut self.roots {
+            let uri = root.uri.clone();
+            let Some(open) = root.open_mut().filter(|open| open.was_looked_at) else { continue };
+            let (tables, members) = (&mut open.tables, &open.members.0);
+            open.asked.retain(|key| {
+                let text = match tables.get_mut(key) {
+                    None if members.contains_key(key) => return true,
+                    None => "there is no such table",
+                    Some(table) => match table.shape.and_then(|shape| shape.planned) {
+                        Some(planned) if planned.fragments == 0 && table.is_asked => {
+                            table.is_asked = false;
+                            "somebody asked for it, and there is nothing to do"
+                        }
+                        _ => return true,
+                    },
+                };
+                settled.push((uri.clone(), key.clone(), text));
+                false
+            });
+        }
+        for (root, table, text) in settled {
+            self.tell(WatchEventKind::NoOp, &root, Some(table), text);
+        }
     }
 
     fn begin_job(&mut self, job: Job) {

@@ -1,11 +1,9 @@
 //! What is heard from tasks: roots that were opened, looks, and runs that ended.
 
-use chrono::Utc;
 use lancekeeper_model::TableKey;
 use lancekeeper_planner::schedule::{Outcome, Work};
 use tokio::task::{Id, JoinError};
 
-use super::super::counts;
 use super::super::event::WatchEventKind;
 use super::super::look::{LookError, Looked, next_look};
 use super::super::open::{OpenError, Opened};
@@ -126,16 +124,16 @@ impl Actor {
             Outcome::Failed => WatchEventKind::Failed,
         };
         self.tell(kind, &uri, Some(table.clone()), &format!("{work}: {}", ran.text));
-        let counts = &mut self.roots[index].counts;
+        let root = &mut self.roots[index];
         match ran.outcome {
-            Outcome::Done => counts.runs += 1,
-            Outcome::Failed => counts.failures += 1,
+            Outcome::Done => root.counts.runs += 1,
+            Outcome::Failed => root.counts.failures += 1,
             Outcome::NoOp => {
-                counts.no_ops += 1;
-                counts.last_no_op = Some(format!("{table}: {}", ran.text));
+                root.counts.no_ops += 1;
+                let noop = root.noops.entry(table.clone()).or_default();
+                *noop = (noop.0 + 1, format!("{work}: {}", ran.text));
             }
         }
-        let counted = counts.clone();
         let now = self.at();
         if let Some(open) = self.roots[index].open_mut() {
             if let Some(table) = open.tables.get_mut(table) {
@@ -144,15 +142,6 @@ impl Actor {
             }
             open.next_look = now;
             open.last_change = now;
-            if ran.outcome == Outcome::NoOp {
-                let files = open.root.files();
-                let write = async move {
-                    counts::write(files, counted, Utc::now()).await;
-                    Message::Written
-                };
-                let id = self.tasks.spawn(write).id();
-                self.doing.insert(id, Doing::Writing);
-            }
         }
         self.decide();
     }
