@@ -40,7 +40,7 @@ mod tests;
 
 pub use error::SqlError;
 pub use names::Name;
-pub use parse::{parse, parse_one};
+pub use parse::{Parsed, parse, parse_one};
 pub use query::{Query, Relation};
 pub use span::Span;
 pub use statement::{

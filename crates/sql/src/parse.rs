@@ -27,12 +27,23 @@ const OTHER_VERBS: [&str; 21] = [
 const UNDERSTOOD: &str = "understood are COMPACT TABLE, VACUUM TABLE, OPTIMIZE TABLE, ALTER TABLE … SET and RESET, \
                           SHOW JOBS, CANCEL JOB, EXPLAIN and SELECT";
 
+/// A statement and how it was written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parsed {
+    /// The statement.
+    pub statement: Statement,
+    /// As it was written, from its first word to its last, without the `;`.
+    pub text: String,
+    /// Where it stands.
+    pub span: Span,
+}
+
 /// The statements of a text, separated by `;`. Nothing between two of them is no statement.
 ///
 /// # Errors
 ///
 /// The first thing that is wrong. A text without a statement is wrong, too.
-pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
+pub fn parse(text: &str) -> Result<Vec<Parsed>, SqlError> {
     let mut cursor = Cursor::over(text)?;
     let mut statements = Vec::new();
     loop {
@@ -50,7 +61,7 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
 /// # Errors
 ///
 /// What is wrong with it. No statement is wrong, and so are two.
-pub fn parse_one(text: &str) -> Result<Statement, SqlError> {
+pub fn parse_one(text: &str) -> Result<Parsed, SqlError> {
     let mut cursor = Cursor::over(text)?;
     while cursor.takes_semicolon() {}
     if cursor.is_at_end() {
@@ -70,10 +81,12 @@ fn nothing() -> SqlError {
 }
 
 /// One statement up to the `;` or the end behind it.
-fn whole_statement(cursor: &mut Cursor<'_>) -> Result<Statement, SqlError> {
+fn whole_statement(cursor: &mut Cursor<'_>) -> Result<Parsed, SqlError> {
+    let start = cursor.span();
     let statement = statement(cursor)?;
     if cursor.ends_statement() {
-        return Ok(statement);
+        let span = start.to(cursor.last_span());
+        return Ok(Parsed { statement, text: cursor.written(span).to_owned(), span });
     }
     let verb = statement.verb();
     let error = cursor.error(format!("{} is not expected behind this {verb}", cursor.shown()));

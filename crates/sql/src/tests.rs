@@ -126,7 +126,7 @@ VALUES (1), (2)
 (SELECT 1) UNION ALL (SELECT a FROM t)
 "#;
     let read = each(texts, |text| match parse_one(text) {
-        Ok(statement) => told(&statement),
+        Ok(parsed) => told(&parsed.statement),
         Err(error) => format!("ERROR {error}"),
     });
     assert!(!read.contains("=> ERROR"), "{read}");
@@ -283,7 +283,7 @@ FROM t
 WHERE	größe == 3 4
 "#;
     let refused = each(texts, |text| match parse_one(text) {
-        Ok(statement) => format!("ACCEPTED {}", told(&statement)),
+        Ok(parsed) => format!("ACCEPTED {}", told(&parsed.statement)),
         Err(error) => error.render(text),
     });
     assert!(!refused.contains("=> ACCEPTED"), "{refused}");
@@ -293,8 +293,10 @@ WHERE	größe == 3 4
 #[test]
 fn a_text_may_hold_several_statements() {
     let statements = parse("COMPACT TABLE a;;\n-- then\nVACUUM TABLE b;\nSELECT 1").unwrap();
-    let verbs: Vec<&str> = statements.iter().map(Statement::verb).collect();
+    let verbs: Vec<&str> = statements.iter().map(|parsed| parsed.statement.verb()).collect();
     assert_eq!(verbs, ["COMPACT", "VACUUM", "SELECT"]);
+    let texts: Vec<&str> = statements.iter().map(|parsed| parsed.text.as_str()).collect();
+    assert_eq!(texts, ["COMPACT TABLE a", "VACUUM TABLE b", "SELECT 1"]);
     let error = parse("COMPACT TABLE a;\nVACCUM TABLE b").unwrap_err();
     insta::assert_snapshot!(error, @"line 2, column 1: no statement begins with VACCUM, did you mean VACUUM?");
 }
@@ -311,7 +313,7 @@ fn names_are_spelled_as_the_tables_have_them() {
     let known = ["userId", "total", "Total", "ID", "id"].map(String::from);
     let text =
         "SELECT userid, t.USERID, total, ID, \"other\", COUNT(x) FROM Events t WHERE UserId = 1";
-    let Statement::Query(mut query) = parse_one(text).unwrap() else { panic!("no query") };
+    let Statement::Query(mut query) = parse_one(text).unwrap().statement else { panic!("no query") };
     query.spell_columns(&known);
     query.spell_relation(query.relations[0].name.span, "Events");
     insta::assert_snapshot!(query.statement, @r#"SELECT "userId", t."userId", total, ID, "other", COUNT(x) FROM "Events" t WHERE "userId" = 1"#);
@@ -319,7 +321,7 @@ fn names_are_spelled_as_the_tables_have_them() {
 
 #[test]
 fn columns_of_an_order_take_the_names_that_the_table_has() {
-    let Statement::Compact(compact) = parse_one("COMPACT TABLE t ORDER BY (A DESC, b)").unwrap()
+    let Statement::Compact(compact) = parse_one("COMPACT TABLE t ORDER BY (A DESC, b)").unwrap().statement
     else {
         panic!("no compaction")
     };
