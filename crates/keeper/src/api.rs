@@ -16,9 +16,9 @@ use std::time::Instant;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use lancekeeper_model::{
-    BranchReport, BranchSelection, CacheStats, CleanupOptions, CleanupReport, CountOptions, CountReport, Observer,
-    OptimizeOptions, OptimizeReport, Progress, RootBranchReport, RootFailure, StatusOptions, StatusReport,
-    StoreRequests, VerifyOptions, VerifyReport,
+    BranchReport, BranchSelection, CacheStats, CleanupOptions, CleanupReport, CountOptions,
+    CountReport, JobCause, Observer, OptimizeOptions, OptimizeReport, Progress, RootBranchReport,
+    RootFailure, StatusOptions, StatusReport, StoreRequests, VerifyOptions, VerifyReport,
 };
 
 use crate::run::concurrency::in_order;
@@ -31,7 +31,7 @@ pub use established::{
     CleanupError, INTERNAL_MANIFEST_SCHEMA_VERSION, OptimizeError, cleanup_all_tables,
     optimize_all_tables, reconcile_orphaned_branches,
 };
-pub use search::{FoundRoots, SearchTrouble, find_roots, root_identity};
+pub use search::{FoundRoots, SearchTrouble, find_roots, root_identity, under_way};
 
 /// Roots worked on at the same time. Tables of one root share its lock, so this is the only
 /// parallelism between databases.
@@ -61,6 +61,12 @@ impl Keeper {
     #[must_use]
     pub fn observed_by(self, observer: Arc<dyn Progress>) -> Self {
         Self { context: Context { observer: Observer(observer), ..self.context } }
+    }
+
+    /// The same keeper with a reason for its runs, which stands in the records of their jobs.
+    #[must_use]
+    pub fn caused_by(self, cause: JobCause) -> Self {
+        Self { context: Context { cause, ..self.context } }
     }
 
     /// Asks every run of this keeper to stop: each finishes the window it is committing, gives

@@ -13,6 +13,7 @@
 
 mod ask;
 mod gather;
+mod job;
 mod report;
 mod table;
 
@@ -189,8 +190,9 @@ async fn clean_tables(
             return Err(Interrupted.into());
         }
         let started = Instant::now();
-        let cleaned =
-            Box::pin(table::clean(cleaning, write, executor, gathered, plan, at, number)).await;
+        let mut turn = table::Turn { at, number, job: None };
+        let work = table::clean(cleaning, write, executor, gathered, plan, &mut turn);
+        let cleaned = Box::pin(work).await;
         let planned = &plan.datasets[at];
         if let Ok(Done { fork_error: Some((forks, error)), .. }) = &cleaned {
             report::add_fork_failure(report, &planned.table, forks, error);
@@ -206,10 +208,14 @@ async fn clean_tables(
                 is_interrupted = error.kind() == ErrorKind::Interrupted;
             }
             // Nobody else's table may be touched either.
-            Err(error) => return Err(error),
+            Err(error) => {
+                job::end(cleaning.context, turn.job, &stats, Some(&error)).await;
+                return Err(error);
+            }
         }
         report::add_undecided(report, planned);
         stats.duration_ms = millis(started);
+        job::end(cleaning.context, turn.job, &stats, None).await;
         report::tell(&executor.operation, &stats);
         cleaning.context.observer().on_event(ProgressEvent::TableFinished {
             table: TableRef::on_main(stats.table_key.clone()),

@@ -42,7 +42,7 @@ mod verify;
 pub use api::{
     CleanupError, FoundRoots, INTERNAL_MANIFEST_SCHEMA_VERSION, Keeper, KeeperBuilder,
     OptimizeError, SearchTrouble, cleanup_all_tables, find_roots, optimize_all_tables,
-    reconcile_orphaned_branches, root_identity,
+    reconcile_orphaned_branches, root_identity, under_way,
 };
 pub use lancekeeper_model::{
     BoundValue, Branch, BranchAction, BranchBody, BranchLoss, BranchReconcileStats, BranchReport,
@@ -50,18 +50,19 @@ pub use lancekeeper_model::{
     ChosenFragments, CleanupBody, CleanupOptions, CleanupPolicyOptions, CleanupReport,
     CleanupTotals, Clustering, ColumnStatistics, CountBody, CountOptions, CountReport, CountTotals,
     Direction, ErrorKind, ExitCode, Finding, FindingKind, ForkRefStatus, IndexMode, InternalSchema,
-    InternalStatus, KeptVersionReport, Layout, LayoutError, LayoutKind, LayoutStats,
-    LostCommitReport, MovedPin, NoProgress, NullPlacement, Observer, Obstacle, OperationId,
-    OptimizeBody, OptimizeOptions, OptimizeReport, OptimizeTotals, PageTarget, PendingIndex,
-    PendingSidecar, Progress, ProgressEvent, ProgressLine, PruneOptions, PrunedStats, QueueHolds,
-    Reclaimable, RecoveredSidecar, Recovery, Report, RewriteCheck, RootBranchReport,
-    RootCleanupReport, RootCounts, RootFailure, RootKind, RootOptimizeReport, RootOutcome,
-    RootReport, RootStatus, RootVerification, STATISTICS_FORMAT, SkipReason, SortColumn,
-    StatisticsNote, StatusBody, StatusOptions, StatusReport, StatusTotals, StoreRequests,
-    TableBytes, TableCleanupStats, TableCount, TableKey, TableOptimizeStats, TableRef,
-    TableStatistics, TableStatus, TableVerification, Unchecked, VerbBody, VerifyBody,
+    InternalStatus, JobCause, JobKind, JobRecord, JobStatus, JobTrigger, KeptVersionReport, Layout,
+    LayoutError, LayoutKind, LayoutStats, LostCommitReport, MovedPin, NoProgress, NullPlacement,
+    Observer, Obstacle, OperationId, OptimizeBody, OptimizeOptions, OptimizeReport, OptimizeTotals,
+    PageTarget, PendingIndex, PendingSidecar, Progress, ProgressEvent, ProgressLine, PruneOptions,
+    PrunedStats, QueueHolds, Reclaimable, RecoveredSidecar, Recovery, Report, RewriteCheck,
+    RootBranchReport, RootCleanupReport, RootCounts, RootFailure, RootKind, RootOptimizeReport,
+    RootOutcome, RootReport, RootStatus, RootVerification, STATISTICS_FORMAT, SkipReason,
+    SortColumn, StatisticsNote, StatusBody, StatusOptions, StatusReport, StatusTotals,
+    StoreRequests, TableBytes, TableCleanupStats, TableCount, TableKey, TableOptimizeStats,
+    TableRef, TableStatistics, TableStatus, TableVerification, Unchecked, VerbBody, VerifyBody,
     VerifyOptions, VerifyReport, VerifyTotals, Version, WorkLeft,
 };
 pub use lancekeeper_queue::{ExclusiveLock, Queues, RootIdentity, RootQueue, TableGuards};
 pub use root::OpenRootError;
+pub use run::jobs::{JobLog, UnderWay};
 pub use seen::{SeenRoot, SeenTable};

@@ -20,6 +20,7 @@ mod cut;
 mod graph;
 mod internal;
 mod inventory;
+mod job;
 mod look;
 mod made;
 mod notes;

@@ -20,5 +20,5 @@ pub(crate) use obstacles::{
 };
 pub(crate) use open::{look, read_root, write_root};
 pub(crate) use opened::{Opening, Purpose, ReadGraph, ReadRoot, Tolerance, WriteRoot};
-pub(crate) use running::running;
+pub(crate) use running::{running, under_way};
 pub(crate) use targets::{Target, TargetError, branch_views, is_dropped, seen_targets, targets};

@@ -5,18 +5,20 @@ pub(crate) mod budget;
 pub(crate) mod clock;
 pub(crate) mod concurrency;
 pub(crate) mod ended;
+pub(crate) mod jobs;
 pub(crate) mod stop;
 
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use lancekeeper_model::{Observer, OperationId, Progress, ProgressEvent};
+use lancekeeper_model::{JobCause, Observer, OperationId, Progress, ProgressEvent};
 use lancekeeper_queue::Queues;
 use lancekeeper_rewrite::Admission;
 use lancekeeper_store::Tables;
 
 use clock::Clock;
 use concurrency::tables_at_once;
+use jobs::Log;
 use stop::Stop;
 
 /// What all runs of a keeper share. Cheap to clone.
@@ -36,6 +38,10 @@ pub(crate) struct Context {
     pub(crate) clock: Clock,
     /// How long another keeper is waited for that has a root locked.
     pub(crate) lock_wait: Duration,
+    /// Who writes jobs down.
+    pub(crate) jobs: Log,
+    /// Why its runs are started, for their jobs.
+    pub(crate) cause: JobCause,
     /// Tables worked on at the same time where a verb does not say.
     pub(crate) concurrency: Option<usize>,
 }
@@ -50,6 +56,8 @@ impl Default for Context {
             queues: Queues::process(),
             clock: Clock::default(),
             lock_wait: Duration::ZERO,
+            jobs: Log::default(),
+            cause: JobCause::default(),
             concurrency: None,
         }
     }

@@ -14,6 +14,7 @@
 //! The Rewrite is visible or not. Staged files of a run that died before it stay until they
 //! are old enough to be collected; they are a few kilobytes.
 
+use futures::future::BoxFuture;
 use lance::Dataset;
 use lance::index::DatasetIndexExt;
 use lancekeeper_model::{
@@ -100,6 +101,9 @@ impl Compacted {
     }
 }
 
+/// What is done right before an internal table is rewritten, whose size is given.
+pub type Begins<'a> = dyn Fn(InternalSize) -> BoxFuture<'a, ()> + Send + Sync + 'a;
+
 impl Graph {
     /// The graph's own tables, by their directory names.
     #[must_use]
@@ -135,7 +139,7 @@ impl Graph {
 
     /// Compacts an internal table into one fragment, whose rows are compared with the old ones as
     /// far as `check` says. Does nothing to one that has at most one
-    /// fragment, or indexes.
+    /// fragment, or indexes. `begins` is waited for right before anything is written.
     ///
     /// # Errors
     ///
@@ -149,6 +153,7 @@ impl Graph {
         table: &TableKey,
         operation: &OperationId,
         check: RewriteCheck,
+        begins: &Begins<'_>,
     ) -> Result<Compacted, CompactError> {
         let table_ref = TableRef::on_main(table.clone());
         let mut attempt = 0;
@@ -160,6 +165,9 @@ impl Graph {
             })?;
             if before.fragments < 2 || !indexes.is_empty() {
                 return Ok(Compacted { before, after: before });
+            }
+            if attempt == 0 {
+                begins(before).await;
             }
             let rewritten =
                 rewrite_all(&head, before.rows, operation, &table_ref, (attempt, check)).await;

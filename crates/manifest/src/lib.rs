@@ -34,7 +34,7 @@ mod sidecar;
 
 pub use branch::{BranchError, Cut};
 pub use catalog::Catalog;
-pub use compact::{CompactError, Compacted, InternalSize};
+pub use compact::{Begins, CompactError, Compacted, InternalSize};
 pub use graph::{Graph, GraphError};
 pub use history::{BranchHistory, GraphCommit, LiveBranch};
 pub use lineage::{COMMITS, LineageError};

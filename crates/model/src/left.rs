@@ -10,6 +10,8 @@ pub enum BudgetLimit {
     MaxBytes,
     /// The time in which it may begin work.
     MaxTime,
+    /// Somebody asked for the end of the table's job.
+    Cancelled,
 }
 
 /// Planned work that was not begun, of one table or of all.

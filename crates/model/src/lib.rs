@@ -12,6 +12,7 @@ mod count;
 mod facts;
 mod file_names;
 mod ids;
+mod job;
 mod kind;
 mod layout;
 mod left;
@@ -23,6 +24,7 @@ mod recovery;
 mod report;
 mod room;
 mod root;
+mod secrets;
 mod sizes;
 mod skip;
 mod snapshot;
@@ -47,6 +49,10 @@ pub use facts::{
 };
 pub use file_names::file_name_of;
 pub use ids::{Branch, OperationId, TableKey, TableRef, Version};
+pub use job::{
+    JOB_SCHEMA, JobCaches, JobCause, JobDocumentError, JobError, JobKind, JobProgress, JobRecord,
+    JobStatus, JobTable, JobTrigger,
+};
 pub use kind::{ErrorKind, ExitCode};
 pub use layout::{
     CURVE_COLUMNS_MAX, Direction, Layout, LayoutError, LayoutKind, NullPlacement, SortColumn,
@@ -67,6 +73,7 @@ pub use recovery::{MovedPin, RecoveredSidecar, Recovery};
 pub use report::{Report, RootFailure, RootOutcome, RootReport, VerbBody};
 pub use room::{InternalStatus, Reclaimable, StatusOptions};
 pub use root::{InternalSchema, RootKind};
+pub use secrets::without_secrets;
 pub use sizes::TableBytes;
 pub use skip::{PendingIndex, SkipReason};
 pub use snapshot::{Pin, Snapshot};

@@ -74,6 +74,9 @@ pub struct TableOptimizeStats {
     pub statistics: Option<StatisticsNote>,
     /// What was deleted afterwards, or would be; null when that was not asked for.
     pub pruned: Option<PrunedStats>,
+    /// The job that it was, where jobs are recorded and there was work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
     /// The kind of `error`.
     #[serde(skip)]
     pub error_kind: Option<ErrorKind>,

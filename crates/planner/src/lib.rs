@@ -8,6 +8,7 @@
 pub mod branch;
 pub mod cleanup;
 pub mod index;
+pub mod jobs;
 pub mod optimize;
 pub mod sweep;
 pub mod verify;

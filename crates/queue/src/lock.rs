@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use lancekeeper_model::ErrorKind;
+use lancekeeper_model::{ErrorKind, OperationId};
 use thiserror::Error;
 
 pub(crate) use holder::Description;
@@ -148,6 +148,20 @@ impl RootLock {
             Err(TryLockError::WouldBlock) => Ok(Some(held(path, &file))),
             Err(TryLockError::Error(source)) => Err(LockError::Io { path, source }),
         }
+    }
+
+    /// The operation of whoever has the whole lock of the root in `directory`: `None` if nobody has, and
+    /// `Some(None)` if it has not said which it is. Writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`RootLock::holder`].
+    pub fn operation(directory: &Path) -> Result<Option<Option<OperationId>>, LockError> {
+        Ok(match Self::holder(directory)? {
+            None => None,
+            Some(LockError::Held { holder: Some(text), .. }) => Some(holder::operation_in(&text)),
+            Some(_) => Some(None),
+        })
     }
 
     /// Finds out whether this lock still keeps others out: the path must lead to the file

@@ -13,6 +13,7 @@ use lancekeeper_store::tables::Caches;
 use super::Keeper;
 use crate::run::Context;
 use crate::run::clock::Clock;
+use crate::run::jobs::{JobLog, Log};
 
 /// Builds a [`Keeper`].
 #[derive(Debug, Clone, Default)]
@@ -74,6 +75,12 @@ impl KeeperBuilder {
     /// Somebody who hears what happens in every verb, as by [`Keeper::observed_by`].
     pub fn observer(mut self, observer: Arc<dyn Progress>) -> Self {
         self.context.observer = Observer(observer);
+        self
+    }
+
+    /// Somebody who writes down what becomes of each table that a verb changes. Nobody unless told.
+    pub fn job_log(mut self, log: Arc<dyn JobLog>) -> Self {
+        self.context.jobs = Log(Some(log));
         self
     }
 

@@ -4,8 +4,9 @@
 use lancekeeper_model::{RootFailure, RootReport};
 use lancekeeper_store::root::{self, RootError, SEARCH_DEPTH_MAX};
 
-use crate::root::OpenRootError;
+use crate::root::{self as opening, OpenRootError};
 use crate::run::ended::Ended;
+use crate::run::jobs::UnderWay;
 
 /// The roots below a directory.
 #[derive(Debug, Default)]
@@ -51,6 +52,15 @@ pub fn find_roots(uri: &str) -> FoundRoots {
 #[must_use]
 pub fn root_identity(uri: &str) -> String {
     root::identity_of(uri)
+}
+
+/// The runs over a root that are under way, as far as locks tell.
+///
+/// # Errors
+///
+/// When the place is no root, or its locks cannot be looked at.
+pub fn under_way(uri: &str) -> Result<UnderWay, OpenRootError> {
+    opening::under_way(&root::recognise(uri)?)
 }
 
 impl SearchTrouble {

@@ -10,13 +10,25 @@ use lancekeeper_reconciler::cleanup::{
 use lancekeeper_store::failpoint;
 
 use crate::cleanup::gather::{Gathered, branches_of};
+use crate::cleanup::job;
 use crate::cleanup::{Cleaning, CleanupRootError, LOOKS_MAX, VERB};
 use crate::root::{OpenRootError, WriteRoot, check_no_foreign_sidecar, check_no_schema_apply};
+use crate::run::jobs::Job;
 
 /// More tables than a root has: what tells the lists of several attempts at one table apart.
 const ATTEMPT: usize = 1_000_000;
 
-/// Cleans up the dataset at a place. Plans anew what changed since the plan was made.
+/// The turn of one dataset.
+pub(super) struct Turn {
+    /// Its place in what was gathered.
+    pub(super) at: usize,
+    /// Tells the lists of an operation apart.
+    pub(super) number: usize,
+    /// Its job, once something is to be deleted and if somebody writes jobs down.
+    pub(super) job: Option<Job>,
+}
+
+/// Cleans up the dataset whose turn it is. Plans anew what changed since the plan was made.
 ///
 /// # Cancel safety
 ///
@@ -27,9 +39,9 @@ pub(super) async fn clean(
     executor: &Executor,
     gathered: &mut Gathered,
     plan: &mut CleanupPlan,
-    at: usize,
-    number: usize,
+    turn: &mut Turn,
 ) -> Result<Done, CleanupRootError> {
+    let (at, number) = (turn.at, turn.number);
     let table = gathered.datasets[at].facts.table.clone();
     let keys: Vec<TableRef> = branches_of(&gathered.datasets[at])
         .into_iter()
@@ -44,6 +56,10 @@ pub(super) async fn clean(
         // A list of its own for each attempt: that of one which a fork cut short stays, and says
         // what it had explained.
         let list = number + attempt * ATTEMPT;
+        if turn.job.is_none() {
+            let (operation, planned) = (&executor.operation, &plan.datasets[at]);
+            turn.job = job::begin(cleaning, &write.live, operation, planned).await;
+        }
         let mut done = delete(cleaning, executor, gathered, plan, at, list, &mut keys).await?;
         done.add(&so_far);
         if let Some((forks, error)) = done.fork_error.take() {

@@ -47,6 +47,7 @@ pub(crate) async fn run(
         if !is_cut_off {
             run.resumable.settle(run, &table).await;
         }
+        run.end_job(&table, report.failure().as_ref()).await;
         run.finished(&table.stats);
         report.tables.push(table.stats);
     }
@@ -107,6 +108,7 @@ async fn one_round(
     let ready: Vec<&mut TableRun> = tables.iter_mut().filter(|table| table.is_ready()).collect();
     let windows = windows(ready, |table| &table.target.table, WINDOW_TABLES_MAX);
     for (number, mut tables) in windows.into_iter().enumerate() {
+        run.begin_jobs(&mut tables).await;
         if let Err(error) = run.write.hold.give_back(&stages) {
             report.fail(Ended::from(OpenRootError::from(error)).0);
             return false;

@@ -1,17 +1,20 @@
 //! `optimize` on the graph's own tables: `__manifest`, and on v3 the commit datasets. After
 //! all publishes of the run, so that a second run finds nothing to do.
 
+use std::sync::OnceLock;
 use std::time::Instant;
 
+use futures::FutureExt;
 use lancekeeper_manifest::{CompactError, Compacted, Graph, InternalSize};
 use lancekeeper_model::{
-    BudgetLimit, ErrorKind, SkipReason, TableBytes, TableKey, TableOptimizeStats, TableRef,
-    WorkLeft,
+    BudgetLimit, ErrorKind, JobProgress, JobRecord, SkipReason, TableBytes, TableKey,
+    TableOptimizeStats, TableRef, WorkLeft,
 };
 use lancekeeper_planner::optimize::why_compact;
 use lancekeeper_store::failure::full_text;
 
 use crate::optimize::cut::leave;
+use crate::optimize::job::{after, before as before_of, ended};
 use crate::optimize::report::{set_after, set_before, set_error};
 use crate::optimize::{Run, Wish};
 use crate::root::facts::Totals;
@@ -28,16 +31,48 @@ pub(crate) async fn run(run: &Run<'_>, graph: &Graph) -> Vec<TableOptimizeStats>
         let started = Instant::now();
         let mut stats = match left_alone(run, graph, &table).await {
             Some(stats) => stats,
-            None => {
-                let check = run.options.verify;
-                row(&table, graph.compact_internal(&table, &run.operation, check).await)
-            }
+            None => compacted(run, graph, &table).await,
         };
         stats.duration_ms = millis(started);
         run.finished(&stats);
         rows.push(stats);
     }
     rows
+}
+
+/// Compacts one, as a job if there is anything to do.
+async fn compacted(run: &Run<'_>, graph: &Graph, table: &TableKey) -> TableOptimizeStats {
+    let begun = OnceLock::new();
+    let (begun, named) = (&begun, &TableRef::on_main(table.clone()));
+    let begins = move |size: InternalSize| {
+        async move {
+            let before = row(&named.key, Ok(Compacted { before: size, after: size }));
+            let progress = JobProgress { groups_planned: 1, ..JobProgress::default() };
+            let (plan, before) = (merged(size.fragments), Some(before_of(&before)));
+            let record = JobRecord { plan, progress, before, ..JobRecord::default() };
+            if let Some(job) = run.begin(named, record).await {
+                // Asked once: nobody else has set it.
+                let _ = begun.set(job);
+            }
+        }
+        .boxed()
+    };
+    let check = run.options.verify;
+    let outcome = graph.compact_internal(table, &run.operation, check, &begins).await;
+    let mut stats = row(table, outcome);
+    if let Some(job) = begun.get() {
+        stats.job = Some(job.id());
+        job.note(|record| {
+            record.after = Some(after(&stats));
+            record.progress.groups_done = u64::from(stats.committed);
+            if stats.committed {
+                (record.rows_read, record.rows_written) = (stats.rows_before, stats.rows_after);
+                (record.bytes_read, record.bytes_written) = (stats.bytes_before, stats.bytes_after);
+            }
+        });
+        job.end(run.context, &ended(&stats, job, None)).await;
+    }
+    stats
 }
 
 /// The row of a table that the caller's limits leave alone; `None` when they do not. A limit on

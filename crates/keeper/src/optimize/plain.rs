@@ -48,6 +48,8 @@ pub(crate) async fn run(run: &Run<'_>, targets: Vec<Target>, report: &mut RootOp
                 run.resumable.settle(run, &table).await;
             }
             table.excuse(&run.write.read).await;
+            let stopped = run.context.stop.is_requested().then(|| Ended::from(Interrupted).0);
+            run.end_job(&table, report.failure().or(stopped).as_ref()).await;
             table.stats.duration_ms += millis(started);
             run.finished(&table.stats);
             report.tables.push(table.stats);
@@ -94,6 +96,7 @@ async fn one_pass(
     let (Work::Planned(_), Some(handle)) = (&table.work, table.handle.clone()) else {
         return Ok(());
     };
+    run.begin_jobs(&mut [&mut *table]).await;
     let Some((staged, crossed)) = stage(run, table, stages).await? else {
         table.stats.skipped = Some(SkipReason::RunEnded);
         return Ok(());

@@ -77,6 +77,12 @@ impl Resumable {
         }
     }
 
+    /// Whether something was finished of a table.
+    pub(super) fn has(&self, target: &Target) -> bool {
+        let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.iter().any(|found| is_of(found, target))
+    }
+
     fn remove(&self, is_wanted: impl Fn(&Finished) -> bool) -> Vec<Finished> {
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         groups.extract_if(.., |found| is_wanted(found)).collect()

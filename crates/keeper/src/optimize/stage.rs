@@ -25,11 +25,13 @@ use thiserror::Error;
 use crate::optimize::Run;
 use crate::optimize::arranged::Remember;
 use crate::optimize::cut::left_of;
+use crate::optimize::job::advance;
 use crate::optimize::notes::{Journaled, JournaledIndexes, give_up, note, only_files};
 use crate::optimize::table::TableRun;
 use crate::optimize::work::{Planned, Work};
 use crate::root::Target;
 use crate::run::concurrency::in_order;
+use crate::run::jobs::Job;
 
 /// Groups of one table rewritten at the same time. Each rewrite is parallel in itself.
 const GROUPS_AT_ONCE: usize = 2;
@@ -105,11 +107,13 @@ pub(crate) async fn stage_table(
         return Ok(StagedTable::default());
     };
     let Planned { rewrite, indexes: work, mut then, remember, .. } = planned;
+    let job = table.job.clone();
     // Groups were planned as if the indexes covered them: without those none is begun, and the
     // first goes with them.
-    if !work.is_empty() && !run.budget.may_begin() {
-        let mut left = left_of(BudgetLimit::MaxTime, &rewrite.groups);
-        left.left_by = Some(BudgetLimit::MaxTime);
+    if !work.is_empty() && !(goes_on(job.as_deref()).await && run.budget.may_begin()) {
+        let limit = limit_of(job.as_deref());
+        let mut left = left_of(limit, &rewrite.groups);
+        left.left_by = Some(limit);
         left.indexes_left = work.len() as u64;
         return Ok(StagedTable { left, ..StagedTable::default() });
     }
@@ -124,7 +128,8 @@ pub(crate) async fn stage_table(
     }
     let order = order_of(&table.target, &handle, &work);
     let sorting = sorting_of(run, table);
-    let how = How { order, sorting: sorting.as_ref(), is_first_begun: !work.is_empty() };
+    let (sorting, is_first_begun) = (sorting.as_ref(), !work.is_empty());
+    let how = How { order, sorting, is_first_begun, job: job.as_deref() };
     match stage_groups(run, &table.target, &handle, &groups, how).await {
         Ok((groups, left)) => Ok(StagedTable { groups, indexes, left, then, remember }),
         Err(error) => {
@@ -144,6 +149,24 @@ struct How<'a> {
     sorting: Option<&'a Sorting>,
     /// Whether the first group is begun whatever time it is.
     is_first_begun: bool,
+    /// The table's job, if somebody writes jobs down.
+    job: Option<&'a Job>,
+}
+
+/// Whether more of a table's job may be begun.
+async fn goes_on(job: Option<&Job>) -> bool {
+    match job {
+        Some(job) => job.may_go_on().await,
+        None => true,
+    }
+}
+
+/// What left the groups that were not begun.
+fn limit_of(job: Option<&Job>) -> BudgetLimit {
+    match job.is_some_and(Job::is_cancelled) {
+        true => BudgetLimit::Cancelled,
+        false => BudgetLimit::MaxTime,
+    }
 }
 
 /// How rows are sorted that are to lie in the order of the table's layout.
@@ -224,7 +247,7 @@ async fn stage_groups(
         let is_begun = how.is_first_begun && at == 0;
         let stopped = &stopped;
         let rewrite = async move {
-            if stopped.load(Ordering::Relaxed) {
+            if stopped.load(Ordering::Relaxed) || !goes_on(how.job).await {
                 return Ok(None);
             }
             // What is to be compared value by value is written by this very run.
@@ -233,12 +256,16 @@ async fn stage_groups(
                     run.resumable.take(run, target, handle, group, how.order).await
             {
                 announce(run, target, group);
-                return finished(run, handle, resumed, async { Ok(()) }).await.map(Some);
+                let resumed = finished(run, handle, resumed, async { Ok(()) }).await?;
+                advance(how.job, group, &resumed.group);
+                return Ok(Some(resumed));
             }
             if !(is_begun || run.budget.may_begin()) {
                 return Ok(None);
             }
-            stage_one(run, target, handle, group, how).await.map(Some)
+            let staged = stage_one(run, target, handle, group, how).await?;
+            advance(how.job, group, &staged.group);
+            Ok(Some(staged))
         };
         rewrite.boxed()
     });
@@ -260,7 +287,7 @@ async fn stage_groups(
         stopped.store(failed.is_some(), Ordering::Relaxed);
     }
     match failed {
-        None => Ok((done, left_of(BudgetLimit::MaxTime, left))),
+        None => Ok((done, left_of(limit_of(how.job), left))),
         Some(error) => {
             for staged in &done {
                 give_up(run, handle, &staged.group.files, Some(&staged.entry)).await;

@@ -4,13 +4,16 @@
 
 use std::time::Instant;
 
-use lancekeeper_model::{ErrorKind, RootOptimizeReport, StatisticsNote, TableOptimizeStats};
+use lancekeeper_model::{
+    ErrorKind, JobKind, JobRecord, RootOptimizeReport, StatisticsNote, TableOptimizeStats,
+};
 use lancekeeper_queue::Stage;
 use lancekeeper_store::tables::version_of;
 use lancekeeper_store::{LanceFailure, OpenError};
 use thiserror::Error;
 
 use crate::optimize::Run;
+use crate::optimize::job::{after, ended};
 use crate::optimize::report::set_error;
 use crate::optimize::table::TableRun;
 use crate::root::{OpenRootError, ReadGraph, Target, TargetError, branch_views, targets};
@@ -62,13 +65,33 @@ pub(super) async fn recompute(run: &Run<'_>, report: &mut RootOptimizeReport) ->
         // What could not be read once is not read again.
         let row = report.tables.iter_mut().find(is_of);
         let Some(row) = row.filter(|row| row.error.is_none()) else { continue };
-        match one(run, &target).await? {
-            Ok(note) => row.statistics = Some(note),
-            Err(error) => set_error(row, error.kind(), &error),
+        let job = run.begin(&target.table, begun(row)).await;
+        let outcome = one(run, &target).await;
+        let failure = outcome.as_ref().err().map(|Ended(failure)| failure.clone());
+        if let Ok(Err(error)) = &outcome {
+            set_error(row, error.kind(), error);
         }
+        if let Some(job) = &job {
+            let committed = matches!(outcome, Ok(Ok(_)));
+            let stats = TableOptimizeStats { committed, ..row.clone() };
+            job.end(run.context, &ended(&stats, job, failure.as_ref())).await;
+        }
+        row.statistics = outcome?.ok();
         row.duration_ms += millis(started);
     }
     Ok(())
+}
+
+/// What is known of the job before it begins.
+fn begun(row: &TableOptimizeStats) -> JobRecord {
+    JobRecord {
+        kind: JobKind::Statistics,
+        plan: "compute the statistics of every column".to_owned(),
+        rows_read: row.rows_after,
+        bytes_read: row.sizes_after.data_bytes,
+        before: Some(after(row)),
+        ..JobRecord::default()
+    }
 }
 
 /// The tables as readers see them now: what the run has published is in it.

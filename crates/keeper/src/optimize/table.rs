@@ -1,6 +1,8 @@
 //! One table in one run: its facts, and the plan for them. Not here: which tables there are,
 //! and carrying the plan out.
 
+use std::sync::Arc;
+
 use lance::Dataset;
 use lancekeeper_model::{
     ErrorKind, FragmentFacts, IndexMode, SkipReason, TableOptimizeStats, WorkLeft,
@@ -19,6 +21,7 @@ use crate::optimize::inventory::Wish;
 use crate::optimize::report::set_error;
 use crate::optimize::work::{Planned, Work};
 use crate::root::Target;
+use crate::run::jobs::Job;
 
 /// One table in one run.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub(crate) struct TableRun {
     pub(crate) wish: Wish,
     /// What is still to be done with it.
     pub(crate) work: Work,
+    /// Its job in this run, once it has begun and if somebody writes jobs down.
+    pub(crate) job: Option<Arc<Job>>,
 }
 
 /// What a plan is made of.
@@ -56,6 +61,7 @@ impl TableRun {
             facts: None,
             wish: wish.clone(),
             work: Work::Nothing,
+            job: None,
         }
     }
 
@@ -114,7 +120,8 @@ impl TableRun {
         let is_redo = matches!(self.work, Work::Redo);
         let found = fresh.stats.clone();
         let stats = std::mem::replace(&mut self.stats, TableOptimizeStats::of(&self.target.table));
-        *self = Self { stats, ..fresh };
+        let job = self.job.take();
+        *self = Self { stats, job, ..fresh };
         if is_redo {
             self.stats.groups_redone += self.groups().len() as u64;
         }

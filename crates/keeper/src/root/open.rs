@@ -121,5 +121,16 @@ pub(crate) async fn write_root(
         tracing::info!(target: "lancekeeper::recovery", count = settled.deleted, "deleted the staged files of dead runs");
     }
     let (warnings, finished) = (settled.kept, settled.finished);
-    Ok(WriteRoot { read, queue, hold_times, journal, sweep, finished, recovery, warnings, hold })
+    Ok(WriteRoot {
+        read,
+        queue,
+        hold_times,
+        journal,
+        sweep,
+        finished,
+        live,
+        recovery,
+        warnings,
+        hold,
+    })
 }

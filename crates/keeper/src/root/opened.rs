@@ -63,6 +63,8 @@ pub(crate) struct WriteRoot {
     pub(crate) sweep: SweepPlan,
     /// Groups that runs finished and did not live to commit, for a verb that rewrites.
     pub(crate) finished: Vec<Finished>,
+    /// Runs of others that are under way over it.
+    pub(crate) live: Vec<OperationId>,
     /// What opening recovered of runs that died.
     pub(crate) recovery: Recovery,
     /// What opening found and left alone.

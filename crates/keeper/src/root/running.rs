@@ -2,11 +2,12 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use lancekeeper_planner::cleanup::{ChainKey, PinnedVersion, Running, chain_dir};
-use lancekeeper_queue::{LiveRun, live_runs};
+use lancekeeper_queue::{LiveRun, RootLock, live_runs};
 use lancekeeper_rewrite::Journal;
 use lancekeeper_store::Root;
 
 use super::error::OpenRootError;
+use crate::run::jobs::UnderWay;
 
 /// How much earlier than its record a run may have written a file, by the times of the files: tables may
 /// lie on another disk, with a clock of its own.
@@ -16,6 +17,16 @@ const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(1);
 pub(super) async fn live(root: &Root) -> Result<Vec<LiveRun>, OpenRootError> {
     let directory = root.directory.clone();
     Ok(tokio::task::spawn_blocking(move || live_runs(&directory)).await??)
+}
+
+/// The runs that are under way over a root, for whoever has none of its locks. Blocks.
+pub(crate) fn under_way(root: &Root) -> Result<UnderWay, OpenRootError> {
+    // The lock first: who gives it back meanwhile has a record by then.
+    let holder = RootLock::operation(&root.directory)?;
+    let somebody_else = holder == Some(None);
+    let mut operations: Vec<_> = holder.flatten().into_iter().collect();
+    operations.extend(live_runs(&root.directory)?.into_iter().map(|run| run.operation));
+    Ok(UnderWay { operations, somebody_else })
 }
 
 /// What must stay of a root for runs that are under way, and what journals name.

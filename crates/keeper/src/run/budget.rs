@@ -41,6 +41,12 @@ impl Budget {
         !self.begun.swap(true, Ordering::Relaxed) || !is_over
     }
 
+    /// Whether the time is over and something was begun, so that nothing more will be.
+    pub(crate) fn is_spent(&self) -> bool {
+        let is_over = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        is_over && self.begun.load(Ordering::Relaxed)
+    }
+
     /// Takes out of what some tables offer what the bytes allow, and spends it: one share per
     /// offer. `None` when bytes are not limited.
     pub(crate) fn take(&self, offers: &[Offer<'_>]) -> Option<Vec<Share>> {
@@ -70,10 +76,10 @@ mod tests {
     #[test]
     fn once_the_time_is_over_only_the_very_first_piece_is_begun() {
         let over = of(Duration::from_millis(1), Duration::from_millis(2));
-        assert!(over.may_begin());
+        assert!(!over.is_spent() && over.may_begin() && over.is_spent());
         assert!((0..3).all(|_| !over.may_begin()));
         let in_time = of(Duration::from_secs(3600), Duration::ZERO);
-        assert!((0..3).all(|_| in_time.may_begin()));
+        assert!((0..3).all(|_| in_time.may_begin()) && !in_time.is_spent());
     }
 
     #[test]

@@ -95,6 +95,12 @@ impl Description {
     }
 }
 
+/// The operation in what a holder says of itself, in one line.
+pub(super) fn operation_in(text: &str) -> Option<OperationId> {
+    let operation = text.split(", ").find_map(|part| part.strip_prefix("operation "));
+    operation.filter(|id| !id.is_empty()).map(OperationId::new)
+}
+
 /// One line, and nothing that moves the cursor of the terminal it ends up on.
 fn printable(value: &str) -> String {
     value.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().trim().into()

@@ -75,6 +75,7 @@ fn option_of(limit: BudgetLimit) -> &'static str {
     match limit {
         BudgetLimit::MaxBytes => "--max-bytes",
         BudgetLimit::MaxTime => "--max-time",
+        BudgetLimit::Cancelled => "the end of its job",
     }
 }
 
