@@ -18,6 +18,7 @@ mod layout;
 mod left;
 mod optimize;
 mod options;
+mod policy;
 mod progress;
 mod queue_holds;
 mod recovery;
@@ -66,6 +67,10 @@ pub use options::{
     BranchSelection, INDEX_CACHE_BYTES, IndexMode, MEMORY_BYTES, METADATA_CACHE_BYTES,
     OptimizeOptions, PRUNE_WINDOW, PageTarget, PruneOptions, RewriteCheck, SMALL_FRAGMENT_BYTES,
     TABLES_AT_ONCE, WRITER_WINDOW,
+};
+pub use policy::{
+    EffectivePolicy, POLICY_FORMAT, Policy, PolicyOption, PolicySource, PolicyValue, QuietError,
+    QuietTimes, QuietWindow, SourcedPolicy,
 };
 pub use progress::{NoProgress, Observer, Progress, ProgressEvent, ProgressLine};
 pub use queue_holds::QueueHolds;

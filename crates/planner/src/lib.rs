@@ -10,5 +10,6 @@ pub mod cleanup;
 pub mod index;
 pub mod jobs;
 pub mod optimize;
+pub mod schedule;
 pub mod sweep;
 pub mod verify;

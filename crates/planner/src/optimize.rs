@@ -74,6 +74,7 @@ pub use plan::{Group, GroupReason, Recipe, RewritePlan, TablePlan};
 pub use policy::{LayoutPolicy, PolicyError};
 pub use tiers::Tiers;
 pub use windows::{WINDOW_TABLES_MAX, windows};
+pub(crate) use words::size as size_in_words;
 pub use words::why_compact;
 use words::{why_first, why_nothing};
 

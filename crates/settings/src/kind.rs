@@ -152,7 +152,7 @@ fn spelled(why: String, text: &str) -> String {
 
 /// A whole number in decimal digits, however it was written. One that no number holds stays as
 /// it is, and is then refused as such.
-fn decimal(number: &DeInteger<'_>) -> String {
+pub(crate) fn decimal(number: &DeInteger<'_>) -> String {
     i128::from_str_radix(number.as_str(), number.radix())
         .map_or_else(|_| number.to_string(), |number| number.to_string())
 }

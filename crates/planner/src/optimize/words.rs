@@ -204,7 +204,7 @@ fn spans(ids: &[u64]) -> String {
 }
 
 /// A number of bytes as people read it.
-fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     if bytes < 1 << 10 {
         return format!("{bytes} B");
     }
