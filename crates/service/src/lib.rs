@@ -3,3 +3,5 @@
 //! Not here: what a verb does (`keeper`), decisions (`planner`), the grammar of statements (`sql`).
 
 pub mod jobs;
+pub mod policies;
+pub mod sql;

@@ -20,7 +20,9 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use lancekeeper::{CleanupOptions, Keeper, MEMORY_BYTES, OptimizeOptions, Progress};
+use chrono::{DateTime, Utc};
+use lancekeeper::{CleanupOptions, Keeper, OptimizeOptions, Progress};
+use lancekeeper_model::{JobCause, JobTrigger, MEMORY_BYTES};
 use lancekeeper_sql::{Parsed, Statement};
 
 pub use answer::{Answer, Cell};
@@ -64,6 +66,16 @@ impl SqlSession {
     /// Over this root. Nothing is opened by that.
     pub fn new(keeper: Keeper, root: &str, options: SqlOptions, progress: Arc<dyn Progress>) -> Self {
         Self { keeper, root: root.to_owned(), options, progress }
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        Utc::now()
+    }
+
+    /// The keeper, whose jobs say that this statement is their reason.
+    fn keeper_for(&self, text: &str) -> Keeper {
+        let cause = JobCause { trigger: JobTrigger::Sql, reason: text.to_owned(), ..JobCause::default() };
+        self.keeper.clone().caused_by(cause)
     }
 
     /// Carries out one statement.

@@ -3,7 +3,11 @@
 use datafusion::error::DataFusionError;
 use lancekeeper_model::{ErrorKind, RootFailure};
 use lancekeeper_sql::SqlError;
+use lancekeeper_store::failure::full_text;
 use thiserror::Error;
+
+use crate::jobs::JobsError;
+use crate::policies::PoliciesError;
 
 /// A statement could not be carried out.
 #[derive(Debug, Error)]
@@ -85,5 +89,19 @@ impl From<RootFailure> for SqlRunError {
     fn from(failure: RootFailure) -> Self {
         let RootFailure { message, hint, kind, .. } = failure;
         Self::Root { message, hint, kind }
+    }
+}
+
+impl From<JobsError> for SqlRunError {
+    fn from(error: JobsError) -> Self {
+        let hint = error.hint().map(ToOwned::to_owned);
+        Self::Root { message: full_text(&error), hint, kind: error.kind() }
+    }
+}
+
+impl From<PoliciesError> for SqlRunError {
+    fn from(error: PoliciesError) -> Self {
+        let hint = error.hint();
+        Self::Root { message: full_text(&error), hint, kind: error.kind() }
     }
 }
