@@ -10,6 +10,7 @@ mod prune;
 mod rewrites;
 mod roots;
 mod settings;
+mod sql;
 mod status;
 mod verify;
 mod workload;
@@ -30,6 +31,7 @@ pub(crate) use count::CountArgs;
 use roots::Place;
 pub(crate) use roots::Roots;
 pub(crate) use settings::SettingArgs;
+pub(crate) use sql::{ScriptError, SqlArgs};
 pub(crate) use status::StatusArgs;
 pub(crate) use verify::VerifyArgs;
 use workload::Workload;
@@ -56,6 +58,7 @@ Examples:
   lancekeeper --db-path ./db count-rows events
   lancekeeper verify ./graph              reads everything, asks every index
   lancekeeper config ./graph              every setting, and who says so
+  lancekeeper sql ./db "COMPACT TABLE events"
 
 A ROOT is a graph (has __manifest/), a LanceDB database (has NAME.lance/) or one Lance table.
 
@@ -114,6 +117,7 @@ impl Cli {
             Verb::Verify(args) => args.tables.extend(args.roots.resolve(&self.place)?),
             Verb::Branch(args) => args.resolve(&self.place)?,
             Verb::Config(args) => args.resolve(&self.place)?,
+            Verb::Sql(args) => args.resolve(&self.place)?,
             Verb::Status(args) => {
                 if !args.roots.resolve(&self.place)?.is_empty() {
                     return Err((
@@ -144,6 +148,8 @@ pub(crate) enum Verb {
     Verify(VerifyArgs),
     /// Shows every setting, its value and where that comes from; opens no table.
     Config(ConfigArgs),
+    /// Carries out statements: COMPACT, VACUUM, OPTIMIZE, ALTER TABLE, SELECT and more.
+    Sql(SqlArgs),
 }
 
 /// The branches that `--branch` and `--all-branches` mean.

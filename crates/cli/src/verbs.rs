@@ -6,6 +6,7 @@ mod cleanup;
 mod config;
 mod count;
 mod optimize;
+mod sql;
 mod status;
 mod verify;
 
@@ -103,6 +104,7 @@ pub(crate) fn spec(verb: &Verb) -> &dyn VerbSpec {
         Verb::CountRows(args) => args,
         Verb::Verify(args) => args,
         Verb::Config(args) => args,
+        Verb::Sql(args) => args,
         Verb::Branch(args) => match &args.what {
             BranchVerb::List(args) => args,
             BranchVerb::Create(args) => args,

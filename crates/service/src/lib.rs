@@ -5,3 +5,5 @@
 pub mod jobs;
 pub mod policies;
 pub mod sql;
+
+pub use policies::{Policies, PoliciesError, PolicyList};
