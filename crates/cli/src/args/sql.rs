@@ -86,9 +86,7 @@ impl SqlArgs {
         if place.is_empty() {
             self.roots.roots = words.next().into_iter().collect();
         }
-        if !self.roots.resolve(place)?.is_empty() {
-            return Ok(());
-        }
+        self.roots.resolve(place)?;
         let statement = words.next();
         if words.next().is_some() {
             return Err((ErrorKind::TooManyValues, "what is named besides the root is one statement"));

@@ -2,16 +2,14 @@
 
 use std::io;
 
-use lancekeeper_model::{CacheStats, ErrorKind, ExitCode, StoreRequests};
-use lancekeeper_service::sql::{Answer as Result, Cell, SqlRunError};
+use lancekeeper_model::{ErrorKind, ExitCode};
+use lancekeeper_service::sql::{Answer, Cell, SqlRunError};
 use lancekeeper_sql::SqlError;
 use serde_json::{Value, json};
 
 use super::style::{Tone, paint, visible};
 use super::terminal::Screen;
 use super::{Format, Terminal};
-use crate::roots::RootSet;
-use crate::verbs::Answer;
 
 /// Grows when a field is removed or changes its meaning, not when one is added.
 const SCHEMA: u32 = 1;
@@ -24,7 +22,7 @@ const CELL_WIDTH_MAX: usize = 60;
 pub(crate) struct SqlAnswer {
     csv: bool,
     /// One for each statement that was carried out.
-    pub(crate) results: Vec<Result>,
+    pub(crate) results: Vec<Answer>,
     /// Why there are no more, if one failed.
     pub(crate) failure: Option<SqlFailure>,
 }
@@ -103,18 +101,9 @@ impl SqlAnswer {
         });
         format!("{document}\n")
     }
-}
 
-impl Answer for SqlAnswer {
-    fn complete(&mut self, _roots: &RootSet) {}
-
-    fn note_use(&mut self, _caches: CacheStats, _requests: StoreRequests) {}
-
-    fn tables(&self) -> usize {
-        self.results.len()
-    }
-
-    fn exit_code(&self, _checks: bool) -> ExitCode {
+    /// The exit code: that of what failed, else of the first answer that has one.
+    pub(crate) fn exit_code(&self) -> ExitCode {
         if let Some(failure) = &self.failure {
             return failure.kind.exit_code();
         }
@@ -122,7 +111,13 @@ impl Answer for SqlAnswer {
         codes.into_iter().find(|code| *code != ExitCode::Done).unwrap_or(ExitCode::Done)
     }
 
-    fn show(&self, command: &str, format: Format, terminal: &mut Terminal) -> io::Result<()> {
+    /// Writes it, of the command that people typed.
+    pub(crate) fn show(
+        &self,
+        command: &str,
+        format: Format,
+        terminal: &mut Terminal,
+    ) -> io::Result<()> {
         if format == Format::Json {
             terminal.print(&self.document(command))?;
         } else {
@@ -141,7 +136,7 @@ impl Answer for SqlAnswer {
     }
 }
 
-fn statement(result: &Result) -> Value {
+fn statement(result: &Answer) -> Value {
     let rows: Vec<Vec<Value>> =
         result.rows.iter().map(|row| row.iter().map(value).collect()).collect();
     json!({
@@ -181,7 +176,7 @@ fn plain(cell: &Cell) -> String {
 }
 
 /// RFC 4180, but with plain line ends.
-fn csv(result: &Result) -> String {
+fn csv(result: &Answer) -> String {
     let line = |cells: Vec<String>| cells.join(",") + "\n";
     let head = line(result.columns.iter().map(|name| quoted(name)).collect());
     let rows = result.rows.iter().map(|row| line(row.iter().map(|cell| quoted(&plain(cell))).collect()));
@@ -197,7 +192,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// An aligned table with two spaces between columns, numbers on the right.
-fn table(result: &Result, screen: Screen) -> String {
+fn table(result: &Answer, screen: Screen) -> String {
     let shown = |text: String| {
         let text = visible(&text).replace('\n', " ");
         match text.char_indices().nth(CELL_WIDTH_MAX) {
@@ -239,8 +234,8 @@ fn table(result: &Result, screen: Screen) -> String {
 mod tests {
     use super::*;
 
-    fn result() -> Result {
-        Result {
+    fn result() -> Answer {
+        Answer {
             statement: "SELECT",
             dry_run: false,
             columns: vec!["table".into(), "rows".into(), "layout".into()],
@@ -275,7 +270,7 @@ mod tests {
         let mut answer = SqlAnswer::new(false);
         answer.results.push(result());
         answer.failure = Some(SqlFailure::senseless(&error, text));
-        assert_eq!(answer.exit_code(false), ExitCode::Usage);
+        assert_eq!(answer.exit_code(), ExitCode::Usage);
         insta::assert_snapshot!(answer.document("sql"), @r#"
         {"command":"sql","error":{"column":1,"hint":"understood are COMPACT TABLE, VACUUM TABLE, OPTIMIZE TABLE, ALTER TABLE … SET and RESET, SHOW JOBS, CANCEL JOB, EXPLAIN and SELECT","kind":"invalid","line":2,"message":"no statement begins with COMPAKT","suggestion":"COMPACT"},"schema":1,"statements":[{"columns":["table","rows","layout"],"dry_run":false,"notes":["x cannot be read"],"rows":[["表格",7,null],["a, \"b\"\nc",1234,"sort:x"]],"statement":"SELECT"}]}
         "#);

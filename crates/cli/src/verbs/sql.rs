@@ -1,16 +1,18 @@
 //! `sql`: statements, one after the other, until one fails.
 
+use std::io;
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use lancekeeper_model::CleanupOptions;
+use lancekeeper_model::{CacheStats, CleanupOptions, ExitCode, StoreRequests};
 use lancekeeper_service::sql::{SqlOptions, SqlSession};
 use lancekeeper_settings::Work;
 
 use super::{Answer, Call, VerbSpec};
 use crate::args::{Roots, ScriptError, SqlArgs};
-use crate::output::{SqlAnswer, SqlFailure};
+use crate::output::{Format, SqlAnswer, SqlFailure, Terminal};
+use crate::roots::RootSet;
 
 impl VerbSpec for SqlArgs {
     fn name(&self) -> &'static str {
@@ -43,6 +45,26 @@ impl VerbSpec for SqlArgs {
 
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Box<dyn Answer>> {
         async move { Box::new(answered(self, call).await) as Box<dyn Answer> }.boxed()
+    }
+}
+
+impl Answer for SqlAnswer {
+    /// The root is opened by each statement, which says what is wrong with it.
+    fn complete(&mut self, _roots: &RootSet) {}
+
+    /// What caches did is in the records of jobs.
+    fn note_use(&mut self, _caches: CacheStats, _requests: StoreRequests) {}
+
+    fn tables(&self) -> usize {
+        self.results.len()
+    }
+
+    fn exit_code(&self, _checks: bool) -> ExitCode {
+        Self::exit_code(self)
+    }
+
+    fn show(&self, command: &str, format: Format, terminal: &mut Terminal) -> io::Result<()> {
+        Self::show(self, command, format, terminal)
     }
 }
 
