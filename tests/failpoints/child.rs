@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::TimeDelta;
 use lancekeeper::{CleanupOptions, CleanupPolicyOptions, Keeper, NoProgress, OptimizeOptions};
+use lancekeeper_service::jobs::Recorder;
 use lancekeeper_store::failpoint;
 
 use crate::branch;
@@ -23,6 +24,8 @@ const SIGABRT: i32 = 6;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verb {
     Optimize,
+    /// The same with a record of its jobs.
+    RecordedOptimize,
     Cleanup,
     /// Of a new branch of main.
     CreateBranch,
@@ -92,6 +95,7 @@ impl Death {
         let parts: Vec<&str> = order.splitn(6, ' ').collect();
         let verb = match parts[0] {
             "Optimize" => Verb::Optimize,
+            "RecordedOptimize" => Verb::RecordedOptimize,
             "Cleanup" => Verb::Cleanup,
             "CreateBranch" => Verb::CreateBranch,
             "DeleteBranch" => Verb::DeleteBranch,
@@ -149,6 +153,10 @@ async fn a_child_dies_where_it_is_told() {
     let (keeper, roots) = (Keeper::new(), [root]);
     let report = match death.verb {
         Verb::Optimize => {
+            format!("{:#?}", keeper.optimize(&roots, &options, Arc::new(NoProgress)).await)
+        }
+        Verb::RecordedOptimize => {
+            let keeper = Keeper::builder().job_log(Arc::new(Recorder::default())).build();
             format!("{:#?}", keeper.optimize(&roots, &options, Arc::new(NoProgress)).await)
         }
         Verb::Cleanup => format!("{:#?}", keeper.cleanup(&roots, &strictest()).await),

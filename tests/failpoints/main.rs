@@ -4,7 +4,7 @@
 //! next one take over what it finished, `fail_there` lets it fail, `sweep` kills its recovery, `foreign` lets
 //! somebody else write meanwhile: mostly on graphs. `plain` does the same on databases, `layouts` on databases whose
 //! rows get another order, `cleanup` and `branch` with those verbs. `content` lets a rewrite get a value wrong.
-//! `names` checks that no failpoint is left out.
+//! `jobs` kills a run that records its jobs. `names` checks that no failpoint is left out.
 
 #![expect(clippy::unwrap_used, reason = "in a test the panic is the message")]
 
@@ -18,6 +18,7 @@ mod crash;
 mod fail_there;
 mod foreign;
 mod histories;
+mod jobs;
 mod layouts;
 mod meanwhile;
 mod names;

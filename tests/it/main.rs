@@ -15,6 +15,7 @@ mod habits;
 mod identity;
 mod index_kinds;
 mod indexes;
+mod jobs;
 mod layouts;
 mod many;
 mod observer;

@@ -6,6 +6,7 @@ mod cleanup;
 mod config;
 mod count;
 mod index;
+mod jobs;
 mod prune;
 mod rewrites;
 mod roots;
@@ -28,6 +29,7 @@ pub(crate) use branch::{BranchArgs, BranchVerb, CreateArgs, DeleteArgs, ListArgs
 pub(crate) use cleanup::CleanupArgs;
 pub(crate) use config::ConfigArgs;
 pub(crate) use count::CountArgs;
+pub(crate) use jobs::{JobCancelArgs, JobListArgs, JobResumeArgs, JobShowArgs, JobsArgs, JobsVerb};
 use roots::Place;
 pub(crate) use roots::Roots;
 pub(crate) use settings::SettingArgs;
@@ -57,6 +59,7 @@ Examples:
   lancekeeper --db-path ./db optimize events --prune-now
   lancekeeper --db-path ./db count-rows events
   lancekeeper verify ./graph              reads everything, asks every index
+  lancekeeper jobs list ./graph           what was done, why, and what became of it
   lancekeeper config ./graph              every setting, and who says so
   lancekeeper sql ./db "COMPACT TABLE events"
 
@@ -118,6 +121,7 @@ impl Cli {
             Verb::Branch(args) => args.resolve(&self.place)?,
             Verb::Config(args) => args.resolve(&self.place)?,
             Verb::Sql(args) => args.resolve(&self.place)?,
+            Verb::Jobs(args) => args.resolve(&self.place)?,
             Verb::Status(args) => {
                 if !args.roots.resolve(&self.place)?.is_empty() {
                     return Err((
@@ -146,6 +150,8 @@ pub(crate) enum Verb {
     CountRows(CountArgs),
     /// Checks whether all that is there can be read and is what it says; writes nothing.
     Verify(VerifyArgs),
+    /// Shows what was done to tables and why, asks for the end of a job, or does its work again.
+    Jobs(JobsArgs),
     /// Shows every setting, its value and where that comes from; opens no table.
     Config(ConfigArgs),
     /// Carries out statements: COMPACT, VACUUM, OPTIMIZE, ALTER TABLE, SELECT and more.

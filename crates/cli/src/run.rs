@@ -3,10 +3,12 @@
 
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lancekeeper::Keeper;
 use lancekeeper_model::ExitCode;
+use lancekeeper_service::jobs::Recorder;
 use lancekeeper_settings::{RunSettings, Work};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
@@ -129,6 +131,7 @@ fn keeper(settings: RunSettings, lock_wait: Duration) -> Keeper {
         .metadata_cache_bytes(whole(settings.metadata_cache_bytes))
         .concurrency(whole(settings.concurrency))
         .lock_wait(lock_wait)
+        .job_log(Arc::new(Recorder::default()))
         .build()
 }
 

@@ -5,6 +5,7 @@ mod branch;
 mod cleanup;
 mod config;
 mod count;
+mod jobs;
 mod optimize;
 mod sql;
 mod status;
@@ -20,7 +21,7 @@ use lancekeeper::Keeper;
 use lancekeeper_model::{CacheStats, ExitCode, Progress, Report, StoreRequests};
 use lancekeeper_settings::{Given, Work};
 
-use crate::args::{BranchVerb, Roots, Verb};
+use crate::args::{BranchVerb, JobsVerb, Roots, Verb};
 use crate::output::{Format, Terminal, View, show};
 use crate::roots::RootSet;
 use crate::settings::Settled;
@@ -105,6 +106,12 @@ pub(crate) fn spec(verb: &Verb) -> &dyn VerbSpec {
         Verb::Verify(args) => args,
         Verb::Config(args) => args,
         Verb::Sql(args) => args,
+        Verb::Jobs(args) => match &args.what {
+            JobsVerb::List(args) => args,
+            JobsVerb::Show(args) => args,
+            JobsVerb::Cancel(args) => args,
+            JobsVerb::Resume(args) => args,
+        },
         Verb::Branch(args) => match &args.what {
             BranchVerb::List(args) => args,
             BranchVerb::Create(args) => args,

@@ -13,6 +13,7 @@ mod facts;
 mod file_names;
 mod ids;
 mod job;
+mod jobs_report;
 mod kind;
 mod layout;
 mod left;
@@ -54,6 +55,7 @@ pub use job::{
     JOB_SCHEMA, JobCaches, JobCause, JobDocumentError, JobError, JobKind, JobProgress, JobRecord,
     JobStatus, JobTable, JobTrigger,
 };
+pub use jobs_report::{JobsBody, JobsOptions, JobsReport, JobsTotals, RootJobs};
 pub use kind::{ErrorKind, ExitCode};
 pub use layout::{
     CURVE_COLUMNS_MAX, Direction, Layout, LayoutError, LayoutKind, NullPlacement, SortColumn,

@@ -6,6 +6,7 @@
 //! | `ID.json` | a job that is over; never written again |
 //! | `cancel/ID.json` | somebody asks for the end of that job |
 //! | `damaged/ID.json` | what was no document, moved aside |
+//! | `noops/watch.json` | how often a watcher found nothing to do |
 //!
 //! So whoever looks for what is open reads no history. A job that ends is written to its last place first: found in
 //! both, it is over.
@@ -14,9 +15,11 @@
 
 mod error;
 mod log;
+mod noops;
 mod process;
 mod seen;
 mod sweep;
+mod verbs;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures::StreamExt;
@@ -26,7 +29,9 @@ use lancekeeper_store::Files;
 
 pub use error::JobsError;
 pub use log::Recorder;
+pub use noops::{NoopCount, Noops};
 pub use seen::{cancel_job, find_job, jobs_of};
+pub use verbs::{cancel, list_jobs, resume, show_job};
 
 /// Where the documents lie, relative to the root.
 pub const JOBS_DIRECTORY: &str = "__maintenance/jobs";
@@ -44,6 +49,7 @@ pub struct Jobs {
     open: Files,
     cancel: Files,
     damaged: Files,
+    noops: Files,
     policy: HistoryPolicy,
 }
 
@@ -68,7 +74,8 @@ impl Jobs {
     pub fn of(root: &Files) -> Self {
         let over = root.below(JOBS_DIRECTORY);
         let (open, cancel, damaged) = (over.below(OPEN), over.below(CANCEL), over.below(DAMAGED));
-        Self { over, open, cancel, damaged, policy: HistoryPolicy::default() }
+        let (noops, policy) = (over.below(noops::NOOPS), HistoryPolicy::default());
+        Self { over, open, cancel, damaged, noops, policy }
     }
 
     /// The same, with another rule about how much is kept.

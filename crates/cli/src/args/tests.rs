@@ -1,8 +1,8 @@
 //! What the command line accepts, what it refuses, and with which words.
 
 use lancekeeper_model::{
-    CleanupOptions, CleanupPolicyOptions, CountOptions, IndexMode, PageTarget, PruneOptions,
-    RewriteCheck, VerifyOptions,
+    CleanupOptions, CleanupPolicyOptions, CountOptions, IndexMode, JobStatus, PageTarget,
+    PruneOptions, RewriteCheck, VerifyOptions,
 };
 use lancekeeper_settings::Said;
 
@@ -417,7 +417,9 @@ fn every_option_of_cleanup_arrives() {
 
 #[test]
 fn every_verb_that_writes_can_wait_for_the_lock() {
-    for line in ["optimize r", "cleanup r", "branch create r b", "branch delete r b"] {
+    for line in
+        ["optimize r", "cleanup r", "branch create r b", "branch delete r b", "jobs resume r 01A"]
+    {
         let wait = |line: &str| spec(&parse(line).unwrap().verb).lock_wait();
         assert_eq!(wait(&format!("lancekeeper {line}")), Duration::ZERO, "{line}");
         let waits = format!("lancekeeper {line} --wait 1m30s");
@@ -484,6 +486,32 @@ fn deleting_a_branch_is_a_preview_until_it_is_confirmed() {
     let cli = parse("lancekeeper branch list g").unwrap();
     let verb = spec(&cli.verb);
     assert!(!verb.writes() && !verb.is_dry_run());
+}
+
+#[test]
+fn a_job_is_named_after_its_root_or_beside_the_option_that_names_it() {
+    let jobs = |line: &str| match parse(line).unwrap().verb {
+        Verb::Jobs(args) => args.what,
+        other => panic!("{other:?}"),
+    };
+    for line in ["lancekeeper jobs show g 01abc", "lancekeeper jobs show 01ABC --uri g"] {
+        let JobsVerb::Show(args) = jobs(line) else { panic!("{line}") };
+        assert_eq!(
+            (args.target.id(), args.target.roots.roots),
+            ("01ABC".to_owned(), vec!["g".to_owned()])
+        );
+    }
+    refusal("lancekeeper jobs cancel 01ABC");
+    refusal("lancekeeper jobs resume --uri g h 01ABC");
+    refusal("lancekeeper jobs list");
+    refusal("lancekeeper jobs list g --status dreamt");
+    let line = "lancekeeper jobs list a b --table t --status failed --status running --limit 0";
+    let JobsVerb::List(args) = jobs(line) else { panic!("{line}") };
+    let options = args.options();
+    assert_eq!((args.roots.roots.len(), options.tables.len(), options.limit), (2, 1, None));
+    assert_eq!(options.statuses, [JobStatus::Failed, JobStatus::Running]);
+    let JobsVerb::List(args) = jobs("lancekeeper --db-path d jobs list t") else { panic!("t") };
+    assert_eq!((args.options().tables, args.options().limit), (vec!["t".to_owned()], Some(50)));
 }
 
 #[test]

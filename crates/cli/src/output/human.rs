@@ -5,6 +5,7 @@ mod branch;
 mod cleanup;
 mod config;
 mod count;
+mod jobs;
 mod optimize;
 mod statistics;
 mod status;

@@ -135,6 +135,7 @@ pub(super) fn ended<'a>(
     let kind = stats.error_kind.unwrap_or(lancekeeper_model::ErrorKind::Internal);
     let reason = match stats.skipped {
         Some(SkipReason::ChangedByWriters) => "writers changed it meanwhile",
+        Some(SkipReason::BudgetSpent) => "the budget was spent before anything of it was begun",
         _ => &stats.reason,
     };
     Ended {

@@ -56,11 +56,7 @@ impl Jobs {
     /// # Cancel safety
     ///
     /// Each document is there or not.
-    pub async fn prune(
-        &self,
-        begun: Option<&str>,
-        now: DateTime<Utc>,
-    ) -> Result<usize, JobsError> {
+    pub async fn prune(&self, begun: Option<&str>, now: DateTime<Utc>) -> Result<usize, JobsError> {
         let names = self.over.names(".json").await?;
         // A job ends after its id was made: a young id cannot be of one that is too old.
         let is_old = |name: &String| age(name, now).is_none_or(|age| age >= self.policy.max_age);
