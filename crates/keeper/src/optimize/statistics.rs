@@ -7,6 +7,7 @@ use std::time::Instant;
 use lancekeeper_model::{
     ErrorKind, JobKind, JobRecord, RootOptimizeReport, StatisticsNote, TableOptimizeStats,
 };
+use lancekeeper_planner::jobs::Ended as JobEnd;
 use lancekeeper_queue::Stage;
 use lancekeeper_store::tables::version_of;
 use lancekeeper_store::{LanceFailure, OpenError};
@@ -73,8 +74,8 @@ pub(super) async fn recompute(run: &Run<'_>, report: &mut RootOptimizeReport) ->
         }
         if let Some(job) = &job {
             let committed = matches!(outcome, Ok(Ok(_)));
-            let stats = TableOptimizeStats { committed, ..row.clone() };
-            job.end(run.context, &ended(&stats, job, failure.as_ref())).await;
+            let of_row = ended(row, job, failure.as_ref());
+            job.end(run.context, &JobEnd { committed, ..of_row }).await;
         }
         row.statistics = outcome?.ok();
         row.duration_ms += millis(started);

@@ -1,3 +1,5 @@
+//! The document, as it is written today; and what is no document.
+
 use super::*;
 use crate::CacheUse;
 

@@ -1,3 +1,5 @@
+//! How jobs end, and which are closed and forgotten: every case.
+
 use super::*;
 use lancekeeper_model::{JobProgress, JobStatus::*};
 
