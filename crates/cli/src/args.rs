@@ -61,7 +61,7 @@ Examples:
   lancekeeper verify ./graph              reads everything, asks every index
   lancekeeper jobs list ./graph           what was done, why, and what became of it
   lancekeeper config ./graph              every setting, and who says so
-  lancekeeper sql ./db "COMPACT TABLE events"
+  lancekeeper sql ./db 'SHOW JOBS'        statements: COMPACT TABLE t, SELECT ...
 
 A ROOT is a graph (has __manifest/), a LanceDB database (has NAME.lance/) or one Lance table.
 

@@ -18,15 +18,6 @@ pub(super) fn rows(batch: &RecordBatch) -> Result<Vec<Vec<Cell>>, ArrowError> {
     Ok((0..batch.num_rows()).map(row).collect())
 }
 
-/// Bytes that a row takes at least.
-pub(super) fn bytes(row: &[Cell]) -> usize {
-    let cell = |cell: &Cell| match cell {
-        Cell::Text(text) => size_of::<Cell>() + text.len(),
-        _ => size_of::<Cell>(),
-    };
-    row.iter().map(cell).sum()
-}
-
 fn column(values: &ArrayRef) -> Result<Vec<Cell>, ArrowError> {
     macro_rules! integers {
         ($kind:ty) => {
