@@ -98,11 +98,11 @@ fn column(batch: &arrow_array::RecordBatch) -> &Int64Array {
 #[tokio::test]
 async fn versions_go_only_once_that_is_confirmed() {
     let (_dir, root) = database(&["events"]).await;
-    let before = tree(Path::new(&root));
+    let before = tree(&root);
     let preview = answer(&root, "VACUUM TABLE events RETAIN 0 SECONDS");
     assert_eq!(preview["dry_run"], true);
     assert!(preview["notes"].to_string().contains("--confirm"), "{preview}");
-    assert_eq!(tree(Path::new(&root)), before);
+    assert_eq!(tree(&root), before);
     // What was committed just now stays for writers' sake: that is cleanup's rule, and so this one's.
     let ran = run(lancekeeper(["sql", &root, "VACUUM TABLE events RETAIN 0 SECONDS", "--confirm", "--json"]));
     assert_eq!((ran.code, &ran.document()["statements"][0]["dry_run"]), (Some(0), &Value::Bool(false)), "{ran:#?}");
@@ -181,7 +181,7 @@ const BAD: &[(&str, &str, u64)] = &[
 #[tokio::test]
 async fn what_makes_no_sense_is_pointed_at_and_changes_nothing() {
     let (dir, root) = database(&["events"]).await;
-    let before = tree(Path::new(&root));
+    let before = tree(&root);
     for (statement, said, column) in BAD {
         let ran = sql(&root, statement);
         assert_eq!(ran.code, Some(2), "{statement}: {ran:#?}");
@@ -190,7 +190,7 @@ async fn what_makes_no_sense_is_pointed_at_and_changes_nothing() {
         assert_eq!(error["column"], *column, "{statement}: {error}");
         assert!(ran.stderr.contains('^'), "{statement}: {ran:#?}");
     }
-    assert_eq!(tree(Path::new(&root)), before);
+    assert_eq!(tree(&root), before);
     let ran = sql(&root, "COMPACT TABLE evnts");
     assert!(ran.stderr.contains("did you mean events?\n  |\n1 | COMPACT TABLE evnts\n  |               ^^^^^"), "{ran:#?}");
 
