@@ -234,7 +234,6 @@ impl Jobs {
                     if is_damaged && self.move_aside(directory, name).await.is_ok() {
                         said = format!("{said}; it was moved to {}", self.damaged.place_of(name));
                     }
-                    tracing::warn!(target: "lancekeeper::jobs", "{said}");
                     list.warnings.push(said);
                 }
                 Err(error) => return Err(error),

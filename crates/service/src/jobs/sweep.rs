@@ -5,7 +5,7 @@ use lancekeeper_model::JobRecord;
 use lancekeeper_planner::jobs::{Kept, Liveness, closed, dropped};
 use ulid::Ulid;
 
-use super::{Jobs, JobsError, name_of};
+use super::{JobList, Jobs, JobsError, name_of};
 
 /// Of so many jobs that begin, one looks through the whole history when it is long enough for the rule about
 /// numbers: else every run would read a thousand documents for the one that is too much.
@@ -27,7 +27,9 @@ impl Jobs {
         now: DateTime<Utc>,
     ) -> Result<Vec<JobRecord>, JobsError> {
         let mut all = Vec::new();
-        for record in self.open().await?.jobs {
+        let open = self.open().await?;
+        tell(&open.warnings);
+        for record in open.jobs {
             if liveness(&record) != Liveness::Dead {
                 continue;
             }
@@ -68,7 +70,8 @@ impl Jobs {
         if looked_at.is_empty() {
             return Ok(0);
         }
-        let jobs = self.read_those(&self.over, looked_at).await?.jobs;
+        let JobList { jobs, warnings } = self.read_those(&self.over, looked_at).await?;
+        tell(&warnings);
         let gone = dropped(jobs.iter().map(Kept::from), &self.policy, now);
         for id in &gone {
             self.over.delete(&name_of(id)).await?;
@@ -79,6 +82,13 @@ impl Jobs {
             }
         }
         Ok(gone.len())
+    }
+}
+
+/// Says which documents say nothing, where nobody is told otherwise.
+fn tell(warnings: &[String]) {
+    for warning in warnings {
+        tracing::warn!(target: "lancekeeper::jobs", "{warning}");
     }
 }
 

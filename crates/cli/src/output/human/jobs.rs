@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     fn jobs() -> RootJobs {
-        let at = |seconds| DateTime::from_timestamp(1_767_323_045 + seconds, 0);
+        let at = |seconds: i64| DateTime::from_timestamp(1_767_323_045 + seconds, 0);
         let done = JobRecord {
             id: "01KDZ3C4M8XS0Q1E6J8Z2H4T5V".to_owned(),
             table: "events".to_owned(),
