@@ -28,6 +28,7 @@ mod requests;
 mod root_sets;
 mod settings;
 mod spellings;
+mod sql;
 mod statistics;
 mod strict;
 mod verify;

@@ -13,6 +13,7 @@ mod prune;
 mod rewrites;
 mod roots;
 mod settings;
+mod sql;
 mod status;
 mod verify;
 mod watch;
@@ -39,6 +40,7 @@ pub(crate) use policy::{
 use roots::Place;
 pub(crate) use roots::Roots;
 pub(crate) use settings::SettingArgs;
+pub(crate) use sql::{ScriptError, SqlArgs};
 pub(crate) use status::StatusArgs;
 pub(crate) use verify::VerifyArgs;
 pub(crate) use watch::WatchArgs;
@@ -68,6 +70,7 @@ Examples:
   lancekeeper jobs list ./graph           what was done, why, and what became of it
   lancekeeper watch ./db                  by policy: ALTER TABLE t SET (auto_compact = true)
   lancekeeper config ./graph              every setting, and who says so
+  lancekeeper sql ./db 'SHOW JOBS'        statements: COMPACT TABLE t, SELECT ...
 
 A ROOT is a graph (has __manifest/), a LanceDB database (has NAME.lance/) or one Lance table.
 
@@ -128,6 +131,7 @@ impl Cli {
             Verb::Config(args) => args.resolve(&self.place)?,
             Verb::Watch(args) => args.resolve(&self.place)?,
             Verb::Policy(args) => args.resolve(&self.place)?,
+            Verb::Sql(args) => args.resolve(&self.place)?,
             Verb::Jobs(args) => args.resolve(&self.place)?,
             Verb::Status(args) => {
                 if !args.roots.resolve(&self.place)?.is_empty() {
@@ -165,6 +169,8 @@ pub(crate) enum Verb {
     Policy(PolicyArgs),
     /// Shows every setting, its value and where that comes from; opens no table.
     Config(ConfigArgs),
+    /// Carries out statements: COMPACT, VACUUM, OPTIMIZE, ALTER TABLE, SELECT and more.
+    Sql(SqlArgs),
 }
 
 /// The branches that `--branch` and `--all-branches` mean.

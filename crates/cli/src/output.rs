@@ -10,6 +10,7 @@ mod progress;
 #[cfg(test)]
 pub(crate) mod samples;
 mod show;
+mod sql;
 mod style;
 mod terminal;
 mod units;
@@ -18,6 +19,7 @@ mod view;
 pub(crate) use messages::Messages;
 pub(crate) use progress::ProgressView;
 pub(crate) use show::show;
+pub(crate) use sql::{SqlAnswer, SqlFailure};
 #[cfg(test)]
 pub(crate) use terminal::Screen;
 pub(crate) use terminal::Terminal;

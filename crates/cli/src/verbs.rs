@@ -8,6 +8,7 @@ mod count;
 mod jobs;
 mod optimize;
 mod policy;
+mod sql;
 mod status;
 mod verify;
 mod watch;
@@ -114,6 +115,7 @@ pub(crate) fn spec(verb: &Verb) -> &dyn VerbSpec {
             PolicyVerb::Show(args) => args,
             PolicyVerb::Simulate(args) => args,
         },
+        Verb::Sql(args) => args,
         Verb::Jobs(args) => match &args.what {
             JobsVerb::List(args) => args,
             JobsVerb::Show(args) => args,

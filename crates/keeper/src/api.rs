@@ -16,14 +16,15 @@ use std::time::Instant;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use lancekeeper_model::{
-    BranchReport, CacheStats, CleanupOptions, CleanupReport, CountOptions, CountReport, JobCause,
-    Observer, OptimizeOptions, OptimizeReport, Progress, RootBranchReport, StatusOptions,
-    StatusReport, StoreRequests, VerifyOptions, VerifyReport,
+    BranchReport, BranchSelection, CacheStats, CleanupOptions, CleanupReport, CountOptions,
+    CountReport, JobCause, Observer, OptimizeOptions, OptimizeReport, Progress, RootBranchReport,
+    RootFailure, StatusOptions, StatusReport, StoreRequests, VerifyOptions, VerifyReport,
 };
 
 use crate::run::concurrency::in_order;
 use crate::run::stop::Stop;
 use crate::run::{Context, millis};
+use crate::seen::{self, SeenRoot};
 use crate::{branch, cleanup, count, status, verify};
 
 pub use builder::KeeperBuilder;
@@ -127,6 +128,19 @@ impl Keeper {
         let started = Instant::now();
         let counts = each(roots, |root| count::count_root(&self.context, root, options));
         async move { CountReport::new(false, counts.await, millis(started)) }.boxed()
+    }
+
+    /// The tables of a root as readers of these branches see them, to be opened and read. Writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the root cannot be read, or a branch is not there.
+    pub fn see<'a>(
+        &'a self,
+        root: &str,
+        branches: &'a BranchSelection,
+    ) -> BoxFuture<'a, Result<SeenRoot, RootFailure>> {
+        seen::see(&self.context, root.to_owned(), branches)
     }
 
     /// Checks whether everything that roots still offer can be read, and is what it says it is. Writes

@@ -21,7 +21,7 @@
 //! from `inventory` to `report`. All of them stand on `root` (opening, and what stands in the way), and
 //! all of these on `run` (what a run is given). A verb does not use another, with two exceptions:
 //! `branch` deletes by `cleanup`, and `status` shows what `optimize` and `cleanup` would do, by
-//! their own plans.
+//! their own plans. `seen` is for callers that read: which tables readers see, and opening them.
 //!
 //! What is not here: decisions (`planner`), the format of `__manifest` (`manifest`), the
 //! rewriting of data (`rewrite`).
@@ -34,6 +34,7 @@ mod layouts;
 mod optimize;
 mod root;
 mod run;
+mod seen;
 mod statistics;
 mod status;
 mod verify;
@@ -64,3 +65,4 @@ pub use lancekeeper_model::{
 pub use lancekeeper_queue::{ExclusiveLock, Queues, RootIdentity, RootQueue, TableGuards};
 pub use root::OpenRootError;
 pub use run::jobs::{JobLog, UnderWay};
+pub use seen::{SeenRoot, SeenTable};

@@ -7,6 +7,7 @@ pub mod jobs;
 pub mod policies;
 mod policy_file;
 mod policy_view;
+pub mod sql;
 mod watch;
 
 pub use policies::{Policies, PoliciesError, PolicyList};

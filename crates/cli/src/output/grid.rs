@@ -206,7 +206,7 @@ fn cut(name: &str, room: usize) -> String {
 }
 
 /// Columns a text takes on a screen.
-fn shown_width(text: &str) -> usize {
+pub(super) fn shown_width(text: &str) -> usize {
     if text.is_ascii() {
         return text.len();
     }

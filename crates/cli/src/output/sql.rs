@@ -1,0 +1,291 @@
+//! Answers of `sql`: as aligned tables, as comma-separated values, or as one document.
+
+use std::io;
+
+use lancekeeper_model::{ErrorKind, ExitCode};
+use lancekeeper_service::sql::{Answer, Cell, SqlRunError};
+use lancekeeper_sql::SqlError;
+use serde_json::{Value, json};
+
+use super::style::{Tone, paint, visible};
+use super::terminal::Screen;
+use super::{Format, Terminal};
+
+/// Grows when a field is removed or changes its meaning, not when one is added.
+const SCHEMA: u32 = 1;
+
+/// Columns of a screen that a cell of text takes at most on a terminal. A statement may be a page long.
+const CELL_WIDTH_MAX: usize = 60;
+
+/// What statements answered.
+#[derive(Debug)]
+pub(crate) struct SqlAnswer {
+    csv: bool,
+    /// One for each statement that was carried out.
+    pub(crate) results: Vec<Answer>,
+    /// Why there are no more, if one failed.
+    pub(crate) failure: Option<SqlFailure>,
+}
+
+/// Why a statement failed.
+#[derive(Debug)]
+pub(crate) struct SqlFailure {
+    message: String,
+    hint: Option<String>,
+    kind: ErrorKind,
+    /// Where in the text, with the lines that show it.
+    place: Option<(SqlError, String)>,
+}
+
+impl SqlFailure {
+    /// The statements cannot be read.
+    pub(crate) fn unreadable(why: &str) -> Self {
+        Self { message: why.to_owned(), hint: None, kind: ErrorKind::Invalid, place: None }
+    }
+
+    /// A statement that makes no sense, of this text.
+    pub(crate) fn senseless(error: &SqlError, text: &str) -> Self {
+        let place = Some((error.clone(), error.render(text)));
+        let hint = error.hint().map(ToOwned::to_owned);
+        Self { message: error.to_string(), hint, kind: error.kind(), place }
+    }
+
+    /// A statement of this text that failed.
+    pub(crate) fn of(error: &SqlRunError, text: &str) -> Self {
+        match error {
+            SqlRunError::Statement(error) => Self::senseless(error, text),
+            other => {
+                Self { message: other.to_string(), hint: other.hint(), kind: other.kind(), place: None }
+            }
+        }
+    }
+
+    fn document(&self) -> Value {
+        let place = self.place.as_ref().map(|(error, _)| error);
+        json!({
+            "message": place.map_or(self.message.as_str(), |error| error.message()),
+            "hint": self.hint,
+            "kind": self.kind.to_string(),
+            "line": place.map(SqlError::line),
+            "column": place.map(SqlError::column),
+            "suggestion": place.and_then(SqlError::suggestion),
+        })
+    }
+
+    fn say(&self, terminal: &Terminal) {
+        let messages = terminal.messages();
+        match &self.place {
+            Some((_, rendered)) => messages.error(rendered),
+            None => {
+                messages.error(&self.message);
+                self.hint.iter().for_each(|hint| messages.hint(hint));
+            }
+        }
+    }
+}
+
+impl SqlAnswer {
+    /// Nothing yet.
+    pub(crate) fn new(csv: bool) -> Self {
+        Self { csv, results: Vec::new(), failure: None }
+    }
+
+    fn document(&self, command: &str) -> String {
+        let statements: Vec<Value> = self.results.iter().map(statement).collect();
+        let error = self.failure.as_ref().map(SqlFailure::document);
+        let document = json!({
+            "schema": SCHEMA,
+            "command": command,
+            "statements": statements,
+            "error": error,
+        });
+        format!("{document}\n")
+    }
+
+    /// The exit code: that of what failed, else of the first answer that has one.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        if let Some(failure) = &self.failure {
+            return failure.kind.exit_code();
+        }
+        let codes = self.results.iter().map(|result| result.exit_code);
+        codes.into_iter().find(|code| *code != ExitCode::Done).unwrap_or(ExitCode::Done)
+    }
+
+    /// Writes it, of the command that people typed.
+    pub(crate) fn show(
+        &self,
+        command: &str,
+        format: Format,
+        terminal: &mut Terminal,
+    ) -> io::Result<()> {
+        if format == Format::Json {
+            terminal.print(&self.document(command))?;
+        } else {
+            for (at, result) in self.results.iter().enumerate() {
+                let text = if self.csv { csv(result) } else { table(result, terminal.screen()) };
+                let gap = if at > 0 { "\n" } else { "" };
+                terminal.print(&format!("{gap}{text}"))?;
+                let messages = terminal.messages();
+                result.notes.iter().for_each(|note| messages.warning(note));
+            }
+        }
+        if let Some(failure) = &self.failure {
+            failure.say(terminal);
+        }
+        Ok(())
+    }
+}
+
+fn statement(result: &Answer) -> Value {
+    let rows: Vec<Vec<Value>> =
+        result.rows.iter().map(|row| row.iter().map(value).collect()).collect();
+    json!({
+        "statement": result.statement,
+        "dry_run": result.dry_run,
+        "columns": result.columns,
+        "rows": rows,
+        "notes": result.notes,
+    })
+}
+
+fn value(cell: &Cell) -> Value {
+    match cell {
+        Cell::Null => Value::Null,
+        Cell::Flag(flag) => Value::from(*flag),
+        Cell::Integer(number) => match (i64::try_from(*number), u64::try_from(*number)) {
+            (Ok(number), _) => Value::from(number),
+            (_, Ok(number)) => Value::from(number),
+            _ => Value::from(number.to_string()),
+        },
+        Cell::Real(number) => Value::from(*number),
+        Cell::Text(text) => Value::from(text.as_str()),
+        Cell::Time(time) => Value::from(time.to_rfc3339()),
+    }
+}
+
+/// A cell as text; nothing for null.
+fn plain(cell: &Cell) -> String {
+    match cell {
+        Cell::Null => String::new(),
+        Cell::Flag(flag) => flag.to_string(),
+        Cell::Integer(number) => number.to_string(),
+        Cell::Real(number) => number.to_string(),
+        Cell::Text(text) => text.clone(),
+        Cell::Time(time) => time.to_rfc3339(),
+    }
+}
+
+/// RFC 4180, but with plain line ends.
+fn csv(result: &Answer) -> String {
+    let line = |cells: Vec<String>| cells.join(",") + "\n";
+    let head = line(result.columns.iter().map(|name| quoted(name)).collect());
+    let rows = result.rows.iter().map(|row| line(row.iter().map(|cell| quoted(&plain(cell))).collect()));
+    std::iter::once(head).chain(rows).collect()
+}
+
+fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
+}
+
+/// An aligned table with two spaces between columns, numbers on the right.
+fn table(result: &Answer, screen: Screen) -> String {
+    let shown = |text: String| {
+        let text = visible(&text).replace('\n', " ");
+        match text.char_indices().nth(CELL_WIDTH_MAX) {
+            // A file or a pipe has room.
+            Some((end, _)) if screen.width.is_some() => format!("{}…", &text[..end]),
+            _ => text,
+        }
+    };
+    let rows: Vec<Vec<String>> =
+        result.rows.iter().map(|row| row.iter().map(|cell| shown(plain(cell))).collect()).collect();
+    let width = |at: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(at)).chain(result.columns.get(at));
+        cells.map(|text| super::grid::shown_width(text)).max().unwrap_or(0)
+    };
+    let is_number = |at: usize| {
+        let mut cells = result.rows.iter().filter_map(|row| row.get(at)).filter(|cell| **cell != Cell::Null).peekable();
+        cells.peek().is_some() && cells.all(|cell| matches!(cell, Cell::Integer(_) | Cell::Real(_)))
+    };
+    let layout: Vec<(usize, bool)> = (0..result.columns.len()).map(|at| (width(at), is_number(at))).collect();
+    let line = |cells: &[String]| {
+        let padded = cells.iter().zip(&layout).map(|(text, (width, right))| {
+            let space = " ".repeat(width.saturating_sub(super::grid::shown_width(text)));
+            if *right { format!("{space}{text}") } else { format!("{text}{space}") }
+        });
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let mut text = paint(&line(&result.columns), Tone::Dim, screen.colour) + "\n";
+    for row in &rows {
+        text.push_str(&line(row));
+        text.push('\n');
+    }
+    if rows.is_empty() {
+        text.push_str("(no rows)\n");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn result() -> Answer {
+        Answer {
+            statement: "SELECT",
+            dry_run: false,
+            columns: vec!["table".into(), "rows".into(), "layout".into()],
+            rows: vec![
+                vec![Cell::Text("表格".into()), Cell::Integer(7), Cell::Null],
+                vec![Cell::Text("a, \"b\"\nc".into()), Cell::Integer(1234), Cell::Text("sort:x".into())],
+            ],
+            notes: vec!["x cannot be read".into()],
+            exit_code: ExitCode::Done,
+        }
+    }
+
+    #[test]
+    fn rows_are_aligned_for_people_and_quoted_for_programs() {
+        insta::assert_snapshot!(table(&result(), Screen::plain(None)), @r#"
+        table       rows  layout
+        表格           7
+        a, "b" c    1234  sort:x
+        "#);
+        insta::assert_snapshot!(csv(&result()), @r#"
+        table,rows,layout
+        表格,7,
+        "a, ""b""
+        c",1234,sort:x
+        "#);
+    }
+
+    #[test]
+    fn the_document_holds_every_statement_and_where_the_last_one_failed() {
+        let text = "SELECT 1;\nCOMPAKT TABLE t";
+        let error = lancekeeper_sql::parse(text).unwrap_err();
+        let mut answer = SqlAnswer::new(false);
+        answer.results.push(result());
+        answer.failure = Some(SqlFailure::senseless(&error, text));
+        assert_eq!(answer.exit_code(), ExitCode::Usage);
+        insta::assert_snapshot!(answer.document("sql"), @r#"
+        {"command":"sql","error":{"column":1,"hint":"understood are COMPACT TABLE, VACUUM TABLE, OPTIMIZE TABLE, ALTER TABLE … SET and RESET, SHOW JOBS, CANCEL JOB, EXPLAIN and SELECT","kind":"invalid","line":2,"message":"no statement begins with COMPAKT","suggestion":"COMPACT"},"schema":1,"statements":[{"columns":["table","rows","layout"],"dry_run":false,"notes":["x cannot be read"],"rows":[["表格",7,null],["a, \"b\"\nc",1234,"sort:x"]],"statement":"SELECT"}]}
+        "#);
+    }
+
+    #[test]
+    fn a_bad_statement_is_shown_with_a_caret() {
+        let text = "COMPAKT TABLE t";
+        let error = lancekeeper_sql::parse(text).unwrap_err();
+        let mut answer = SqlAnswer::new(false);
+        answer.failure = Some(SqlFailure::senseless(&error, text));
+        let (mut terminal, captured) = Terminal::captured(Screen::plain(None));
+        answer.show("sql", Format::Human, &mut terminal).unwrap();
+        assert_eq!(captured.out(), "");
+        let err = captured.err();
+        assert!(err.contains("1 | COMPAKT TABLE t\n  | ^^^^^^^\n"), "{err}");
+    }
+}

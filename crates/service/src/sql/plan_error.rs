@@ -1,0 +1,76 @@
+//! What DataFusion says of a query that it cannot plan, as an error at its place in the text.
+
+use datafusion::common::{Column, SchemaError, Span as EngineSpan};
+use datafusion::error::DataFusionError;
+use lancekeeper_sql::{Name, Query, Span, SqlError};
+
+/// What DataFusion puts before its messages. The place says more.
+const PREFIXES: [&str; 6] = [
+    "Error during planning: ",
+    "Schema error: ",
+    "Invalid or Unsupported Configuration: ",
+    "This feature is not implemented: ",
+    "SQL error: ",
+    "Execution error: ",
+];
+
+/// The error at its place. Where DataFusion does not say which, that is the whole query.
+pub(super) fn pointed(error: DataFusionError, query: &Query) -> SqlError {
+    let at = error.diagnostic().and_then(|diagnostic| diagnostic.span).and_then(span);
+    match error.find_root() {
+        DataFusionError::SchemaError(schema, _) => match schema.as_ref() {
+            SchemaError::FieldNotFound { field, valid_fields } => {
+                let known: Vec<String> = valid_fields.iter().map(|column| column.name.clone()).collect();
+                name_of(field, query, at).unknown("column", &known)
+            }
+            SchemaError::AmbiguousReference { field } => {
+                let name = name_of(field, query, at);
+                let message = format!("column {} is in more than one of these tables", name.text);
+                SqlError::new(message, name.span).with_hint("write the table before it: TABLE.COLUMN")
+            }
+            other => SqlError::new(cleaned(&other.to_string()), at.unwrap_or(query.span)),
+        },
+        _ => SqlError::new(cleaned(&error.strip_backtrace()), at.unwrap_or(query.span)),
+    }
+}
+
+/// A column as it was written.
+fn name_of(column: &Column, query: &Query, at: Option<Span>) -> Name {
+    let written = query.columns().into_iter().find(|name| name.text.eq_ignore_ascii_case(&column.name));
+    let of_column = column.spans.first().and_then(span);
+    let span = written.as_ref().map(|name| name.span).or(of_column).or(at).unwrap_or(query.span);
+    let text = written.map_or_else(|| column.name.clone(), |name| name.text);
+    Name { text, quoted: true, span }
+}
+
+fn span(span: EngineSpan) -> Option<Span> {
+    let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    (span.start.line > 0).then(|| Span {
+        line: count(span.start.line),
+        column: count(span.start.column),
+        end_line: count(span.end.line),
+        end_column: count(span.end.column),
+    })
+}
+
+/// The message in one line, without what only says where in DataFusion it comes from.
+fn cleaned(message: &str) -> String {
+    let mut text = message.lines().map(str::trim).filter(|line| *line != "caused by").collect::<Vec<_>>().join(": ");
+    while let Some(prefix) = PREFIXES.iter().find(|prefix| text.starts_with(**prefix)) {
+        text.drain(..prefix.len());
+    }
+    let text = text.trim_end_matches('.');
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_lose_what_says_nothing_to_people() {
+        assert_eq!(cleaned("Error during planning: Invalid function 'x'."), "invalid function 'x'");
+        assert_eq!(cleaned("type_coercion\ncaused by\nError during planning: No"), "type_coercion: Error during planning: No");
+    }
+}
