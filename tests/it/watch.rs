@@ -12,7 +12,7 @@ use lancekeeper_model::{PolicyOption, PolicyValue, TableKey};
 use lancekeeper_service::jobs::{Recorder, jobs_of};
 use lancekeeper_service::{Policies, WatchEvent, WatchEventKind, WatchHandle, WatchOptions, watch};
 use lancekeeper_store::Files;
-use lancekeeper_testkit::tables;
+use lancekeeper_testkit::{Fixture, check_graph, graph_rows, tables};
 use tempfile::TempDir;
 
 use crate::binary::{lancekeeper, run};
@@ -245,6 +245,9 @@ async fn one_pass_does_what_is_due_and_bad_policies_are_refused_with_their_lines
     assert_eq!((world.fragments().await, ran.document()["totals"]["runs"].as_u64()), (1, Some(1)));
     let ran = run(lancekeeper(["watch", "--once", "--json", &world.uri()]));
     assert_eq!(ran.document()["totals"]["runs"], 0, "{ran:#?}");
+    let nowhere = world.directory.path().join("nowhere").to_string_lossy().into_owned();
+    let ran = run(lancekeeper(["watch", "--once", &nowhere]));
+    assert_eq!(ran.code, Some(10), "{ran:#?}");
 
     let file = world.directory.path().join("p.toml");
     fs::write(&file, "[defaults]\nauto_compact = true\ncompact_treshold_mb = 5\n").unwrap();
@@ -268,4 +271,26 @@ async fn one_pass_does_what_is_due_and_bad_policies_are_refused_with_their_lines
     );
     let replayed = run(lancekeeper(["policy", "simulate", &world.uri()]));
     assert!(replayed.code == Some(0) && replayed.stdout.contains("auto_compact"), "{replayed:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_of_a_graph_are_kept_by_their_pins() {
+    let fixture = Fixture::unpack("omnigraph-0.8.0-main-only").unwrap();
+    let uri = fixture.uri("graph");
+    let before = graph_rows(&uri).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("p.toml");
+    let policy = "[table.\"node:Person\"]\nauto_compact = true\ncompact_threshold_files = 2\n";
+    fs::write(&file, policy).unwrap();
+    let file = file.to_string_lossy().into_owned();
+    let ran = run(lancekeeper(["watch", "--once", "--json", "--policy", &file, &uri]));
+    assert_eq!(
+        (ran.code, ran.document()["totals"]["runs"].as_u64()),
+        (Some(0), Some(1)),
+        "{ran:#?}"
+    );
+    assert_eq!(graph_rows(&uri).await.unwrap(), before);
+    check_graph(&uri).await.unwrap();
+    let again = run(lancekeeper(["watch", "--once", "--json", "--policy", &file, &uri]));
+    assert_eq!(again.document()["totals"]["runs"], 0, "{again:#?}");
 }

@@ -2,6 +2,7 @@
 //! opened or resolved here but the file of `--workload`; a value that makes no sense is a usage error (exit code 2).
 
 mod branch;
+mod check;
 mod cleanup;
 mod config;
 mod count;
@@ -25,10 +26,11 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use lancekeeper_model::{BranchSelection, Layout, OptimizeOptions, RewriteCheck};
+use lancekeeper_model::{BranchSelection, Layout, OptimizeOptions};
 use lancekeeper_settings::{Given, Key, Settings, Source, Value, values};
 
 pub(crate) use branch::{BranchArgs, BranchVerb, CreateArgs, DeleteArgs, ListArgs};
+use check::CheckArg;
 pub(crate) use cleanup::CleanupArgs;
 pub(crate) use config::ConfigArgs;
 pub(crate) use count::CountArgs;
@@ -322,24 +324,6 @@ impl OptimizeArgs {
             pages: self.rewrites.pages(),
             prune: self.prune.options(),
             ..settings.optimize_options()
-        }
-    }
-}
-
-/// What `optimize` compares of a rewrite.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum CheckArg {
-    /// The number of rows.
-    Rows,
-    /// Every value.
-    Content,
-}
-
-impl From<CheckArg> for RewriteCheck {
-    fn from(arg: CheckArg) -> Self {
-        match arg {
-            CheckArg::Rows => Self::Rows,
-            CheckArg::Content => Self::Content,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The past of a table as commits of its writers, read from its versions: what each added and deleted, and when.
 //!
-//! What rewrites did is left out. A version that both adds fragments and takes some away is taken for a rewrite or an
-//! overwrite; an update, which also does both, is left out by that as well.
+//! What rewrites did is left out: a version that takes fragments away is taken for one, and what it adds is not counted. So
+//! is what an update adds that leaves some fragment without a row.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

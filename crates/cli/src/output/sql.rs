@@ -54,9 +54,12 @@ impl SqlFailure {
     pub(crate) fn of(error: &SqlRunError, text: &str) -> Self {
         match error {
             SqlRunError::Statement(error) => Self::senseless(error, text),
-            other => {
-                Self { message: other.to_string(), hint: other.hint(), kind: other.kind(), place: None }
-            }
+            other => Self {
+                message: other.to_string(),
+                hint: other.hint(),
+                kind: other.kind(),
+                place: None,
+            },
         }
     }
 
@@ -179,7 +182,8 @@ fn plain(cell: &Cell) -> String {
 fn csv(result: &Answer) -> String {
     let line = |cells: Vec<String>| cells.join(",") + "\n";
     let head = line(result.columns.iter().map(|name| quoted(name)).collect());
-    let rows = result.rows.iter().map(|row| line(row.iter().map(|cell| quoted(&plain(cell))).collect()));
+    let rows =
+        result.rows.iter().map(|row| line(row.iter().map(|cell| quoted(&plain(cell))).collect()));
     std::iter::once(head).chain(rows).collect()
 }
 
@@ -208,10 +212,16 @@ fn table(result: &Answer, screen: Screen) -> String {
         cells.map(|text| super::grid::shown_width(text)).max().unwrap_or(0)
     };
     let is_number = |at: usize| {
-        let mut cells = result.rows.iter().filter_map(|row| row.get(at)).filter(|cell| **cell != Cell::Null).peekable();
+        let mut cells = result
+            .rows
+            .iter()
+            .filter_map(|row| row.get(at))
+            .filter(|cell| **cell != Cell::Null)
+            .peekable();
         cells.peek().is_some() && cells.all(|cell| matches!(cell, Cell::Integer(_) | Cell::Real(_)))
     };
-    let layout: Vec<(usize, bool)> = (0..result.columns.len()).map(|at| (width(at), is_number(at))).collect();
+    let layout: Vec<(usize, bool)> =
+        (0..result.columns.len()).map(|at| (width(at), is_number(at))).collect();
     let line = |cells: &[String]| {
         let padded = cells.iter().zip(&layout).map(|(text, (width, right))| {
             let space = " ".repeat(width.saturating_sub(super::grid::shown_width(text)));
@@ -241,7 +251,11 @@ mod tests {
             columns: vec!["table".into(), "rows".into(), "layout".into()],
             rows: vec![
                 vec![Cell::Text("表格".into()), Cell::Integer(7), Cell::Null],
-                vec![Cell::Text("a, \"b\"\nc".into()), Cell::Integer(1234), Cell::Text("sort:x".into())],
+                vec![
+                    Cell::Text("a, \"b\"\nc".into()),
+                    Cell::Integer(1234),
+                    Cell::Text("sort:x".into()),
+                ],
             ],
             notes: vec!["x cannot be read".into()],
             exit_code: ExitCode::Done,

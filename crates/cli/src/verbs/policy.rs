@@ -16,6 +16,7 @@ use lancekeeper_settings::{PolicyFile, Work};
 
 use super::{Answer, Call, VerbSpec, answer};
 use crate::args::{PolicyCheckArgs, PolicyShowArgs, PolicySimulateArgs, Roots};
+use crate::output::Messages;
 
 impl VerbSpec for PolicyCheckArgs {
     fn name(&self) -> &'static str {
@@ -122,23 +123,27 @@ fn named(path: Option<&Path>, call: &Call<'_>) -> Result<PolicyFile, RootPolicie
     load_policies(path).map_err(|error| wrong(path, &error, call))
 }
 
-/// Says everything that is wrong with a file, and that it cannot be used.
+/// What is said of a file with mistakes.
 fn wrong(path: &Path, error: &PolicyLoadError, call: &Call<'_>) -> RootPolicies {
+    let mut report = RootPolicies::of(&path.display().to_string());
+    let problem = |(message, hint)| PolicyProblem { message, hint };
+    report.body.problems = error.problems().into_iter().map(problem).collect();
+    report.failed(say_mistakes(error, &call.messages))
+}
+
+/// Says everything that is wrong with a file, each with what to do about it. What is left to say is how much that is.
+pub(super) fn say_mistakes(error: &PolicyLoadError, messages: &Messages) -> RootFailure {
     let problems = error.problems();
     for (message, hint) in &problems {
-        call.messages.error(message);
+        messages.error(message);
         if let Some(hint) = hint {
-            call.messages.hint(hint);
+            messages.hint(hint);
         }
     }
-    let message = match problems.len() {
+    invalid(match problems.len() {
         1 => "1 mistake".to_owned(),
         n => format!("{n} mistakes"),
-    };
-    let mut report = RootPolicies::of(&path.display().to_string());
-    report.body.problems =
-        problems.into_iter().map(|(message, hint)| PolicyProblem { message, hint }).collect();
-    report.failed(invalid(message))
+    })
 }
 
 fn invalid(message: String) -> RootFailure {

@@ -1,5 +1,6 @@
 //! `watch`: the watcher with the signals of this process, and its events as lines on stderr.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,6 +12,7 @@ use lancekeeper_service::{
 };
 use lancekeeper_settings::Work;
 
+use super::policy::say_mistakes;
 use super::{Answer, Call, VerbSpec, answer};
 use crate::args::{Roots, WatchArgs};
 
@@ -42,14 +44,10 @@ impl WatchArgs {
         let policies = match self.policy.as_deref().map(load_policies).transpose() {
             Ok(policies) => policies.unwrap_or_default(),
             Err(error) => {
-                let problems = error.problems();
-                let kind = error.kind();
-                let failed = problems.into_iter().map(|(message, hint)| {
-                    let place = self.policy.as_ref().map(|path| path.display().to_string());
-                    let failure = RootFailure { message, hint, kind, cause: None };
-                    RootWatch::of(&place.unwrap_or_default()).failed(failure)
-                });
-                return WatchReport::new(false, failed.collect(), 0);
+                let path = self.policy.as_deref().unwrap_or_else(|| Path::new(""));
+                let report = RootWatch::of(&path.display().to_string());
+                let report = report.failed(say_mistakes(&error, &call.messages));
+                return WatchReport::new(false, vec![report], 0);
             }
         };
         let messages = call.messages.clone();
@@ -124,14 +122,13 @@ fn report(once: bool, summary: WatchSummary, duration_ms: u64) -> WatchReport {
 }
 
 fn root_report(once: bool, root: RootSummary) -> RootWatch {
-    let mut report = RootWatch::of(&root.root);
+    let mut report = RootWatch::of(&root.root).of_kind(root.kind);
     report.body.runs = root.runs;
     report.body.no_ops = root.no_ops;
     report.body.failures = root.failures;
     report.body.once = once;
     // Told to end, a watcher that stood by or waited for a root has done what it could.
-    if let Some(message) = root.error.filter(|_| once) {
-        let kind = if root.is_taken { ErrorKind::Busy } else { ErrorKind::Unavailable };
+    if let Some((message, kind)) = root.error.filter(|_| once) {
         report.fail(RootFailure { message, hint: None, kind, cause: None });
     }
     report

@@ -20,13 +20,15 @@ pub(super) fn pointed(error: DataFusionError, query: &Query) -> SqlError {
     match error.find_root() {
         DataFusionError::SchemaError(schema, _) => match schema.as_ref() {
             SchemaError::FieldNotFound { field, valid_fields } => {
-                let known: Vec<String> = valid_fields.iter().map(|column| column.name.clone()).collect();
+                let known: Vec<String> =
+                    valid_fields.iter().map(|column| column.name.clone()).collect();
                 name_of(field, query, at).unknown("column", &known)
             }
             SchemaError::AmbiguousReference { field } => {
                 let name = name_of(field, query, at);
                 let message = format!("column {} is in more than one of these tables", name.text);
-                SqlError::new(message, name.span).with_hint("write the table before it: TABLE.COLUMN")
+                SqlError::new(message, name.span)
+                    .with_hint("write the table before it: TABLE.COLUMN")
             }
             other => SqlError::new(cleaned(&other.to_string()), at.unwrap_or(query.span)),
         },
@@ -36,7 +38,8 @@ pub(super) fn pointed(error: DataFusionError, query: &Query) -> SqlError {
 
 /// A column as it was written.
 fn name_of(column: &Column, query: &Query, at: Option<Span>) -> Name {
-    let written = query.columns().into_iter().find(|name| name.text.eq_ignore_ascii_case(&column.name));
+    let written =
+        query.columns().into_iter().find(|name| name.text.eq_ignore_ascii_case(&column.name));
     let of_column = column.spans.first().and_then(span);
     let span = written.as_ref().map(|name| name.span).or(of_column).or(at).unwrap_or(query.span);
     let text = written.map_or_else(|| column.name.clone(), |name| name.text);
@@ -55,7 +58,12 @@ fn span(span: EngineSpan) -> Option<Span> {
 
 /// The message in one line, without what only says where in DataFusion it comes from.
 fn cleaned(message: &str) -> String {
-    let mut text = message.lines().map(str::trim).filter(|line| *line != "caused by").collect::<Vec<_>>().join(": ");
+    let mut text = message
+        .lines()
+        .map(str::trim)
+        .filter(|line| *line != "caused by")
+        .collect::<Vec<_>>()
+        .join(": ");
     while let Some(prefix) = PREFIXES.iter().find(|prefix| text.starts_with(**prefix)) {
         text.drain(..prefix.len());
     }
@@ -71,6 +79,9 @@ mod tests {
     #[test]
     fn messages_lose_what_says_nothing_to_people() {
         assert_eq!(cleaned("Error during planning: Invalid function 'x'."), "invalid function 'x'");
-        assert_eq!(cleaned("type_coercion\ncaused by\nError during planning: No"), "type_coercion: Error during planning: No");
+        assert_eq!(
+            cleaned("type_coercion\ncaused by\nError during planning: No"),
+            "type_coercion: Error during planning: No"
+        );
     }
 }

@@ -99,7 +99,9 @@ fn context(session: &SqlSession) -> Result<SessionContext, DataFusionError> {
         .with_information_schema(false);
     // Else an unknown column has no place to point at.
     config.options_mut().sql_parser.collect_spans = true;
-    let runtime = RuntimeEnvBuilder::new().with_memory_limit(session.options.memory_bytes, 1.0).build_arc()?;
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_limit(session.options.memory_bytes, 1.0)
+        .build_arc()?;
     Ok(SessionContext::new_with_config_rt(config, runtime))
 }
 
@@ -189,7 +191,8 @@ async fn plan(
     let statement = PlannedStatement::Statement(query.statement.clone());
     let plan = state.statement_to_plan(statement).await?;
     // The grammar lets nothing through that writes; this is for a plan that does so all the same.
-    let reads_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    let reads_only =
+        SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     reads_only.verify_plan(&plan)?;
     state.create_physical_plan(&plan).await
 }

@@ -239,7 +239,7 @@ impl Actor {
                 runs: watched.counts.runs,
                 no_ops: watched.counts.no_ops,
                 failures: watched.counts.failures,
-                is_taken: error.as_deref().is_some_and(|error| error.starts_with(TAKEN)),
+                kind: watched.open().map(|open| open.root.kind),
                 error,
             });
             if let State::Open(open) = watched.state {
@@ -251,6 +251,3 @@ impl Actor {
         summary
     }
 }
-
-/// How what is said of a root begins that another watcher has.
-const TAKEN: &str = "another watcher has it";

@@ -8,8 +8,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::StreamExt;
 use lancekeeper::Keeper;
 use lancekeeper_model::{
-    EffectivePolicy, Policy, PolicyOption, PolicySource, RootKind, SourcedPolicy, StatusOptions,
-    TableKey, TableStatus,
+    EffectivePolicy, ErrorKind, Policy, PolicyOption, PolicySource, RootKind, SourcedPolicy,
+    StatusOptions, TableKey, TableStatus,
 };
 use lancekeeper_planner::schedule::{Planned, Shape, Work, optimize_options};
 use lancekeeper_settings::PolicyFile;
@@ -45,7 +45,20 @@ pub(super) enum LookError {
     Policies(#[from] PoliciesError),
     /// The root cannot be read.
     #[error("{0}")]
-    Status(String),
+    Status(String, ErrorKind),
+}
+
+impl LookError {
+    /// What a caller can do about it.
+    pub(super) fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Gone => ErrorKind::NotFound,
+            Self::Files(error) => error.kind(),
+            Self::Root(error) => error.kind(),
+            Self::Policies(error) => error.kind(),
+            Self::Status(_, kind) => *kind,
+        }
+    }
 }
 
 /// What documents say of tables, and when their directory changed; `None` if that is to be read in any case.
@@ -283,7 +296,8 @@ async fn rows(request: &Request, options: StatusOptions) -> Result<Vec<TableStat
     let mut rows = Vec::new();
     for root in report.roots {
         if let Some(error) = root.error {
-            return Err(LookError::Status(error));
+            let kind = root.error_kind.unwrap_or(ErrorKind::Internal);
+            return Err(LookError::Status(error, kind));
         }
         rows.extend(root.body.tables);
     }

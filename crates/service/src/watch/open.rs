@@ -3,7 +3,7 @@
 //! Not here: what is found in it (`look`), and when to try again (`standing`).
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use lancekeeper_model::OperationId;
+use lancekeeper_model::{ErrorKind, OperationId};
 use lancekeeper_queue::{LockError, LockHolder, RootLock};
 use lancekeeper_store::root::recognise;
 use lancekeeper_store::{Root, RootError};
@@ -24,6 +24,15 @@ pub(super) enum OpenError {
 }
 
 impl OpenError {
+    /// What a caller can do about it.
+    pub(super) fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Root(error) => error.kind(),
+            Self::Lock(error) => error.kind(),
+            Self::Task(_) => ErrorKind::Internal,
+        }
+    }
+
     /// Whether another watcher has the root.
     pub(super) fn is_taken(&self) -> bool {
         matches!(self, Self::Lock(LockError::Held { .. }))

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lancekeeper_model::{EffectivePolicy, TableKey};
+use lancekeeper_model::{EffectivePolicy, ErrorKind, RootKind, TableKey};
 use lancekeeper_planner::schedule::{Memory, Place, Shape};
 use lancekeeper_queue::RootLock;
 use lancekeeper_store::Root;
@@ -24,7 +24,7 @@ pub(super) struct Watched {
     pub(super) uri: String,
     pub(super) state: State,
     /// What was told last of it, so that it is told once.
-    pub(super) told: Option<String>,
+    pub(super) told: Option<(String, ErrorKind)>,
     pub(super) counts: Counts,
     /// Runs without work that no document counts yet, and when it may be written next.
     pub(super) noops: Noops,
@@ -116,11 +116,9 @@ impl Watched {
     }
 
     /// Whether this is to be told: it is not what was told last.
-    pub(super) fn is_news(&mut self, text: &str) -> bool {
-        let is_news = self.told.as_deref() != Some(text);
-        if is_news {
-            self.told = Some(text.to_owned());
-        }
+    pub(super) fn is_news(&mut self, text: &str, kind: ErrorKind) -> bool {
+        let is_news = self.told.as_ref().is_none_or(|(told, _)| told != text);
+        self.told = Some((text.to_owned(), kind));
         is_news
     }
 }
@@ -231,10 +229,11 @@ pub struct RootSummary {
     pub no_ops: u64,
     /// Runs that failed.
     pub failures: u64,
-    /// Why it is not watched at the end, if it is not.
-    pub error: Option<String>,
-    /// Whether that is because another watcher has it.
-    pub is_taken: bool,
+    /// What it is, if it was opened.
+    pub kind: Option<RootKind>,
+    /// Why it is not watched at the end, if it is not, and what a caller can do about it: busy says that another
+    /// watcher has it.
+    pub error: Option<(String, ErrorKind)>,
 }
 
 /// What a watcher did.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::Utc;
-use lancekeeper_model::TableKey;
+use lancekeeper_model::{ErrorKind, TableKey};
 use lancekeeper_planner::schedule::{Job, Schedule, TableState, Wait, Work, schedule};
 
 use super::super::event::WatchEventKind;
@@ -76,12 +76,11 @@ impl Actor {
     fn begin_look(&mut self, index: usize) {
         let (keeper, file, confirm) =
             (self.keeper.clone(), self.file.clone(), self.options.confirm);
-        let at = self.at();
         let Some(open) = self.roots[index].open_mut() else { return };
         if let Err(error) = open.lock.check() {
             // Somebody moved or replaced the root: it is another one now.
             let text = error.to_string();
-            return self.lose(index, 0, at, &text);
+            return self.lose(index, 0, &text, error.kind());
         }
         open.is_looking = true;
         let known = open.tables.iter().map(|(key, table)| (key.clone(), table.known.clone()));
@@ -102,10 +101,11 @@ impl Actor {
     }
 
     /// Gives a root up until it is tried again. Its jobs run on: they fail or finish by themselves.
-    pub(super) fn lose(&mut self, index: usize, failures: u32, at: Duration, why: &str) {
+    pub(super) fn lose(&mut self, index: usize, failures: u32, why: &str, kind: ErrorKind) {
+        let at = self.at();
         let root = &mut self.roots[index];
         root.close(at, failures.saturating_add(1));
-        if root.is_news(why) {
+        if root.is_news(why, kind) {
             let uri = root.uri.clone();
             self.tell(WatchEventKind::Lost, &uri, None, why);
         }

@@ -1,6 +1,6 @@
 //! What is heard from tasks: roots that were opened, looks, and runs that ended.
 
-use lancekeeper_model::TableKey;
+use lancekeeper_model::{ErrorKind, TableKey};
 use lancekeeper_planner::schedule::{Outcome, Work};
 use tokio::task::{Id, JoinError};
 
@@ -9,7 +9,7 @@ use super::super::look::{LookError, Looked, next_look};
 use super::super::open::{OpenError, Opened};
 use super::super::run::Ran;
 use super::super::standing::{OpenRoot, State, retry_after};
-use super::{Actor, Doing, Message, SETTLED_MOST, TAKEN};
+use super::{Actor, Doing, Message, SETTLED_MOST};
 
 type Ended = Result<(Id, Message), JoinError>;
 
@@ -26,7 +26,8 @@ impl Actor {
             (Doing::Opening(root), Err(error)) => self.opened(root, Err(OpenError::Task(error))),
             (Doing::Looking(root), Ok((_, Message::Looked(looked)))) => self.looked(root, looked),
             (Doing::Looking(root), Err(error)) => {
-                self.looked(root, Err(LookError::Status(error.to_string())));
+                let error = LookError::Status(error.to_string(), ErrorKind::Internal);
+                self.looked(root, Err(error));
             }
             (Doing::Running { root, table, work, .. }, Ok((_, Message::Ran(ran)))) => {
                 self.ran(root, &table, work, &ran);
@@ -51,8 +52,10 @@ impl Actor {
         let uri = self.roots[index].uri.clone();
         match opened {
             Ok(opened) => {
+                let stood_by = self.roots[index].told.as_ref().map(|(_, kind)| *kind);
                 let text = match failures {
                     0 => "looks begin",
+                    _ if stood_by == Some(ErrorKind::Busy) => "takes over from the other watcher",
                     _ => "looks begin again",
                 };
                 self.roots[index].state = State::Open(Box::new(OpenRoot::of(opened, at)));
@@ -60,15 +63,16 @@ impl Actor {
                 self.tell(WatchEventKind::Watches, &uri, None, text);
             }
             Err(error) if error.is_taken() => {
-                let text = format!("{TAKEN} ({error}); this one takes over when that ends");
+                let text =
+                    format!("another watcher has it ({error}); this one takes over when that ends");
                 let root = &mut self.roots[index];
                 // Not a failure: asked again at the same pace.
                 root.close(at, 1);
-                if root.is_news(&text) {
+                if root.is_news(&text, ErrorKind::Busy) {
                     self.tell(WatchEventKind::StandsBy, &uri, None, &text);
                 }
             }
-            Err(error) => self.lose(index, failures, at, &error.to_string()),
+            Err(error) => self.lose(index, failures, &error.to_string(), error.kind()),
         }
     }
 
@@ -80,14 +84,16 @@ impl Actor {
         open.is_looking = false;
         let looked = match looked {
             Ok(looked) => *looked,
-            Err(LookError::Gone) => return self.lose(index, 0, at, "the root is gone"),
+            Err(error @ LookError::Gone) => {
+                return self.lose(index, 0, &error.to_string(), error.kind());
+            }
             Err(error) => {
                 open.failures = open.failures.saturating_add(1);
                 open.next_look = at.saturating_add(retry_after(open.failures));
                 // What is known may be wrong by now.
                 open.tables.values_mut().for_each(super::super::standing::Table::forget);
                 let text = error.to_string();
-                if self.roots[index].is_news(&text) {
+                if self.roots[index].is_news(&text, error.kind()) {
                     self.tell(WatchEventKind::Warning, &uri, None, &text);
                 }
                 return;
@@ -109,7 +115,10 @@ impl Actor {
             self.tell(WatchEventKind::Warning, &uri, table, &text);
         }
         if is_other {
-            let text = format!("{known} tables are watched");
+            let text = match known {
+                1 => "1 table is watched".to_owned(),
+                known => format!("{known} tables are watched"),
+            };
             self.tell(WatchEventKind::Policies, &uri, None, &text);
         }
         self.decide();
