@@ -12,6 +12,7 @@ mod graph;
 mod lab;
 mod many_versions;
 mod planning;
+mod rounds;
 mod runner;
 mod unchanged;
 
@@ -99,11 +100,7 @@ impl Work {
             Self::P8 => unchanged::measure(lab),
             Self::P9 => many_versions::measure(lab),
             Self::P10 => compaction::wide(lab),
-            Self::P11 => Ok(vec![Row::not_measured(
-                "P11",
-                "97 rounds of append, merge and optimize of 8 tables in one process",
-                "it needs a process that lives for many runs, and there is no daemon yet",
-            )]),
+            Self::P11 => rounds::measure(lab),
             Self::P13 => graph::maintain(lab),
             Self::P14 => planning::measure(lab),
             Self::P15 => graph::query(lab),

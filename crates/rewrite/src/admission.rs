@@ -2,7 +2,7 @@
 //! together with those already running.
 //!
 //! The estimate of a group is what its recipe holds: batches between reader and writer, and what the
-//! writer collects of each column before it writes a page.
+//! writer collects of each column before it writes a page. Index work is admitted like a rewrite.
 
 use std::sync::Arc;
 
@@ -19,6 +19,11 @@ const REENCODE_BYTES: u64 = 128 << 20;
 const COPY_BYTES: u64 = 64 << 20;
 /// The least that a sort gets: with less it could not merge what it has spilled.
 const SORT_BYTES_MIN: u64 = 64 << 20;
+/// What building or merging an index takes: a sort, beyond which it spills, and what is read ahead.
+const INDEX_BYTES: u64 = 192 << 20;
+/// What each row of a sorted group takes in the map by which indexes find it: an entry of a hash table, which
+/// stands half empty after it has grown.
+const MAP_BYTES_PER_ROW: u64 = 48;
 /// Batches in flight between reader and writer.
 const BATCHES_IN_FLIGHT: u64 = 4;
 
@@ -68,7 +73,32 @@ impl Admission {
                 Recipe::Permute { .. } => self.sort_bytes(),
                 _ => 0,
             });
-        let units = to_units(estimate.min(self.ceiling));
+        self.hand_out(estimate).await
+    }
+
+    /// Waits until the building or merging of a table's indexes fits, which is done one after the other.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is taken when dropped.
+    pub async fn admit_index_work(&self) -> Admitted {
+        self.hand_out(INDEX_BYTES).await
+    }
+
+    /// Waits until it fits that indexes over addresses are carried over to new fragments, with so many rows whose
+    /// order has changed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is taken when dropped.
+    pub async fn admit_remap(&self, sorted_rows: u64) -> Admitted {
+        let map = sorted_rows.saturating_mul(MAP_BYTES_PER_ROW);
+        self.hand_out(INDEX_BYTES.saturating_add(map)).await
+    }
+
+    /// What needs more than everything runs alone.
+    async fn hand_out(&self, bytes: u64) -> Admitted {
+        let units = to_units(bytes.min(self.ceiling));
         // The semaphore is never closed, so this only fails if that changes.
         let permit = Arc::clone(&self.units).acquire_many_owned(units).await.ok();
         Admitted { _permit: permit }
@@ -120,6 +150,22 @@ mod tests {
         tokio::pin!(second);
         assert!(futures::poll!(&mut second).is_pending(), "two must not run together");
         drop(all);
+        second.await;
+    }
+
+    #[tokio::test]
+    async fn index_work_waits_for_memory_as_rewrites_do() {
+        let admission = Admission::with_ceiling(512 << 20);
+        let building = admission.admit_index_work().await;
+        let large = admission.admit_remap(8_000_000);
+        tokio::pin!(large);
+        assert!(futures::poll!(&mut large).is_pending(), "the map of many rows takes memory, too");
+        drop(building);
+        let alone = large.await;
+        let second = admission.admit_index_work();
+        tokio::pin!(second);
+        assert!(futures::poll!(&mut second).is_pending());
+        drop(alone);
         second.await;
     }
 

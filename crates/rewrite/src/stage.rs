@@ -47,6 +47,14 @@ pub struct StagedGroup {
 }
 
 impl StagedGroup {
+    /// How many of its rows lie in another order than before.
+    #[must_use]
+    pub fn sorted_rows(&self) -> u64 {
+        let rows = |fragment: &Fragment| fragment.physical_rows.unwrap_or_default() as u64;
+        let is_sorted = self.permuted.is_some();
+        if is_sorted { self.new_fragments.iter().map(rows).sum() } else { 0 }
+    }
+
     /// What a later run has to know to commit it in place of this one; `None` if it must not: nothing in the
     /// journal says by which layout rows were sorted, and where each of them went.
     #[must_use]

@@ -1,6 +1,7 @@
 //! P3 to P6: tables are laid out by ours, by delta-rs and by duckdb; which share of its fragments a query
 //! touches then, and what a small append costs.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -59,7 +60,27 @@ pub(super) fn sorted(lab: &Lab) -> Result<Vec<Row>> {
     let mut row = Row::new("P4", format!("sort 10 fragments of {rows} rows by a number"));
     row.lines = take_turns(lab, &sides)?;
     row.bar_of_memory(1024.0);
-    Ok(vec![row])
+    Ok(vec![row, queried(lab, &table)?])
+}
+
+/// What LanceDB reads of the table for a range of 1 % of the column, before and after.
+fn queried(lab: &Lab, table: &Path) -> Result<Row> {
+    let before = lab.table_report(table, &["query"])?;
+    let after = lab.table_report(&lab.copy_of(table), &["query"])?;
+    let figure = |report: &Value, what: &str| {
+        report["query"][what].as_f64().with_context(|| format!("no {what} of a query in {report}"))
+    };
+    let mut row = Row::new("P4 queries", "LanceDB reads 1 % of the rows by a range of the column");
+    let share = figure(&after, "bytes")? / figure(&before, "bytes")?;
+    row.bar("bytes read after, as a share of those before", share, 0.05, "");
+    for (when, report) in [("before", &before), ("after", &after)] {
+        let (bytes, calls, seconds) =
+            (figure(report, "bytes")?, figure(report, "calls")?, figure(report, "seconds")?);
+        let mib = bytes / 1_048_576.0;
+        row.notes
+            .push(format!("{when}: {mib:.1} MiB in {calls:.0} calls, {:.0} ms", seconds * 1000.0));
+    }
+    Ok(row)
 }
 
 /// P5 and P6.
@@ -94,7 +115,31 @@ pub(super) fn touched(lab: &Lab) -> Result<Vec<Row>> {
         row.bar("boxes of 10 % × 10 %", share(&after, "boxes")?, cell * 1.25, "");
         all.push(row);
     }
+    all.push(shapes(lab)?);
     Ok(all)
+}
+
+/// Columns of the shapes that decide whether a layout is of use.
+fn shapes(lab: &Lab) -> Result<Row> {
+    let rows = lab.scaled(300_000);
+    let mut script = Command::new(&lab.python);
+    script.arg(lab.script("shapes")).arg(&lab.binary).arg(lab.work()).arg(rows.to_string());
+    let report: Value = serde_json::from_str(&xtask::cargo::output(&mut script)?)?;
+    let work = format!("{rows} rows of five shapes in {FRAGMENTS} fragments: shares touched");
+    let mut row = Row::new("P5 shapes", work);
+    row.notes
+        .push("Each: ranges of 1 % of a, ranges of 1 % of b, boxes of 10 % × 10 %.".to_owned());
+    for (shape, layouts) in report.as_object().context("no shapes")? {
+        let percent =
+            |share: &Value| format!("{:.1} %", share.as_f64().unwrap_or(f64::NAN) * 100.0);
+        let told = layouts.as_object().into_iter().flatten().map(|(layout, shares)| {
+            let shares: Vec<String> =
+                shares.as_array().into_iter().flatten().map(percent).collect();
+            format!("`{layout}` {}", shares.join(", "))
+        });
+        row.notes.push(format!("{shape}: {}", told.collect::<Vec<_>>().join("; ")));
+    }
+    Ok(row)
 }
 
 fn share(report: &Value, what: &str) -> Result<f64> {

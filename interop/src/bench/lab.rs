@@ -12,11 +12,13 @@ use xtask::cargo::output;
 use super::runner::{Run, Side};
 use crate::suites::Omnigraph;
 
-const SCRIPTS: [(&str, &str); 5] = [
+const SCRIPTS: [(&str, &str); 7] = [
     ("measure", include_str!("scripts/measure.py")),
     ("tables", include_str!("scripts/tables.py")),
     ("peers", include_str!("scripts/peers.py")),
     ("facts", include_str!("scripts/facts.py")),
+    ("rounds", include_str!("scripts/rounds.py")),
+    ("shapes", include_str!("scripts/shapes.py")),
     ("appender", include_str!("scripts/appender.py")),
 ];
 

@@ -87,24 +87,19 @@ async fn uncovered(table: &Table) -> BTreeMap<String, BTreeSet<u64>> {
 
 #[tokio::test]
 async fn every_kind_answers_as_a_scan_and_covers_everything_under_every_layout() {
-    for stable in [false, true] {
+    for (stable, layout) in [(false, "hilbert:count,id,label"), (true, "sort:-count,label")] {
         let table = indexed(stable).await;
-        for layout in ["sort:-count,label", "hilbert:count,id,label"] {
-            let what = format!("{layout}, stable row ids: {stable}");
-            let (rows, before) = (table.rows().await, table.in_order().await);
-            let expected = answers(&table, "before").await;
-            let row = table.optimize(Some(layout), false).await;
-            assert!(row.pending_indexes.is_empty() && row.groups_dropped == 0, "{what}: {row:#?}");
-            assert!(table.in_order().await != before, "{what}: the order is another one");
-            assert_eq!(table.rows().await, rows, "{what}");
-            assert_eq!(table.lies_as(layout).await, 1, "{what}");
-            assert_eq!(answers(&table, &what).await, expected, "{what}");
-            assert!(uncovered(&table).await.is_empty(), "{what}: {:?}", uncovered(&table).await);
-            table.is_idle(None, false).await;
-            // The next layout finds rows that no index covers, and such that are deleted.
-            append(&table, 360..380, stable).await;
-            table.open().await.delete("id % 11 = 3").await.unwrap();
-        }
+        let what = format!("{layout}, stable row ids: {stable}");
+        let (rows, before) = (table.rows().await, table.in_order().await);
+        let expected = answers(&table, "before").await;
+        let row = table.optimize(Some(layout), false).await;
+        assert!(row.pending_indexes.is_empty() && row.groups_dropped == 0, "{what}: {row:#?}");
+        assert!(table.in_order().await != before, "{what}: the order is another one");
+        assert_eq!(table.rows().await, rows, "{what}");
+        assert_eq!(table.lies_as(layout).await, 1, "{what}");
+        assert_eq!(answers(&table, &what).await, expected, "{what}");
+        assert!(uncovered(&table).await.is_empty(), "{what}: {:?}", uncovered(&table).await);
+        table.is_idle(None, false).await;
         let indexes = table.open().await.load_indices().await.unwrap();
         let names: BTreeSet<_> = indexes.iter().map(|index| index.name.clone()).collect();
         for (column, kind) in KINDS {

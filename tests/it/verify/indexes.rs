@@ -21,17 +21,17 @@ const KINDS: [(&str, &str, &str); 8] = [
 
 #[tokio::test]
 async fn every_kind_of_index_is_asked_and_answers_as_a_scan_does() {
-    for stable in [false, true] {
-        for (kind, column, _) in KINDS.into_iter().chain([("vector", "vector", "vector")]) {
-            let database = Database::new(stable).await;
-            database.index("a", column, kind).await;
-            database.open("a").await.delete("id IN (1, 50)").await.unwrap();
-            let report = database.verify().await;
-            let what = format!("{kind}, stable row ids: {stable}");
-            assert!(report.findings.is_empty(), "{what}: {report:#?}");
-            assert!(report.unchecked.is_empty(), "{what}: {:#?}", report.unchecked);
-            assert!(report.tables[0].questions > 5, "{what}: {report:#?}");
-        }
+    let all = KINDS.into_iter().chain([("vector", "vector", "vector")]);
+    for (at, (kind, column, _)) in all.enumerate() {
+        let stable = at % 2 == 1;
+        let database = Database::new(stable).await;
+        database.index("a", column, kind).await;
+        database.open("a").await.delete("id IN (1, 50)").await.unwrap();
+        let report = database.verify().await;
+        let what = format!("{kind}, stable row ids: {stable}");
+        assert!(report.findings.is_empty(), "{what}: {report:#?}");
+        assert!(report.unchecked.is_empty(), "{what}: {:#?}", report.unchecked);
+        assert!(report.tables[0].questions > 5, "{what}: {report:#?}");
     }
 }
 

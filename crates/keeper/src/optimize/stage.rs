@@ -207,6 +207,7 @@ async fn stage_index_work(
     let mut failures = Vec::new();
     let outcome = async {
         let form = form_of(target, handle);
+        let _admitted = run.context.admission.admit_index_work().await;
         let building =
             stage_indexes(handle, &target.table, work, form, &names, &mut built, &mut failures);
         let indexes = building.await?;

@@ -64,6 +64,15 @@ impl Recorder {
         memory.swept.insert(operation.to_owned())
     }
 
+    /// Remembers when a job was written. Of runs that were dropped nobody hears the end.
+    fn wrote(&self, id: &str) {
+        let mut memory = self.memory();
+        if memory.written.len() >= REMEMBERED_MAX {
+            memory.written.clear();
+        }
+        memory.written.insert(id.to_owned(), Instant::now());
+    }
+
     /// Whether it is time to say how far a job is.
     fn is_due(&self, id: &str) -> bool {
         let mut memory = self.memory();
@@ -97,7 +106,7 @@ impl Recorder {
         (record.schema, record.compaction_status) = (JOB_SCHEMA, JobStatus::Running);
         (record.host, record.process) = (process::host(), std::process::id());
         jobs.write(&record).await?;
-        self.memory().written.insert(record.id.clone(), Instant::now());
+        self.wrote(&record.id);
         if self.is_first(&record.operation) {
             // The job stands by now: what goes wrong here is not its affair.
             let swept = async {

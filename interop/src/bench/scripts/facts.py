@@ -6,6 +6,7 @@ Arguments: where, and what is asked besides: `recall` compares its vector index 
 import json
 import os
 import sys
+import time
 import zlib
 
 import lance
@@ -67,6 +68,37 @@ def touched(path, queries=200):
     return {"touched": ranges | {"boxes": boxes}}
 
 
+def query(path, column="k", queries=20):
+    """What LanceDB reads from files, and how long it takes, for a range of 1 % of a column, by its own plan.
+
+    Bytes and calls are those that the kernel counted for this process, the first query, which opens what all of
+    them need, left out.
+    """
+    import lancedb
+
+    def counted():
+        with open("/proc/self/io") as io:
+            return {name: int(count) for name, count in (line.split(":") for line in io)}
+
+    keys = np.sort(lance.dataset(path).to_table(columns=[column])[column].to_numpy())
+    where, name = os.path.split(path)
+    table = lancedb.connect(where).open_table(name.removesuffix(".lance"))
+    random, share = np.random.default_rng(9), len(keys) // 100
+    starts = [int(random.integers(0, len(keys) - share)) for _ in range(queries + 1)]
+    seconds, read, calls = [], [], []
+    for start in starts:
+        low, high = keys[start], keys[start + share]
+        before, began = counted(), time.perf_counter()
+        found = table.search().where(f"{column} >= {low} AND {column} < {high}").limit(len(keys)).to_arrow()
+        seconds.append(time.perf_counter() - began)
+        after = counted()
+        assert found.num_rows == share, (found.num_rows, share)
+        read.append(after["rchar"] - before["rchar"])
+        calls.append(after["syscr"] - before["syscr"])
+    middle = {"seconds": seconds, "bytes": read, "calls": calls}
+    return {"query": {name: float(np.median(counts[1:])) for name, counts in middle.items()}}
+
+
 def files(path):
     found = [file for fragment in lance.dataset(path).get_fragments() for file in fragment.data_files()]
     return {"files": {file.path: os.path.getsize(f"{path}/data/{file.path}") for file in found}}
@@ -74,7 +106,7 @@ def files(path):
 
 if __name__ == "__main__":
     path, *more = sys.argv[1:]
-    asked = [{"recall": recall, "is_sorted": is_sorted, "touched": touched, "files": files}[name] for name in more]
+    asked = [{"recall": recall, "is_sorted": is_sorted, "touched": touched, "files": files, "query": query}[name] for name in more]
     report = facts(path)
     for ask in asked:
         report |= ask(path)

@@ -201,7 +201,10 @@ impl Attempt<'_> {
     /// Carries the indexes over. Returns whether all of them follow that Lance ought to carry.
     async fn remap(&mut self, reserved: &Dataset) -> Result<bool, PlainError> {
         let staged: Vec<StagedGroup> = self.groups.iter().map(|g| g.group.clone()).collect();
+        let sorted_rows = staged.iter().map(StagedGroup::sorted_rows).sum();
+        let admitted = self.run.context.admission.admit_remap(sorted_rows).await;
         let remapped = remap_indexes(reserved, &staged).await?;
+        drop(admitted);
         if !remapped.indexes.is_empty() {
             let entry = only_files(remapped.files.clone());
             let entry = note(self.run, self.target, self.handle, entry).await?;
