@@ -7,7 +7,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use lance::Dataset;
 use lancekeeper_model::{
-    Branch, BranchSelection, ErrorKind, RootFailure, RootKind, TableKey, TableRef, TableStatistics, Version,
+    Branch, BranchSelection, ErrorKind, RootFailure, RootKind, TableKey, TableRef, TableStatistics,
+    Version,
 };
 use lancekeeper_store::{Files, OpenError};
 
@@ -116,7 +117,11 @@ pub(crate) fn see<'a>(
     async move { look_at(context, &uri, branches).await.map_err(|ended| ended.0) }.boxed()
 }
 
-async fn look_at(context: &Context, uri: &str, branches: &BranchSelection) -> Result<SeenRoot, Ended> {
+async fn look_at(
+    context: &Context,
+    uri: &str,
+    branches: &BranchSelection,
+) -> Result<SeenRoot, Ended> {
     let root = look(uri).await?;
     let read = read_root(root, &context.tables).await?;
     let mut targets = seen_targets(&read, &[], branches).await?;

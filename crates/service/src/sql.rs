@@ -18,9 +18,9 @@ mod system;
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use chrono::{DateTime, Utc};
 use lancekeeper::{CleanupOptions, Keeper, OptimizeOptions, Progress};
 use lancekeeper_model::{JobCause, JobTrigger, MEMORY_BYTES};
 use lancekeeper_sql::{Parsed, Statement};
@@ -64,7 +64,12 @@ pub struct SqlSession {
 
 impl SqlSession {
     /// Over this root. Nothing is opened by that.
-    pub fn new(keeper: Keeper, root: &str, options: SqlOptions, progress: Arc<dyn Progress>) -> Self {
+    pub fn new(
+        keeper: Keeper,
+        root: &str,
+        options: SqlOptions,
+        progress: Arc<dyn Progress>,
+    ) -> Self {
         Self { keeper, root: root.to_owned(), options, progress }
     }
 
@@ -74,7 +79,8 @@ impl SqlSession {
 
     /// The keeper, whose jobs say that this statement is their reason.
     fn keeper_for(&self, text: &str) -> Keeper {
-        let cause = JobCause { trigger: JobTrigger::Sql, reason: text.to_owned(), ..JobCause::default() };
+        let cause =
+            JobCause { trigger: JobTrigger::Sql, reason: text.to_owned(), ..JobCause::default() };
         self.keeper.clone().caused_by(cause)
     }
 

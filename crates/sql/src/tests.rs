@@ -313,7 +313,9 @@ fn names_are_spelled_as_the_tables_have_them() {
     let known = ["userId", "total", "Total", "ID", "id"].map(String::from);
     let text =
         "SELECT userid, t.USERID, total, ID, \"other\", COUNT(x) FROM Events t WHERE UserId = 1";
-    let Statement::Query(mut query) = parse_one(text).unwrap().statement else { panic!("no query") };
+    let Statement::Query(mut query) = parse_one(text).unwrap().statement else {
+        panic!("no query")
+    };
     query.spell_columns(&known);
     query.spell_relation(query.relations[0].name.span, "Events");
     insta::assert_snapshot!(query.statement, @r#"SELECT "userId", t."userId", total, ID, "other", COUNT(x) FROM "Events" t WHERE "userId" = 1"#);
@@ -321,7 +323,8 @@ fn names_are_spelled_as_the_tables_have_them() {
 
 #[test]
 fn columns_of_an_order_take_the_names_that_the_table_has() {
-    let Statement::Compact(compact) = parse_one("COMPACT TABLE t ORDER BY (A DESC, b)").unwrap().statement
+    let Statement::Compact(compact) =
+        parse_one("COMPACT TABLE t ORDER BY (A DESC, b)").unwrap().statement
     else {
         panic!("no compaction")
     };

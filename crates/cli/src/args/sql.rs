@@ -89,7 +89,10 @@ impl SqlArgs {
         self.roots.resolve(place)?;
         let statement = words.next();
         if words.next().is_some() {
-            return Err((ErrorKind::TooManyValues, "what is named besides the root is one statement"));
+            return Err((
+                ErrorKind::TooManyValues,
+                "what is named besides the root is one statement",
+            ));
         }
         if statement.is_some() && self.file.is_some() {
             return Err((
@@ -125,7 +128,8 @@ impl SqlArgs {
 
 impl Script {
     fn one(text: String) -> Self {
-        let statements = parse_one(&text).map(|parsed| vec![parsed]).map_err(ScriptError::Statement);
+        let statements =
+            parse_one(&text).map(|parsed| vec![parsed]).map_err(ScriptError::Statement);
         Self { text, statements }
     }
 

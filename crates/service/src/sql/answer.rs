@@ -24,7 +24,14 @@ impl Answer {
     /// Rows, and nothing besides.
     pub(super) fn of(statement: &'static str, columns: &[&str], rows: Vec<Vec<Cell>>) -> Self {
         let columns = columns.iter().map(|name| (*name).to_owned()).collect();
-        Self { statement, dry_run: false, columns, rows, notes: Vec::new(), exit_code: ExitCode::Done }
+        Self {
+            statement,
+            dry_run: false,
+            columns,
+            rows,
+            notes: Vec::new(),
+            exit_code: ExitCode::Done,
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type,
 };
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_cast::display::{ArrayFormatter, DurationFormat, FormatOptions};
@@ -21,16 +22,26 @@ pub(super) fn rows(batch: &RecordBatch) -> Result<Vec<Vec<Cell>>, ArrowError> {
 fn column(values: &ArrayRef) -> Result<Vec<Cell>, ArrowError> {
     macro_rules! integers {
         ($kind:ty) => {
-            values.as_primitive::<$kind>().iter().map(|v| Cell::maybe(v, |v| Cell::Integer(v.into()))).collect()
+            values
+                .as_primitive::<$kind>()
+                .iter()
+                .map(|v| Cell::maybe(v, |v| Cell::Integer(v.into())))
+                .collect()
         };
     }
     macro_rules! reals {
         ($kind:ty) => {
-            values.as_primitive::<$kind>().iter().map(|v| Cell::maybe(v, |v| real(v.into()))).collect()
+            values
+                .as_primitive::<$kind>()
+                .iter()
+                .map(|v| Cell::maybe(v, |v| real(v.into())))
+                .collect()
         };
     }
     Ok(match values.data_type() {
-        DataType::Boolean => values.as_boolean().iter().map(|v| Cell::maybe(v, Cell::Flag)).collect(),
+        DataType::Boolean => {
+            values.as_boolean().iter().map(|v| Cell::maybe(v, Cell::Flag)).collect()
+        }
         DataType::Int8 => integers!(Int8Type),
         DataType::Int16 => integers!(Int16Type),
         DataType::Int32 => integers!(Int32Type),
@@ -66,7 +77,9 @@ mod tests {
     use std::sync::Arc;
 
     use arrow_array::types::Int32Type;
-    use arrow_array::{BooleanArray, Float64Array, Int64Array, ListArray, StringArray, UInt64Array};
+    use arrow_array::{
+        BooleanArray, Float64Array, Int64Array, ListArray, StringArray, UInt64Array,
+    };
     use arrow_schema::{Field, Schema};
 
     use super::*;
@@ -79,7 +92,10 @@ mod tests {
             Arc::new(UInt64Array::from(vec![Some(u64::MAX), None])),
             Arc::new(Float64Array::from(vec![Some(f64::NAN), Some(1.5)])),
             Arc::new(StringArray::from(vec![Some("x"), None])),
-            Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(vec![Some(vec![Some(1), None]), None])),
+            Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(vec![
+                Some(vec![Some(1), None]),
+                None,
+            ])),
         ];
         let fields = columns.iter().enumerate();
         let fields: Vec<Field> =

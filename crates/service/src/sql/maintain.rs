@@ -1,7 +1,8 @@
 //! `COMPACT`, `VACUUM` and `OPTIMIZE`: which options of which verb each of them is, and its report as rows.
 
 use lancekeeper_model::{
-    CleanupOptions, CleanupReport, ErrorKind, OptimizeOptions, OptimizeReport, RootReport, TableOptimizeStats,
+    CleanupOptions, CleanupReport, ErrorKind, OptimizeOptions, OptimizeReport, RootReport,
+    TableOptimizeStats,
 };
 use lancekeeper_sql::{Compact, Optimize, Span, SqlError, Statement, Vacuum};
 
@@ -25,8 +26,15 @@ const OPTIMIZE_COLUMNS: [&str; 12] = [
     "error",
 ];
 
-const CLEANUP_COLUMNS: [&str; 7] =
-    ["table", "outcome", "versions_removed", "versions_kept", "files_removed", "bytes_removed", "error"];
+const CLEANUP_COLUMNS: [&str; 7] = [
+    "table",
+    "outcome",
+    "versions_removed",
+    "versions_kept",
+    "files_removed",
+    "bytes_removed",
+    "error",
+];
 
 /// What a statement comes to.
 enum Call {
@@ -90,7 +98,10 @@ async fn compaction(session: &SqlSession, compact: &Compact) -> Result<Call, Sql
     let dataset = open(&seen, target).await?;
     if let Some(order) = &compact.order {
         let known = column_paths(&dataset);
-        let spelled = order.names().into_iter().map(|name| name.find("column", &known).map(ToOwned::to_owned));
+        let spelled = order
+            .names()
+            .into_iter()
+            .map(|name| name.find("column", &known).map(ToOwned::to_owned));
         options.layout = Some(order.layout(&spelled.collect::<Result<Vec<String>, SqlError>>()?));
         place = order.names().first().map_or(place, |name| name.span);
     }

@@ -20,23 +20,40 @@ pub(super) fn pointed(error: DataFusionError, query: &Query) -> SqlError {
     match error.find_root() {
         DataFusionError::SchemaError(schema, _) => match schema.as_ref() {
             SchemaError::FieldNotFound { field, valid_fields } => {
-                let known: Vec<String> = valid_fields.iter().map(|column| column.name.clone()).collect();
+                let known: Vec<String> =
+                    valid_fields.iter().map(|column| column.name.clone()).collect();
                 name_of(field, query, at).unknown("column", &known)
             }
             SchemaError::AmbiguousReference { field } => {
                 let name = name_of(field, query, at);
                 let message = format!("column {} is in more than one of these tables", name.text);
-                SqlError::new(message, name.span).with_hint("write the table before it: TABLE.COLUMN")
+                SqlError::new(message, name.span)
+                    .with_hint("write the table before it: TABLE.COLUMN")
             }
             other => SqlError::new(cleaned(&other.to_string()), at.unwrap_or(query.span)),
+        },
+        DataFusionError::Plan(message) => match unknown_function(message) {
+            Some((text, near)) => {
+                let span = at.unwrap_or(query.span);
+                Name { text, quoted: true, span }.unknown("function", &near)
+            }
+            None => SqlError::new(cleaned(&error.strip_backtrace()), at.unwrap_or(query.span)),
         },
         _ => SqlError::new(cleaned(&error.strip_backtrace()), at.unwrap_or(query.span)),
     }
 }
 
+/// The function that there is not, and the one that DataFusion suggests, however far from it.
+fn unknown_function(message: &str) -> Option<(String, Vec<String>)> {
+    let (name, rest) = message.strip_prefix("Invalid function '")?.split_once('\'')?;
+    let near = rest.split_once("Did you mean '").and_then(|(_, near)| near.split_once('\''));
+    Some((name.to_owned(), near.map(|(near, _)| near.to_owned()).into_iter().collect()))
+}
+
 /// A column as it was written.
 fn name_of(column: &Column, query: &Query, at: Option<Span>) -> Name {
-    let written = query.columns().into_iter().find(|name| name.text.eq_ignore_ascii_case(&column.name));
+    let written =
+        query.columns().into_iter().find(|name| name.text.eq_ignore_ascii_case(&column.name));
     let of_column = column.spans.first().and_then(span);
     let span = written.as_ref().map(|name| name.span).or(of_column).or(at).unwrap_or(query.span);
     let text = written.map_or_else(|| column.name.clone(), |name| name.text);
@@ -55,7 +72,12 @@ fn span(span: EngineSpan) -> Option<Span> {
 
 /// The message in one line, without what only says where in DataFusion it comes from.
 fn cleaned(message: &str) -> String {
-    let mut text = message.lines().map(str::trim).filter(|line| *line != "caused by").collect::<Vec<_>>().join(": ");
+    let mut text = message
+        .lines()
+        .map(str::trim)
+        .filter(|line| *line != "caused by")
+        .collect::<Vec<_>>()
+        .join(": ");
     while let Some(prefix) = PREFIXES.iter().find(|prefix| text.starts_with(**prefix)) {
         text.drain(..prefix.len());
     }
@@ -69,8 +91,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn unknown_functions_are_told_apart() {
+        let said = "Invalid function 'summ'.\nDid you mean 'sum'?";
+        assert_eq!(unknown_function(said), Some(("summ".into(), vec!["sum".into()])));
+        assert_eq!(unknown_function("Invalid function 'x'."), Some(("x".into(), Vec::new())));
+        assert_eq!(unknown_function("No function matches"), None);
+    }
+
+    #[test]
     fn messages_lose_what_says_nothing_to_people() {
         assert_eq!(cleaned("Error during planning: Invalid function 'x'."), "invalid function 'x'");
-        assert_eq!(cleaned("type_coercion\ncaused by\nError during planning: No"), "type_coercion: Error during planning: No");
+        assert_eq!(
+            cleaned("type_coercion\ncaused by\nError during planning: No"),
+            "type_coercion: Error during planning: No"
+        );
     }
 }

@@ -2,7 +2,9 @@
 
 use lancekeeper_model::PolicyOption;
 use lancekeeper_settings::{Literal, OptionError, find_option, notices, read_option};
-use lancekeeper_sql::{AlterReset, AlterSet, CancelJob, Name, OptionValue, Query, Span, SqlError, Statement};
+use lancekeeper_sql::{
+    AlterReset, AlterSet, CancelJob, Name, OptionValue, Query, Span, SqlError, Statement,
+};
 
 use super::answer::{Answer, Cell};
 use super::error::SqlRunError;
@@ -42,7 +44,11 @@ pub(super) async fn cancel_job(
         Err(JobsError::Unknown { .. }) => {
             let list = jobs::jobs_of(&session.root, session.now()).await?;
             let known: Vec<String> = list.jobs.into_iter().map(|job| job.id).collect();
-            return Err(cancel.id.unknown("job", &known).with_hint("SHOW JOBS shows every job").into());
+            return Err(cancel
+                .id
+                .unknown("job", &known)
+                .with_hint("SHOW JOBS shows every job")
+                .into());
         }
         Err(error) => return Err(error.into()),
     };
@@ -52,7 +58,8 @@ pub(super) async fn cancel_job(
         Cell::text(job.compaction_status.as_str()),
         Cell::text(&job.outcome),
     ];
-    let mut answer = Answer::of("CANCEL JOB", &["id", "table", "compaction_status", "outcome"], vec![row]);
+    let mut answer =
+        Answer::of("CANCEL JOB", &["id", "table", "compaction_status", "outcome"], vec![row]);
     if !job.compaction_status.is_over() {
         answer.notes.push("it ends once it has finished the step that it is at".to_owned());
     }
@@ -79,7 +86,8 @@ pub(super) async fn set_options(
         Ok(policy) => policy,
         Err(PoliciesError::Option(error)) => {
             let wrong = error_option(&error);
-            let at = values.iter().position(|(option, _)| Some(*option) == wrong).unwrap_or_default();
+            let at =
+                values.iter().position(|(option, _)| Some(*option) == wrong).unwrap_or_default();
             let (name, value) = &set.options[at];
             return Err(option_error(&error, name, Some(value)).into());
         }
@@ -109,7 +117,9 @@ pub(super) async fn reset_options(
     let seen = session.see().await?;
     let key = table(&seen, &reset.table)?.key();
     Policies::of(&seen.files()).reset(key, &options).await?;
-    let rows = options.iter().map(|option| vec![Cell::text(key.as_str()), Cell::text(option.name()), Cell::Null]);
+    let rows = options
+        .iter()
+        .map(|option| vec![Cell::text(key.as_str()), Cell::text(option.name()), Cell::Null]);
     Ok(Answer::of("ALTER TABLE", &["table", "option", "value"], rows.collect()))
 }
 
@@ -137,7 +147,9 @@ fn error_option(error: &OptionError) -> Option<PolicyOption> {
 fn option_error(error: &OptionError, name: &Name, value: Option<&OptionValue>) -> SqlError {
     if let OptionError::Unknown { .. } = error {
         let known = PolicyOption::ALL.map(|option| option.name().to_owned());
-        return name.unknown("option", &known).with_hint(format!("the options are {}", known.join(", ")));
+        return name
+            .unknown("option", &known)
+            .with_hint(format!("the options are {}", known.join(", ")));
     }
     let span = value.map_or(name.span, |value| value.span);
     let pointed = SqlError::new(error.to_string(), span);

@@ -83,8 +83,12 @@ mod tests {
         let document = include_str!("../../../../docs/sql.md");
         let mut wanted = Vec::new();
         for SystemTable { name, about, columns, .. } in TABLES {
-            let head = format!("### `system.{name}`\n\n{about}\n\n| column | type | what |\n|---|---|---|\n");
-            let rows = columns.iter().map(|c| format!("| `{}` | {} | {} |\n", c.name, c.kind.sql_name(), c.about));
+            let head = format!(
+                "### `system.{name}`\n\n{about}\n\n| column | type | what |\n|---|---|---|\n"
+            );
+            let rows = columns
+                .iter()
+                .map(|c| format!("| `{}` | {} | {} |\n", c.name, c.kind.sql_name(), c.about));
             let section: String = std::iter::once(head).chain(rows).collect();
             if !document.contains(&section) {
                 wanted.push(section);

@@ -21,7 +21,10 @@ pub(super) const TABLE: SystemTable = SystemTable {
         text("table", "the table; null of a graph, whose branches are those of all its tables"),
         text("branch", "its name"),
         text("parent", "the branch it was cut from; null of main"),
-        count("parent_version", "the version it was cut at: of the table, or of a graph's `__manifest`"),
+        count(
+            "parent_version",
+            "the version it was cut at: of the table, or of a graph's `__manifest`",
+        ),
         time("created_at", "when it was made; null of graphs and of main"),
         time("changed_at", "when its newest commit was made; null but of graphs"),
         flag("internal", "whether it is none of the users', but of some operation"),
@@ -42,7 +45,9 @@ fn fill(session: &SqlSession) -> BoxFuture<'_, Result<Rows, SqlRunError>> {
                 return Err(SqlRunError::Root { message, hint: root.hint, kind });
             }
             for branch in &root.body.branches {
-                all.notes.extend(branch.error.iter().map(|why| format!("branch {}: {why}", branch.name)));
+                all.notes.extend(
+                    branch.error.iter().map(|why| format!("branch {}: {why}", branch.name)),
+                );
                 all.rows.push(of_graph(branch));
             }
         }

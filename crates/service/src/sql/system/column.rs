@@ -82,8 +82,12 @@ pub(super) const fn time(name: &'static str, about: &'static str) -> SystemColum
 }
 
 /// Rows as a batch. A cell of another kind than its column is null, as is one that is missing.
-pub(super) fn batch(columns: &[SystemColumn], rows: &[Vec<Cell>]) -> Result<RecordBatch, ArrowError> {
-    let fields = columns.iter().map(|column| Field::new(column.name, column.kind.data_type(), true));
+pub(super) fn batch(
+    columns: &[SystemColumn],
+    rows: &[Vec<Cell>],
+) -> Result<RecordBatch, ArrowError> {
+    let fields =
+        columns.iter().map(|column| Field::new(column.name, column.kind.data_type(), true));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     let arrays = columns.iter().enumerate().map(|(at, column)| array(column.kind, at, rows));
     let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));

@@ -105,8 +105,9 @@ fn of_index(index: &IndexMetadata) -> Vec<File> {
     };
     match &index.files {
         None => vec![file(directory, None)],
-        Some(files) => {
-            files.iter().map(|it| file(format!("{directory}/{}", it.path), Some(it.size_bytes))).collect()
-        }
+        Some(files) => files
+            .iter()
+            .map(|it| file(format!("{directory}/{}", it.path), Some(it.size_bytes)))
+            .collect(),
     }
 }

@@ -27,8 +27,14 @@ pub(super) const TABLE: SystemTable = SystemTable {
         text("columns", "the columns it is over, with a comma between two"),
         text("kind", "what it is, such as `BTree`; null where the table does not say"),
         count("segments", "segments"),
-        count("fragments_covered", "fragments whose rows it finds; null where it does not say which"),
-        count("rows_uncovered", "live rows that it does not find; null where it does not say which"),
+        count(
+            "fragments_covered",
+            "fragments whose rows it finds; null where it does not say which",
+        ),
+        count(
+            "rows_uncovered",
+            "live rows that it does not find; null where it does not say which",
+        ),
         count("bytes", "bytes of its files; null where it does not say"),
         count("oldest_version", "the version of the table that its oldest segment was made at"),
         time("created_at", "when its newest segment was made; null where it does not say"),
@@ -62,14 +68,19 @@ fn ask<'a>(table: &'a SeenTable, dataset: &'a Dataset) -> Asked<'a> {
 /// The cells behind the name of an index.
 async fn described(dataset: &Dataset, segments: &[&IndexMetadata]) -> lance::Result<Vec<Cell>> {
     let fields = segments.first().map_or(&[][..], |segment| segment.fields.as_slice());
-    let columns: Vec<String> =
-        fields.iter().filter_map(|id| dataset.schema().field_by_id(*id)).map(|field| field.name.clone()).collect();
-    let covered: Option<Vec<_>> = segments.iter().map(|segment| segment.fragment_bitmap.as_ref()).collect();
+    let columns: Vec<String> = fields
+        .iter()
+        .filter_map(|id| dataset.schema().field_by_id(*id))
+        .map(|field| field.name.clone())
+        .collect();
+    let covered: Option<Vec<_>> =
+        segments.iter().map(|segment| segment.fragment_bitmap.as_ref()).collect();
     let covered: Option<HashSet<u64>> =
         covered.map(|maps| maps.into_iter().flat_map(|map| map.iter()).map(u64::from).collect());
     let (mut fragments, mut uncovered) = (0, 0);
     for fragment in dataset.get_fragments() {
-        let is_covered = covered.as_ref().is_some_and(|known| known.contains(&(fragment.id() as u64)));
+        let is_covered =
+            covered.as_ref().is_some_and(|known| known.contains(&(fragment.id() as u64)));
         match is_covered {
             true => fragments += 1,
             false => uncovered += fragment.count_rows(None).await?,

@@ -73,7 +73,9 @@ fn fill(session: &SqlSession) -> BoxFuture<'_, Result<Rows, SqlRunError>> {
 fn row(job: &JobRecord) -> Vec<Cell> {
     let (before, after, progress) = (job.before.as_ref(), job.after.as_ref(), &job.progress);
     let caches = job.caches.as_ref();
-    let of = |table: Option<&JobTable>, field: fn(&JobTable) -> u64| Cell::maybe(table.map(field), Cell::count);
+    let of = |table: Option<&JobTable>, field: fn(&JobTable) -> u64| {
+        Cell::maybe(table.map(field), Cell::count)
+    };
     let both = |field: fn(&JobTable) -> u64| [of(before, field), of(after, field)];
     let mut row = vec![
         Cell::text(&job.id),

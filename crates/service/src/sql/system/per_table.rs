@@ -27,7 +27,8 @@ pub(super) async fn each(
 ) -> Result<Rows, SqlRunError> {
     let seen = see_all(session).await?;
     let answers = seen.tables().iter().map(|table| answer(&seen, table, ask).boxed());
-    let answers: Vec<_> = futures::stream::iter(answers.collect::<Vec<_>>()).buffered(TABLES_AT_ONCE).collect().await;
+    let answers: Vec<_> =
+        futures::stream::iter(answers.collect::<Vec<_>>()).buffered(TABLES_AT_ONCE).collect().await;
     let mut all = Rows::default();
     for answer in answers {
         match answer {

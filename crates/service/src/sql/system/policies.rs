@@ -31,7 +31,8 @@ fn fill(session: &SqlSession) -> BoxFuture<'_, Result<Rows, SqlRunError>> {
         let known = Policies::of(&seen.files()).list().await?;
         let mut all = Rows { notes: known.warnings, ..Rows::default() };
         for table in table_names(&seen) {
-            let policy = known.policies.get(&TableKey::new(table.as_str())).cloned().unwrap_or_default();
+            let policy =
+                known.policies.get(&TableKey::new(table.as_str())).cloned().unwrap_or_default();
             all.rows.extend(PolicyOption::ALL.map(|option| {
                 let (value, source) = match policy.get(option) {
                     Some(value) => (value.to_string(), PolicySource::Table),

@@ -19,7 +19,10 @@ pub(super) const TABLE: SystemTable = SystemTable {
         text("branch", "the branch"),
         count("version", "the version of the table that they are of"),
         time("computed_at", "when they were computed"),
-        text("column", "the path: `a` for a column, `a.b` for a field of a struct, `a.item` for the items of a list"),
+        text(
+            "column",
+            "the path: `a` for a column, `a.b` for a field of a struct, `a.item` for the items of a list",
+        ),
         text("data_type", "the Arrow type"),
         count("values", "values, nulls included: the rows of the table, or the items of all lists"),
         count("nulls", "values that are null; null if they were not looked at"),
@@ -28,7 +31,10 @@ pub(super) const TABLE: SystemTable = SystemTable {
         text("max", "the greatest value, as text"),
         flag("truncated", "whether only the beginning of `min` or `max` is kept"),
         count("distinct_values", "how many different values there are, by estimate"),
-        real("mean_width", "bytes of a value on average, where values differ in that; of lists, items"),
+        real(
+            "mean_width",
+            "bytes of a value on average, where values differ in that; of lists, items",
+        ),
         text("left_out", "why nothing is known of it, if so"),
     ],
     fill,
@@ -41,7 +47,12 @@ fn fill(session: &SqlSession) -> BoxFuture<'_, Result<Rows, SqlRunError>> {
         for table in seen.tables() {
             match seen.statistics(table).await {
                 Ok(Some(known)) => {
-                    all.rows.extend(known.columns.iter().map(|column| row(&known, table.branch.label(), column)));
+                    all.rows.extend(
+                        known
+                            .columns
+                            .iter()
+                            .map(|column| row(&known, table.branch.label(), column)),
+                    );
                 }
                 Ok(None) => {}
                 Err(failure) => all.notes.push(failure.message),
@@ -53,7 +64,8 @@ fn fill(session: &SqlSession) -> BoxFuture<'_, Result<Rows, SqlRunError>> {
 }
 
 fn row(known: &TableStatistics, branch: &str, column: &ColumnStatistics) -> Vec<Cell> {
-    let bound = |bound: &Option<BoundValue>| Cell::maybe(bound.as_ref(), |bound| Cell::text(&bound.value));
+    let bound =
+        |bound: &Option<BoundValue>| Cell::maybe(bound.as_ref(), |bound| Cell::text(&bound.value));
     let is_cut = [&column.min, &column.max].into_iter().flatten().any(|bound| bound.truncated);
     vec![
         Cell::text(&known.table),

@@ -36,7 +36,9 @@ fn ask<'a>(table: &'a SeenTable, dataset: &'a Dataset) -> Asked<'a> {
         let own = table.table().branch.name();
         let mut rows = Vec::new();
         for version in dataset.versions().await? {
-            let on_it = tags.iter().filter(|(_, tag)| tag.branch.as_deref() == own && tag.version == version.version);
+            let on_it = tags
+                .iter()
+                .filter(|(_, tag)| tag.branch.as_deref() == own && tag.version == version.version);
             let mut names: Vec<&str> = on_it.map(|(name, _)| name.as_str()).collect();
             names.sort_unstable();
             let mut row = place(table, dataset);
