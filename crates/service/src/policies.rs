@@ -7,7 +7,9 @@ mod error;
 
 use std::collections::BTreeMap;
 
-use lancekeeper_model::{POLICY_FORMAT, Policy, PolicyOption, PolicyValue, TableKey, file_name_of};
+use lancekeeper_model::{
+    POLICY_FORMAT, Policy, PolicyOption, PolicyValue, TableKey, file_name_of,
+};
 use lancekeeper_settings::check_together;
 use lancekeeper_store::Files;
 use serde::{Deserialize, Serialize};

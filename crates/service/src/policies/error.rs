@@ -21,9 +21,7 @@ pub enum PoliciesError {
         why: String,
     },
     /// A newer keeper wrote it.
-    #[error(
-        "the policy in {file} has format {found}; this version of lancekeeper knows {POLICY_FORMAT}"
-    )]
+    #[error("the policy in {file} has format {found}; this version of lancekeeper knows {POLICY_FORMAT}")]
     Newer {
         /// The document.
         file: String,
