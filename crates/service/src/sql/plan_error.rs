@@ -72,16 +72,12 @@ fn span(span: EngineSpan) -> Option<Span> {
 
 /// The message in one line, without what only says where in DataFusion it comes from.
 fn cleaned(message: &str) -> String {
-    let mut text = message
-        .lines()
-        .map(str::trim)
-        .filter(|line| *line != "caused by")
-        .collect::<Vec<_>>()
-        .join(": ");
-    while let Some(prefix) = PREFIXES.iter().find(|prefix| text.starts_with(**prefix)) {
-        text.drain(..prefix.len());
+    let lines = message.lines().map(|line| line.trim().trim_end_matches('.'));
+    let lines = lines.filter(|line| !line.is_empty() && *line != "caused by");
+    let mut text = lines.collect::<Vec<_>>().join(": ");
+    for prefix in PREFIXES {
+        text = text.replace(prefix, "");
     }
-    let text = text.trim_end_matches('.');
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
@@ -103,7 +99,7 @@ mod tests {
         assert_eq!(cleaned("Error during planning: Invalid function 'x'."), "invalid function 'x'");
         assert_eq!(
             cleaned("type_coercion\ncaused by\nError during planning: No"),
-            "type_coercion: Error during planning: No"
+            "type_coercion: No"
         );
     }
 }
