@@ -96,6 +96,10 @@ async fn statements_do_what_the_verbs_do() {
         "SELECT option, value FROM system.policies WHERE table = 'orders' AND source <> 'default'";
     assert_eq!(rows(&root, policy), r#"[["auto_compact","true"]]"#);
 
+    let qualified =
+        "SELECT USERS.id, u.ID FROM users, Users u WHERE users.id = u.id AND users.Id > 78";
+    assert_eq!(rows(&root, qualified), "[[79,79]]");
+
     let jobs =
         rows(&root, "SELECT compaction_status FROM system.compaction_jobs WHERE table = 'events';");
     assert_eq!(jobs, r#"[["done"]]"#, "the run that did nothing is no job");
@@ -204,7 +208,7 @@ const BAD: &[(&str, &str, u64)] = &[
     ("SELECT id FROM tables", "unknown table tables", 16),
     ("SELECT id FROM system.table_s", "unknown table table_s", 23),
     ("SELECT id FROM sistem.tables", "unknown schema sistem", 16),
-    ("SELECT nofunction(id) FROM events", "nofunction", 1),
+    ("SELECT summ(id) FROM events", "unknown function summ", 8),
     ("SELECT id FROM events WHERE id", "", 1),
     ("COMPAKT TABLE events;", "no statement begins with COMPAKT", 1),
 ];

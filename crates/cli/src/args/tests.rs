@@ -544,3 +544,31 @@ fn what_is_verified_is_everything_unless_told() {
     refusal("lancekeeper verify r --quick --samples 3");
     refusal("lancekeeper verify r --samples 0");
 }
+
+#[test]
+fn sql_takes_a_root_and_one_statement_from_one_place() {
+    let read =
+        |line: &[&str]| Cli::read(["lancekeeper", "sql"].iter().chain(line)).map(|cli| cli.verb);
+    let Ok(Verb::Sql(args)) = read(&["root", "VACUUM TABLE t RETAIN 7 DAYS", "--confirm"]) else {
+        panic!("a statement")
+    };
+    assert_eq!(
+        (args.roots.roots.as_slice(), args.may_write(), args.may_delete()),
+        (&["root".to_owned()][..], true, true)
+    );
+    let Ok(Verb::Sql(args)) = read(&["SHOW JOBS", "--uri", "root"]) else { panic!("a statement") };
+    assert_eq!(
+        (args.roots.roots.as_slice(), args.may_write(), args.may_delete()),
+        (&["root".to_owned()][..], false, false)
+    );
+    for (line, said) in [
+        (&["root", "SHOW JOBS", "-f", "x"][..], "give one of them"),
+        (&["root", "SHOW JOBS", "--json", "--csv"], "cannot be used with"),
+        (&["root", "SHOW JOBS", "--yes"], "--confirm"),
+        (&["root", "SHOW JOBS", "--uri", "other"], "one statement"),
+        (&[], "no root was given"),
+    ] {
+        let error = read(line).map(|_| ()).unwrap_err();
+        assert!(error.to_string().contains(said), "{line:?}: {error}");
+    }
+}

@@ -5,7 +5,8 @@ use std::io;
 use lancekeeper_model::{ErrorKind, ExitCode};
 use lancekeeper_service::sql::{Answer, Cell, SqlRunError};
 use lancekeeper_sql::SqlError;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::style::{Tone, paint, visible};
 use super::terminal::Screen;
@@ -16,6 +17,33 @@ const SCHEMA: u32 = 1;
 
 /// Columns of a screen that a cell of text takes at most on a terminal. A statement may be a page long.
 const CELL_WIDTH_MAX: usize = 60;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: u32,
+    command: &'a str,
+    statements: Vec<StatementDocument<'a>>,
+    error: Option<ErrorDocument<'a>>,
+}
+
+#[derive(Serialize)]
+struct StatementDocument<'a> {
+    statement: &'a str,
+    dry_run: bool,
+    columns: &'a [String],
+    rows: Vec<Vec<Value>>,
+    notes: &'a [String],
+}
+
+#[derive(Serialize)]
+struct ErrorDocument<'a> {
+    message: &'a str,
+    hint: Option<&'a str>,
+    kind: String,
+    line: Option<usize>,
+    column: Option<usize>,
+    suggestion: Option<&'a str>,
+}
 
 /// What statements answered.
 #[derive(Debug)]
@@ -63,16 +91,16 @@ impl SqlFailure {
         }
     }
 
-    fn document(&self) -> Value {
+    fn document(&self) -> ErrorDocument<'_> {
         let place = self.place.as_ref().map(|(error, _)| error);
-        json!({
-            "message": place.map_or(self.message.as_str(), |error| error.message()),
-            "hint": self.hint,
-            "kind": self.kind.to_string(),
-            "line": place.map(SqlError::line),
-            "column": place.map(SqlError::column),
-            "suggestion": place.and_then(SqlError::suggestion),
-        })
+        ErrorDocument {
+            message: place.map_or(self.message.as_str(), SqlError::message),
+            hint: self.hint.as_deref(),
+            kind: self.kind.to_string(),
+            line: place.map(SqlError::line),
+            column: place.map(SqlError::column),
+            suggestion: place.and_then(SqlError::suggestion),
+        }
     }
 
     fn say(&self, terminal: &Terminal) {
@@ -93,16 +121,14 @@ impl SqlAnswer {
         Self { csv, results: Vec::new(), failure: None }
     }
 
-    fn document(&self, command: &str) -> String {
-        let statements: Vec<Value> = self.results.iter().map(statement).collect();
-        let error = self.failure.as_ref().map(SqlFailure::document);
-        let document = json!({
-            "schema": SCHEMA,
-            "command": command,
-            "statements": statements,
-            "error": error,
-        });
-        format!("{document}\n")
+    fn document(&self, command: &str) -> serde_json::Result<String> {
+        let document = Document {
+            schema: SCHEMA,
+            command,
+            statements: self.results.iter().map(statement).collect(),
+            error: self.failure.as_ref().map(SqlFailure::document),
+        };
+        serde_json::to_string(&document).map(|text| text + "\n")
     }
 
     /// The exit code: that of what failed, else of the first answer that has one.
@@ -122,7 +148,7 @@ impl SqlAnswer {
         terminal: &mut Terminal,
     ) -> io::Result<()> {
         if format == Format::Json {
-            terminal.print(&self.document(command))?;
+            terminal.print(&self.document(command)?)?;
         } else {
             for (at, result) in self.results.iter().enumerate() {
                 let text = if self.csv { csv(result) } else { table(result, terminal.screen()) };
@@ -139,16 +165,14 @@ impl SqlAnswer {
     }
 }
 
-fn statement(result: &Answer) -> Value {
-    let rows: Vec<Vec<Value>> =
-        result.rows.iter().map(|row| row.iter().map(value).collect()).collect();
-    json!({
-        "statement": result.statement,
-        "dry_run": result.dry_run,
-        "columns": result.columns,
-        "rows": rows,
-        "notes": result.notes,
-    })
+fn statement(result: &Answer) -> StatementDocument<'_> {
+    StatementDocument {
+        statement: result.statement,
+        dry_run: result.dry_run,
+        columns: &result.columns,
+        rows: result.rows.iter().map(|row| row.iter().map(value).collect()).collect(),
+        notes: &result.notes,
+    }
 }
 
 fn value(cell: &Cell) -> Value {
@@ -265,9 +289,9 @@ mod tests {
     #[test]
     fn rows_are_aligned_for_people_and_quoted_for_programs() {
         insta::assert_snapshot!(table(&result(), Screen::plain(None)), @r#"
-        table       rows  layout
-        表格           7
-        a, "b" c    1234  sort:x
+        table     rows  layout
+        表格         7
+        a, "b" c  1234  sort:x
         "#);
         insta::assert_snapshot!(csv(&result()), @r#"
         table,rows,layout
@@ -285,8 +309,8 @@ mod tests {
         answer.results.push(result());
         answer.failure = Some(SqlFailure::senseless(&error, text));
         assert_eq!(answer.exit_code(), ExitCode::Usage);
-        insta::assert_snapshot!(answer.document("sql"), @r#"
-        {"command":"sql","error":{"column":1,"hint":"understood are COMPACT TABLE, VACUUM TABLE, OPTIMIZE TABLE, ALTER TABLE … SET and RESET, SHOW JOBS, CANCEL JOB, EXPLAIN and SELECT","kind":"invalid","line":2,"message":"no statement begins with COMPAKT","suggestion":"COMPACT"},"schema":1,"statements":[{"columns":["table","rows","layout"],"dry_run":false,"notes":["x cannot be read"],"rows":[["表格",7,null],["a, \"b\"\nc",1234,"sort:x"]],"statement":"SELECT"}]}
+        insta::assert_snapshot!(answer.document("sql").unwrap(), @r#"
+        {"schema":1,"command":"sql","statements":[{"statement":"SELECT","dry_run":false,"columns":["table","rows","layout"],"rows":[["表格",7,null],["a, \"b\"\nc",1234,"sort:x"]],"notes":["x cannot be read"]}],"error":{"message":"no statement begins with COMPAKT","hint":"understood are COMPACT TABLE, VACUUM TABLE, OPTIMIZE TABLE, ALTER TABLE … SET and RESET, SHOW JOBS, CANCEL JOB, EXPLAIN and SELECT","kind":"invalid","line":2,"column":1,"suggestion":"COMPACT"}}
         "#);
     }
 

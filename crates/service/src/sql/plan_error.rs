@@ -32,8 +32,22 @@ pub(super) fn pointed(error: DataFusionError, query: &Query) -> SqlError {
             }
             other => SqlError::new(cleaned(&other.to_string()), at.unwrap_or(query.span)),
         },
+        DataFusionError::Plan(message) => match unknown_function(message) {
+            Some((text, near)) => {
+                let span = at.unwrap_or(query.span);
+                Name { text, quoted: true, span }.unknown("function", &near)
+            }
+            None => SqlError::new(cleaned(&error.strip_backtrace()), at.unwrap_or(query.span)),
+        },
         _ => SqlError::new(cleaned(&error.strip_backtrace()), at.unwrap_or(query.span)),
     }
+}
+
+/// The function that there is not, and the one that DataFusion suggests, however far from it.
+fn unknown_function(message: &str) -> Option<(String, Vec<String>)> {
+    let (name, rest) = message.strip_prefix("Invalid function '")?.split_once('\'')?;
+    let near = rest.split_once("Did you mean '").and_then(|(_, near)| near.split_once('\''));
+    Some((name.to_owned(), near.map(|(near, _)| near.to_owned()).into_iter().collect()))
 }
 
 /// A column as it was written.
@@ -58,16 +72,12 @@ fn span(span: EngineSpan) -> Option<Span> {
 
 /// The message in one line, without what only says where in DataFusion it comes from.
 fn cleaned(message: &str) -> String {
-    let mut text = message
-        .lines()
-        .map(str::trim)
-        .filter(|line| *line != "caused by")
-        .collect::<Vec<_>>()
-        .join(": ");
-    while let Some(prefix) = PREFIXES.iter().find(|prefix| text.starts_with(**prefix)) {
-        text.drain(..prefix.len());
+    let lines = message.lines().map(|line| line.trim().trim_end_matches('.'));
+    let lines = lines.filter(|line| !line.is_empty() && *line != "caused by");
+    let mut text = lines.collect::<Vec<_>>().join(": ");
+    for prefix in PREFIXES {
+        text = text.replace(prefix, "");
     }
-    let text = text.trim_end_matches('.');
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
@@ -77,11 +87,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn unknown_functions_are_told_apart() {
+        let said = "Invalid function 'summ'.\nDid you mean 'sum'?";
+        assert_eq!(unknown_function(said), Some(("summ".into(), vec!["sum".into()])));
+        assert_eq!(unknown_function("Invalid function 'x'."), Some(("x".into(), Vec::new())));
+        assert_eq!(unknown_function("No function matches"), None);
+    }
+
+    #[test]
     fn messages_lose_what_says_nothing_to_people() {
         assert_eq!(cleaned("Error during planning: Invalid function 'x'."), "invalid function 'x'");
         assert_eq!(
             cleaned("type_coercion\ncaused by\nError during planning: No"),
-            "type_coercion: Error during planning: No"
+            "type_coercion: No"
         );
     }
 }

@@ -71,11 +71,8 @@ async fn stage(session: &SqlSession, query: &mut Query) -> Result<Stage, SqlRunE
     let system = Arc::new(MemorySchemaProvider::new());
     for Relation { schema, name } in query.relations.clone() {
         if let Some(schema) = &schema {
-            if !schema.text.eq_ignore_ascii_case(SYSTEM) {
-                return Err(schema.unknown("schema", &[SYSTEM.to_owned()]).into());
-            }
+            schema.find("schema", &[SYSTEM.to_owned()])?;
             let found = system_table(&name)?;
-            query.spell_relation(name.span, found.name);
             if !system.table_exist(found.name) {
                 let provider = filled(session, found, &mut stage).await?;
                 let registered = system.register_table(found.name.to_owned(), provider);
@@ -114,8 +111,14 @@ async fn own_table(
 ) -> Result<(), SqlRunError> {
     let found = table(seen, name).map_err(|error| or_system(error, seen, name))?;
     let key = found.key().as_str();
-    query.spell_relation(name.span, key);
-    let reference = TableReference::bare(key);
+    // DataFusion looks a name without quotes up in small letters, and so do the columns that name it.
+    let mut looked_up =
+        if name.quoted { name.text.clone() } else { name.text.to_ascii_lowercase() };
+    if looked_up != key && table_names(seen).contains(&looked_up) {
+        query.spell_relation(name.span, key);
+        key.clone_into(&mut looked_up);
+    }
+    let reference = TableReference::bare(looked_up);
     if stage.context.table_exist(reference.clone()).unwrap_or(false) {
         return Ok(());
     }
