@@ -61,7 +61,7 @@ fn compact(table: &TableState<'_>, at: Duration) -> (Option<Due>, Option<Duratio
             small,
             rate(table)
         ));
-    } else if many && policy.threshold_bytes.is_some_and(|bytes| bytes >= bytes) {
+    } else if many && policy.threshold_bytes.is_some_and(|least| bytes >= least) {
         let reached = policy.threshold_bytes.unwrap_or_default();
         why = Some(format!(
             "{} small fragments hold {}, {} or more",

@@ -211,21 +211,20 @@ impl<'a> Life<'a> {
                 .into_iter()
                 .partition(|each| group.fragments.contains(&each.id));
             // Before the sources are gone: new ids are higher than all there ever were.
-            let mut id = gone.iter().chain(&stay).map(|each| each.id + 1).max().unwrap_or(0);
+            let first = gone.iter().chain(&stay).map(|each| each.id + 1).max().unwrap_or(0);
             self.facts.fragments = stay;
             let live: u64 = gone.iter().map(FragmentFacts::live_rows).sum();
             let bytes: u64 = gone.iter().map(FragmentFacts::live_bytes).sum();
             self.result.replaced_bytes += gone.iter().map(|each| each.bytes).sum::<u64>();
             self.result.purged_rows += gone.iter().map(|each| each.deleted_rows).sum::<u64>();
             self.result.rewritten_bytes += bytes;
-            for rows in &group.outputs {
+            for (id, rows) in (first..).zip(&group.outputs) {
                 let share = u128::from(bytes) * u128::from(*rows) / u128::from(live.max(1));
                 self.facts.fragments.push(fragment(
                     id,
                     *rows,
                     u64::try_from(share).unwrap_or(bytes),
                 ));
-                id += 1;
             }
         }
     }

@@ -84,6 +84,7 @@ fn what_is_due_is_said_with_its_reason() {
         said(&small(5), &files, &quiet, 0.0),
         said(&small(4), &files, &quiet, 0.0),
         said(&large, &size, &quiet, 0.0),
+        said(&Shape { small_bytes: 99 << 20, ..large }, &size, &quiet, 0.0),
         said(&deleted, &auto(), &quiet, 0.0),
         said(&unindexed, &auto(), &quiet, 0.0),
         said(
@@ -103,6 +104,7 @@ fn what_is_due_is_said_with_its_reason() {
     compact: 5 small fragments reach the trigger of 5
     nothing
     compact: 2 small fragments hold 200.0 MiB, 100.0 MiB or more
+    nothing
     compact: 30 % of the rows are deleted
     index: indexes miss 70000 rows, 65536 or more
     cleanup: 40 versions, more than 20; those younger than 7 days and the newest 5 stay
