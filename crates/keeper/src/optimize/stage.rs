@@ -110,7 +110,8 @@ pub(crate) async fn stage_table(
     let job = table.job.clone();
     // Groups were planned as if the indexes covered them: without those none is begun, and the
     // first goes with them.
-    if !(work.is_empty() || goes_on(job.as_deref()).await && run.budget.may_begin()) {
+    let is_begun = work.is_empty() || goes_on(job.as_deref()).await && run.budget.may_begin();
+    if !is_begun {
         let limit = limit_of(job.as_deref());
         let mut left = left_of(limit, &rewrite.groups);
         left.left_by = Some(limit);
