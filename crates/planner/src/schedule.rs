@@ -34,6 +34,7 @@ mod memory;
 mod options;
 mod rank;
 mod simulate;
+mod work;
 
 #[cfg(test)]
 mod laws;
@@ -44,11 +45,12 @@ use std::time::Duration;
 
 pub use adaptive::{APPEND_PERIOD, APPENDS_LEAST, APPENDS_MOST, SETTLED_MOST};
 pub use due::Due;
-pub use facts::{Now, Place, Planned, Shape, TableState, Work};
+pub use facts::{Now, Place, Planned, Shape, TableState};
 pub use memory::{BACKOFF_FIRST, BACKOFF_MOST, CLEANUP_PAUSE, Memory, Outcome, RUN_PAUSE};
 pub use options::{cleanup_options, optimize_options};
 pub use rank::{OVERTAKEN_MOST, SECONDS_A_POINT};
 pub use simulate::{Arrival, Simulated, simulate, simulation_table};
+pub use work::Work;
 
 /// Something to be done now.
 #[derive(Debug, Clone, PartialEq)]

@@ -7,7 +7,6 @@ use std::fmt;
 
 use lancekeeper_model::ErrorKind;
 
-use crate::render::render;
 use crate::span::Span;
 
 /// A statement that makes no sense.
@@ -80,13 +79,6 @@ impl SqlError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         ErrorKind::Invalid
-    }
-
-    /// Several lines for people: the message, the line of `text` that it is about, a caret under the place, and the
-    /// hint. `text` is what was parsed.
-    #[must_use]
-    pub fn render(&self, text: &str) -> String {
-        render(self, text)
     }
 
     /// The message with what was probably meant.

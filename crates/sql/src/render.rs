@@ -16,7 +16,16 @@ const SHOWN: usize = 100;
 /// Columns that are shown before the place, where a line is cut.
 const BEFORE: usize = 40;
 
-pub(crate) fn render(error: &SqlError, text: &str) -> String {
+impl SqlError {
+    /// Several lines for people: the message, the line of `text` that it is about, a caret under the place, and the
+    /// hint. `text` is what was parsed.
+    #[must_use]
+    pub fn render(&self, text: &str) -> String {
+        render(self, text)
+    }
+}
+
+fn render(error: &SqlError, text: &str) -> String {
     let span = error.span();
     let line = text.split('\n').nth(span.line - 1).unwrap_or_default();
     let (source, carets) = pointed(line.trim_end_matches('\r'), span);

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::adaptive::{APPENDS_LEAST, settled_from, trigger};
-use super::facts::{Planned, Shape, TableState, Work};
+use super::facts::{Planned, Shape, TableState};
+use super::work::Work;
 use crate::optimize::size_in_words as size;
 
 /// Something that is due.

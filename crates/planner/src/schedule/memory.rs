@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lancekeeper_model::Version;
 
-use super::facts::Work;
+use super::work::Work;
 
 /// How long a table rests after its first failure; twice as long after each further one.
 pub const BACKOFF_FIRST: Duration = Duration::from_secs(5);

@@ -6,7 +6,7 @@ use lancekeeper_model::{
     CleanupOptions, CleanupPolicyOptions, EffectivePolicy, OptimizeOptions, TableKey,
 };
 
-use super::facts::Work;
+use super::work::Work;
 
 /// How `optimize` is called for one table.
 #[must_use]

@@ -9,10 +9,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use lancekeeper_model::{EffectivePolicy, FragmentFacts, TableFacts, TableKey, TableRef, Version};
 
-use super::facts::{Now, Place, Planned, Shape, TableState, Work};
+use super::facts::{Now, Place, Planned, Shape, TableState};
 use super::memory::{Memory, Outcome};
 use super::options::optimize_options;
 use super::schedule;
+use super::work::Work;
 use crate::optimize::{Group, LayoutPolicy, replan_groups, size_in_words as size};
 
 /// After the last arrival a table is watched for this long: whatever waits for writers to settle has begun by then.

@@ -3,7 +3,6 @@
 use lancekeeper_model::{ErrorKind, PolicyOption};
 use thiserror::Error;
 
-use super::options::option_info;
 use crate::kind::Refused;
 use crate::nearest::nearest;
 use crate::source::Source;
@@ -26,6 +25,8 @@ pub enum OptionError {
         option: PolicyOption,
         /// Why not.
         refused: Refused,
+        /// What it takes.
+        expected: String,
     },
 }
 
@@ -47,11 +48,11 @@ impl OptionError {
                     None => format!("the options are {}", known.join(", ")),
                 })
             }
-            Self::Value { option, refused } => match refused.hint {
+            Self::Value { option, refused, expected } => match refused.hint {
                 Some(hint) => Some(hint.to_owned()),
                 // Said already.
                 None if refused.why.starts_with("expected") => None,
-                None => Some(format!("{option} takes {}", option_info(*option).kind.expected())),
+                None => Some(format!("{option} takes {expected}")),
             },
         }
     }

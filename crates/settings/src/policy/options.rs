@@ -166,8 +166,10 @@ pub fn read_option(
     literal: Literal<'_>,
 ) -> Result<(PolicyOption, PolicyValue), OptionError> {
     let option = find_option(name)?;
-    let value = option_info(option).kind.read(literal);
-    value.map(|value| (option, value)).map_err(|refused| OptionError::Value { option, refused })
+    let kind = option_info(option).kind;
+    let value = kind.read(literal);
+    let wrong = |refused| OptionError::Value { option, refused, expected: kind.expected() };
+    value.map(|value| (option, value)).map_err(wrong)
 }
 
 /// Checks the options of a policy against each other, as it holds in the end.
@@ -180,6 +182,7 @@ pub fn check_together(policy: &Policy) -> Result<(), OptionError> {
     match policy.min_file_size_mb {
         Some(small) if small >= target => Err(OptionError::Value {
             option: PolicyOption::MinFileSizeMb,
+            expected: option_info(PolicyOption::MinFileSizeMb).kind.expected(),
             refused: Refused {
                 why: format!(
                     "must be below compact_target_file_size_mb, which is {target}: every new fragment would count as \
