@@ -51,7 +51,7 @@ async fn damaged_documents_are_moved_aside_and_newer_ones_are_left() {
     assert_eq!(files.names(".json").await.unwrap(), ["b.json"]);
     assert_eq!(files.below(DAMAGED).names(".json").await.unwrap(), ["a.json", "c.json", "d.json"]);
     let on = (PolicyOption::AutoCompact, PolicyValue::Switch(true));
-    assert!(policies.set(&TableKey::new("a"), &[on.clone()]).await.is_ok());
+    assert!(policies.set(&TableKey::new("a"), std::slice::from_ref(&on)).await.is_ok());
     assert!(policies.set(&TableKey::new("b"), &[on]).await.is_err());
     assert_eq!(files.read("b.json").await.unwrap().unwrap(), newer.as_bytes());
 }
