@@ -110,12 +110,10 @@ proptest! {
     ) {
         let now = Now { at: seconds(at), wall: monday() + TimeDelta::minutes(minutes) };
         let (places, policies, schedule) = decided(&tables, running, now);
-        let mut begun = running as u64;
-        for job in &schedule.jobs {
+        for (begun, job) in (running as u64..).zip(&schedule.jobs) {
             let table = places.iter().position(|place| *place == job.place).expect("one of them");
             let (policy, memory) = (&policies[table], &tables[table].memory);
             prop_assert!(begun < policy.max_concurrent_jobs);
-            begun += 1;
             prop_assert!(job.work == Work::Cleanup || policy.auto_compact);
             prop_assert!(job.work != Work::Cleanup || policy.retention.is_some());
             prop_assert!(memory.running().is_none());
