@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::Utc;
 use fail::FailScenario;
 use lancekeeper::{JobStatus, Keeper, NoProgress, OptimizeOptions};
-use lancekeeper_service::jobs::{Recorder, jobs_of};
+use lancekeeper_service::jobs::{Recorder, cancel_job, jobs_of};
 use lancekeeper_store::failpoint;
 use lancekeeper_testkit::invariants::names;
 use lancekeeper_testkit::tables;
@@ -30,6 +30,8 @@ async fn a_killed_run_leaves_a_running_job_that_the_next_one_closes() {
         let seen = jobs_of(&uri, Utc::now()).await.unwrap().jobs;
         assert_eq!((seen.len(), seen[0].compaction_status), (1, JobStatus::Failed), "{seen:#?}");
         assert_eq!(names(&open).unwrap(), left, "looking closes nothing");
+        let cancelled = cancel_job(&uri, &seen[0].id, Utc::now()).await.unwrap();
+        assert_eq!(cancelled.compaction_status, JobStatus::Failed, "it is over already");
         let keeper = Keeper::builder().job_log(Arc::new(Recorder::default())).build();
         let options = OptimizeOptions::default();
         let report = keeper.optimize([&uri], &options, Arc::new(NoProgress)).await;

@@ -230,7 +230,7 @@ async fn a_run_interrupted_at_its_first_word_leaves_a_table_that_the_next_one_fi
     let mut child = start(&mut lancekeeper(["optimize", "--progress", "json", "--quiet", &uri]));
     let mut said = BufReader::new(child.stderr.take().unwrap());
     until(&mut said, "root_opened");
-    signal(child.id(), "INT");
+    signal(child.id(), "TERM");
     let ran = finish(child, Some(said));
     assert_eq!(ran.code, Some(130), "{ran:#?}");
 

@@ -114,6 +114,44 @@ fn column(batch: &arrow_array::RecordBatch) -> &Int64Array {
 }
 
 #[tokio::test]
+async fn a_name_in_double_quotes_is_a_column_also_where_lance_takes_it_for_a_text() {
+    let (_dir, root) = database(&["logs"]).await;
+    // As a text, `text` is equal to itself in every row, and all fragments would be chosen.
+    let none = answer(&root, "COMPACT TABLE logs WHERE \"text\" = 'text'");
+    assert_eq!(none["rows"][0][2], "no-op", "{none}");
+    answer(&root, "COMPACT TABLE logs WHERE \"id\" < 45");
+    assert_eq!(fragments(&root, "logs").await, 5);
+}
+
+#[tokio::test]
+async fn the_longest_chains_that_are_taken_fit_a_stack_and_longer_ones_are_pointed_at() {
+    let (_dir, root) = database(&["logs"]).await;
+    for (join, one) in [(" OR ", "id = 1"), (" AND ", "id + 1 = 2"), (" OR ", "text LIKE 'x%'")] {
+        let chain = |count: usize| vec![one; count].join(join);
+        answer(&root, &format!("SELECT count(*) FROM logs WHERE {}", chain(110)));
+        answer(&root, &format!("EXPLAIN COMPACT TABLE logs WHERE {}", chain(110)));
+        assert_eq!(sql(&root, &format!("SELECT 1 FROM logs WHERE {}", chain(4_000))).code, Some(2));
+    }
+    answer(&root, &format!("SELECT {}", ["1"; 110].join(" + ")));
+    answer(&root, &["SELECT 1"; 110].join(" UNION ALL "));
+}
+
+#[tokio::test]
+async fn the_policy_of_a_table_that_is_gone_is_shown_and_can_be_taken_back() {
+    let (_dir, root) = database(&["logs", "other"]).await;
+    answer(&root, "ALTER TABLE logs SET (auto_compact = true)");
+    fs::remove_dir_all(table(&root, "logs")).unwrap();
+    let policies =
+        "SELECT option, value FROM system.policies WHERE table = 'logs' AND source <> 'default'";
+    let shown = answer(&root, policies);
+    assert_eq!(shown["rows"].to_string(), r#"[["auto_compact","true"]]"#);
+    assert!(shown["notes"].to_string().contains("there is no table logs"), "{shown}");
+    answer(&root, "ALTER TABLE logs RESET (auto_compact)");
+    assert_eq!(rows(&root, policies), "[]");
+    assert_eq!(sql(&root, "ALTER TABLE logs RESET (auto_compact)").code, Some(2));
+}
+
+#[tokio::test]
 async fn versions_go_only_once_that_is_confirmed() {
     let (_dir, root) = database(&["events"]).await;
     let before = tree(&root);

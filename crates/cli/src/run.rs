@@ -21,8 +21,7 @@ use crate::settings::{Places, Refusal, settle, variables};
 use crate::target;
 use crate::verbs::{Answer, Call, VerbSpec, spec};
 
-const INTERRUPTED: &str =
-    "interrupted: finishing the current step; press Ctrl-C again to stop at once";
+const INTERRUPTED: &str = "interrupted: finishing the current step; ask again to stop at once";
 
 /// Runs one verb and returns the exit code of the process.
 pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> u8 {
@@ -174,7 +173,24 @@ fn target_line(verb: &dyn VerbSpec, uri: &str) -> String {
     format!("lancekeeper {} → {}{dry}", verb.name(), target::resolved(uri))
 }
 
-/// Runs `work` to its end. At the first Ctrl-C the keeper is asked to stop, and a verb that
+/// Waits for Ctrl-C, or for what a supervisor sends to end a process. Returns whether that can be heard at all.
+#[cfg(unix)]
+async fn asked_to_end() -> bool {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let Ok(mut terminated) = signal(SignalKind::terminate()) else { return false };
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted.is_ok(),
+        heard = terminated.recv() => heard.is_some(),
+    }
+}
+
+#[cfg(not(unix))]
+async fn asked_to_end() -> bool {
+    tokio::signal::ctrl_c().await.is_ok()
+}
+
+/// Runs `work` to its end. At the first Ctrl-C or SIGTERM the keeper is asked to stop, and a verb that
 /// only reads is dropped; a second one ends the process.
 ///
 /// # Cancel safety
@@ -190,14 +206,14 @@ async fn until_interrupted<T>(
     let messages = messages.clone();
     // A task of its own, so that it is heard while `work` computes.
     tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_err() {
+        if !asked_to_end().await {
             return;
         }
         messages.line(INTERRUPTED);
         keeper.stop();
         // Nobody listens any more when the work ended at the same moment.
         let _ = first.send(());
-        if tokio::signal::ctrl_c().await.is_ok() {
+        if asked_to_end().await {
             std::process::exit(ExitCode::Interrupted.number().into());
         }
     });

@@ -5,10 +5,11 @@
 mod shown;
 
 use std::env;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use lancekeeper_service::read_text;
 use lancekeeper_settings::{
     FILE_NAME, Given, Said, SettingError, Settings, Work, read_assignment, read_environment,
     read_file,
@@ -18,9 +19,6 @@ use crate::args::SettingArgs;
 use crate::target::without_secrets;
 
 pub(crate) use shown::{ConfigBody, SettingRow};
-
-/// A file of settings is read up to this size; what is larger is another kind of file. 1 MiB.
-const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// The settings of a run.
 #[derive(Debug)]
@@ -172,7 +170,7 @@ fn read_beside(path: &Path) -> Result<Option<FileSettings>, Vec<Refusal>> {
 
 /// Reads a file, if it is there.
 fn read(path: &Path) -> Result<Option<FileSettings>, Vec<Refusal>> {
-    let text = match text_of(path) {
+    let text = match read_text(path) {
         Ok(text) => text,
         Err(error) if is_absence(error.kind()) => return Ok(None),
         Err(error) => return Err(unreadable(path, &error)),
@@ -180,20 +178,6 @@ fn read(path: &Path) -> Result<Option<FileSettings>, Vec<Refusal>> {
     let path = path.display().to_string();
     let given = read_file(&path, &text).map_err(refusals)?;
     Ok(Some(FileSettings { path, given }))
-}
-
-/// The whole text of a regular file. Whatever else has its name, such as a pipe, is not waited for.
-fn text_of(path: &Path) -> io::Result<String> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
-    }
-    let mut content = Vec::new();
-    let read = File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut content)?;
-    if read as u64 > FILE_BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "more than 1 MiB"));
-    }
-    String::from_utf8(content)
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }
 
 fn is_absence(kind: io::ErrorKind) -> bool {

@@ -17,6 +17,7 @@ mod jobs_report;
 mod kind;
 mod layout;
 mod left;
+mod nearest;
 mod optimize;
 mod options;
 mod policy;
@@ -63,6 +64,7 @@ pub use layout::{
     CURVE_COLUMNS_MAX, Direction, Layout, LayoutError, LayoutKind, NullPlacement, SortColumn,
 };
 pub use left::{BudgetLimit, WorkLeft};
+pub use nearest::nearest;
 pub use optimize::{
     ChosenFragments, LayoutStats, OptimizeBody, OptimizeReport, OptimizeTotals, PrunedStats,
     RootOptimizeReport, TableOptimizeStats,

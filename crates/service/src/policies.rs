@@ -55,6 +55,26 @@ struct Format {
     format: u64,
 }
 
+impl PolicyList {
+    /// The tables that something is set of and that are not among these, which are those of the root.
+    #[must_use]
+    pub fn of_no_table(&self, tables: &[String]) -> Vec<String> {
+        let names = self.policies.iter().filter(|(_, policy)| !policy.is_empty());
+        let names = names.map(|(table, _)| table.as_str());
+        names
+            .filter(|name| tables.iter().all(|table| table != name))
+            .map(ToOwned::to_owned)
+            .collect()
+    }
+}
+
+/// What to tell of a policy without a table.
+pub(crate) fn about_gone(name: &str) -> String {
+    format!(
+        "there is no table {name}: its policy holds for the next one of that name until it is reset"
+    )
+}
+
 impl Policies {
     /// Those among the files of a root.
     #[must_use]

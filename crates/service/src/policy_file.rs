@@ -2,16 +2,14 @@
 //!
 //! Not here: what its text means (`settings::policy`).
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use lancekeeper_model::ErrorKind;
 use lancekeeper_settings::{PolicyFile, PolicyFileError, read_policy_file};
 use thiserror::Error;
 
-/// A file is read up to this size; what is larger is another kind of file. 1 MiB.
-const FILE_BYTES_MAX: u64 = 1 << 20;
+use crate::text_file::read_text;
 
 /// A file of policies cannot be used.
 #[derive(Debug, Error)]
@@ -63,20 +61,6 @@ impl PolicyLoadError {
 pub fn load_policies(path: &Path) -> Result<PolicyFile, PolicyLoadError> {
     let name = path.display().to_string();
     let text =
-        text_of(path).map_err(|source| PolicyLoadError::Io { path: name.clone(), source })?;
+        read_text(path).map_err(|source| PolicyLoadError::Io { path: name.clone(), source })?;
     read_policy_file(&name, &text).map_err(PolicyLoadError::Wrong)
-}
-
-/// The whole text of a regular file. Whatever else has its name, such as a pipe, is not waited for.
-fn text_of(path: &Path) -> io::Result<String> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
-    }
-    let mut content = Vec::new();
-    let read = File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut content)?;
-    if read as u64 > FILE_BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "more than 1 MiB"));
-    }
-    String::from_utf8(content)
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }

@@ -17,7 +17,8 @@ use lancekeeper_store::root::recognise;
 use lancekeeper_store::{Files, Tables};
 
 use crate::history::arrivals;
-use crate::policies::Policies;
+use crate::policies::{Policies, about_gone};
+use crate::text_file::read_text;
 
 /// Commits of a pattern, at most: replaying a million takes seconds.
 const COMMITS_MOST: u64 = 1_000_000;
@@ -156,7 +157,11 @@ async fn tables_of(
         kind: error.kind(),
         cause: None,
     })?;
-    report.body.warnings.extend(list.warnings);
+    report.body.warnings.extend(list.warnings.iter().cloned());
+    let known: Vec<String> =
+        root.body.tables.iter().map(|row| row.table_key.as_str().to_owned()).collect();
+    let gone = list.of_no_table(&known);
+    report.body.warnings.extend(gone.iter().map(|name| about_gone(name)));
     let tables = root.body.tables.iter().map(|row| {
         let name = row.table_key.as_str().to_owned();
         let policy = file.of_table(&name, list.policies.get(&row.table_key));
@@ -183,7 +188,7 @@ async fn files_of(uri: &str) -> Result<Files, RootFailure> {
 /// What is wrong with it, with the line.
 pub fn read_pattern(path: &Path) -> Result<Vec<Arrival>, String> {
     let name = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
+    let text = read_text(path).map_err(|error| format!("{name}: {error}"))?;
     let mut arrivals = Vec::new();
     let mut at = 0.0;
     for (number, line) in text.lines().enumerate() {

@@ -6,10 +6,10 @@
 use std::fmt;
 
 use crate::error::SettingError;
-use crate::nearest::nearest;
 use crate::schema::{SETTINGS, Setting, VARIABLE_PREFIX};
 use crate::settings::Given;
 use crate::source::Source;
+use lancekeeper_model::nearest;
 
 /// What follows the prefix in variables that our own tests and tools set. They are no settings.
 const NOT_SETTINGS: [&str; 6] =

@@ -4,9 +4,9 @@ use lancekeeper_model::ErrorKind;
 use thiserror::Error;
 
 use crate::kind::Refused;
-use crate::nearest::nearest;
 use crate::schema::{Key, SETTINGS, Section};
 use crate::source::Source;
+use lancekeeper_model::nearest;
 
 /// What decides over deletions, and so is no setting. Named to whoever tries.
 const DELETION_OPTIONS: [&str; 11] = [

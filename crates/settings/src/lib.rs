@@ -13,7 +13,6 @@ mod environment;
 mod error;
 mod file;
 mod kind;
-mod nearest;
 mod policy;
 mod schema;
 mod settings;

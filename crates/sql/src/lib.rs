@@ -25,10 +25,10 @@
 //! Not here: what a statement does (`service`), the planning of queries, which is DataFusion's, and which options a
 //! policy has (`settings`).
 
+mod depth;
 mod dialect;
 mod error;
 mod names;
-mod nearest;
 mod parse;
 mod query;
 mod render;

@@ -1,8 +1,8 @@
 //! Names of tables and columns as they were written, with their places.
 
 use crate::error::SqlError;
-use crate::nearest::nearest;
 use crate::span::Span;
+use lancekeeper_model::nearest;
 
 /// A name of something that is there, or not: whoever knows looks it up by [`Name::find`].
 #[derive(Debug, Clone, PartialEq, Eq)]

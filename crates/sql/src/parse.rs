@@ -7,9 +7,9 @@ mod maintenance;
 mod select;
 
 use crate::error::SqlError;
-use crate::nearest::nearest;
 use crate::span::Span;
 use crate::statement::Statement;
+use lancekeeper_model::nearest;
 
 use cursor::Cursor;
 

@@ -30,6 +30,16 @@ impl Span {
         Self { end_line: end.end_line, end_column: end.end_column, ..self }
     }
 
+    /// From the first letter of this to right before `next`.
+    pub(crate) fn until(self, next: Self) -> Self {
+        Self { end_line: next.line, end_column: next.column, ..self }
+    }
+
+    /// The letter right behind this.
+    pub(crate) fn behind(self) -> Self {
+        Self::at(self.end_line, self.end_column)
+    }
+
     /// The place of a token; `None` for tokens that were not read from a text.
     #[must_use]
     pub fn of(span: TokenSpan) -> Option<Self> {

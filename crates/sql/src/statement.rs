@@ -106,7 +106,8 @@ impl OrderColumns {
 /// The predicate of a `WHERE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
-    /// As it was written, comments included.
+    /// As it was written, comments included, but for names in double quotes: they stand in backticks, because Lance takes
+    /// what stands in double quotes for a text.
     pub text: String,
     /// Where it stands.
     pub span: Span,

@@ -427,3 +427,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn names_in_double_quotes_reach_lance_in_backticks_and_texts_as_they_are() {
+    let filter = |text: &str| match parse_one(text).unwrap().statement {
+        Statement::Compact(compact) => compact.filter.unwrap().text,
+        other => panic!("{other:?}"),
+    };
+    let text = r#"COMPACT TABLE t WHERE "G" = 'a "b" ''c''' AND "a b"."x""y" > 1 -- "z"
+        OR `q` = 2"#;
+    let expected = r#"`G` = 'a "b" ''c''' AND `a b`.`x"y` > 1 -- "z"
+        OR `q` = 2"#;
+    assert_eq!(filter(text), expected);
+    assert_eq!(filter("COMPACT TABLE t WHERE a<1.5e3 AND b=x'0f'"), "a<1.5e3 AND b=x'0f'");
+}

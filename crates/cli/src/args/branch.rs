@@ -105,23 +105,9 @@ impl Target {
     }
 
     fn resolve(&mut self, place: &Place) -> Result<(), Refusal> {
-        let mut words = self.words.clone();
-        words.pop();
-        self.roots.roots = words;
-        let missing = (
-            ErrorKind::MissingRequiredArgument,
-            "a graph and the name of a branch are needed: ROOT NAME, or --uri URI NAME",
-        );
-        if self.words.is_empty() || place.is_empty() && self.words.len() < 2 {
-            return Err(missing);
-        }
-        match self.roots.resolve(place)?.is_empty() {
-            true => Ok(()),
-            false => Err((
-                ErrorKind::TooManyValues,
-                "--uri and --db-path name the graph: what else is named is one branch",
-            )),
-        }
+        let missing = "a graph and the name of a branch are needed: ROOT NAME, or --uri URI NAME";
+        let beyond = "--uri and --db-path name the graph: what else is named is one branch";
+        self.roots.resolve_before_last(&self.words, place, missing, beyond)
     }
 }
 

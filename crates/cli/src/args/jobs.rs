@@ -1,7 +1,6 @@
 //! Arguments of `jobs`: list, show, cancel, resume.
 
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
-use clap::error::ErrorKind;
 use clap::{Args, Subcommand, ValueHint};
 use lancekeeper_model::{JobStatus, JobsOptions};
 
@@ -111,22 +110,9 @@ impl JobTarget {
     }
 
     fn resolve(&mut self, place: &Place) -> Result<(), Refusal> {
-        let mut words = self.words.clone();
-        words.pop();
-        self.roots.roots = words;
-        if self.words.is_empty() || place.is_empty() && self.words.len() < 2 {
-            return Err((
-                ErrorKind::MissingRequiredArgument,
-                "a root and the id of a job are needed: ROOT ID, or --uri URI ID",
-            ));
-        }
-        match self.roots.resolve(place)?.is_empty() {
-            true => Ok(()),
-            false => Err((
-                ErrorKind::TooManyValues,
-                "--uri and --db-path name the root: what else is named is one job",
-            )),
-        }
+        let missing = "a root and the id of a job are needed: ROOT ID, or --uri URI ID";
+        let beyond = "--uri and --db-path name the root: what else is named is one job";
+        self.roots.resolve_before_last(&self.words, place, missing, beyond)
     }
 }
 

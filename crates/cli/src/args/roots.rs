@@ -92,4 +92,26 @@ impl Roots {
         }
         Ok(std::mem::replace(&mut self.roots, vec![named.clone()]))
     }
+
+    /// Makes the one root explicit of a verb that takes it and something in it, which is the last of `words`. `missing` and
+    /// `beyond` say what is wrong with fewer words and with more.
+    pub(super) fn resolve_before_last(
+        &mut self,
+        words: &[String],
+        place: &Place,
+        missing: &'static str,
+        beyond: &'static str,
+    ) -> Result<(), Refusal> {
+        let Some((_, roots)) = words.split_last() else {
+            return Err((ErrorKind::MissingRequiredArgument, missing));
+        };
+        if place.is_empty() && roots.is_empty() {
+            return Err((ErrorKind::MissingRequiredArgument, missing));
+        }
+        self.roots = roots.to_vec();
+        match self.resolve(place)?.is_empty() {
+            true => Ok(()),
+            false => Err((ErrorKind::TooManyValues, beyond)),
+        }
+    }
 }

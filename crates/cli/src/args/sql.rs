@@ -135,7 +135,11 @@ impl Script {
 
     fn all(name: &str, read: io::Result<String>) -> Self {
         match read {
-            Ok(text) => Self { statements: parse(&text).map_err(ScriptError::Statement), text },
+            Ok(text) => {
+                // Editors put a mark of the byte order before the first letter.
+                let text = text.strip_prefix('\u{feff}').map_or(text.clone(), ToOwned::to_owned);
+                Self { statements: parse(&text).map_err(ScriptError::Statement), text }
+            }
             Err(error) => {
                 let why = format!("cannot read statements from {name}: {error}");
                 Self { text: String::new(), statements: Err(ScriptError::Unreadable(why)) }

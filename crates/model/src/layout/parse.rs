@@ -3,10 +3,7 @@
 use std::str::FromStr;
 
 use super::{CURVE_COLUMNS_MAX, Direction, Layout, LayoutKind, NullPlacement, SortColumn};
-use crate::ErrorKind;
-
-/// Words less alike than this (1 is equal) are told apart by anybody: to suggest one would mislead.
-const LIKENESS_MIN: f64 = 0.55;
+use crate::{ErrorKind, nearest};
 
 /// Why a text is no layout.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -107,11 +104,8 @@ fn kind(word: &str) -> Result<LayoutKind, LayoutError> {
     if let Some(kind) = LayoutKind::ALL.into_iter().find(|kind| kind.as_str() == lower) {
         return Ok(kind);
     }
-    let likeness = |kind: LayoutKind| strsim::normalized_damerau_levenshtein(&lower, kind.as_str());
-    let nearest = LayoutKind::ALL
-        .into_iter()
-        .filter(|kind| likeness(*kind) >= LIKENESS_MIN)
-        .reduce(|best, next| if likeness(next) > likeness(best) { next } else { best });
+    let near = nearest(&lower, LayoutKind::ALL.map(LayoutKind::as_str));
+    let nearest = LayoutKind::ALL.into_iter().find(|kind| near == Some(kind.as_str()));
     Err(LayoutError::UnknownKind { word: word.to_owned(), nearest })
 }
 

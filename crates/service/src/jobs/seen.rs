@@ -54,6 +54,11 @@ pub async fn find_job(uri: &str, id: &str, now: DateTime<Utc>) -> Result<JobReco
 ///
 /// The request stands or does not.
 pub async fn cancel_job(uri: &str, id: &str, now: DateTime<Utc>) -> Result<JobRecord, JobsError> {
+    let seen = find_job(uri, id, now).await?;
+    // A request to a process that is gone would be found by whoever closes the job, and told as its end.
+    if seen.compaction_status.is_over() {
+        return Ok(seen);
+    }
     let cancelled = jobs_at(uri).await?.request_cancel(id, now).await?;
     let Some(mut job) = cancelled else {
         return Err(JobsError::Unknown { root: uri.to_owned(), id: id.to_owned() });

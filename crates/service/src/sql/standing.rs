@@ -1,6 +1,6 @@
 //! Statements about what stands beside the tables: policies and jobs.
 
-use lancekeeper_model::PolicyOption;
+use lancekeeper_model::{PolicyOption, TableKey};
 use lancekeeper_settings::{Literal, OptionError, find_option, notices, read_option};
 use lancekeeper_sql::{
     AlterReset, AlterSet, CancelJob, Name, OptionValue, Query, Span, SqlError, Statement,
@@ -8,7 +8,7 @@ use lancekeeper_sql::{
 
 use super::answer::{Answer, Cell};
 use super::error::SqlRunError;
-use super::names::table;
+use super::names::{table, table_names};
 use super::{SqlSession, query};
 use crate::jobs::{self, JobsError};
 use crate::policies::{Policies, PoliciesError};
@@ -115,8 +115,12 @@ pub(super) async fn reset_options(
         options.push(find_option(&name.text).map_err(|error| option_error(&error, name, None))?);
     }
     let seen = session.see().await?;
-    let key = table(&seen, &reset.table)?.key();
-    Policies::of(&seen.files()).reset(key, &options).await?;
+    let policies = Policies::of(&seen.files());
+    // What was set of a table that is gone can be taken back, too: it would hold for the next one of that name.
+    let mut known = table_names(&seen);
+    known.extend(policies.list().await?.of_no_table(&known));
+    let key = &TableKey::new(reset.table.find("table", &known)?);
+    policies.reset(key, &options).await?;
     let rows = options
         .iter()
         .map(|option| vec![Cell::text(key.as_str()), Cell::text(option.name()), Cell::Null]);

@@ -4,8 +4,8 @@ use lancekeeper_model::{ErrorKind, PolicyOption};
 use thiserror::Error;
 
 use crate::kind::Refused;
-use crate::nearest::nearest;
 use crate::source::Source;
+use lancekeeper_model::nearest;
 
 /// An option that there is not, or that cannot have a value. Says nothing about the place: whoever reads SQL or a
 /// file knows it.

@@ -4,11 +4,12 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, TokenizerError};
 
+use crate::depth;
 use crate::dialect::KeeperDialect;
 use crate::error::SqlError;
 use crate::names::Name;
-use crate::nearest::nearest;
 use crate::span::Span;
+use lancekeeper_model::nearest;
 
 static DIALECT: KeeperDialect = KeeperDialect;
 
@@ -26,6 +27,7 @@ impl<'t> Cursor<'t> {
         let tokens = Tokenizer::new(&DIALECT, text)
             .tokenize_with_location()
             .map_err(|error| unreadable(text, error))?;
+        depth::check(&tokens)?;
         let spans = tokens
             .iter()
             .filter(|token| !matches!(token.token, Token::Whitespace(_)))
@@ -195,6 +197,26 @@ impl<'t> Cursor<'t> {
     /// What is written between two places.
     pub(super) fn written(&self, span: Span) -> &'t str {
         span.slice(self.text)
+    }
+
+    /// What is written between two places, with names in backticks that stand in double quotes there.
+    pub(super) fn in_backticks(&self, span: Span) -> Result<String, SqlError> {
+        let written = self.written(span);
+        let tokens = Tokenizer::new(&DIALECT, written).tokenize_with_location();
+        let tokens = tokens.map_err(|error| unreadable(written, error))?;
+        let (mut spelled, mut from) = (String::new(), Span::at(1, 1));
+        for token in &tokens {
+            let (Token::Word(word), Some(place)) = (&token.token, Span::of(token.span)) else {
+                continue;
+            };
+            if word.quote_style == Some('"') {
+                spelled.push_str(from.until(place).slice(written));
+                spelled.push_str(&format!("`{}`", word.value.replace('`', "``")));
+                from = place.behind();
+            }
+        }
+        spelled.push_str(from.to(Span::at(usize::MAX, 1)).slice(written));
+        Ok(spelled)
     }
 
     /// An error of sqlparser's, at the token that it is about.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lancekeeper_model::{CURVE_COLUMNS_MAX, Direction, NullPlacement, SortColumn};
+use lancekeeper_model::{CURVE_COLUMNS_MAX, Direction, NullPlacement, SortColumn, nearest};
 use sqlparser::tokenizer::Token;
 
 use super::cursor::Cursor;
@@ -79,7 +79,7 @@ fn filter(cursor: &mut Cursor<'_>) -> Result<Filter, SqlError> {
         ));
     }
     let columns = first_names_of(&expression, span);
-    Ok(Filter { text: cursor.written(span).to_owned(), span, columns })
+    Ok(Filter { text: cursor.in_backticks(span)?, span, columns })
 }
 
 fn order(cursor: &mut Cursor<'_>, clause: &str) -> Result<OrderColumns, SqlError> {
@@ -158,7 +158,7 @@ fn duration(cursor: &mut Cursor<'_>) -> Result<Duration, SqlError> {
     let Some((_, seconds)) = UNITS.iter().find(|(name, _)| *name == unit) else {
         let error = cursor.error(format!("{} is no unit of time", cursor.shown()));
         return Err(error
-            .suggesting(crate::nearest::nearest(&unit, units))
+            .suggesting(nearest(&unit, units))
             .with_hint("units are SECONDS, MINUTES, HOURS, DAYS and WEEKS"));
     };
     cursor.advance();

@@ -7,7 +7,7 @@ use lancekeeper_settings::option_info;
 
 use super::column::text;
 use super::{Rows, SystemTable};
-use crate::policies::Policies;
+use crate::policies::{Policies, about_gone};
 use crate::sql::SqlSession;
 use crate::sql::answer::Cell;
 use crate::sql::error::SqlRunError;
@@ -30,7 +30,11 @@ fn fill(session: &SqlSession) -> BoxFuture<'_, Result<Rows, SqlRunError>> {
         let seen = session.see().await?;
         let known = Policies::of(&seen.files()).list().await?;
         let mut all = Rows { notes: known.warnings, ..Rows::default() };
-        for table in table_names(&seen) {
+        let mut tables = table_names(&seen);
+        let gone = known.of_no_table(&tables);
+        all.notes.extend(gone.iter().map(|name| about_gone(name)));
+        tables.extend(gone);
+        for table in tables {
             let policy =
                 known.policies.get(&TableKey::new(table.as_str())).cloned().unwrap_or_default();
             all.rows.extend(PolicyOption::ALL.map(|option| {

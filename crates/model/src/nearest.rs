@@ -4,17 +4,16 @@
 /// mislead.
 const LIKENESS_MIN: f64 = 0.55;
 
-/// The candidate that is most like a name, if any is like it at all.
-pub(crate) fn nearest<'a>(
-    name: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
-    let name = name.to_lowercase().replace('-', "_");
+/// The candidate that is most like a word, if any is like it at all. Upper and lower case, `-` and `_` are alike. Of equals
+/// the first one.
+#[must_use]
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let plain = |word: &str| word.to_lowercase().replace('-', "_");
+    let name = plain(name);
     candidates
         .into_iter()
-        .map(|known| (strsim::normalized_damerau_levenshtein(&name, &known.to_lowercase()), known))
+        .map(|known| (strsim::normalized_damerau_levenshtein(&name, &plain(known)), known))
         .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
-        // Of equals the first one, which stands first in the table.
         .reduce(|best, next| if next.0 > best.0 { next } else { best })
         .map(|(_, known)| known)
 }
