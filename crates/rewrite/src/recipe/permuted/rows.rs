@@ -37,9 +37,6 @@ const STREAMS_MAX: usize = 4;
 /// What a stream may hold at least. Lance sets up to 40 MiB of it aside for merges, and what is left has to hold some
 /// batches.
 const STREAM_BYTES: u64 = 80 << 20;
-/// DataFusion reserves twice what a batch takes until the batch is sorted, and what is held of batches that are not is half
-/// of its limit then. Where a batch is of so many rows at least, and so small beside the limit, that is made up for.
-const NARROW_BATCH_ROWS: u32 = 1024;
 /// Batches have so many times fewer rows each time a sort turned out not to fit.
 const SLOWER: u32 = 16;
 /// Rows of a sorted batch, at most.
@@ -59,12 +56,6 @@ impl Pace {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let fit = usize::try_from(sort_bytes / STREAM_BYTES).unwrap_or(usize::MAX);
         Self { batch_rows, streams: cores.min(fit).clamp(1, STREAMS_MAX) }
-    }
-
-    /// The limit that DataFusion is given, so that it holds this much.
-    fn pool_bytes(self, sort_bytes: u64) -> u64 {
-        let is_narrow = self.batch_rows >= NARROW_BATCH_ROWS;
-        if is_narrow { sort_bytes.saturating_mul(2) } else { sort_bytes }
     }
 
     /// For rows of which the widest are much wider than the mean, by which batches are planned: where those come
@@ -131,7 +122,7 @@ pub(super) async fn sorted(
     let merge = merge.with_round_robin_repartition(false);
     let options = LanceExecutionOptions {
         use_spilling: true,
-        mem_pool_size: Some(pace.pool_bytes(sorting.sort_bytes)),
+        mem_pool_size: Some(sorting.sort_bytes),
         batch_size: Some(pace.batch_rows.min(SORTED_ROWS_MAX) as usize),
         // Lance's own limit of 100 GB would be one of tables, too; the disk has its own.
         max_temp_directory_size: Some(u64::MAX),
@@ -264,9 +255,6 @@ mod tests {
     fn a_sort_has_no_more_streams_than_fit_and_gets_slower_until_it_takes_row_by_row() {
         assert_eq!(Pace::new(7, 96 << 20), Pace { batch_rows: 7, streams: 1 });
         assert!(Pace::new(7, 384 << 20).streams <= STREAMS_MAX);
-        // Wide rows are held to the letter.
-        assert_eq!(Pace::new(1023, 1 << 30).pool_bytes(1 << 30), 1 << 30);
-        assert_eq!(Pace::new(8192, 1 << 30).pool_bytes(1 << 30), 2 << 30);
         let pace = Pace { batch_rows: 1_000, streams: 3 };
         let paces = std::iter::successors(Some(pace), |pace| pace.slower());
         let paces: Vec<_> = paces.map(|pace| (pace.batch_rows, pace.streams)).collect();
