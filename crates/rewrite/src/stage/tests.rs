@@ -1,3 +1,5 @@
+//! What becomes of a rewrite once it is written: judged by its rows, and noted for later runs.
+
 use lancekeeper_model::TableKey;
 use lancekeeper_planner::optimize::GroupReason;
 

@@ -29,7 +29,7 @@ fn fill(session: &SqlSession) -> BoxFuture<'_, Result<Rows, SqlRunError>> {
     async move {
         let seen = session.see().await?;
         let known = Policies::of(&seen.files()).list().await?;
-        let mut all = Rows { notes: known.warnings, ..Rows::default() };
+        let mut all = Rows { notes: known.warnings.clone(), ..Rows::default() };
         let mut tables = table_names(&seen);
         let gone = known.of_no_table(&tables);
         all.notes.extend(gone.iter().map(|name| about_gone(name)));
