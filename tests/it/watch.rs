@@ -1,7 +1,8 @@
 //! The watcher: what it does beside writers, after a crash, beside another one, and when things are not as they should be.
 
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
@@ -121,6 +122,8 @@ async fn small_appends_are_merged_by_few_runs_and_rest_costs_no_call_of_a_store(
     world.append(20).await;
     world.compacted_below(4).await;
     assert_eq!(world.rows().await, 30);
+    // What a run has committed is seen before the run is over.
+    heard.until(WatchEventKind::Done, 1).await;
     // Not a run for each append.
     let runs = heard.count(WatchEventKind::Done);
     assert!((1..=7).contains(&runs), "{runs} runs: {:#?}", heard.0.lock().unwrap());
@@ -131,35 +134,50 @@ async fn small_appends_are_merged_by_few_runs_and_rest_costs_no_call_of_a_store(
         assert_eq!(job.trigger, JobTrigger::Policy);
         assert!(job.reason.contains("small fragments"), "{}", job.reason);
     }
-    // Until what was done last was looked at.
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    let before = keeper.store_requests();
-    tokio::time::sleep(Duration::from_millis(700)).await;
-    assert_eq!(keeper.store_requests(), before);
+    // Once what was done last was looked at, nothing more is asked in the time of seven looks.
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let before = keeper.store_requests();
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        if keeper.store_requests() == before {
+            break;
+        }
+        assert!(Instant::now() < until, "it never comes to rest");
+    }
     end(handle).await;
     // The keeper itself was not stopped.
     assert_eq!(keeper.status([world.uri()]).await.exit_code().number(), 0);
 }
 
-/// The watcher as a process of its own.
-struct Process(std::process::Child);
+/// The watcher as a process of its own, with what it said so far.
+struct Process {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+    said: String,
+}
 
 impl Process {
     fn start(world: &World) -> Self {
         let mut command = lancekeeper(["watch", &world.uri()]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        Self(command.spawn().unwrap())
+        let mut child = command.spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        Self { child, stderr, said: String::new() }
+    }
+
+    /// Waits until it says this.
+    fn until(&mut self, word: &str) {
+        while !self.said.contains(word) {
+            assert!(self.stderr.read_line(&mut self.said).unwrap() > 0, "ended: {}", self.said);
+        }
     }
 
     /// The exit code, and what it said.
     fn end(mut self) -> (Option<i32>, String) {
-        let told = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().unwrap();
-        assert!(told.success());
-        let status = self.0.wait().unwrap();
-        let mut said = String::new();
-        let mut stderr = self.0.stderr.take().unwrap();
-        std::io::Read::read_to_string(&mut stderr, &mut said).unwrap();
-        (status.code(), said)
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.stderr.read_to_string(&mut self.said).unwrap();
+        (self.child.wait().unwrap().code(), self.said)
     }
 }
 
@@ -167,16 +185,18 @@ impl Process {
 async fn after_kill_9_a_new_watcher_takes_over_and_sigterm_ends_it_with_0() {
     let world = World::new().await;
     let mut first = Process::start(&world);
+    first.until("watches: looks begin");
     world.append(8).await;
+    // In the middle of its work, or about there.
     thread::sleep(Duration::from_millis(300));
-    first.0.kill().unwrap();
-    first.0.wait().unwrap();
+    first.child.kill().unwrap();
+    first.child.wait().unwrap();
     world.append(8).await;
-    let second = Process::start(&world);
-    world.compacted_below(9).await;
+    let mut second = Process::start(&world);
+    second.until("done: compact:");
     let (code, said) = second.end();
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("watches: looks begin") && said.contains("done: compact:"), "{said}");
+    world.compacted_below(4).await;
     assert_eq!(world.rows().await, 26);
 }
 
