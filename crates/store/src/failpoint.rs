@@ -74,6 +74,12 @@ pub const BRANCH_DELETE_FLIPPED_PRE_LOOK: &str = "branch_delete.flipped_pre_look
 pub const BRANCH_DELETE_BEFORE_COMMITS: &str = "branch_delete.before_commit_graph_reclaim";
 /// In the deletion of a branch, before the next of its forks. The established name.
 pub const BRANCH_DELETE_BEFORE_TABLE: &str = "branch_delete.before_table_cleanup";
+/// In repair, what is taken back has its tag, before the pinned version is committed on top of it.
+pub const REPAIR_TAGGED_PRE_RESTORE: &str = "repair.tagged_pre_restore";
+/// In repair, everything of a branch is where it is to be published, before the publish.
+pub const REPAIR_SETTLED_PRE_PUBLISH: &str = "repair.settled_pre_publish";
+/// In repair, a branch published, before it is looked at again.
+pub const REPAIR_PUBLISHED_PRE_LOOK: &str = "repair.published_pre_look";
 
 /// Every failpoint there is.
 pub const ALL: &[&str] = &[
@@ -107,6 +113,9 @@ pub const ALL: &[&str] = &[
     BRANCH_DELETE_FLIPPED_PRE_LOOK,
     BRANCH_DELETE_BEFORE_COMMITS,
     BRANCH_DELETE_BEFORE_TABLE,
+    REPAIR_TAGGED_PRE_RESTORE,
+    REPAIR_SETTLED_PRE_PUBLISH,
+    REPAIR_PUBLISHED_PRE_LOOK,
 ];
 
 /// A failpoint was told to fail. The text is the established one.
