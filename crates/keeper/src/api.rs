@@ -17,9 +17,9 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use lancekeeper_model::{
     BranchReport, BranchSelection, CacheStats, CleanupOptions, CleanupReport, CountOptions,
-    CountReport, JobCause, Observer, OptimizeOptions, OptimizeReport, Progress, RepairOptions,
-    RepairReport, RootBranchReport, RootFailure, StatusOptions, StatusReport, StoreRequests,
-    VerifyOptions, VerifyReport,
+    CountReport, JobCause, Observer, OptimizeOptions, OptimizeReport, Progress, RelocateReport,
+    RepairOptions, RepairReport, RootBranchReport, RootFailure, StatusOptions, StatusReport,
+    StoreRequests, VerifyOptions, VerifyReport,
 };
 
 use crate::run::concurrency::in_order;
@@ -231,6 +231,24 @@ impl Keeper {
         let runs = each(roots, |root| repair::repair_root(&self.context, root, options));
         let is_preview = !options.confirm;
         async move { RepairReport::new(is_preview, runs.await, millis(started)) }.boxed()
+    }
+
+    /// Makes graphs whole that were moved, copied or restored: their branches read from where they are now, in every
+    /// version, and not from where they lay. Without `confirm`, says what refers to the old place. Refuses unless
+    /// everything that it needs is here. Never fails as a whole.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, some manifests refer to the new place and some to the old one. The root still counts as moved, and
+    /// doing it again changes the rest.
+    pub fn relocate<'a>(
+        &'a self,
+        roots: impl IntoIterator<Item = impl AsRef<str>>,
+        confirm: bool,
+    ) -> BoxFuture<'a, RelocateReport> {
+        let started = Instant::now();
+        let runs = each(roots, move |root| repair::relocate_root(&self.context, root, confirm));
+        async move { RelocateReport::new(!confirm, runs.await, millis(started)) }.boxed()
     }
 
     /// Lists the branches of graphs, those of operations only if asked for. Writes nothing.

@@ -56,14 +56,15 @@ pub use lancekeeper_model::{
     NoProgress, NullPlacement, Observer, Obstacle, OperationId, OptimizeBody, OptimizeOptions,
     OptimizeReport, OptimizeTotals, PageTarget, PendingIndex, PendingSidecar, Progress,
     ProgressEvent, ProgressLine, PruneOptions, PrunedStats, QueueHolds, Reclaimable,
-    RecoveredSidecar, Recovery, RepairAction, RepairBody, RepairOptions, RepairReport,
-    RepairTotals, Report, RewriteCheck, RootBranchReport, RootCleanupReport, RootCounts,
-    RootFailure, RootKind, RootOptimizeReport, RootOutcome, RootRepairReport, RootReport,
-    RootStatus, RootVerification, RowChanges, STATISTICS_FORMAT, SkipReason, SortColumn,
-    StatisticsNote, StatusBody, StatusOptions, StatusReport, StatusTotals, StoreRequests,
-    TableBytes, TableCleanupStats, TableCount, TableKey, TableOptimizeStats, TableRef,
-    TableRepairStats, TableStatistics, TableStatus, TableVerification, Unchecked, VerbBody,
-    VerifyBody, VerifyOptions, VerifyReport, VerifyTotals, Version, WorkLeft,
+    RecoveredSidecar, Recovery, RelocateBody, RelocateReport, RelocateTotals, RelocatedBranch,
+    RepairAction, RepairBody, RepairOptions, RepairReport, RepairTotals, Report, RewriteCheck,
+    RootBranchReport, RootCleanupReport, RootCounts, RootFailure, RootKind, RootOptimizeReport,
+    RootOutcome, RootRelocateReport, RootRepairReport, RootReport, RootStatus, RootVerification,
+    RowChanges, STATISTICS_FORMAT, SkipReason, SortColumn, StatisticsNote, StatusBody,
+    StatusOptions, StatusReport, StatusTotals, StoreRequests, TableBytes, TableCleanupStats,
+    TableCount, TableKey, TableOptimizeStats, TableRef, TableRepairStats, TableStatistics,
+    TableStatus, TableVerification, Unchecked, VerbBody, VerifyBody, VerifyOptions, VerifyReport,
+    VerifyTotals, Version, WorkLeft,
 };
 pub use lancekeeper_queue::{ExclusiveLock, Queues, RootIdentity, RootQueue, TableGuards};
 pub use root::OpenRootError;

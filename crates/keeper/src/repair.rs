@@ -13,6 +13,7 @@
 //! Not here: unfinished operations that a sidecar explains. While there is one of another writer, repair is refused.
 
 mod inventory;
+mod relocate;
 mod report;
 mod run;
 
@@ -34,12 +35,14 @@ use crate::run::ended::{EndsRoot, ended};
 use crate::run::stop::Interrupted;
 use crate::run::{Context, new_operation};
 
+pub(crate) use relocate::relocate_root;
+
 const VERB: &str = "repair";
 /// Nothing is deleted, so spellings do not matter. What another writer has not finished explains what is ahead.
 const PURPOSE: Purpose<'_> = Purpose {
     verb: VERB,
     selected: &[],
-    tolerates: Tolerance { spellings: true, unfinished: false, runs: true },
+    tolerates: Tolerance { spellings: true, unfinished: false, runs: true, moved: false },
 };
 
 /// A root could not be repaired, or not all of it.

@@ -80,6 +80,10 @@ pub const REPAIR_TAGGED_PRE_RESTORE: &str = "repair.tagged_pre_restore";
 pub const REPAIR_SETTLED_PRE_PUBLISH: &str = "repair.settled_pre_publish";
 /// In repair, a branch published, before it is looked at again.
 pub const REPAIR_PUBLISHED_PRE_LOOK: &str = "repair.published_pre_look";
+/// In a relocation, the original of a manifest lies aside, before the manifest is replaced.
+pub const RELOCATE_KEPT_PRE_REPLACE: &str = "relocate.kept_pre_replace";
+/// In a relocation, manifests changed, before the rows that name them.
+pub const RELOCATE_CHANGED_PRE_ROWS: &str = "relocate.changed_pre_rows";
 
 /// Every failpoint there is.
 pub const ALL: &[&str] = &[
@@ -116,6 +120,8 @@ pub const ALL: &[&str] = &[
     REPAIR_TAGGED_PRE_RESTORE,
     REPAIR_SETTLED_PRE_PUBLISH,
     REPAIR_PUBLISHED_PRE_LOOK,
+    RELOCATE_KEPT_PRE_REPLACE,
+    RELOCATE_CHANGED_PRE_ROWS,
 ];
 
 /// A failpoint was told to fail. The text is the established one.

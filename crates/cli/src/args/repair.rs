@@ -25,6 +25,10 @@ pub(crate) struct RepairArgs {
     #[arg(long, conflicts_with = "force")]
     restore_pin: bool,
 
+    /// Of a graph that was moved, copied or restored: let its branches read from here and not from where it lay.
+    #[arg(long, conflicts_with_all = ["force", "restore_pin", "tables", "branches", "assume_dead", "concurrency"])]
+    pub(crate) relocate: bool,
+
     /// A preview; the same as leaving --confirm out.
     #[arg(long, conflicts_with = "confirm")]
     dry_run: bool,

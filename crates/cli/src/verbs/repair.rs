@@ -35,6 +35,9 @@ impl VerbSpec for RepairArgs {
     }
 
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Box<dyn Answer>> {
+        if self.relocate {
+            return answer(call.keeper.relocate(call.roots, self.confirm));
+        }
         answer(async move { call.keeper.repair(call.roots, &self.options()).await }.boxed())
     }
 }
