@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::TimeDelta;
-use lancekeeper::{CleanupOptions, CleanupPolicyOptions, Keeper, NoProgress, OptimizeOptions};
+use lancekeeper::{
+    CleanupOptions, CleanupPolicyOptions, Keeper, NoProgress, OptimizeOptions, RepairOptions,
+};
 use lancekeeper_service::jobs::Recorder;
 use lancekeeper_store::failpoint;
 
@@ -31,6 +33,14 @@ pub(crate) enum Verb {
     CreateBranch,
     /// Of the fixtures' branch `work`.
     DeleteBranch,
+    /// Taking back whatever somebody committed past the graph.
+    Repair,
+}
+
+/// A repair that takes back what others committed, however young it is.
+pub(crate) fn taking_back() -> RepairOptions {
+    let (confirm, restore_pin, assume_dead) = (true, true, true);
+    RepairOptions { confirm, restore_pin, assume_dead, ..RepairOptions::default() }
 }
 
 /// The strictest cleanup there is. Slow enough that others are let in between its deletions.
@@ -99,6 +109,7 @@ impl Death {
             "Cleanup" => Verb::Cleanup,
             "CreateBranch" => Verb::CreateBranch,
             "DeleteBranch" => Verb::DeleteBranch,
+            "Repair" => Verb::Repair,
             other => panic!("no such verb: {other}"),
         };
         let name = failpoint::ALL.iter().find(|name| **name == parts[1]).unwrap();
@@ -166,6 +177,7 @@ async fn a_child_dies_where_it_is_told() {
         Verb::DeleteBranch => {
             format!("{:#?}", keeper.delete_branch(&roots[0], branch::WORK).await)
         }
+        Verb::Repair => format!("{:#?}", keeper.repair(&roots, &taking_back()).await),
     };
     panic!("{} was not crossed {} times: {report}", death.name, death.crossing);
 }

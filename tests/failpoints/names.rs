@@ -6,26 +6,30 @@ use fail::FailGuard;
 use lancekeeper::Keeper;
 use lancekeeper_store::failpoint;
 
+use crate::child::taking_back;
 use crate::pause::count;
 use crate::world::{KNOWS, PERSON, World};
-use crate::{branch, cleanup, crash, fail_there, sweep};
+use crate::{branch, cleanup, crash, fail_there, repair, sweep};
 
-fn set(lists: [&[&'static str]; 4]) -> BTreeSet<&'static str> {
+fn set<const N: usize>(lists: [&[&'static str]; N]) -> BTreeSet<&'static str> {
     lists.into_iter().flatten().copied().collect()
 }
 
 #[test]
 fn there_is_a_death_and_a_failure_at_every_failpoint() {
     let all: BTreeSet<_> = failpoint::ALL.iter().copied().collect();
-    assert_eq!(set([crash::DIED_AT, sweep::DIED_AT, cleanup::DIED_AT, branch::DIED_AT]), all);
+    let died = [crash::DIED_AT, sweep::DIED_AT, cleanup::DIED_AT, branch::DIED_AT, repair::DIED_AT];
+    assert_eq!(set(died), all);
     let failed = [fail_there::FAILED_AT, sweep::FAILED_AT, cleanup::FAILED_AT, branch::FAILED_AT];
     let mut failed = set(failed);
+    failed.extend(repair::FAILED_AT);
     failed.extend(cleanup::SPARED_AT);
     assert_eq!(failed, all);
 }
 
 #[tokio::test]
-async fn two_runs_a_cleanup_and_a_branch_of_a_v3_graph_cross_every_failpoint_at_fixture_path() {
+async fn two_runs_a_cleanup_a_branch_and_a_repair_of_a_v3_graph_cross_every_failpoint_at_fixture_path()
+ {
     let world = World::v3_at_path().await.with_auto_cleanup().await;
     // The first run is stopped, so that the second has something to sweep.
     let guard = FailGuard::new(failpoint::OPTIMIZE_POST_PHASE_B, "return").unwrap();
@@ -48,6 +52,9 @@ async fn two_runs_a_cleanup_and_a_branch_of_a_v3_graph_cross_every_failpoint_at_
     world.client.fork(PERSON, branch::NEW).await;
     let deleted = keeper.delete_branch(uri, branch::NEW).await;
     assert_eq!(deleted.exit_code().number(), 0, "{deleted:#?}");
+    world.client.append(PERSON).await;
+    let repaired = keeper.repair([uri], &taking_back()).await;
+    assert_eq!(repaired.exit_code().number(), 0, "{repaired:#?}");
     for (name, counter) in counters {
         assert!(counter.crossings() > 0, "{name} was not crossed");
     }

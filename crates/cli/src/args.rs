@@ -11,6 +11,7 @@ mod jobs;
 mod lock;
 mod policy;
 mod prune;
+mod repair;
 mod rewrites;
 mod roots;
 mod settings;
@@ -39,6 +40,7 @@ pub(crate) use lock::LockArgs;
 pub(crate) use policy::{
     PolicyArgs, PolicyCheckArgs, PolicyShowArgs, PolicySimulateArgs, PolicyVerb,
 };
+pub(crate) use repair::RepairArgs;
 use roots::Place;
 pub(crate) use roots::Roots;
 pub(crate) use settings::SettingArgs;
@@ -64,6 +66,7 @@ Examples:
   lancekeeper optimize --recursive /data  every graph, database and table below
   lancekeeper cleanup --keep 10 ./graph   what would go, and why the rest stays
   lancekeeper cleanup --keep 10 --confirm ./graph
+  lancekeeper repair ./graph              what readers do not see, and what that is
   lancekeeper branch create ./graph feat  a branch of main; no table is copied
   lancekeeper branch delete ./graph feat  what would be lost; --confirm deletes
   lancekeeper --db-path ./db optimize events --prune-now
@@ -129,6 +132,7 @@ impl Cli {
             Verb::Cleanup(args) => args.tables.extend(args.roots.resolve(&self.place)?),
             Verb::CountRows(args) => args.tables.extend(args.roots.resolve(&self.place)?),
             Verb::Verify(args) => args.tables.extend(args.roots.resolve(&self.place)?),
+            Verb::Repair(args) => args.tables.extend(args.roots.resolve(&self.place)?),
             Verb::Branch(args) => args.resolve(&self.place)?,
             Verb::Config(args) => args.resolve(&self.place)?,
             Verb::Watch(args) => args.resolve(&self.place)?,
@@ -157,6 +161,8 @@ pub(crate) enum Verb {
     Optimize(OptimizeArgs),
     /// Deletes forks, versions and files that nothing needs; a preview unless --confirm.
     Cleanup(CleanupArgs),
+    /// Publishes or takes back what was committed to tables of a graph past it; a preview unless --confirm.
+    Repair(RepairArgs),
     /// Lists, creates and deletes branches of a graph.
     Branch(BranchArgs),
     /// Counts the rows that readers see; writes nothing.

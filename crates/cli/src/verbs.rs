@@ -8,6 +8,7 @@ mod count;
 mod jobs;
 mod optimize;
 mod policy;
+mod repair;
 mod sql;
 mod status;
 mod verify;
@@ -108,6 +109,7 @@ pub(crate) fn spec(verb: &Verb) -> &dyn VerbSpec {
         Verb::Cleanup(args) => args,
         Verb::CountRows(args) => args,
         Verb::Verify(args) => args,
+        Verb::Repair(args) => args,
         Verb::Config(args) => args,
         Verb::Watch(args) => args,
         Verb::Policy(args) => match &args.what {

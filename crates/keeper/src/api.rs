@@ -17,15 +17,16 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use lancekeeper_model::{
     BranchReport, BranchSelection, CacheStats, CleanupOptions, CleanupReport, CountOptions,
-    CountReport, JobCause, Observer, OptimizeOptions, OptimizeReport, Progress, RootBranchReport,
-    RootFailure, StatusOptions, StatusReport, StoreRequests, VerifyOptions, VerifyReport,
+    CountReport, JobCause, Observer, OptimizeOptions, OptimizeReport, Progress, RelocateReport,
+    RepairOptions, RepairReport, RootBranchReport, RootFailure, StatusOptions, StatusReport,
+    StoreRequests, VerifyOptions, VerifyReport,
 };
 
 use crate::run::concurrency::in_order;
 use crate::run::stop::Stop;
 use crate::run::{Context, millis};
 use crate::seen::{self, SeenRoot};
-use crate::{branch, cleanup, count, status, verify};
+use crate::{branch, cleanup, count, repair, status, verify};
 
 pub use builder::KeeperBuilder;
 pub use established::{
@@ -211,6 +212,43 @@ impl Keeper {
         let started = Instant::now();
         let runs = each(roots, |root| cleanup::cleanup_root(&self.context, root, options));
         async move { CleanupReport::new(false, runs.await, millis(started)) }.boxed()
+    }
+
+    /// Looks for tables of graphs whose newest version is not the one that readers see, and nothing explains it. Says
+    /// what was committed since; with `confirm` publishes what is maintenance by the table's own history, and what
+    /// the options say of the rest. Never fails as a whole: what went wrong stands with the root or table it concerns.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, each branch is published as a whole or not at all. What was to be taken back may have its tag, and
+    /// the pinned version may be committed on top of it; the next repair goes on.
+    pub fn repair<'a>(
+        &'a self,
+        roots: impl IntoIterator<Item = impl AsRef<str>>,
+        options: &'a RepairOptions,
+    ) -> BoxFuture<'a, RepairReport> {
+        let started = Instant::now();
+        let runs = each(roots, |root| repair::repair_root(&self.context, root, options));
+        let is_preview = !options.confirm;
+        async move { RepairReport::new(is_preview, runs.await, millis(started)) }.boxed()
+    }
+
+    /// Makes graphs whole that were moved, copied or restored: their branches read from where they are now, in every
+    /// version, and not from where they lay. Without `confirm`, says what refers to the old place. Refuses unless
+    /// everything that it needs is here. Never fails as a whole.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, some manifests refer to the new place and some to the old one. The root still counts as moved, and
+    /// doing it again changes the rest.
+    pub fn relocate<'a>(
+        &'a self,
+        roots: impl IntoIterator<Item = impl AsRef<str>>,
+        confirm: bool,
+    ) -> BoxFuture<'a, RelocateReport> {
+        let started = Instant::now();
+        let runs = each(roots, move |root| repair::relocate_root(&self.context, root, confirm));
+        async move { RelocateReport::new(!confirm, runs.await, millis(started)) }.boxed()
     }
 
     /// Lists the branches of graphs, those of operations only if asked for. Writes nothing.

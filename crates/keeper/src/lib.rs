@@ -17,8 +17,8 @@
 //!
 //! # Rooms
 //!
-//! `api` composes; the verbs are `optimize`, `cleanup`, `branch`, `status`, `count` and `verify`, each
-//! from `inventory` to `report`. All of them stand on `root` (opening, and what stands in the way), and
+//! `api` composes; the verbs are `optimize`, `cleanup`, `repair`, `branch`, `status`, `count` and
+//! `verify`, each from `inventory` to `report`. All of them stand on `root` (opening, and what stands in the way), and
 //! all of these on `run` (what a run is given). A verb does not use another, with two exceptions:
 //! `branch` deletes by `cleanup`, and `status` shows what `optimize` and `cleanup` would do, by
 //! their own plans. `seen` is for callers that read: which tables readers see, and opening them.
@@ -32,6 +32,7 @@ mod cleanup;
 mod count;
 mod layouts;
 mod optimize;
+mod repair;
 mod root;
 mod run;
 mod seen;
@@ -49,18 +50,21 @@ pub use lancekeeper_model::{
     BranchRow, BranchSelection, BranchTableStats, BranchTotals, BudgetLimit, CacheStats, CacheUse,
     ChosenFragments, CleanupBody, CleanupOptions, CleanupPolicyOptions, CleanupReport,
     CleanupTotals, Clustering, ColumnStatistics, CountBody, CountOptions, CountReport, CountTotals,
-    Direction, ErrorKind, ExitCode, Finding, FindingKind, ForkRefStatus, IndexMode, InternalSchema,
-    InternalStatus, JobCause, JobKind, JobRecord, JobStatus, JobTrigger, KeptVersionReport, Layout,
-    LayoutError, LayoutKind, LayoutStats, LostCommitReport, MovedPin, NoProgress, NullPlacement,
-    Observer, Obstacle, OperationId, OptimizeBody, OptimizeOptions, OptimizeReport, OptimizeTotals,
-    PageTarget, PendingIndex, PendingSidecar, Progress, ProgressEvent, ProgressLine, PruneOptions,
-    PrunedStats, QueueHolds, Reclaimable, RecoveredSidecar, Recovery, Report, RewriteCheck,
+    Direction, DriftClass, ErrorKind, ExitCode, Finding, FindingKind, ForkRefStatus, IndexMode,
+    InternalSchema, InternalStatus, JobCause, JobKind, JobRecord, JobStatus, JobTrigger,
+    KeptVersionReport, Layout, LayoutError, LayoutKind, LayoutStats, LostCommitReport, MovedPin,
+    NoProgress, NullPlacement, Observer, Obstacle, OperationId, OptimizeBody, OptimizeOptions,
+    OptimizeReport, OptimizeTotals, PageTarget, PendingIndex, PendingSidecar, Progress,
+    ProgressEvent, ProgressLine, PruneOptions, PrunedStats, QueueHolds, Reclaimable,
+    RecoveredSidecar, Recovery, RelocateBody, RelocateReport, RelocateTotals, RelocatedBranch,
+    RepairAction, RepairBody, RepairOptions, RepairReport, RepairTotals, Report, RewriteCheck,
     RootBranchReport, RootCleanupReport, RootCounts, RootFailure, RootKind, RootOptimizeReport,
-    RootOutcome, RootReport, RootStatus, RootVerification, STATISTICS_FORMAT, SkipReason,
-    SortColumn, StatisticsNote, StatusBody, StatusOptions, StatusReport, StatusTotals,
-    StoreRequests, TableBytes, TableCleanupStats, TableCount, TableKey, TableOptimizeStats,
-    TableRef, TableStatistics, TableStatus, TableVerification, Unchecked, VerbBody, VerifyBody,
-    VerifyOptions, VerifyReport, VerifyTotals, Version, WorkLeft,
+    RootOutcome, RootRelocateReport, RootRepairReport, RootReport, RootStatus, RootVerification,
+    RowChanges, STATISTICS_FORMAT, SkipReason, SortColumn, StatisticsNote, StatusBody,
+    StatusOptions, StatusReport, StatusTotals, StoreRequests, TableBytes, TableCleanupStats,
+    TableCount, TableKey, TableOptimizeStats, TableRef, TableRepairStats, TableStatistics,
+    TableStatus, TableVerification, Unchecked, VerbBody, VerifyBody, VerifyOptions, VerifyReport,
+    VerifyTotals, Version, WorkLeft,
 };
 pub use lancekeeper_queue::{ExclusiveLock, Queues, RootIdentity, RootQueue, TableGuards};
 pub use root::OpenRootError;

@@ -25,6 +25,7 @@ mod fold;
 mod graph;
 mod history;
 mod lineage;
+mod moved;
 mod old_snapshots;
 mod publish;
 mod row;

@@ -35,7 +35,7 @@ use crate::row::{Row, TABLE_VERSION, VersionMetadata, encode, version_row_id};
 
 /// Attempts at one publish. Each lost attempt is one publish of somebody else, and giving up
 /// leaves committed tables behind for recovery: worth more patience than a client's five.
-const PUBLISH_ATTEMPTS: u32 = 20;
+pub(crate) const PUBLISH_ATTEMPTS: u32 = 20;
 
 /// One pin to move.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -319,7 +319,7 @@ fn version_row(pin_move: &PinMove, branch: &Branch) -> Result<Row, serde_json::E
 }
 
 /// The merge-insert of a publish, written but not committed.
-async fn merge(manifest: &Dataset, batch: RecordBatch) -> Result<Change, LanceFailure> {
+pub(crate) async fn merge(manifest: &Dataset, batch: RecordBatch) -> Result<Change, LanceFailure> {
     let failed = |source| LanceFailure::new("failed to write the publish", source);
     let mut builder =
         MergeInsertBuilder::try_new(Arc::new(manifest.clone()), vec!["object_id".to_owned()])

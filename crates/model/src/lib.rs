@@ -25,6 +25,8 @@ mod policy_report;
 mod progress;
 mod queue_holds;
 mod recovery;
+mod relocate;
+mod repair;
 mod report;
 mod room;
 mod root;
@@ -84,6 +86,13 @@ pub use policy_report::{
 pub use progress::{NoProgress, Observer, Progress, ProgressEvent, ProgressLine};
 pub use queue_holds::QueueHolds;
 pub use recovery::{MovedPin, RecoveredSidecar, Recovery};
+pub use relocate::{
+    RelocateBody, RelocateReport, RelocateTotals, RelocatedBranch, RootRelocateReport,
+};
+pub use repair::{
+    DriftClass, RepairAction, RepairBody, RepairOptions, RepairReport, RepairTotals,
+    RootRepairReport, RowChanges, TableRepairStats,
+};
 pub use report::{Report, RootFailure, RootOutcome, RootReport, VerbBody};
 pub use room::{InternalStatus, Reclaimable, StatusOptions};
 pub use root::{InternalSchema, RootKind};

@@ -10,6 +10,8 @@ pub mod cleanup;
 pub mod index;
 pub mod jobs;
 pub mod optimize;
+pub mod relocate;
+pub mod repair;
 pub mod schedule;
 pub mod sweep;
 pub mod verify;

@@ -198,6 +198,8 @@ fn standing(inventory: &TableInventory) -> Standing {
         reason: SkipReason::DriftNeedsRepair,
         manifest_version: pin,
         head,
-        why: format!("its HEAD {head} is ahead of its pin {pin}, and nothing explains it"),
+        why: format!(
+            "its HEAD {head} is ahead of its pin {pin}, and nothing explains it; `lancekeeper repair` says what it is"
+        ),
     })
 }

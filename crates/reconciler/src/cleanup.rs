@@ -29,11 +29,11 @@ mod inventory;
 mod lists;
 mod names;
 mod recheck;
-mod references;
+pub(crate) mod references;
 mod report;
 mod resolver;
 mod since;
-mod stored;
+pub(crate) mod stored;
 mod top;
 mod unknown;
 

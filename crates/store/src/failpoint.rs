@@ -74,6 +74,16 @@ pub const BRANCH_DELETE_FLIPPED_PRE_LOOK: &str = "branch_delete.flipped_pre_look
 pub const BRANCH_DELETE_BEFORE_COMMITS: &str = "branch_delete.before_commit_graph_reclaim";
 /// In the deletion of a branch, before the next of its forks. The established name.
 pub const BRANCH_DELETE_BEFORE_TABLE: &str = "branch_delete.before_table_cleanup";
+/// In repair, what is taken back has its tag, before the pinned version is committed on top of it.
+pub const REPAIR_TAGGED_PRE_RESTORE: &str = "repair.tagged_pre_restore";
+/// In repair, everything of a branch is where it is to be published, before the publish.
+pub const REPAIR_SETTLED_PRE_PUBLISH: &str = "repair.settled_pre_publish";
+/// In repair, a branch published, before it is looked at again.
+pub const REPAIR_PUBLISHED_PRE_LOOK: &str = "repair.published_pre_look";
+/// In a relocation, the original of a manifest lies aside, before the manifest is replaced.
+pub const RELOCATE_KEPT_PRE_REPLACE: &str = "relocate.kept_pre_replace";
+/// In a relocation, manifests changed, before the rows that name them.
+pub const RELOCATE_CHANGED_PRE_ROWS: &str = "relocate.changed_pre_rows";
 
 /// Every failpoint there is.
 pub const ALL: &[&str] = &[
@@ -107,6 +117,11 @@ pub const ALL: &[&str] = &[
     BRANCH_DELETE_FLIPPED_PRE_LOOK,
     BRANCH_DELETE_BEFORE_COMMITS,
     BRANCH_DELETE_BEFORE_TABLE,
+    REPAIR_TAGGED_PRE_RESTORE,
+    REPAIR_SETTLED_PRE_PUBLISH,
+    REPAIR_PUBLISHED_PRE_LOOK,
+    RELOCATE_KEPT_PRE_REPLACE,
+    RELOCATE_CHANGED_PRE_ROWS,
 ];
 
 /// A failpoint was told to fail. The text is the established one.

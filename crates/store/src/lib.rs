@@ -20,6 +20,7 @@ pub mod files;
 pub mod members;
 pub mod owner;
 pub mod presence;
+pub mod restore;
 pub mod root;
 pub mod sizes;
 pub mod spelling;

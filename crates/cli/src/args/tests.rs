@@ -2,7 +2,7 @@
 
 use lancekeeper_model::{
     CleanupOptions, CleanupPolicyOptions, CountOptions, IndexMode, JobStatus, PageTarget,
-    PruneOptions, RewriteCheck, VerifyOptions,
+    PruneOptions, RepairOptions, RewriteCheck, VerifyOptions,
 };
 use lancekeeper_settings::Said;
 
@@ -570,5 +570,32 @@ fn sql_takes_a_root_and_one_statement_from_one_place() {
     ] {
         let error = read(line).map(|_| ()).unwrap_err();
         assert!(error.to_string().contains(said), "{line:?}: {error}");
+    }
+}
+
+#[test]
+fn a_repair_previews_unless_confirmed_and_nothing_is_forced_in_a_preview() {
+    let options = |line: &str| match parse(&format!("lancekeeper repair {line}")).unwrap().verb {
+        Verb::Repair(args) => (args.roots.roots.clone(), args.options()),
+        _ => panic!("{line}"),
+    };
+    assert_eq!(options("g"), (vec!["g".to_owned()], RepairOptions::default()));
+    let said = "g --confirm --force --table node:Person --branch work --branch main \
+                --dead-after 1h --assume-dead --concurrency 3";
+    let expected = RepairOptions {
+        tables: vec!["node:Person".to_owned()],
+        branches: BranchSelection::Named(vec!["work".to_owned(), "main".to_owned()]),
+        confirm: true,
+        force: true,
+        dead_after: chrono::TimeDelta::hours(1),
+        assume_dead: true,
+        concurrency: Some(3),
+        ..RepairOptions::default()
+    };
+    assert_eq!(options(said).1, expected);
+    assert!(options("g --restore-pin").1.restore_pin, "its preview says what would be taken back");
+    assert_eq!(options("--uri g node:Person").1.tables, ["node:Person"]);
+    for line in ["g --force", "g --confirm --force --restore-pin", "g --confirm --dry-run"] {
+        refusal(&format!("lancekeeper repair {line}"));
     }
 }

@@ -8,6 +8,8 @@ mod count;
 mod jobs;
 mod optimize;
 mod policy;
+mod relocate;
+mod repair;
 mod statistics;
 mod status;
 #[cfg(test)]

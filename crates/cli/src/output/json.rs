@@ -165,6 +165,34 @@ mod tests {
     }
 
     #[test]
+    fn a_repair_has_the_established_fields_and_more() {
+        let found = parsed(&document("repair", &samples::repaired(false)).unwrap());
+        assert_eq!((&found["command"], &found["dry_run"]), (&"repair".into(), &false.into()));
+        let root = &found["roots"][0];
+        assert_eq!((&root["confirm"], &root["force"]), (&true.into(), &false.into()));
+        assert_eq!((&root["manifest_version"], &root["published"]), (&17.into(), &1.into()));
+        let expected = serde_json::json!({
+            "table_key": "edge:Knows", "branch": "main", "manifest_version": 5,
+            "lance_head_version": 6, "classification": "suspicious", "action": "refused",
+            "would": "refused", "operations": ["Append"],
+            "reason": "version 6 may have changed rows (Append)",
+            "rows_pinned": 1_999, "rows_head": 2_002,
+            "rows": {"appear": 3, "disappear": 0, "change": 0},
+            "newest_commit_at": null, "published_version": null, "kept_as": null, "error": null,
+        });
+        assert_eq!(root["tables"][0], expected);
+        let of = |at: usize, field: &str| root["tables"][at][field].clone();
+        assert_eq!((of(2, "classification"), of(2, "action")), ("no_drift".into(), "no_op".into()));
+        assert_eq!(
+            (of(3, "classification"), of(3, "action")),
+            ("verified_maintenance".into(), "healed".into())
+        );
+        assert_eq!((of(4, "branch"), of(4, "action")), ("work".into(), "restored".into()));
+        assert!(of(1, "error").is_string() && of(1, "classification").is_null());
+        assert_eq!(found["totals"]["tables_refused"], 1);
+    }
+
+    #[test]
     fn a_missing_root_is_still_a_document() {
         let found = parsed(&document("optimize", &samples::missing()).unwrap());
         assert_eq!(found["roots"][0]["error"], "no root at /nowhere");

@@ -1,13 +1,14 @@
 //! Reports that tests render: each kind of root and each outcome once.
 
 use lancekeeper_model::{
-    Branch, BranchReconcileStats, BudgetLimit, CleanupReport, Clustering, CountReport, ErrorKind,
-    Finding, FindingKind, InternalStatus, KeptVersionReport, LayoutStats, LostCommitReport,
-    MovedPin, Obstacle, OptimizeReport, PendingIndex, PendingSidecar, Reclaimable,
-    RecoveredSidecar, Recovery, RootCleanupReport, RootCounts, RootFailure, RootKind,
-    RootOptimizeReport, RootReport, RootStatus, RootVerification, SkipReason, StatusReport,
-    TableBytes, TableCleanupStats, TableCount, TableKey, TableOptimizeStats, TableRef, TableStatus,
-    TableVerification, Unchecked, VerifyReport, Version, WorkLeft,
+    Branch, BranchReconcileStats, BudgetLimit, CleanupReport, Clustering, CountReport, DriftClass,
+    ErrorKind, Finding, FindingKind, InternalStatus, KeptVersionReport, LayoutStats,
+    LostCommitReport, MovedPin, Obstacle, OptimizeReport, PendingIndex, PendingSidecar,
+    Reclaimable, RecoveredSidecar, Recovery, RepairAction, RepairReport, RootCleanupReport,
+    RootCounts, RootFailure, RootKind, RootOptimizeReport, RootRepairReport, RootReport,
+    RootStatus, RootVerification, RowChanges, SkipReason, StatusReport, TableBytes,
+    TableCleanupStats, TableCount, TableKey, TableOptimizeStats, TableRef, TableRepairStats,
+    TableStatus, TableVerification, Unchecked, VerifyReport, Version, WorkLeft,
 };
 
 const MIB: u64 = 1 << 20;
@@ -347,4 +348,43 @@ pub(crate) fn verified() -> VerifyReport {
     let (what, why) = ("the answers of index about", "indexes of the kind rtree are not asked");
     root.unchecked = vec![Unchecked::new(&on_main("edge:Knows"), Some(Version(15)), what, why)];
     VerifyReport::new(false, vec![root], 4_321)
+}
+
+/// A graph with every kind of drift: before anything is done, or after a repair that was told nothing of the rest.
+pub(crate) fn repaired(dry_run: bool) -> RepairReport {
+    let table = |name: &str, head: u64, class, operations: &[&str]| {
+        let mut row = TableRepairStats::of(&on_main(name), Version(5));
+        (row.lance_head_version, row.classification) = (Some(Version(head)), Some(class));
+        (row.rows_pinned, row.rows_head) = (Some(1_999), Some(1_999));
+        row.operations = operations.iter().map(|name| (*name).to_owned()).collect();
+        row
+    };
+    let level = table("node:Company", 5, DriftClass::NoDrift, &[]);
+    let class = DriftClass::VerifiedMaintenance;
+    let mut healed = table("node:Person", 7, class, &["ReserveFragments", "Rewrite"]);
+    healed.reason = "only maintenance: the same rows".to_owned();
+    healed.would = RepairAction::Healed;
+    let mut refused = table("edge:Knows", 6, DriftClass::Suspicious, &["Append"]);
+    refused.reason = "version 6 may have changed rows (Append)".to_owned();
+    (refused.rows_head, refused.would) = (Some(2_002), RepairAction::Refused);
+    refused.rows = Some(RowChanges { appear: 3, disappear: 0, change: 0 });
+    let mut back = table("edge:Knows", 9, DriftClass::Suspicious, &["Delete"]);
+    back.branch = Branch::named("work");
+    back.reason = "version 9 may have changed rows (Delete)".to_owned();
+    (back.would, back.kept_as) =
+        (RepairAction::Restored, Some("lancekeeper-drift-work-9".to_owned()));
+    let mut behind = table("edge:WorksAt", 4, DriftClass::NoDrift, &[]);
+    behind.classification = None;
+    behind.fail("its HEAD 4 is behind manifest version 5", ErrorKind::Corrupt);
+    for row in [&mut healed, &mut refused, &mut back] {
+        row.action = if dry_run { RepairAction::Preview } else { row.would };
+    }
+    if !dry_run {
+        healed.published_version = Some(Version(7));
+    }
+    let mut root = RootRepairReport::of("/data/people").of_kind(RootKind::Graph);
+    (root.confirm, root.published) = (!dry_run, u64::from(!dry_run));
+    root.manifest_version = Some(Version(17));
+    root.tables = vec![refused, behind, level, healed, back];
+    RepairReport::new(dry_run, vec![root], 321)
 }

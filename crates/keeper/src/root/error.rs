@@ -143,7 +143,7 @@ impl OpenRootError {
                 "open it for writing once with omnigraph 0.7, which migrates it to v3 in place",
             ),
             Self::Moved { .. } => Some(
-                "move it back to where it was made, or export and load it there with its client",
+                "`lancekeeper repair --relocate` shows what would make a graph whole here; or move it back to where it was made",
             ),
             Self::SchemaApply { .. } => Some(
                 "wait for it; if its process died, the branch __schema_apply_lock__ of __manifest is left over",

@@ -36,7 +36,9 @@ pub(crate) async fn look_ahead(read: &ReadRoot, purpose: Purpose<'_>, now: DateT
         let (uri, found) = (uri.clone(), graph.graph.schema());
         way.obstacles.push(OpenRootError::OldSchema { uri, found });
     }
-    if let Some(elsewhere) = read.spellings.elsewhere.first() {
+    if let Some(elsewhere) = read.spellings.elsewhere.first()
+        && !tolerates.moved
+    {
         let (uri, elsewhere) = (uri.clone(), elsewhere.clone());
         way.obstacles.push(OpenRootError::Moved { uri, elsewhere });
     }

@@ -111,16 +111,21 @@ pub(crate) struct Tolerance {
     /// Runs of other keepers that are under way and have given the lock back while they stage. Who
     /// tolerates them leaves alone what they need ([`super::running`]).
     pub(crate) runs: bool,
+    /// That it was moved, and its branches read from the old place. Only who mends that may write there.
+    pub(crate) moved: bool,
 }
 
 impl Tolerance {
     /// Verbs that write new files beside the old ones tolerate both. They are what is under way: two at
     /// once would do the same work twice.
-    pub(crate) const REWRITES: Self = Self { spellings: true, unfinished: true, runs: false };
+    pub(crate) const REWRITES: Self =
+        Self { spellings: true, unfinished: true, runs: false, moved: false };
     /// Verbs that create or delete a branch look for unfinished operations about it themselves.
-    pub(crate) const BRANCHES: Self = Self { spellings: false, unfinished: true, runs: true };
+    pub(crate) const BRANCHES: Self =
+        Self { spellings: false, unfinished: true, runs: true, moved: false };
     /// Verbs that delete what cannot be made again tolerate nothing of which it is not known what it needs.
-    pub(crate) const DELETES: Self = Self { spellings: false, unfinished: false, runs: true };
+    pub(crate) const DELETES: Self =
+        Self { spellings: false, unfinished: false, runs: true, moved: false };
 }
 
 /// Who opens a root for writing, and what for.

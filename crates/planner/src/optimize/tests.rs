@@ -495,7 +495,7 @@ fn drift_is_left_to_repair_with_both_versions() {
         panic!("it was not skipped");
     };
     assert_eq!((reason, manifest_version.0, head.0), (SkipReason::DriftNeedsRepair, 4, 6));
-    insta::assert_snapshot!(why, @"its HEAD 6 is ahead of its pin 4, and nothing explains it");
+    insta::assert_snapshot!(why, @"its HEAD 6 is ahead of its pin 4, and nothing explains it; `lancekeeper repair` says what it is");
 }
 
 #[test]
@@ -556,7 +556,7 @@ fn a_table_with_fewer_fragments_than_asked_for_is_compact_enough() {
 fn what_stands_in_the_way_is_said_even_of_a_table_that_is_compact_enough() {
     insta::assert_snapshot!(
         check("at least 5 \n pin 4 head 6 \n 2 x 10 rows 1MB"),
-        @"skip (drift_needs_repair): its HEAD 6 is ahead of its pin 4, and nothing explains it"
+        @"skip (drift_needs_repair): its HEAD 6 is ahead of its pin 4, and nothing explains it; `lancekeeper repair` says what it is"
     );
     insta::assert_snapshot!(
         check("at least 5 \n 10-11 rows 1MB"),

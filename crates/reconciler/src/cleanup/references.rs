@@ -16,11 +16,11 @@ use crate::cleanup::stored::{self, Stored, StoredError};
 
 /// One manifest, read.
 #[derive(Debug)]
-pub(super) struct VersionRead {
+pub(crate) struct VersionRead {
     pub(super) committed_at: DateTime<Utc>,
     pub(super) version: u64,
     /// Its fragments, by their places in [`Fragments`].
-    pub(super) fragments: Vec<u32>,
+    pub(crate) fragments: Vec<u32>,
     /// What it refers to besides.
     pub(super) others: Vec<Reference>,
     pub(super) bases: BasePaths,
@@ -31,24 +31,24 @@ pub(super) struct VersionRead {
 }
 
 /// The bases a version defines: path, and whether that is a dataset, by number.
-pub(super) type BasePaths = HashMap<u32, (String, bool)>;
+pub(crate) type BasePaths = HashMap<u32, (String, bool)>;
 
 /// A file, or an index segment, that a version refers to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Reference {
+pub(crate) struct Reference {
     /// The number of the base it lies in; `None` for the chain's own directory.
-    pub(super) base: Option<u32>,
+    pub(crate) base: Option<u32>,
     /// Below the dataset; empty for what is named below the base itself, dataset or not.
-    pub(super) directory: &'static str,
+    pub(crate) directory: &'static str,
     /// Below that directory.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Whether the version cannot be read without it.
-    pub(super) is_vital: bool,
+    pub(crate) is_vital: bool,
 }
 
 /// The fragments of versions, each that is stored alike once.
 #[derive(Debug, Default)]
-pub(super) struct Fragments {
+pub(crate) struct Fragments {
     known: HashMap<Bytes, u32>,
     /// As they are stored, and what they refer to, by place.
     stored: Vec<Bytes>,
@@ -64,12 +64,12 @@ pub(super) struct Fragments {
 
 impl Fragments {
     /// What a fragment refers to.
-    pub(super) fn references(&self, fragment: u32) -> &[Reference] {
+    pub(crate) fn references(&self, fragment: u32) -> &[Reference] {
         &self.references[fragment as usize]
     }
 
     /// The fragment, as Lance knows it.
-    pub(super) fn decoded(&self, fragment: u32) -> Result<Fragment, StoredError> {
+    pub(crate) fn decoded(&self, fragment: u32) -> Result<Fragment, StoredError> {
         decoded_fragment(&self.stored[fragment as usize])
     }
 
@@ -85,7 +85,7 @@ impl Fragments {
     }
 
     /// Takes in what a manifest says, the file at a place.
-    pub(super) fn add(
+    pub(crate) fn add(
         &mut self,
         place: &str,
         location: &str,

@@ -52,7 +52,7 @@ pub enum StoredError {
 
 /// The fields of Lance's manifest message that matter here, under its own numbers.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Stored {
+pub(crate) struct Stored {
     #[prost(bytes = "bytes", repeated, tag = "1")]
     pub(super) fields: Vec<Bytes>,
     #[prost(bytes = "bytes", repeated, tag = "2")]
@@ -70,7 +70,7 @@ pub(super) struct Stored {
     #[prost(string, tag = "12")]
     pub(super) transaction_file: String,
     #[prost(message, repeated, tag = "18")]
-    pub(super) base_paths: Vec<pb::BasePath>,
+    pub(crate) base_paths: Vec<pb::BasePath>,
 }
 
 #[derive(Clone, Copy, PartialEq, Message)]
@@ -97,17 +97,8 @@ impl Stored {
 }
 
 /// Decodes a file: its manifest, and the indexes it names.
-pub(super) fn decode(content: &Bytes) -> Result<(Stored, Vec<IndexMetadata>), StoredError> {
-    let end = content.len().checked_sub(FOOTER).ok_or(StoredError::Footer)?;
-    if !content.ends_with(MAGIC) {
-        return Err(StoredError::Footer);
-    }
-    let mut position = [0; 8];
-    position.copy_from_slice(&content[end..end + 8]);
-    let manifest = message(content, u64::from_le_bytes(position), "the manifest")?;
-    if manifest.end != end {
-        return Err(StoredError::Outside { what: "the manifest" });
-    }
+pub(crate) fn decode(content: &Bytes) -> Result<(Stored, Vec<IndexMetadata>), StoredError> {
+    let manifest = manifest_range(content)?;
     let stored: Stored = decoded(content.slice(manifest), "the manifest")?;
     let indexes = match stored.index_section {
         None => Vec::new(),
@@ -121,6 +112,21 @@ pub(super) fn decode(content: &Bytes) -> Result<(Stored, Vec<IndexMetadata>), St
         }
     };
     Ok((stored, indexes))
+}
+
+/// Where the message of a manifest lies in its file: up to the footer, without its length in front.
+pub(crate) fn manifest_range(content: &Bytes) -> Result<std::ops::Range<usize>, StoredError> {
+    let end = content.len().checked_sub(FOOTER).ok_or(StoredError::Footer)?;
+    if !content.ends_with(MAGIC) {
+        return Err(StoredError::Footer);
+    }
+    let mut position = [0; 8];
+    position.copy_from_slice(&content[end..end + 8]);
+    let manifest = message(content, u64::from_le_bytes(position), "the manifest")?;
+    if manifest.end != end {
+        return Err(StoredError::Outside { what: "the manifest" });
+    }
+    Ok(manifest)
 }
 
 /// Where a message lies that begins, with its length, at a position.
@@ -139,7 +145,7 @@ fn message(
     Ok(from..to)
 }
 
-pub(super) fn decoded<M: Message + Default>(
+pub(crate) fn decoded<M: Message + Default>(
     content: Bytes,
     what: &'static str,
 ) -> Result<M, StoredError> {

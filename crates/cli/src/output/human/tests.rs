@@ -72,6 +72,20 @@ fn rows_that_were_counted() {
 }
 
 #[test]
+fn drift_that_was_found() {
+    let show =
+        |terminal: &mut Terminal| show("", &samples::repaired(true), Format::Human, terminal);
+    insta::assert_snapshot!(seen(Some(80), show), @"");
+}
+
+#[test]
+fn drift_that_was_repaired() {
+    let show =
+        |terminal: &mut Terminal| show("", &samples::repaired(false), Format::Human, terminal);
+    insta::assert_snapshot!(seen(Some(80), show), @"");
+}
+
+#[test]
 fn what_was_verified() {
     let show = |terminal: &mut Terminal| show("", &samples::verified(), Format::Human, terminal);
     insta::assert_snapshot!(seen(Some(80), show), @"

@@ -1,0 +1,350 @@
+//! `repair --relocate`: a graph that was moved, copied or restored is made whole where it is now.
+//!
+//! # Protocol
+//!
+//! Open, which tolerates that it was moved and nothing else. Under the lock and the keys of all its tables: look at
+//! every manifest, and refuse unless all that those need is here; change the manifests; look again, because who
+//! writes on meanwhile writes manifests that refer to the old place. Of v3 then the rows that name manifests of tables, main's
+//! last: as long as those name the old place, the graph counts as moved.
+//!
+//! # Crash consistency
+//!
+//! See `reconciler::relocate`: a root that is half done still counts as moved, and doing it again does the rest.
+
+use chrono::{DateTime, Utc};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use lancekeeper_manifest::{GraphError, LiveBranch, PublishError};
+use lancekeeper_model::{
+    Branch, ErrorKind, OperationId, RelocatedBranch, RootKind, RootRelocateReport, TableKey,
+    TableRef,
+};
+use lancekeeper_planner::relocate::{RelocatePlan, plan_relocate};
+use lancekeeper_queue::QueueError;
+use lancekeeper_reconciler::relocate::{RelocateError, inventory, originals_of, repoint};
+use lancekeeper_store::failpoint::{self, Injected};
+use lancekeeper_store::failure::text_with_hint;
+use lancekeeper_store::root::MANIFEST_DIR;
+use thiserror::Error;
+
+use super::{PURPOSE, VERB};
+use crate::root::{
+    OpenRootError, Opening, Purpose, ReadGraph, ReadRoot, Tolerance, WriteRoot,
+    check_no_schema_apply, check_writable, look, read_root, write_root,
+};
+use crate::run::ended::{EndsRoot, ended};
+use crate::run::stop::Interrupted;
+use crate::run::{Context, new_operation};
+
+const RELOCATES: Purpose<'_> =
+    Purpose { tolerates: Tolerance { moved: true, ..PURPOSE.tolerates }, ..PURPOSE };
+/// Who a client shows as the author of what is changed.
+const ACTOR: &str = "omnigraph:repair";
+/// Looks at what others write meanwhile, before it is given up.
+const LOOKS_MAX: u32 = 3;
+
+/// A root could not be made whole.
+#[derive(Debug, Error)]
+pub(crate) enum RelocateRootError {
+    /// The root could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenRootError),
+    /// It could not be looked at, or a manifest not be changed.
+    #[error(transparent)]
+    Relocate(#[from] RelocateError),
+    /// `__manifest` could not be read.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// Rows could not be changed.
+    #[error("the manifests refer to the new place, but rows of branch {branch} do not: {source}")]
+    Rows {
+        /// The branch.
+        branch: Branch,
+        /// Why.
+        #[source]
+        source: PublishError,
+    },
+    /// The keys of tables could not be had.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// Databases and tables have Lance branches, too, but nobody asked for those yet.
+    #[error("{uri} is a {kind}: only graphs can be made whole at another place")]
+    NotAGraph {
+        /// The root.
+        uri: String,
+        /// What it is.
+        kind: RootKind,
+    },
+    /// Something that it needs is not here.
+    #[error("{uri} cannot be made whole: {first}{}", more(*count))]
+    Incomplete {
+        /// The root.
+        uri: String,
+        /// The first reason.
+        first: String,
+        /// How many there are.
+        count: usize,
+    },
+    /// Others wrote at every look.
+    #[error("{uri}: somebody writes to it, and what is written still refers to the old place")]
+    Unsettled {
+        /// The root.
+        uri: String,
+    },
+    /// A run over it is under way.
+    #[error("{uri}: a run over it is under way")]
+    UnderWay {
+        /// The root.
+        uri: String,
+    },
+    /// A failpoint.
+    #[error(transparent)]
+    Injected(#[from] Injected),
+    /// The run was asked to stop.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+fn more(count: usize) -> String {
+    match count {
+        0 | 1 => String::new(),
+        count => format!(" (and {} more)", count - 1),
+    }
+}
+
+impl EndsRoot for RelocateRootError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Open(error) => error.kind(),
+            Self::Relocate(error) => error.kind(),
+            Self::Graph(error) => error.kind(),
+            Self::Rows { source, .. } => source.kind(),
+            Self::Queue(error) => error.kind(),
+            Self::NotAGraph { .. } => ErrorKind::Invalid,
+            Self::Incomplete { .. } => ErrorKind::Refused,
+            Self::Unsettled { .. } => ErrorKind::Conflict,
+            Self::UnderWay { .. } => ErrorKind::Busy,
+            Self::Injected(_) => ErrorKind::Internal,
+            Self::Interrupted(error) => error.kind(),
+        }
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Open(error) => error.hint(),
+            Self::Incomplete { .. } => Some(
+                "nothing was changed; bring what is missing from where the graph lay, or restore all of it from one backup",
+            ),
+            Self::Unsettled { .. } => Some("end what writes to it, and run again"),
+            Self::Rows { .. } => Some("run again: what is done stays done"),
+            _ => None,
+        }
+    }
+}
+
+/// Makes one root whole, or says what refers to the old place. Never fails: the report says what went wrong.
+///
+/// # Cancel safety
+///
+/// As the verb's.
+pub(crate) fn relocate_root(
+    context: &Context,
+    uri: String,
+    confirm: bool,
+) -> BoxFuture<'_, RootRelocateReport> {
+    async move {
+        let mut report = RootRelocateReport::of(&uri);
+        report.confirm = confirm;
+        let now = context.now();
+        let outcome = match confirm {
+            true => relocate(context, &uri, now, &mut report).await,
+            false => preview(context, &uri, now, &mut report).await,
+        };
+        ended(report, outcome)
+    }
+    .boxed()
+}
+
+async fn open(
+    context: &Context,
+    uri: &str,
+    report: &mut RootRelocateReport,
+) -> Result<ReadRoot, RelocateRootError> {
+    let root = look(uri).await?;
+    report.kind = Some(root.kind);
+    if root.kind != RootKind::Graph {
+        return Err(RelocateRootError::NotAGraph { uri: uri.to_owned(), kind: root.kind });
+    }
+    Ok(read_root(root, &context.tables).await?)
+}
+
+fn graph_of(read: &ReadRoot) -> Result<&ReadGraph, RelocateRootError> {
+    let (uri, kind) = (read.root.given.clone(), read.root.kind);
+    read.graph.as_ref().ok_or(RelocateRootError::NotAGraph { uri, kind })
+}
+
+async fn preview(
+    context: &Context,
+    uri: &str,
+    now: DateTime<Utc>,
+    report: &mut RootRelocateReport,
+) -> Result<(), RelocateRootError> {
+    let read = open(context, uri, report).await?;
+    check_writable(&read, RELOCATES, now).await?;
+    let plan = planned(&read, report).await?;
+    let graph = graph_of(&read)?;
+    for live in graph.graph.live_branches().await? {
+        match graph.graph.rows_elsewhere(&live.branch).await {
+            Ok(rows) => note_rows(report, &live.branch, rows, None),
+            // It reads its rows from the old place, which is gone.
+            Err(_) if !plan.steps.is_empty() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    refuse(uri, &plan)
+}
+
+/// Looks at every manifest, decides, and says so.
+async fn planned(
+    read: &ReadRoot,
+    report: &mut RootRelocateReport,
+) -> Result<RelocatePlan, RelocateRootError> {
+    let plan = plan_relocate(&inventory(&read.root).await?, &read.root.address);
+    report.moved_from.extend(plan.old_roots.iter().cloned());
+    report.moved_from.extend(read.spellings.elsewhere.iter().cloned());
+    report.moved_to.clone_from(&read.root.address);
+    report.refusals.clone_from(&plan.refusals);
+    for chain in &plan.chains {
+        let row = row(report, &chain.location, &chain.branch);
+        row.manifests += chain.manifests;
+        row.files = row.files.max(chain.files);
+    }
+    Ok(plan)
+}
+
+fn row<'r>(
+    report: &'r mut RootRelocateReport,
+    location: &str,
+    branch: &Branch,
+) -> &'r mut RelocatedBranch {
+    let rows = &mut report.body.branches;
+    let known = rows.iter().position(|row| row.location == location && row.branch == *branch);
+    let at = known.unwrap_or_else(|| {
+        rows.push(RelocatedBranch::of(location, branch));
+        rows.len() - 1
+    });
+    &mut rows[at]
+}
+
+fn note_rows(
+    report: &mut RootRelocateReport,
+    branch: &Branch,
+    rows: u64,
+    published: Option<lancekeeper_model::Version>,
+) {
+    if rows > 0 {
+        let row = row(report, MANIFEST_DIR, branch);
+        (row.rows, row.published_version) = (rows, published);
+    }
+}
+
+fn refuse(uri: &str, plan: &RelocatePlan) -> Result<(), RelocateRootError> {
+    match plan.refusals.first() {
+        None => Ok(()),
+        Some(first) => Err(RelocateRootError::Incomplete {
+            uri: uri.to_owned(),
+            first: first.clone(),
+            count: plan.refusals.len(),
+        }),
+    }
+}
+
+async fn relocate(
+    context: &Context,
+    uri: &str,
+    now: DateTime<Utc>,
+    report: &mut RootRelocateReport,
+) -> Result<(), RelocateRootError> {
+    let read = open(context, uri, report).await?;
+    let operation = new_operation();
+    let observer = context.observer();
+    let opening = Opening { purpose: RELOCATES, operation: &operation, now, observer };
+    let write = write_root(read, context, &opening).await?;
+    report.recovery.clone_from(&write.recovery);
+    report.warnings.extend(write.warnings.iter().cloned());
+    if !write.live.is_empty() {
+        return Err(RelocateRootError::UnderWay { uri: uri.to_owned() });
+    }
+    let graph = &graph_of(&write.read)?.graph;
+    let live = graph.live_branches().await?;
+    let _keys = write.queue.acquire(keys(&write, &live)?).await?;
+    write.hold.check().map_err(OpenRootError::from)?;
+    check_no_schema_apply(graph, VERB).await?;
+    change_manifests(context, &write, uri, &operation, report).await?;
+    // What was read through the old place must not answer any more.
+    context.tables.forget();
+    failpoint::cross_async(failpoint::RELOCATE_CHANGED_PRE_ROWS).await?;
+    // Main last: by its rows a v3 graph is known to have been moved.
+    for LiveBranch { branch, .. } in live.iter().rev() {
+        let rows = graph.rows_elsewhere(branch).await?;
+        let published = graph.move_rows(branch, &operation, ACTOR, now).await;
+        let published = match published {
+            Err(PublishError::CommitRow { published, source }) => {
+                report.warnings.push(format!(
+                    "branch {branch}: the commit row is missing until the next repair: {}",
+                    text_with_hint(&source)
+                ));
+                Some(published)
+            }
+            other => other
+                .map_err(|source| RelocateRootError::Rows { branch: branch.clone(), source })?,
+        };
+        note_rows(report, branch, rows, published.map(|published| published.manifest_version));
+    }
+    let again = read_root(look(uri).await?, &context.tables).await?;
+    match again.spellings.elsewhere.is_empty() {
+        true => Ok(()),
+        false => Err(RelocateRootError::Unsettled { uri: uri.to_owned() }),
+    }
+}
+
+/// The keys of every table on every branch, those of the graph's own tables included.
+fn keys(write: &WriteRoot, live: &[LiveBranch]) -> Result<Vec<TableRef>, RelocateRootError> {
+    let pins = &graph_of(&write.read)?.snapshot.pins;
+    let tables = pins.iter().map(|pin| pin.key.clone()).chain([TableKey::new(MANIFEST_DIR)]);
+    let on_all = |key: TableKey| {
+        live.iter().map(move |live| TableRef { key: key.clone(), branch: live.branch.clone() })
+    };
+    Ok(tables.flat_map(on_all).collect())
+}
+
+/// Changes manifests until none refers to the old place.
+async fn change_manifests(
+    context: &Context,
+    write: &WriteRoot,
+    uri: &str,
+    operation: &OperationId,
+    report: &mut RootRelocateReport,
+) -> Result<(), RelocateRootError> {
+    let files = write.read.root.files();
+    for _ in 0..LOOKS_MAX {
+        let plan = planned(&write.read, report).await?;
+        refuse(uri, &plan)?;
+        if plan.steps.is_empty() {
+            return Ok(());
+        }
+        report.originals = Some(originals_of(operation));
+        for step in &plan.steps {
+            if context.stop.is_requested() {
+                return Err(Interrupted.into());
+            }
+            repoint(&files, operation, step).await?;
+            report.changed += 1;
+        }
+    }
+    // Bounded above: each look found what was written since the one before.
+    match planned(&write.read, report).await?.steps.is_empty() {
+        true => Ok(()),
+        false => Err(RelocateRootError::Unsettled { uri: uri.to_owned() }),
+    }
+}

@@ -1,0 +1,90 @@
+//! Which manifests are changed to what, in which order, and what stops it.
+
+use super::*;
+
+const NEW: &str = "/new/g";
+
+fn manifest(branch: &str, version: u64, bases: &[(u32, &str)]) -> ManifestFacts {
+    let location = "nodes/x";
+    let leads = |recorded: &str| match split_recorded(recorded, location) {
+        Some((root, _)) if root == NEW => Leads::Here,
+        Some((root, below)) => Leads::Old { root, below },
+        None => Leads::Elsewhere,
+    };
+    let base = |(id, recorded): &(u32, &str)| (*id, ((*recorded).to_owned(), leads(recorded)));
+    ManifestFacts {
+        file: format!("{location}/tree/{branch}/_versions/{version}.manifest"),
+        location: location.to_owned(),
+        branch: Branch::named(branch),
+        version: Some(Version(version)),
+        bases: bases.iter().map(base).collect(),
+        files: version,
+        missing: Vec::new(),
+    }
+}
+
+#[test]
+fn the_root_is_what_precedes_the_place_of_the_dataset() {
+    let split = |recorded| split_recorded(recorded, "nodes/x");
+    let found = |root: &str, below: &str| Some((root.to_owned(), below.to_owned()));
+    assert_eq!(split("/old/g/nodes/x"), found("/old/g", "nodes/x"));
+    assert_eq!(split("file:///old/g/nodes/x/"), found("file:///old/g", "nodes/x"));
+    assert_eq!(split("/nodes/x/g/nodes/x/tree/a/b"), found("/nodes/x/g", "nodes/x/tree/a/b"));
+    assert_eq!(split("/old/g/nodes/xx"), None);
+    assert_eq!(split("/old/g/edges/x"), None);
+}
+
+#[test]
+fn every_version_is_changed_and_the_newest_of_each_branch_last() {
+    let mut manifests = vec![
+        manifest("work", 9, &[(0, "/old/g/nodes/x")]),
+        manifest("work", 7, &[(0, "/old/g/nodes/x")]),
+        manifest("deep", 8, &[(0, "/old/g/nodes/x"), (1, "file:///old/g/nodes/x/tree/work")]),
+        manifest("made-here", 5, &[(0, "/new/g/nodes/x")]),
+        manifest("main", 3, &[]),
+    ];
+    let plan = plan_relocate(&manifests, NEW);
+    let files: Vec<&str> = plan.steps.iter().map(|step| step.file.as_str()).collect();
+    let file =
+        |branch: &str, version| format!("nodes/x/tree/{branch}/_versions/{version}.manifest");
+    assert_eq!(files, [file("work", 7), file("deep", 8), file("work", 9)]);
+    assert_eq!(plan.steps[1].bases[&0], "/new/g/nodes/x");
+    assert_eq!(plan.steps[1].bases[&1], "file:///new/g/nodes/x/tree/work");
+    let spelled = ["/old/g", "file:///old/g"].map(str::to_owned);
+    assert_eq!(plan.old_roots, BTreeSet::from(spelled));
+    assert!(plan.refusals.is_empty());
+    let chain = |at: usize| {
+        (plan.chains[at].branch.label(), plan.chains[at].manifests, plan.chains[at].files)
+    };
+    assert_eq!([chain(0), chain(1)], [("deep", 1, 8), ("work", 2, 9)]);
+    // What was done needs nothing more, however far it went.
+    for done in 0..=plan.steps.len() {
+        for step in &plan.steps[..done] {
+            let at = manifests.iter().position(|facts| facts.file == step.file).unwrap();
+            for (id, path) in &step.bases {
+                manifests[at].bases.insert(*id, (path.clone(), Leads::Here));
+            }
+        }
+        assert_eq!(plan_relocate(&manifests, NEW).steps, plan.steps[done..]);
+    }
+}
+
+#[test]
+fn nothing_is_changed_while_anything_is_missing_or_lies_elsewhere() {
+    let mut lacking = manifest("work", 7, &[(0, "/old/g/nodes/x")]);
+    lacking.missing = vec!["nodes/x/data/a.lance".to_owned(), "nodes/x/data/b.lance".to_owned()];
+    let stray = manifest("work", 8, &[(0, "/old/g/nodes/x"), (1, "/warehouse/files")]);
+    let plan = plan_relocate(&[lacking.clone(), stray], NEW);
+    insta::assert_snapshot!(plan.refusals.join("\n"), @r"
+    nodes/x/tree/work/_versions/7.manifest needs nodes/x/data/a.lance and 1 more, which is not here as it was written
+    nodes/x/tree/work/_versions/8.manifest reads from /warehouse/files, which is no part of this root
+    ");
+    let many: Vec<ManifestFacts> = (1..=50)
+        .map(|version| ManifestFacts { version: Some(Version(version)), ..lacking.clone() })
+        .collect();
+    let plan = plan_relocate(&many, NEW);
+    assert_eq!((plan.refusals.len(), plan.refusals[20].as_str()), (21, "and 30 more"));
+    // What is missing where nothing is to be changed is no question of this plan.
+    lacking.bases.clear();
+    assert!(plan_relocate(&[lacking], NEW).refusals.is_empty());
+}
