@@ -10,6 +10,7 @@ pub mod cleanup;
 pub mod index;
 pub mod jobs;
 pub mod optimize;
+pub mod recover;
 pub mod schedule;
 pub mod sweep;
 pub mod verify;
