@@ -24,6 +24,7 @@ mod pages;
 mod predicates;
 mod races;
 mod random_tables;
+mod recover;
 mod requests;
 mod root_sets;
 mod settings;

@@ -11,6 +11,7 @@ mod jobs;
 mod lock;
 mod policy;
 mod prune;
+mod recover;
 mod rewrites;
 mod roots;
 mod settings;
@@ -39,6 +40,7 @@ pub(crate) use lock::LockArgs;
 pub(crate) use policy::{
     PolicyArgs, PolicyCheckArgs, PolicyShowArgs, PolicySimulateArgs, PolicyVerb,
 };
+pub(crate) use recover::RecoverArgs;
 use roots::Place;
 pub(crate) use roots::Roots;
 pub(crate) use settings::SettingArgs;
@@ -64,6 +66,8 @@ Examples:
   lancekeeper optimize --recursive /data  every graph, database and table below
   lancekeeper cleanup --keep 10 ./graph   what would go, and why the rest stays
   lancekeeper cleanup --keep 10 --confirm ./graph
+  lancekeeper recover ./graph             what crashes left, and what would become of it
+  lancekeeper recover ./graph --confirm   finishes or takes back what dead writers left
   lancekeeper branch create ./graph feat  a branch of main; no table is copied
   lancekeeper branch delete ./graph feat  what would be lost; --confirm deletes
   lancekeeper --db-path ./db optimize events --prune-now
@@ -130,6 +134,7 @@ impl Cli {
             Verb::CountRows(args) => args.tables.extend(args.roots.resolve(&self.place)?),
             Verb::Verify(args) => args.tables.extend(args.roots.resolve(&self.place)?),
             Verb::Branch(args) => args.resolve(&self.place)?,
+            Verb::Recover(args) => args.resolve(&self.place)?,
             Verb::Config(args) => args.resolve(&self.place)?,
             Verb::Watch(args) => args.resolve(&self.place)?,
             Verb::Policy(args) => args.resolve(&self.place)?,
@@ -159,6 +164,8 @@ pub(crate) enum Verb {
     Cleanup(CleanupArgs),
     /// Lists, creates and deletes branches of a graph.
     Branch(BranchArgs),
+    /// Finishes or takes back what crashed writers left of a graph; a preview unless --confirm.
+    Recover(RecoverArgs),
     /// Counts the rows that readers see; writes nothing.
     CountRows(CountArgs),
     /// Checks whether all that is there can be read and is what it says; writes nothing.

@@ -8,6 +8,7 @@ mod count;
 mod jobs;
 mod optimize;
 mod policy;
+mod recover;
 mod sql;
 mod status;
 mod verify;
@@ -107,6 +108,7 @@ pub(crate) fn spec(verb: &Verb) -> &dyn VerbSpec {
         Verb::Optimize(args) => args,
         Verb::Cleanup(args) => args,
         Verb::CountRows(args) => args,
+        Verb::Recover(args) => args,
         Verb::Verify(args) => args,
         Verb::Config(args) => args,
         Verb::Watch(args) => args,

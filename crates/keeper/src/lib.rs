@@ -17,7 +17,7 @@
 //!
 //! # Rooms
 //!
-//! `api` composes; the verbs are `optimize`, `cleanup`, `branch`, `status`, `count` and `verify`, each
+//! `api` composes; the verbs are `optimize`, `cleanup`, `branch`, `recover`, `status`, `count` and `verify`, each
 //! from `inventory` to `report`. All of them stand on `root` (opening, and what stands in the way), and
 //! all of these on `run` (what a run is given). A verb does not use another, with two exceptions:
 //! `branch` deletes by `cleanup`, and `status` shows what `optimize` and `cleanup` would do, by
@@ -32,6 +32,7 @@ mod cleanup;
 mod count;
 mod layouts;
 mod optimize;
+mod recover;
 mod root;
 mod run;
 mod seen;
@@ -45,18 +46,20 @@ pub use api::{
     reconcile_orphaned_branches, root_identity, under_way,
 };
 pub use lancekeeper_model::{
-    BoundValue, Branch, BranchAction, BranchBody, BranchLoss, BranchReconcileStats, BranchReport,
-    BranchRow, BranchSelection, BranchTableStats, BranchTotals, BudgetLimit, CacheStats, CacheUse,
-    ChosenFragments, CleanupBody, CleanupOptions, CleanupPolicyOptions, CleanupReport,
-    CleanupTotals, Clustering, ColumnStatistics, CountBody, CountOptions, CountReport, CountTotals,
-    Direction, ErrorKind, ExitCode, Finding, FindingKind, ForkRefStatus, IndexMode, InternalSchema,
-    InternalStatus, JobCause, JobKind, JobRecord, JobStatus, JobTrigger, KeptVersionReport, Layout,
-    LayoutError, LayoutKind, LayoutStats, LostCommitReport, MovedPin, NoProgress, NullPlacement,
-    Observer, Obstacle, OperationId, OptimizeBody, OptimizeOptions, OptimizeReport, OptimizeTotals,
-    PageTarget, PendingIndex, PendingSidecar, Progress, ProgressEvent, ProgressLine, PruneOptions,
-    PrunedStats, QueueHolds, Reclaimable, RecoveredSidecar, Recovery, Report, RewriteCheck,
-    RootBranchReport, RootCleanupReport, RootCounts, RootFailure, RootKind, RootOptimizeReport,
-    RootOutcome, RootReport, RootStatus, RootVerification, STATISTICS_FORMAT, SkipReason,
+    AssumedDead, BoundValue, Branch, BranchAction, BranchBody, BranchLoss, BranchReconcileStats,
+    BranchReport, BranchRow, BranchSelection, BranchTableStats, BranchTotals, BudgetLimit,
+    CacheStats, CacheUse, ChosenFragments, CleanupBody, CleanupOptions, CleanupPolicyOptions,
+    CleanupReport, CleanupTotals, Clustering, ColumnStatistics, CountBody, CountOptions,
+    CountReport, CountTotals, Direction, ErrorKind, ExitCode, Finding, FindingKind, ForkRefStatus,
+    IndexMode, InternalSchema, InternalStatus, JobCause, JobKind, JobRecord, JobStatus, JobTrigger,
+    KeptVersionReport, Layout, LayoutError, LayoutKind, LayoutStats, LeftBehind, LostCommitReport,
+    MovedPin, NoProgress, NullPlacement, Observer, Obstacle, OperationId, OptimizeBody,
+    OptimizeOptions, OptimizeReport, OptimizeTotals, PageTarget, PendingIndex, PendingSidecar,
+    Progress, ProgressEvent, ProgressLine, PruneOptions, PrunedStats, QueueHolds, Reclaimable,
+    RecoverAction, RecoverBody, RecoverOptions, RecoverReport, RecoverRow, RecoverTable,
+    RecoverTotals, RecoveredSidecar, Recovery, Report, RewriteCheck, RootBranchReport,
+    RootCleanupReport, RootCounts, RootFailure, RootKind, RootOptimizeReport, RootOutcome,
+    RootRecoverReport, RootReport, RootStatus, RootVerification, STATISTICS_FORMAT, SkipReason,
     SortColumn, StatisticsNote, StatusBody, StatusOptions, StatusReport, StatusTotals,
     StoreRequests, TableBytes, TableCleanupStats, TableCount, TableKey, TableOptimizeStats,
     TableRef, TableStatistics, TableStatus, TableVerification, Unchecked, VerbBody, VerifyBody,

@@ -2,7 +2,7 @@
 //!
 //! Reading only. Moving pins is in `publish`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::TryStreamExt;
 use lance::Dataset;
@@ -19,7 +19,7 @@ use crate::row::{COLUMNS, Row, decode};
 /// Key of the stamp in the schema metadata of `__manifest`.
 const STAMP: &str = "omnigraph:internal_schema_version";
 /// The Lance branch of `__manifest` that exists while a schema apply runs.
-const SCHEMA_APPLY_LOCK: &str = "__schema_apply_lock__";
+pub(crate) const SCHEMA_APPLY_LOCK: &str = "__schema_apply_lock__";
 /// Prefix of the run branches of graphs before v3.
 const RUN_PREFIX: &str = "__run__";
 
@@ -181,6 +181,16 @@ impl Graph {
             manifest_version: version_of(manifest),
             pins: folded.pins,
         })
+    }
+
+    /// Where every table lies that a branch ever had, relative to the root.
+    ///
+    /// # Errors
+    ///
+    /// When the branch cannot be read.
+    pub async fn places(&self, branch: &Branch) -> Result<BTreeMap<TableKey, String>, GraphError> {
+        let manifest = self.open_manifest(branch).await?;
+        Ok(self.fold(&manifest, branch).await?.locations)
     }
 
     pub(crate) async fn fold(

@@ -106,6 +106,8 @@ pub enum Decision {
     },
     /// It was published already: that is written down.
     Record {
+        /// Whether what was published are tables that were restored.
+        went_back: bool,
         /// Whether there are staged schema files to take over.
         promotes: bool,
     },
@@ -271,7 +273,8 @@ fn settle(content: &ForeignContent, kind: WriterKind, classes: &[Class]) -> (Dec
     if is_all_still && was_published {
         let why = "it was published already: only its sidecar was left".to_owned();
         let promotes = content.schema.is_staged() && content.schema.staged.now;
-        return (Decision::Record { promotes }, why);
+        let went_back = content.tables.iter().any(|table| table.pin_is_restored);
+        return (Decision::Record { went_back, promotes }, why);
     }
     let is_whole = classes.iter().all(|class| *class == Class::RolledPastExpected);
     match kind {

@@ -8,6 +8,7 @@ mod count;
 mod jobs;
 mod optimize;
 mod policy;
+mod recover;
 mod statistics;
 mod status;
 #[cfg(test)]

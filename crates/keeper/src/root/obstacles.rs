@@ -14,7 +14,8 @@ use super::outer::databases_around;
 
 /// A foreign sidecar older than this is presumed to belong to a dead writer. A live load of
 /// a real client is done in seconds; the established tools wait for nothing at all.
-pub(crate) const PRESUMED_DEAD_AFTER: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
+pub(crate) const PRESUMED_DEAD_AFTER: chrono::TimeDelta =
+    lancekeeper_model::RecoverOptions::DEAD_AFTER;
 
 /// What lies ahead of a verb that writes.
 #[derive(Debug, Default)]

@@ -32,7 +32,7 @@ pub(super) fn settle(
     match schema.staging {
         _ if is_published && !schema.is_staged() && schema.live.now => {
             let why = "it was published already: only its sidecar was left".to_owned();
-            (Decision::Record { promotes: false }, why)
+            (Decision::Record { went_back: false, promotes: false }, why)
         }
         Staging::Whole | Staging::Rest if schema.staged.then => {
             let why = "every table was committed, and its schema is staged".to_owned();

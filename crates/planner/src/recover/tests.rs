@@ -45,6 +45,7 @@ fn table(key: &str, text: &str, kind: WriterKind) -> ForeignTable {
         post_commit_pin: number(reached).unwrap(),
         confirmed: None,
         pin: None,
+        pin_is_restored: false,
         head: None,
         ahead: Vec::new(),
     };
@@ -124,8 +125,9 @@ fn line(step: &RecoverStep) -> String {
             let all = list(moves.collect());
             format!("back: {all}{}", if *unstages { " and its schema" } else { "" })
         }
-        Decision::Record { promotes } => {
-            format!("record{}", if *promotes { " and its schema" } else { "" })
+        Decision::Record { went_back, promotes } => {
+            let back = if *went_back { " as gone back" } else { "" };
+            format!("record{back}{}", if *promotes { " and its schema" } else { "" })
         }
         Decision::DiscardOrphan => "discard".to_owned(),
         Decision::Wait { .. } => format!("wait: {}", step.why),
@@ -266,6 +268,13 @@ fn a_table_that_an_earlier_recovery_restored_is_only_published() {
     // One that restored something else is no such table.
     let facts = changed(facts, |content| content.tables[0].ahead[1].restores = Some(Version(3)));
     assert_eq!(check(facts), "back: node:A 6 to 4");
+}
+
+#[test]
+fn a_recovery_that_died_after_it_took_tables_back_is_told_as_such() {
+    let facts = sidecar(WriterKind::Load, 1, &["4>5 P6 H6", "7>8 P7 H7"]);
+    let facts = changed(facts, |content| content.tables[0].pin_is_restored = true);
+    assert_eq!(check(facts), "record as gone back");
 }
 
 #[test]
