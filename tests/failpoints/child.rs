@@ -12,7 +12,7 @@ use lancekeeper::{CleanupOptions, CleanupPolicyOptions, Keeper, NoProgress, Opti
 use lancekeeper_service::jobs::Recorder;
 use lancekeeper_store::failpoint;
 
-use crate::branch;
+use crate::{branch, recover};
 
 /// The order a child finds in its environment.
 const ORDER: &str = "LANCEKEEPER_TEST_DEATH";
@@ -31,6 +31,8 @@ pub(crate) enum Verb {
     CreateBranch,
     /// Of the fixtures' branch `work`.
     DeleteBranch,
+    /// Of what others left.
+    Recover,
 }
 
 /// The strictest cleanup there is. Slow enough that others are let in between its deletions.
@@ -99,6 +101,7 @@ impl Death {
             "Cleanup" => Verb::Cleanup,
             "CreateBranch" => Verb::CreateBranch,
             "DeleteBranch" => Verb::DeleteBranch,
+            "Recover" => Verb::Recover,
             other => panic!("no such verb: {other}"),
         };
         let name = failpoint::ALL.iter().find(|name| **name == parts[1]).unwrap();
@@ -162,6 +165,10 @@ async fn a_child_dies_where_it_is_told() {
         Verb::Cleanup => format!("{:#?}", keeper.cleanup(&roots, &strictest()).await),
         Verb::CreateBranch => {
             format!("{:#?}", keeper.create_branch(&roots[0], branch::NEW, "main").await)
+        }
+        Verb::Recover => {
+            let options = recover::options(&roots[0]);
+            format!("{:#?}", keeper.recover(&roots, &options).await)
         }
         Verb::DeleteBranch => {
             format!("{:#?}", keeper.delete_branch(&roots[0], branch::WORK).await)

@@ -1,6 +1,10 @@
 //! `recover` on what real clients left, and on what nobody can understand.
 
-use std::path::{Path, PathBuf};
+mod bad;
+mod kinds;
+mod unstick;
+
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -79,12 +83,6 @@ pub(crate) async fn recorded(uri: &str) -> Vec<String> {
             format!("{} {} {}", cell(0), cell(1), cell(2))
         })
         .collect()
-}
-
-pub(crate) fn sidecars(uri: &str) -> Vec<PathBuf> {
-    let directory = Path::new(uri).join("__recovery");
-    let files = names(&directory).unwrap().into_iter().filter(|name| name.ends_with(".json"));
-    files.map(|name| directory.join(name)).collect()
 }
 
 #[tokio::test]

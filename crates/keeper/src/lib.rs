@@ -19,9 +19,9 @@
 //!
 //! `api` composes; the verbs are `optimize`, `cleanup`, `branch`, `recover`, `status`, `count` and `verify`, each
 //! from `inventory` to `report`. All of them stand on `root` (opening, and what stands in the way), and
-//! all of these on `run` (what a run is given). A verb does not use another, with two exceptions:
-//! `branch` deletes by `cleanup`, and `status` shows what `optimize` and `cleanup` would do, by
-//! their own plans. `seen` is for callers that read: which tables readers see, and opening them.
+//! all of these on `run` (what a run is given). A verb does not use another, with three exceptions:
+//! `branch` deletes by `cleanup`, `recover` takes what is left of branches away as `branch` does, and `status`
+//! shows what `optimize` and `cleanup` would do, by their own plans. `seen` is for callers that read: which tables readers see, and opening them.
 //!
 //! What is not here: decisions (`planner`), the format of `__manifest` (`manifest`), the
 //! rewriting of data (`rewrite`).

@@ -26,7 +26,7 @@ use futures::future::BoxFuture;
 use lancekeeper_model::{RecoverOptions, RootRecoverReport};
 use lancekeeper_planner::recover::{ForeignFacts, RecoverPlan, RecoverStep, plan_recover};
 
-use crate::root::{Purpose, Tolerance, check_recoverable, look, read_root};
+use crate::root::{Purpose, Tolerance, check_recoverable, read_root};
 use crate::run::Context;
 use crate::run::ended::ended;
 
@@ -77,8 +77,7 @@ async fn preview(
     now: DateTime<Utc>,
     report: &mut RootRecoverReport,
 ) -> Result<(), RecoverRootError> {
-    let root = look(uri).await?;
-    report.kind = Some(root.kind);
+    let Some(root) = ask::root(uri, report).await? else { return Ok(()) };
     let read = read_root(root, &context.tables).await?;
     check_recoverable(&read)?;
     let Some(graph) = &read.graph else { return ask::check_graph_options(uri, options) };

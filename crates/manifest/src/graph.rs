@@ -10,7 +10,7 @@ use lancekeeper_model::{Branch, ErrorKind, InternalSchema, Snapshot, TableKey, T
 use lancekeeper_store::root::MANIFEST_DIR;
 use lancekeeper_store::spelling::{Spellings, note_branches};
 use lancekeeper_store::tables::version_of;
-use lancekeeper_store::{LanceFailure, OpenError, Root, Tables};
+use lancekeeper_store::{FilesError, LanceFailure, OpenError, Root, Tables};
 use thiserror::Error;
 
 use crate::fold::{FoldError, Folded, fold};
@@ -40,6 +40,9 @@ pub enum GraphError {
     /// A read of `__manifest` failed.
     #[error(transparent)]
     Lance(#[from] LanceFailure),
+    /// Its directories could not be listed.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// The stamp is not a number.
     #[error("{uri}: the internal schema stamp {stamp:?} of {MANIFEST_DIR} is not a number")]
     Stamp {
@@ -79,6 +82,7 @@ impl GraphError {
             // The directory is there: what is missing in it, or is no Lance file, is damage.
             Self::Open(error) => as_damage(error.kind()),
             Self::Lance(error) => as_damage(error.kind()),
+            Self::Files(error) => error.kind(),
             Self::Stamp { .. } | Self::Fold { .. } => ErrorKind::Corrupt,
             Self::Newer { .. } => ErrorKind::Refused,
         }

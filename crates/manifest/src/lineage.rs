@@ -194,7 +194,7 @@ impl Graph {
         }
     }
 
-    async fn open_record(
+    pub(crate) async fn open_record(
         &self,
         location: &str,
         row: &RecordBatch,
@@ -364,4 +364,35 @@ fn actor_row(commit_row: &Commit, actor: &str) -> Result<RecordBatch, LanceFailu
     let at = Arc::new(TimestampMicrosecondArray::from(vec![micros]));
     RecordBatch::try_new(schema, vec![text(&commit_row.id), text(actor), at])
         .map_err(|error| LanceFailure::new("failed to build the row of an actor", error.into()))
+}
+
+/// The first row of a history, and an empty batch of the actors beside it.
+pub(crate) fn genesis_row(
+    manifest_version: Version,
+    now: DateTime<Utc>,
+) -> Result<(RecordBatch, RecordBatch), LanceFailure> {
+    let at = DataType::Timestamp(TimeUnit::Microsecond, None);
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("graph_commit_id", DataType::Utf8, false),
+        Field::new("manifest_branch", DataType::Utf8, true),
+        Field::new("manifest_version", DataType::UInt64, false),
+        Field::new("parent_commit_id", DataType::Utf8, true),
+        Field::new("merged_parent_commit_id", DataType::Utf8, true),
+        Field::new("created_at", at, false),
+    ]));
+    let id = ulid::Ulid::generate().to_string();
+    let commit = Commit { id, actor: None, created_at: now, merged: None };
+    let text = |value: Option<&str>| -> ArrayRef { Arc::new(StringArray::from(vec![value])) };
+    let micros = commit.created_at.timestamp_micros();
+    let columns = vec![
+        text(Some(&commit.id)),
+        text(None),
+        Arc::new(UInt64Array::from(vec![manifest_version.0])),
+        text(None),
+        text(None),
+        Arc::new(TimestampMicrosecondArray::from(vec![micros])),
+    ];
+    let row = RecordBatch::try_new(schema, columns)
+        .map_err(|error| LanceFailure::new("failed to build the first commit", error.into()))?;
+    Ok((row, actor_row(&commit, "")?))
 }

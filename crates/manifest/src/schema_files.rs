@@ -99,7 +99,7 @@ impl SchemaFilesError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Staging { .. } => {
-                "finish the schema apply: open the graph for writing with the client that started it"
+                "`lancekeeper recover ROOT` shows what would become of it, and --confirm does it once its writer is presumed dead"
             }
             Self::Files(_) => "check the permissions of the file",
             // An older schema applied again would drop what it does not have.

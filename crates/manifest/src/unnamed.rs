@@ -10,6 +10,10 @@ use crate::graph::{Graph, GraphError};
 use crate::history::GraphCommit;
 use crate::lineage::{Commit, LineageError};
 
+/// Versions without a row that are looked at, the newest first: most are compactions of
+/// `__manifest`, and there may be one for every run that ever was.
+const LOOKS_MAX: usize = 1_000;
+
 /// A publish that no row of the commit history names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnnamedPublish {
@@ -48,7 +52,8 @@ impl Graph {
         let head = self.open_manifest(branch).await?;
         let mut unnamed = Vec::new();
         let newest = version_of(&head);
-        for version in (first.0 + 1..=newest.0).map(Version).filter(|version| !is_named(*version)) {
+        let versions = (first.0 + 1..=newest.0).rev().map(Version);
+        for version in versions.filter(|version| !is_named(*version)).take(LOOKS_MAX) {
             let Ok(found) = head.read_version_transaction(version.0).await else { continue };
             let operation = found.transaction.map(|transaction| transaction.operation);
             // What a merge of rows is stored as.
@@ -59,6 +64,7 @@ impl Graph {
                 unnamed.push(UnnamedPublish { branch, manifest_version: version, published_at });
             }
         }
+        unnamed.reverse();
         Ok(unnamed)
     }
 

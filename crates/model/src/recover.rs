@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use crate::report::{Report, RootOutcome, RootReport, VerbBody};
-use crate::{Branch, ErrorKind, Recovery, TableKey, Version};
+use crate::{Branch, ErrorKind, MovedPin, Recovery, TableKey, Version};
 
 /// Whose unfinished operations are taken for those of dead writers, however young they are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -153,6 +153,8 @@ pub struct RecoverRow {
     pub action: RecoverAction,
     /// Why, in a sentence.
     pub why: String,
+    /// The pins that moved.
+    pub moved: Vec<MovedPin>,
     /// Until when its writer is waited for.
     pub waits_until: Option<DateTime<Utc>>,
     /// Whether it is done.

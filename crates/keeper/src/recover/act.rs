@@ -3,16 +3,16 @@
 use chrono::{DateTime, Utc};
 use lancekeeper_manifest::FoundSidecar;
 use lancekeeper_model::{
-    ErrorKind, MovedPin, OperationId, ProgressEvent, RecoverOptions, RecoverRow, RecoveredSidecar,
+    ErrorKind, MovedPin, OperationId, ProgressEvent, RecoverAction, RecoverOptions, RecoverRow,
     RootRecoverReport, TableRef,
 };
-use lancekeeper_planner::recover::{Decision, ForeignFacts, RecoverStep, plan_recover};
-use lancekeeper_reconciler::recover::{self, Case};
+use lancekeeper_planner::recover::{Decision, plan_recover};
+use lancekeeper_reconciler::recover::{self, Case, RecoverError};
 use lancekeeper_store::failure::text_with_hint;
 
 use super::ask::{self, RecoverRootError};
 use super::{PURPOSE, inventory, report, rest};
-use crate::root::{Opening, Recovering, lock_to_recover, look, read_root};
+use crate::root::{Opening, ReadGraph, Recovering, lock_to_recover, read_root};
 use crate::run::stop::Interrupted;
 use crate::run::{Context, new_operation};
 
@@ -36,8 +36,7 @@ pub(super) async fn recover(
     now: DateTime<Utc>,
     report: &mut RootRecoverReport,
 ) -> Result<(), RecoverRootError> {
-    let root = look(uri).await?;
-    report.kind = Some(root.kind);
+    let Some(root) = ask::root(uri, report).await? else { return Ok(()) };
     let read = read_root(root, &context.tables).await?;
     if read.graph.is_none() {
         return ask::check_graph_options(uri, options);
@@ -50,11 +49,14 @@ pub(super) async fn recover(
     if let Some(file) = &options.quarantine {
         run.quarantine(&mut recovering, file, report).await?;
     }
+    if rest::mend_history(&recovering, &operation, now, report).await? {
+        return Ok(());
+    }
     // What cannot be understood may be about any table.
     let Some(rows) = run.stopped(&mut recovering).await? else {
         recovering.sweep(context, &opening, &mut report.recovery.sidecars).await?;
         run.sidecars(&mut recovering, report).await?;
-        return rest::mend(context, &recovering.read, options, &operation, now, report).await;
+        return rest::mend(context, &recovering, options, &operation, now, report).await;
     };
     report.left.extend(rows);
     Ok(())
@@ -121,8 +123,7 @@ impl Run<'_> {
             let Some(found) = graph.found.iter().find(|found| found.file == file).cloned() else {
                 continue;
             };
-            let keys = keys(&found);
-            let _guards = recovering.queue.acquire(keys).await?;
+            let _guards = recovering.queue.acquire(found.tables()).await?;
             self.sidecar(recovering, &found, report).await?;
         }
         Ok(())
@@ -158,19 +159,12 @@ impl Run<'_> {
                 operation: self.operation,
                 now: self.now,
             };
-            let mut moved = Vec::new();
-            let outcome = recover::execute(&case, step, &mut moved).await;
-            self.announce(&moved);
-            report.recovery.sidecars.extend(recovered(facts, step, &moved));
+            let outcome = recover::execute(&case, step, &mut row.moved).await;
+            self.announce(&row.moved);
             match outcome {
                 Ok(()) => row.done = true,
                 Err(error) if error.kind() == ErrorKind::Conflict => {
-                    row.action = lancekeeper_model::RecoverAction::Wait;
-                    row.error = Some(text_with_hint(&error));
-                    row.hint = Some(
-                        "its writer is alive, or another recovery is at work: look again later"
-                            .to_owned(),
-                    );
+                    self.lost_race(graph, found, &error, &mut row).await?;
                 }
                 Err(error) => {
                     row.error = Some(text_with_hint(&error));
@@ -180,6 +174,28 @@ impl Run<'_> {
             }
         }
         report.left.push(row);
+        Ok(())
+    }
+
+    /// Somebody else changed what was looked at. If he dealt with the sidecar it is done; else he
+    /// is alive, and nothing more is done about it.
+    async fn lost_race(
+        &self,
+        graph: &ReadGraph,
+        found: &FoundSidecar,
+        error: &RecoverError,
+        row: &mut RecoverRow,
+    ) -> Result<(), RecoverRootError> {
+        if !graph.sidecars.is_armed(&found.file).await? {
+            row.done = true;
+            row.why = "another recovery dealt with it meanwhile".to_owned();
+            return Ok(());
+        }
+        row.action = RecoverAction::Wait;
+        row.error = Some(text_with_hint(error));
+        row.hint = Some(
+            "its writer is alive, or another recovery is at work: look again later".to_owned(),
+        );
         Ok(())
     }
 
@@ -194,25 +210,4 @@ impl Run<'_> {
             });
         }
     }
-}
-
-/// The tables that a sidecar is about.
-fn keys(found: &FoundSidecar) -> Vec<TableRef> {
-    found.tables()
-}
-
-/// One entry per pin that moved.
-fn recovered<'a>(
-    facts: &'a ForeignFacts,
-    step: &'a RecoverStep,
-    moved: &'a [MovedPin],
-) -> impl Iterator<Item = RecoveredSidecar> + 'a {
-    let kind = facts.content.as_ref().map(|content| content.kind_text.as_str());
-    moved.iter().map(move |moved| RecoveredSidecar {
-        file: step.file.clone(),
-        branch: step.branch.clone(),
-        decision: format!("{:?} of a {}", step.decision.action(), kind.unwrap_or("writer")),
-        why: step.why.clone(),
-        moved: Some(moved.clone()),
-    })
 }

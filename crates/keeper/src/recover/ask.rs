@@ -4,15 +4,17 @@ use chrono::{DateTime, Utc};
 use lancekeeper_manifest::{
     FoundSidecar, GraphError, LineageError, RECOVERY_DIR, SchemaFilesError, SidecarError,
 };
-use lancekeeper_model::{ErrorKind, RecoverOptions};
+use lancekeeper_model::{
+    ErrorKind, LeftBehind, RecoverAction, RecoverOptions, RecoverRow, RootRecoverReport,
+};
 use lancekeeper_planner::recover::{Decision, plan_recover};
 use lancekeeper_queue::QueueError;
 use lancekeeper_reconciler::RecoverError;
-use lancekeeper_store::Tables;
+use lancekeeper_store::{Root, Tables};
 use thiserror::Error;
 
 use super::inventory;
-use crate::root::{OpenRootError, ReadGraph};
+use crate::root::{OpenRootError, ReadGraph, look};
 use crate::run::ended::EndsRoot;
 use crate::run::stop::Interrupted;
 
@@ -93,6 +95,28 @@ impl EndsRoot for RecoverRootError {
             ),
             _ => None,
         }
+    }
+}
+
+/// Recognises a root. One that is not made yet gets a row that says what is missing.
+pub(super) async fn root(
+    uri: &str,
+    report: &mut RootRecoverReport,
+) -> Result<Option<Root>, RecoverRootError> {
+    match look(uri).await {
+        Ok(root) => {
+            report.kind = Some(root.kind);
+            Ok(Some(root))
+        }
+        Err(error @ OpenRootError::HalfMade { .. }) => {
+            let mut row = RecoverRow::of(LeftBehind::HalfMade, uri);
+            row.action = RecoverAction::Refuse;
+            row.why = error.to_string();
+            row.hint = error.hint().map(ToOwned::to_owned);
+            report.left.push(row);
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -1,8 +1,10 @@
-//! What a crash leaves beside sidecars: staging files and the lock of schema applies, and publishes
-//! that the history of a v3 graph does not name.
+//! What a crash leaves beside sidecars: staging files and the lock of schema applies, publishes that the
+//! history of a v3 graph does not name, and remains of branches.
+
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use lancekeeper_manifest::{UnnamedPublish, promote_schema, unstage_schema};
+use lancekeeper_manifest::{BranchRemains, UnnamedPublish, promote_schema, unstage_schema};
 use lancekeeper_model::{
     Branch, LeftBehind, OperationId, RecoverAction, RecoverOptions, RecoverRow, RootRecoverReport,
 };
@@ -11,9 +13,11 @@ use lancekeeper_planner::recover::{
 };
 use lancekeeper_reconciler::{RECOVERY_ACTOR, recover};
 use lancekeeper_store::failpoint;
+use lancekeeper_store::failure::text_with_hint;
 
 use super::ask::RecoverRootError;
-use crate::root::{ReadGraph, ReadRoot};
+use crate::branch::take_remains_away;
+use crate::root::{PRESUMED_DEAD_AFTER, ReadGraph, Recovering};
 use crate::run::Context;
 
 /// The branch that keeps everybody out while a schema is applied.
@@ -27,13 +31,59 @@ pub(super) async fn look(
     now: DateTime<Utc>,
     report: &mut RootRecoverReport,
 ) -> Result<(), RecoverRootError> {
+    if let Some(row) = history_row(graph).await? {
+        report.left.push(row);
+        return Ok(());
+    }
     let rest = Rest { context, graph, options, now };
     let staging = rest.staging(report).await?;
     report.left.extend(staging);
     let lock = rest.lock(report).await?;
     report.left.extend(lock);
     report.left.extend(rest.unnamed().await?.into_iter().map(|(row, _)| row));
+    report.left.extend(rest.remains().await?);
     Ok(())
+}
+
+/// What is to be done about a v3 graph without a commit history.
+async fn history_row(graph: &ReadGraph) -> Result<Option<RecoverRow>, RecoverRootError> {
+    if !graph.graph.lacks_history().await {
+        return Ok(None);
+    }
+    let mut row = RecoverRow::of(LeftBehind::HalfMade, "_graph_commits.lance");
+    if graph.graph.is_as_made().await? {
+        row.action = RecoverAction::Add;
+        row.why = "its making ended before its commit history; nothing happened to it since, so its history has one commit".to_owned();
+    } else {
+        row.action = RecoverAction::Refuse;
+        row.why =
+            "its commit history is missing, though things happened that are in none".to_owned();
+        row.hint =
+            Some("restore _graph_commits.lance from a backup; nothing was changed".to_owned());
+    }
+    Ok(Some(row))
+}
+
+/// Makes the commit history of a v3 graph that has none, if that can be. Says whether there was
+/// none: then there is nothing else to be done.
+///
+/// # Cancel safety
+///
+/// It is made or not.
+pub(super) async fn mend_history(
+    recovering: &Recovering,
+    operation: &OperationId,
+    now: DateTime<Utc>,
+    report: &mut RootRecoverReport,
+) -> Result<bool, RecoverRootError> {
+    let Some(graph) = &recovering.read.graph else { return Ok(false) };
+    let Some(mut row) = history_row(graph).await? else { return Ok(false) };
+    if row.action == RecoverAction::Add {
+        graph.graph.make_history(operation, now).await?;
+        row.done = true;
+    }
+    report.left.push(row);
+    Ok(true)
 }
 
 /// Adds a row for all of it, and does what is to be done.
@@ -43,12 +93,13 @@ pub(super) async fn look(
 /// Some of it is done; recovering again does the rest.
 pub(super) async fn mend(
     context: &Context,
-    read: &ReadRoot,
+    recovering: &Recovering,
     options: &RecoverOptions,
     operation: &OperationId,
     now: DateTime<Utc>,
     report: &mut RootRecoverReport,
 ) -> Result<(), RecoverRootError> {
+    let read = &recovering.read;
     let Some(graph) = &read.graph else { return Ok(()) };
     let rest = Rest { context, graph, options, now };
     if let Some(mut row) = rest.staging(report).await? {
@@ -76,6 +127,21 @@ pub(super) async fn mend(
                 graph.graph.name_publish(publish, operation, RECOVERY_ACTOR).await?;
             }
             row.done = true;
+        }
+        report.left.push(row);
+    }
+    for mut row in rest.remains().await? {
+        if row.action == RecoverAction::Remove && row.branch.label() == LOCK {
+            graph.graph.remove_schema_apply_lock().await?;
+            row.done = true;
+        } else if row.action == RecoverAction::Remove {
+            let queue = &recovering.queue;
+            let taken = take_remains_away(context, read, queue, operation, &row.branch, now);
+            match taken.await {
+                Ok(()) => row.done = true,
+                // It is in the way of nobody but a branch of its name.
+                Err(error) => row.error = Some(text_with_hint(&error)),
+            }
         }
         report.left.push(row);
     }
@@ -161,6 +227,41 @@ impl Rest<'_> {
             rows.push((row, publishes));
         }
         Ok(rows)
+    }
+}
+
+impl Rest<'_> {
+    /// Of branches that are none: one row for each.
+    async fn remains(&self) -> Result<Vec<RecoverRow>, RecoverRootError> {
+        let mut by_branch: BTreeMap<Branch, Vec<BranchRemains>> = BTreeMap::new();
+        for remains in self.graph.graph.branch_remains().await? {
+            by_branch.entry(remains.branch.clone()).or_default().push(remains);
+        }
+        let rows = by_branch.into_iter().map(|(branch, remains)| {
+            let places: Vec<&str> = remains.iter().map(|remains| remains.location).collect();
+            let what =
+                format!("there is no branch {branch}, but versions of it in {}", places.join(", "));
+            let newest = remains.iter().map(|remains| remains.newest).max();
+            let is_lock = branch.label() == LOCK;
+            let is_dead = is_lock && self.options.assumed_dead.includes(LOCK);
+            // Whoever makes a branch writes its versions first, and is not asked whether he is
+            // dead: he is given his time.
+            let floor = self.options.dead_after.max(PRESUMED_DEAD_AFTER);
+            let until = newest.unwrap_or(self.now) + floor;
+            let fate = match until > self.now && !is_dead {
+                true => StagedFate {
+                    action: RecoverAction::Wait,
+                    why: format!("{what}: somebody may be making it"),
+                    until: Some(until),
+                },
+                false => StagedFate { action: RecoverAction::Remove, why: what, until: None },
+            };
+            let mut row = row_of(LeftBehind::BranchRemains, branch.label(), fate);
+            row.hint = None;
+            row.branch = branch;
+            row
+        });
+        Ok(rows.collect())
     }
 }
 

@@ -4,6 +4,7 @@
 //! tables would be looked for at another place.
 
 use chrono::SecondsFormat;
+use lancekeeper_manifest::{BranchRemains, GraphError};
 use lancekeeper_model::{Branch, RecoveredSidecar};
 use lancekeeper_queue::{LockHolder, RootIdentity, RootQueue};
 
@@ -11,7 +12,7 @@ use super::error::OpenRootError;
 use super::hold::Hold;
 use super::locks::{self, Locks};
 use super::open::{look, read_root};
-use super::opened::{Opening, ReadRoot};
+use super::opened::{Opening, ReadGraph, ReadRoot};
 use super::recover::sweep_all;
 use crate::run::Context;
 
@@ -37,6 +38,32 @@ pub(crate) fn check_recoverable(read: &ReadRoot) -> Result<(), OpenRootError> {
         Some(elsewhere) => Err(OpenRootError::Moved { uri, elsewhere }),
         None => Ok(()),
     }
+}
+
+/// What a crash left that keeps no verb from writing, and that `recover` mends all the same.
+///
+/// # Errors
+///
+/// When the graph cannot be looked at.
+pub(crate) async fn beside(graph: &ReadGraph) -> Result<Vec<OpenRootError>, GraphError> {
+    let mut found = Vec::new();
+    if graph.graph.lacks_history().await {
+        return Ok(found);
+    }
+    let main = Branch::main();
+    for branch in std::iter::once(&main).chain(&graph.branches) {
+        let publishes = graph.graph.unnamed_publishes(branch).await?;
+        if !publishes.is_empty() {
+            let versions: Vec<String> =
+                publishes.iter().map(|publish| publish.manifest_version.to_string()).collect();
+            let (branch, versions) = (branch.clone(), versions.join(", "));
+            found.push(OpenRootError::CommitRows { branch, versions });
+        }
+    }
+    for BranchRemains { branch, location, .. } in graph.graph.branch_remains().await? {
+        found.push(OpenRootError::BranchRemains { branch, place: location.to_owned() });
+    }
+    Ok(found)
 }
 
 /// Locks a root that was opened for reading, and reads it again if others worked on it meanwhile.

@@ -72,6 +72,11 @@ fn row_text(row: &RecoverRow, dry_run: bool, screen: Screen) -> String {
     for table in &row.tables {
         line(table_text(table));
     }
+    for pin in &row.moved {
+        let (key, branch) = (pin.table_key.clone(), pin.table_branch.clone());
+        let table = TableRef { key, branch };
+        line(format!("published {table} from {} to {}", pin.from, pin.to));
+    }
     if let Some(error) = &row.error {
         line(format!("not done: {error}"));
     }
