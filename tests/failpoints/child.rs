@@ -14,7 +14,7 @@ use lancekeeper::{
 use lancekeeper_service::jobs::Recorder;
 use lancekeeper_store::failpoint;
 
-use crate::branch;
+use crate::{branch, recover};
 
 /// The order a child finds in its environment.
 const ORDER: &str = "LANCEKEEPER_TEST_DEATH";
@@ -35,6 +35,8 @@ pub(crate) enum Verb {
     DeleteBranch,
     /// Taking back whatever somebody committed past the graph.
     Repair,
+    /// Of what others left.
+    Recover,
 }
 
 /// A repair that takes back what others committed, however young it is.
@@ -110,6 +112,7 @@ impl Death {
             "CreateBranch" => Verb::CreateBranch,
             "DeleteBranch" => Verb::DeleteBranch,
             "Repair" => Verb::Repair,
+            "Recover" => Verb::Recover,
             other => panic!("no such verb: {other}"),
         };
         let name = failpoint::ALL.iter().find(|name| **name == parts[1]).unwrap();
@@ -173,6 +176,10 @@ async fn a_child_dies_where_it_is_told() {
         Verb::Cleanup => format!("{:#?}", keeper.cleanup(&roots, &strictest()).await),
         Verb::CreateBranch => {
             format!("{:#?}", keeper.create_branch(&roots[0], branch::NEW, "main").await)
+        }
+        Verb::Recover => {
+            let options = recover::options(&roots[0]);
+            format!("{:#?}", keeper.recover(&roots, &options).await)
         }
         Verb::DeleteBranch => {
             format!("{:#?}", keeper.delete_branch(&roots[0], branch::WORK).await)

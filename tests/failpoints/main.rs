@@ -4,7 +4,8 @@
 //! next one take over what it finished, `fail_there` lets it fail, `sweep` kills its recovery, `foreign` lets
 //! somebody else write meanwhile: mostly on graphs. `plain` does the same on databases, `layouts` on databases whose
 //! rows get another order, `cleanup`, `branch` and `repair` with those verbs. `content` lets a rewrite get a value wrong.
-//! `jobs` kills a run that records its jobs. `names` checks that no failpoint is left out.
+//! `recover` stops the recovery of what others left. `jobs` kills a run that records its jobs. `names` checks that no
+//! failpoint is left out.
 
 #![expect(clippy::unwrap_used, reason = "in a test the panic is the message")]
 
@@ -24,6 +25,7 @@ mod meanwhile;
 mod names;
 mod pause;
 mod plain;
+mod recover;
 mod repair;
 mod resume;
 mod sweep;

@@ -24,6 +24,7 @@ mod pages;
 mod predicates;
 mod races;
 mod random_tables;
+mod recover;
 mod repair;
 mod requests;
 mod root_sets;

@@ -11,6 +11,7 @@ mod jobs;
 mod lock;
 mod policy;
 mod prune;
+mod recover;
 mod repair;
 mod rewrites;
 mod roots;
@@ -40,6 +41,7 @@ pub(crate) use lock::LockArgs;
 pub(crate) use policy::{
     PolicyArgs, PolicyCheckArgs, PolicyShowArgs, PolicySimulateArgs, PolicyVerb,
 };
+pub(crate) use recover::RecoverArgs;
 pub(crate) use repair::RepairArgs;
 use roots::Place;
 pub(crate) use roots::Roots;
@@ -67,6 +69,8 @@ Examples:
   lancekeeper cleanup --keep 10 ./graph   what would go, and why the rest stays
   lancekeeper cleanup --keep 10 --confirm ./graph
   lancekeeper repair ./graph              what readers do not see, and what that is
+  lancekeeper recover ./graph             what crashes left, and what would become of it
+  lancekeeper recover ./graph --confirm   finishes or takes back what dead writers left
   lancekeeper branch create ./graph feat  a branch of main; no table is copied
   lancekeeper branch delete ./graph feat  what would be lost; --confirm deletes
   lancekeeper --db-path ./db optimize events --prune-now
@@ -134,6 +138,7 @@ impl Cli {
             Verb::Verify(args) => args.tables.extend(args.roots.resolve(&self.place)?),
             Verb::Repair(args) => args.tables.extend(args.roots.resolve(&self.place)?),
             Verb::Branch(args) => args.resolve(&self.place)?,
+            Verb::Recover(args) => args.resolve(&self.place)?,
             Verb::Config(args) => args.resolve(&self.place)?,
             Verb::Watch(args) => args.resolve(&self.place)?,
             Verb::Policy(args) => args.resolve(&self.place)?,
@@ -165,6 +170,8 @@ pub(crate) enum Verb {
     Repair(RepairArgs),
     /// Lists, creates and deletes branches of a graph.
     Branch(BranchArgs),
+    /// Finishes or takes back what crashed writers left of a graph; a preview unless --confirm.
+    Recover(RecoverArgs),
     /// Counts the rows that readers see; writes nothing.
     CountRows(CountArgs),
     /// Checks whether all that is there can be read and is what it says; writes nothing.

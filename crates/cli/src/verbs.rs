@@ -8,6 +8,7 @@ mod count;
 mod jobs;
 mod optimize;
 mod policy;
+mod recover;
 mod repair;
 mod sql;
 mod status;
@@ -108,6 +109,7 @@ pub(crate) fn spec(verb: &Verb) -> &dyn VerbSpec {
         Verb::Optimize(args) => args,
         Verb::Cleanup(args) => args,
         Verb::CountRows(args) => args,
+        Verb::Recover(args) => args,
         Verb::Verify(args) => args,
         Verb::Repair(args) => args,
         Verb::Config(args) => args,

@@ -17,16 +17,16 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use lancekeeper_model::{
     BranchReport, BranchSelection, CacheStats, CleanupOptions, CleanupReport, CountOptions,
-    CountReport, JobCause, Observer, OptimizeOptions, OptimizeReport, Progress, RelocateReport,
-    RepairOptions, RepairReport, RootBranchReport, RootFailure, StatusOptions, StatusReport,
-    StoreRequests, VerifyOptions, VerifyReport,
+    CountReport, JobCause, Observer, OptimizeOptions, OptimizeReport, Progress, RecoverOptions,
+    RecoverReport, RelocateReport, RepairOptions, RepairReport, RootBranchReport, RootFailure,
+    StatusOptions, StatusReport, StoreRequests, VerifyOptions, VerifyReport,
 };
 
 use crate::run::concurrency::in_order;
 use crate::run::stop::Stop;
 use crate::run::{Context, millis};
 use crate::seen::{self, SeenRoot};
-use crate::{branch, cleanup, count, repair, status, verify};
+use crate::{branch, cleanup, count, recover, repair, status, verify};
 
 pub use builder::KeeperBuilder;
 pub use established::{
@@ -249,6 +249,36 @@ impl Keeper {
         let started = Instant::now();
         let runs = each(roots, move |root| repair::relocate_root(&self.context, root, confirm));
         async move { RelocateReport::new(!confirm, runs.await, millis(started)) }.boxed()
+    }
+
+    /// What crashes of any writer left of graphs, and what [`Keeper::recover`] would do about it now.
+    /// Writes nothing.
+    pub fn plan_recover<'a>(
+        &'a self,
+        roots: impl IntoIterator<Item = impl AsRef<str>>,
+        options: &'a RecoverOptions,
+    ) -> BoxFuture<'a, RecoverReport> {
+        let started = Instant::now();
+        let plans = each(roots, |root| recover::plan_root(&self.context, root, options));
+        async move { RecoverReport::new(true, plans.await, millis(started)) }.boxed()
+    }
+
+    /// Brings what crashes of any writer left of graphs to its end: unfinished operations are published
+    /// or taken back as their own clients would do it, once their writers are presumed dead. Never
+    /// fails as a whole: what remains stands with its root.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, some of it is recovered. Readers see each operation as a whole or not at all,
+    /// and recovering again does the rest.
+    pub fn recover<'a>(
+        &'a self,
+        roots: impl IntoIterator<Item = impl AsRef<str>>,
+        options: &'a RecoverOptions,
+    ) -> BoxFuture<'a, RecoverReport> {
+        let started = Instant::now();
+        let runs = each(roots, |root| recover::recover_root(&self.context, root, options));
+        async move { RecoverReport::new(false, runs.await, millis(started)) }.boxed()
     }
 
     /// Lists the branches of graphs, those of operations only if asked for. Writes nothing.

@@ -31,7 +31,7 @@ use crate::root::{OpenRootError, ReadGraph, ReadRoot, look, recovery_needed};
 use crate::run::Context;
 use crate::run::ended::EndsRoot;
 
-pub(crate) use create::{create_root, plan_create_root};
+pub(crate) use create::{create_root, plan_create_root, take_remains_away};
 pub(crate) use delete::{delete_root, plan_delete_root};
 pub(crate) use list::list_root;
 

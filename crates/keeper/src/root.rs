@@ -3,6 +3,7 @@
 
 mod error;
 pub(crate) mod facts;
+mod half_made;
 mod hold;
 mod locks;
 mod obstacles;
@@ -10,6 +11,7 @@ mod open;
 mod opened;
 mod outer;
 mod recover;
+mod recovering;
 mod running;
 mod targets;
 
@@ -20,5 +22,6 @@ pub(crate) use obstacles::{
 };
 pub(crate) use open::{look, read_root, write_root};
 pub(crate) use opened::{Opening, Purpose, ReadGraph, ReadRoot, Tolerance, WriteRoot};
+pub(crate) use recovering::{Recovering, beside, check_recoverable, lock_to_recover};
 pub(crate) use running::{running, under_way};
 pub(crate) use targets::{Target, TargetError, branch_views, is_dropped, seen_targets, targets};

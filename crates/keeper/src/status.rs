@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use lancekeeper_model::{RootStatus, StatusOptions};
 
 use crate::optimize::Wish;
-use crate::root::{Purpose, Tolerance, at_work, look, look_ahead, read_root};
+use crate::root::{Purpose, Tolerance, at_work, beside, look, look_ahead, read_root};
 use crate::run::Context;
 use crate::run::ended::{Ended, ended};
 
@@ -46,6 +46,14 @@ async fn look_at_root(
     let purpose = Purpose { verb: "optimize", selected: &[], tolerates };
     let mut obstacles = look_ahead(&read, purpose, now).await.obstacles;
     obstacles.extend(at_work(&read.root).await);
+    if let Some(graph) = &read.graph {
+        match beside(graph).await {
+            Ok(found) => obstacles.extend(found),
+            Err(error) => {
+                status.warnings.push(format!("what crashes left cannot be told: {error}"));
+            }
+        }
+    }
     report::describe(status, &read, &obstacles);
     status.tables = inventory::tables(context, &read, &wish, options).await?;
     if let Some(graph) = &read.graph {

@@ -32,10 +32,8 @@ use lancekeeper_store::{LanceFailure, OpenError};
 use thiserror::Error;
 
 use crate::graph::Graph;
-use crate::lineage::COMMITS;
+use crate::lineage::{ACTORS, COMMITS};
 
-/// The actors of v3 commits; on main only.
-const ACTORS: &str = "_graph_commit_actors.lance";
 /// Every publish in between costs one attempt.
 const ATTEMPTS: u32 = 4;
 

@@ -45,6 +45,8 @@ pub(crate) struct Folded {
     pub(crate) head_commit: Option<String>,
     /// The Lance manifest each current pin was published with.
     pub(crate) manifest_paths: Vec<(TableKey, String)>,
+    /// Where every table lies that was ever registered, relative to the root.
+    pub(crate) locations: BTreeMap<TableKey, String>,
 }
 
 /// Folds rows: per table the greatest version, unless a tombstone is at or above it.
@@ -105,6 +107,8 @@ pub(crate) fn fold<'r>(rows: impl IntoIterator<Item = &'r Row>) -> Result<Folded
             rows: row.row_count.ok_or(lacks(row, "row_count"))?,
         });
     }
+    let owned = |(key, location): (&str, &str)| (TableKey::new(key), location.to_owned());
+    folded.locations = locations.into_iter().map(owned).collect();
     Ok(folded)
 }
 

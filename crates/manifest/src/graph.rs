@@ -2,7 +2,7 @@
 //!
 //! Reading only. Moving pins is in `publish`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::TryStreamExt;
 use lance::Dataset;
@@ -10,7 +10,7 @@ use lancekeeper_model::{Branch, ErrorKind, InternalSchema, Snapshot, TableKey, T
 use lancekeeper_store::root::MANIFEST_DIR;
 use lancekeeper_store::spelling::{Spellings, note_branches};
 use lancekeeper_store::tables::version_of;
-use lancekeeper_store::{LanceFailure, OpenError, Root, Tables};
+use lancekeeper_store::{FilesError, LanceFailure, OpenError, Root, Tables};
 use thiserror::Error;
 
 use crate::fold::{FoldError, Folded, fold};
@@ -19,7 +19,7 @@ use crate::row::{COLUMNS, Row, decode};
 /// Key of the stamp in the schema metadata of `__manifest`.
 const STAMP: &str = "omnigraph:internal_schema_version";
 /// The Lance branch of `__manifest` that exists while a schema apply runs.
-const SCHEMA_APPLY_LOCK: &str = "__schema_apply_lock__";
+pub(crate) const SCHEMA_APPLY_LOCK: &str = "__schema_apply_lock__";
 /// Prefix of the run branches of graphs before v3.
 const RUN_PREFIX: &str = "__run__";
 
@@ -40,6 +40,9 @@ pub enum GraphError {
     /// A read of `__manifest` failed.
     #[error(transparent)]
     Lance(#[from] LanceFailure),
+    /// Its directories could not be listed.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// The stamp is not a number.
     #[error("{uri}: the internal schema stamp {stamp:?} of {MANIFEST_DIR} is not a number")]
     Stamp {
@@ -79,6 +82,7 @@ impl GraphError {
             // The directory is there: what is missing in it, or is no Lance file, is damage.
             Self::Open(error) => as_damage(error.kind()),
             Self::Lance(error) => as_damage(error.kind()),
+            Self::Files(error) => error.kind(),
             Self::Stamp { .. } | Self::Fold { .. } => ErrorKind::Corrupt,
             Self::Newer { .. } => ErrorKind::Refused,
         }
@@ -181,6 +185,16 @@ impl Graph {
             manifest_version: version_of(manifest),
             pins: folded.pins,
         })
+    }
+
+    /// Where every table lies that a branch ever had, relative to the root.
+    ///
+    /// # Errors
+    ///
+    /// When the branch cannot be read.
+    pub async fn places(&self, branch: &Branch) -> Result<BTreeMap<TableKey, String>, GraphError> {
+        let manifest = self.open_manifest(branch).await?;
+        Ok(self.fold(&manifest, branch).await?.locations)
     }
 
     pub(crate) async fn fold(

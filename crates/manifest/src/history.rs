@@ -143,7 +143,7 @@ impl Graph {
         })
     }
 
-    async fn v3_commits(&self, branch: &Branch) -> Result<Vec<GraphCommit>, GraphError> {
+    pub(crate) async fn v3_commits(&self, branch: &Branch) -> Result<Vec<GraphCommit>, GraphError> {
         let uri = self.root.address_of(COMMITS);
         let commits = self.tables.open(&uri, branch).await.map_err(GraphError::Open)?;
         let columns = [

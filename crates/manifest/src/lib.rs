@@ -23,15 +23,20 @@ mod catalog;
 mod compact;
 mod fold;
 mod graph;
+mod half_made;
 mod history;
 mod lineage;
 mod moved;
 mod old_snapshots;
 mod publish;
+mod recoveries;
+mod remains;
 mod row;
+mod schema_apply;
 mod schema_files;
 mod schema_source;
 mod sidecar;
+mod unnamed;
 
 pub use branch::{BranchError, Cut};
 pub use catalog::Catalog;
@@ -40,8 +45,13 @@ pub use graph::{Graph, GraphError};
 pub use history::{BranchHistory, GraphCommit, LiveBranch};
 pub use lineage::{COMMITS, LineageError};
 pub use old_snapshots::OldSnapshots;
-pub use publish::{PinMove, PublishError, Published, StalePin};
+pub use publish::{Changes, NewTable, PinMove, PublishError, Published, StalePin, Tombstone};
+pub use recoveries::{RecoveryKind, RecoveryOutcome, RecoveryRecord};
+pub use remains::BranchRemains;
+pub use schema_apply::{SchemaTables, StagedSchema, promote_schema, read_schemas, unstage_schema};
 pub use schema_files::{SchemaFilesError, check_schema_files};
 pub use sidecar::{
-    FoundSidecar, Intent, RECOVERY_DIR, Sidecar, SidecarError, SidecarTable, Sidecars,
+    FoundSidecar, Intent, QUARANTINE_DIR, RECOVERY_DIR, SIDECAR_BYTES_MAX, Sidecar, SidecarError,
+    SidecarRegistration, SidecarTable, SidecarTombstone, Sidecars,
 };
+pub use unnamed::UnnamedPublish;

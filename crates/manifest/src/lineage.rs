@@ -5,8 +5,10 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{TimestampMicrosecondType, UInt64Type};
 use arrow_array::{
-    ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array, new_null_array,
+    ArrayRef, RecordBatch, RecordBatchIterator, StringArray, TimestampMicrosecondArray,
+    UInt64Array, new_null_array,
 };
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 use lance::Dataset;
@@ -26,6 +28,8 @@ use crate::row::{CommitMetadata, GRAPH_COMMIT, GRAPH_HEAD, HeadMetadata, Row};
 
 /// Where v3 keeps the commit history, with a branch per graph branch.
 pub const COMMITS: &str = "_graph_commits.lance";
+/// Where v3 keeps who made which commit; on main only.
+pub(crate) const ACTORS: &str = "_graph_commit_actors.lance";
 /// Other writers append commit rows too; each of them is one conflict, and giving up leaves the
 /// history short of a row.
 const APPEND_ATTEMPTS: u32 = 20;
@@ -71,6 +75,8 @@ pub(crate) struct Commit {
     pub(crate) id: String,
     pub(crate) actor: Option<String>,
     pub(crate) created_at: DateTime<Utc>,
+    /// Of a merge: the commit that is merged.
+    pub(crate) merged: Option<String>,
 }
 
 /// The two rows a v4 publish adds in the same merge. `lands_at` is the version the publish
@@ -85,7 +91,7 @@ pub(crate) fn v4_rows(
     let parent = folded.head_commit.clone();
     let metadata = CommitMetadata {
         parent_commit_id: parent.clone(),
-        merged_parent_commit_id: None,
+        merged_parent_commit_id: commit.merged.clone(),
         actor_id: commit.actor.clone(),
         created_at: commit.created_at.timestamp_micros(),
     };
@@ -147,9 +153,76 @@ impl Graph {
                 {
                     attempt += 1;
                 }
+                Err(error) => return Err(error),
+                Ok(()) => break,
+            }
+        }
+        let Some(actor) = &commit_row.actor else { return Ok(()) };
+        let row = actor_row(commit_row, actor)?;
+        self.append_record(ACTORS, &row, operation, &format!("actor-{manifest_version}")).await
+    }
+
+    /// Appends a row to one of the tables beside `__manifest` that only grow, on main. The
+    /// table is made if it is not there, as its first row is what makes it.
+    ///
+    /// # Cancel safety
+    ///
+    /// The row is there or not; an empty table may be left.
+    pub(crate) async fn append_record(
+        &self,
+        location: &str,
+        row: &RecordBatch,
+        operation: &OperationId,
+        step: &str,
+    ) -> Result<(), LineageError> {
+        let mut attempt = 0;
+        loop {
+            let table = self.open_record(location, row).await?;
+            let signature = Signature {
+                operation: operation.clone(),
+                table: TableRef::on_main(TableKey::new(location)),
+                step: format!("{step}-{attempt}"),
+            };
+            match append_strictly(&table, row.clone(), &signature).await {
+                Err(LineageError::Commit(CommitError::Conflict { .. }))
+                    if attempt + 1 < APPEND_ATTEMPTS =>
+                {
+                    attempt += 1;
+                }
                 other => return other,
             }
         }
+    }
+
+    pub(crate) async fn open_record(
+        &self,
+        location: &str,
+        row: &RecordBatch,
+    ) -> Result<Dataset, LineageError> {
+        let (uri, main) = (self.root.address_of(location), Branch::main());
+        match self.tables.open(&uri, &main).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            opened => return Ok(opened?),
+        }
+        let manifest = self.open_manifest(&main).await.map_err(Box::new)?;
+        let format = manifest.manifest().data_storage_format.lance_file_format().to_selector();
+        let params = WriteParams {
+            mode: WriteMode::Create,
+            enable_stable_row_ids: true,
+            data_storage_version: Some(format),
+            auto_cleanup: None,
+            skip_auto_cleanup: true,
+            ..WriteParams::default()
+        };
+        let empty = RecordBatchIterator::new([], row.schema());
+        // Boxed: Lance's futures are large.
+        match Box::pin(Dataset::write(empty, uri.as_str(), Some(params))).await {
+            Ok(_) | Err(lance::Error::DatasetAlreadyExists { .. }) => {}
+            Err(source) => {
+                return Err(LanceFailure::new(format!("failed to make {uri}"), source).into());
+            }
+        }
+        Ok(self.tables.open(&uri, &main).await?)
     }
 
     /// Adds the commit row of our own last publish on a v3 branch, when a crash came between
@@ -179,8 +252,12 @@ impl Graph {
         {
             return Ok(false);
         }
-        let commit_row =
-            Commit { id: ulid::Ulid::generate().to_string(), actor: None, created_at: now };
+        let commit_row = Commit {
+            id: ulid::Ulid::generate().to_string(),
+            actor: None,
+            created_at: now,
+            merged: None,
+        };
         self.append_v3_commit(branch, &commit_row, head, operation).await?;
         Ok(true)
     }
@@ -254,7 +331,7 @@ fn v3_row(
     manifest_version: Version,
     parent: Option<String>,
 ) -> Result<RecordBatch, LanceFailure> {
-    let schema = Arc::new(arrow_schema::Schema::from(commits.schema()));
+    let schema = Arc::new(Schema::from(commits.schema()));
     let text = |value: Option<&str>| -> ArrayRef { Arc::new(StringArray::from(vec![value])) };
     let columns = schema
         .fields()
@@ -264,6 +341,7 @@ fn v3_row(
             "manifest_branch" => text(branch.name()),
             "manifest_version" => Arc::new(UInt64Array::from(vec![manifest_version.0])) as ArrayRef,
             "parent_commit_id" => text(parent.as_deref()),
+            "merged_parent_commit_id" => text(commit_row.merged.as_deref()),
             "created_at" => Arc::new(TimestampMicrosecondArray::from(vec![
                 commit_row.created_at.timestamp_micros(),
             ])),
@@ -272,4 +350,49 @@ fn v3_row(
         .collect();
     RecordBatch::try_new(schema, columns)
         .map_err(|error| LanceFailure::new("failed to build the commit row", error.into()))
+}
+
+fn actor_row(commit_row: &Commit, actor: &str) -> Result<RecordBatch, LanceFailure> {
+    let at = DataType::Timestamp(TimeUnit::Microsecond, None);
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("graph_commit_id", DataType::Utf8, false),
+        Field::new("actor_id", DataType::Utf8, false),
+        Field::new("created_at", at, false),
+    ]));
+    let text = |value: &str| -> ArrayRef { Arc::new(StringArray::from(vec![value])) };
+    let micros = commit_row.created_at.timestamp_micros();
+    let at = Arc::new(TimestampMicrosecondArray::from(vec![micros]));
+    RecordBatch::try_new(schema, vec![text(&commit_row.id), text(actor), at])
+        .map_err(|error| LanceFailure::new("failed to build the row of an actor", error.into()))
+}
+
+/// The first row of a history, and an empty batch of the actors beside it.
+pub(crate) fn genesis_row(
+    manifest_version: Version,
+    now: DateTime<Utc>,
+) -> Result<(RecordBatch, RecordBatch), LanceFailure> {
+    let at = DataType::Timestamp(TimeUnit::Microsecond, None);
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("graph_commit_id", DataType::Utf8, false),
+        Field::new("manifest_branch", DataType::Utf8, true),
+        Field::new("manifest_version", DataType::UInt64, false),
+        Field::new("parent_commit_id", DataType::Utf8, true),
+        Field::new("merged_parent_commit_id", DataType::Utf8, true),
+        Field::new("created_at", at, false),
+    ]));
+    let id = ulid::Ulid::generate().to_string();
+    let commit = Commit { id, actor: None, created_at: now, merged: None };
+    let text = |value: Option<&str>| -> ArrayRef { Arc::new(StringArray::from(vec![value])) };
+    let micros = commit.created_at.timestamp_micros();
+    let columns = vec![
+        text(Some(&commit.id)),
+        text(None),
+        Arc::new(UInt64Array::from(vec![manifest_version.0])),
+        text(None),
+        text(None),
+        Arc::new(TimestampMicrosecondArray::from(vec![micros])),
+    ];
+    let row = RecordBatch::try_new(schema, columns)
+        .map_err(|error| LanceFailure::new("failed to build the first commit", error.into()))?;
+    Ok((row, actor_row(&commit, "")?))
 }

@@ -31,7 +31,10 @@ use thiserror::Error;
 use crate::fold::Folded;
 use crate::graph::{Graph, GraphError, stamp_of};
 use crate::lineage::{Commit, LineageError, v4_rows};
-use crate::row::{Row, TABLE_VERSION, VersionMetadata, encode, version_row_id};
+use crate::row::{
+    Row, TABLE, TABLE_TOMBSTONE, TABLE_VERSION, VersionMetadata, encode, tombstone_row_id,
+    version_row_id,
+};
 
 /// Attempts at one publish. Each lost attempt is one publish of somebody else, and giving up
 /// leaves committed tables behind for recovery: worth more patience than a client's five.
@@ -83,6 +86,37 @@ impl PinMove {
     }
 }
 
+/// A table that a publish makes known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewTable {
+    /// The table.
+    pub key: TableKey,
+    /// Where it lies, relative to the root.
+    pub location: String,
+}
+
+/// A table that a publish takes off the branch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tombstone {
+    /// The table.
+    pub key: TableKey,
+    /// The version up to which it is none: the pinned one, plus one.
+    pub version: Version,
+}
+
+/// Everything that one publish changes. Nothing is a commit all the same.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Changes<'a> {
+    /// Pins to move. Of a table that is new, the expected version is 0.
+    pub moves: &'a [PinMove],
+    /// Tables to make known. One that is known at the same place is left as it is.
+    pub registered: &'a [NewTable],
+    /// Tables to take off the branch, at the pin before their tombstone.
+    pub dropped: &'a [Tombstone],
+    /// Of a merge: the commit that is merged.
+    pub merged: Option<&'a str>,
+}
+
 /// A publish that was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
@@ -131,6 +165,16 @@ pub enum PublishError {
         /// Its version.
         found: InternalSchema,
     },
+    /// A table is to be made known at another place than it is known at.
+    #[error("{key} is known at {known}, not at {location}")]
+    Elsewhere {
+        /// The table.
+        key: TableKey,
+        /// Where it is known.
+        known: String,
+        /// Where it was to be made known.
+        location: String,
+    },
     /// A version is already published, though no pin says so.
     #[error("version {version} of {key} already has a row that the fold does not show")]
     Duplicate {
@@ -163,13 +207,20 @@ pub enum PublishError {
 }
 
 impl PublishError {
+    /// Whether readers see what was to be published all the same: only its line in v3's history
+    /// is missing.
+    #[must_use]
+    pub fn is_visible(&self) -> bool {
+        matches!(self, Self::CommitRow { .. })
+    }
+
     /// What a caller can do about it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Stale { .. } | Self::Contention { .. } => ErrorKind::Conflict,
             Self::SchemaVersion { .. } => ErrorKind::Refused,
-            Self::Duplicate { .. } => ErrorKind::Corrupt,
+            Self::Elsewhere { .. } | Self::Duplicate { .. } => ErrorKind::Corrupt,
             Self::Graph(error) => error.kind(),
             Self::Lance(error) => error.kind(),
             Self::Commit(error) => error.kind(),
@@ -203,14 +254,38 @@ impl Graph {
         actor: Option<&str>,
         now: DateTime<Utc>,
     ) -> Result<Published, PublishError> {
+        let changes = Changes { moves, ..Changes::default() };
+        self.publish_changes(branch, &changes, operation, step, actor, now).await
+    }
+
+    /// The same for everything that a publish can change, all or none. On v3, what changes
+    /// nothing is a commit row at the version that `__manifest` has.
+    ///
+    /// # Errors
+    ///
+    /// As [`Graph::publish`]; and when a table would be made known at another place.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Graph::publish`].
+    pub async fn publish_changes(
+        &self,
+        branch: &Branch,
+        changes: &Changes<'_>,
+        operation: &OperationId,
+        step: &str,
+        actor: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Result<Published, PublishError> {
         let commit_row = Commit {
             id: ulid::Ulid::generate().to_string(),
             actor: actor.map(ToOwned::to_owned),
             created_at: now,
+            merged: changes.merged.map(ToOwned::to_owned),
         };
         let mut attempt = 0;
         let manifest_version = loop {
-            match self.try_publish(branch, moves, operation, step, attempt, &commit_row).await {
+            match self.try_publish(branch, changes, operation, step, attempt, &commit_row).await {
                 Ok(version) => break version,
                 Err(PublishError::Commit(source @ CommitError::Conflict { .. })) => {
                     attempt += 1;
@@ -239,7 +314,7 @@ impl Graph {
     async fn try_publish(
         &self,
         branch: &Branch,
-        moves: &[PinMove],
+        changes: &Changes<'_>,
         operation: &OperationId,
         step: &str,
         attempt: u32,
@@ -251,9 +326,15 @@ impl Graph {
             return Err(PublishError::SchemaVersion { branch: branch.clone(), found });
         }
         let folded = self.fold(&manifest, branch).await?;
-        check_expected(moves, &folded)?;
-        let mut rows =
-            moves.iter().map(|m| version_row(m, branch)).collect::<Result<Vec<_>, _>>()?;
+        check_expected(changes, &folded)?;
+        let mut rows = registrations(changes.registered, &folded)?;
+        for pin_move in changes.moves {
+            rows.push(version_row(pin_move, branch)?);
+        }
+        rows.extend(changes.dropped.iter().map(tombstone_row));
+        if rows.is_empty() && self.keeps_commits_apart() {
+            return Ok(version_of(&manifest));
+        }
         if !self.keeps_commits_apart() {
             let lands_at = version_of(&manifest).next();
             rows.extend(v4_rows(commit_row, branch, &folded, lands_at)?);
@@ -278,13 +359,16 @@ impl Graph {
     }
 }
 
-fn check_expected(moves: &[PinMove], folded: &Folded) -> Result<(), PublishError> {
+fn check_expected(changes: &Changes<'_>, folded: &Folded) -> Result<(), PublishError> {
+    let moves = changes.moves;
     let mut stale = Vec::new();
-    for pin_move in moves {
-        let current = folded.pins.iter().find(|pin| pin.key == pin_move.key).map(|pin| pin.version);
-        if current != Some(pin_move.expected) {
-            let (key, expected) = (pin_move.key.clone(), pin_move.expected);
-            stale.push(StalePin { key, expected, current });
+    let moved = moves.iter().map(|pin_move| (&pin_move.key, pin_move.expected));
+    let before = |tombstone: &Tombstone| Version(tombstone.version.0.saturating_sub(1));
+    let dropped = changes.dropped.iter().map(|tombstone| (&tombstone.key, before(tombstone)));
+    for (key, expected) in moved.chain(dropped) {
+        let current = folded.pins.iter().find(|pin| pin.key == *key).map(|pin| pin.version);
+        if current.unwrap_or_default() != expected {
+            stale.push(StalePin { key: key.clone(), expected, current });
         }
     }
     if !stale.is_empty() {
@@ -297,6 +381,39 @@ fn check_expected(moves: &[PinMove], folded: &Folded) -> Result<(), PublishError
         }
     }
     Ok(())
+}
+
+/// The rows of tables that are not known yet.
+fn registrations(tables: &[NewTable], folded: &Folded) -> Result<Vec<Row>, PublishError> {
+    let mut rows = Vec::new();
+    for NewTable { key, location } in tables {
+        match folded.locations.get(key) {
+            Some(known) if known == location => continue,
+            Some(known) => {
+                let (key, known, location) = (key.clone(), known.clone(), location.clone());
+                return Err(PublishError::Elsewhere { key, known, location });
+            }
+            None => rows.push(Row {
+                object_id: key.as_str().to_owned(),
+                object_type: TABLE.to_owned(),
+                location: Some(location.clone()),
+                table_key: key.as_str().to_owned(),
+                ..Row::default()
+            }),
+        }
+    }
+    Ok(rows)
+}
+
+fn tombstone_row(tombstone: &Tombstone) -> Row {
+    let key = tombstone.key.as_str();
+    Row {
+        object_id: tombstone_row_id(key, tombstone.version),
+        object_type: TABLE_TOMBSTONE.to_owned(),
+        table_key: key.to_owned(),
+        table_version: Some(tombstone.version.0),
+        ..Row::default()
+    }
 }
 
 fn version_row(pin_move: &PinMove, branch: &Branch) -> Result<Row, serde_json::Error> {

@@ -11,7 +11,7 @@ use lancekeeper_model::Version;
 use serde::{Deserialize, Serialize};
 
 /// One row. Columns that do not apply to its type are `None`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Row {
     pub(crate) object_id: String,
     pub(crate) object_type: String,
@@ -76,6 +76,11 @@ pub(crate) struct HeadMetadata {
 /// The id of the row that publishes a version.
 pub(crate) fn version_row_id(table_key: &str, version: Version) -> String {
     format!("{table_key}${:020}", version.0)
+}
+
+/// The id of the row that takes a table off its branch.
+pub(crate) fn tombstone_row_id(table_key: &str, version: Version) -> String {
+    format!("{table_key}$tombstone${:020}", version.0)
 }
 
 /// Reads rows out of a batch.

@@ -5,6 +5,7 @@
 //! and the hash recorded for it are compared, and what source and compiled form name.
 
 use lancekeeper_model::ErrorKind;
+use lancekeeper_store::failpoint::Injected;
 use lancekeeper_store::{Files, FilesError};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -12,9 +13,9 @@ use thiserror::Error;
 
 use crate::schema_source::difference;
 
-const SOURCE: &str = "_schema.pg";
+pub(crate) const SOURCE: &str = "_schema.pg";
 pub(crate) const COMPILED: &str = "_schema.ir.json";
-const STATE: &str = "__schema_state.json";
+pub(crate) const STATE: &str = "__schema_state.json";
 const STAGING: &[&str] =
     &["_schema.pg.staging", "_schema.ir.json.staging", "__schema_state.json.staging"];
 
@@ -36,6 +37,9 @@ pub enum SchemaFilesError {
     /// A file could not be read.
     #[error(transparent)]
     Files(#[from] FilesError),
+    /// A failpoint.
+    #[error(transparent)]
+    Injected(#[from] Injected),
     /// A file is not the JSON it should be.
     #[error("{file} is not valid: {source}")]
     Json {
@@ -85,6 +89,7 @@ impl SchemaFilesError {
         match self {
             Self::Staging { .. } => ErrorKind::RecoveryNeeded,
             Self::Files(error) => error.kind(),
+            Self::Injected(_) => ErrorKind::Internal,
             _ => ErrorKind::Corrupt,
         }
     }
@@ -94,7 +99,7 @@ impl SchemaFilesError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Staging { .. } => {
-                "finish the schema apply: open the graph for writing with the client that started it"
+                "`lancekeeper recover ROOT` shows what would become of it, and --confirm does it once its writer is presumed dead"
             }
             Self::Files(_) => "check the permissions of the file",
             // An older schema applied again would drop what it does not have.
@@ -150,8 +155,13 @@ pub async fn check_schema_files(graph: &Files, has_branches: bool) -> Result<(),
     }
 }
 
+/// The hash that a state file records.
+pub(crate) fn hash_of_state(state: &[u8]) -> Result<String, serde_json::Error> {
+    Ok(serde_json::from_slice::<State>(state)?.schema_ir_hash)
+}
+
 /// The hash of the compact form: same keys in the same order, no white space between them.
-fn compact_hash(json: &[u8]) -> Result<String, serde_json::Error> {
+pub(crate) fn compact_hash(json: &[u8]) -> Result<String, serde_json::Error> {
     let mut compact = Vec::with_capacity(json.len());
     let mut reader = serde_json::Deserializer::from_slice(json);
     let mut writer = serde_json::Serializer::new(&mut compact);

@@ -17,6 +17,11 @@ use thiserror::Error;
 /// Where sidecars lie, relative to the root.
 pub const RECOVERY_DIR: &str = "__recovery";
 
+/// Where sidecars are moved that cannot be understood, relative to the root.
+pub const QUARANTINE_DIR: &str = "__maintenance/quarantine";
+/// No client writes one of this size: hundreds of tables fit into a tenth of it.
+pub const SIDECAR_BYTES_MAX: u64 = 1 << 20;
+
 /// What we write: readable by every client that can read the graph.
 const SCHEMA_VERSION: u32 = 1;
 const WRITER_KIND: &str = "Optimize";
@@ -38,6 +43,15 @@ pub struct Sidecar {
     pub writer_kind: String,
     /// The tables it is about.
     pub tables: Vec<SidecarTable>,
+    /// Of a merge: the commit that is merged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merge_source_commit_id: Option<String>,
+    /// Of a schema apply: tables that it adds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub additional_registrations: Vec<SidecarRegistration>,
+    /// Of a schema apply: tables that it drops.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tombstones: Vec<SidecarTombstone>,
     /// Ours: which operation armed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keeper: Option<Keeper>,
@@ -57,6 +71,30 @@ pub struct SidecarTable {
     /// The Lance branch; absent on main.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table_branch: Option<String>,
+    /// Of a merge, since schema version 2: the version that was reached, once all were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed_version: Option<u64>,
+}
+
+/// A table that a schema apply adds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SidecarRegistration {
+    /// The table.
+    pub table_key: String,
+    /// Where it lies, relative to the root.
+    pub table_path: String,
+    /// The Lance branch; absent on main.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table_branch: Option<String>,
+}
+
+/// A table that a schema apply drops.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SidecarTombstone {
+    /// The table.
+    pub table_key: String,
+    /// The version of the tombstone.
+    pub tombstone_version: u64,
 }
 
 /// Our own member of a sidecar.
@@ -144,6 +182,7 @@ impl SidecarError {
 /// The sidecars of one graph.
 #[derive(Debug, Clone)]
 pub struct Sidecars {
+    root: Files,
     files: Files,
 }
 
@@ -151,7 +190,7 @@ impl Sidecars {
     /// The sidecars among the files of a root. Nothing is created.
     #[must_use]
     pub fn of(root: &Files) -> Self {
-        Self { files: root.below(RECOVERY_DIR) }
+        Self { root: root.clone(), files: root.below(RECOVERY_DIR) }
     }
 
     /// Every sidecar, oldest first. One that its owner deletes meanwhile is left out; one
@@ -164,11 +203,41 @@ impl Sidecars {
         failpoint::cross(failpoint::RECOVERY_SIDECAR_LIST)?;
         let mut found = Vec::new();
         for file in self.files.names(".json").await? {
-            let Some(bytes) = self.files.read(&file).await? else { continue };
-            let content = serde_json::from_slice(&bytes).map_err(|error| error.to_string());
-            found.push(FoundSidecar { file, content });
+            if let Some(content) = self.read(&file).await? {
+                found.push(FoundSidecar { file, content });
+            }
         }
         Ok(found)
+    }
+
+    /// What is in a file, or why that cannot be read; `None` when its owner deleted it
+    /// meanwhile. What is too large is not looked into.
+    async fn read(&self, file: &str) -> Result<Option<Result<Sidecar, String>>, SidecarError> {
+        let Some(bytes) = self.files.size(file).await? else { return Ok(None) };
+        if bytes > SIDECAR_BYTES_MAX {
+            let why = format!("{bytes} bytes are more than a sidecar has ({SIDECAR_BYTES_MAX})");
+            return Ok(Some(Err(why)));
+        }
+        let Some(bytes) = self.files.read(file).await? else { return Ok(None) };
+        Ok(Some(serde_json::from_slice(&bytes).map_err(|error| error.to_string())))
+    }
+
+    /// Moves a file out of the way of every reader of sidecars, and returns where it is then,
+    /// relative to the root. What is in it is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// When it is not there, or cannot be moved.
+    ///
+    /// # Cancel safety
+    ///
+    /// It is here or there.
+    pub async fn quarantine(&self, file: &str, now: DateTime<Utc>) -> Result<String, SidecarError> {
+        failpoint::cross(failpoint::RECOVER_PRE_QUARANTINE)?;
+        // A second one of that name does not replace the first.
+        let to = format!("{QUARANTINE_DIR}/{}-{file}", now.format("%Y%m%dT%H%M%S%6f"));
+        self.root.rename(&format!("{RECOVERY_DIR}/{file}"), &to).await?;
+        Ok(to)
     }
 
     /// Arms a sidecar and returns its file name.
@@ -198,7 +267,11 @@ impl Sidecars {
                 // forward. One commit is the least we make.
                 post_commit_pin: intent.expected.next().0,
                 table_branch: intent.table.branch.name().map(ToOwned::to_owned),
+                confirmed_version: None,
             }],
+            merge_source_commit_id: None,
+            additional_registrations: Vec::new(),
+            tombstones: Vec::new(),
             keeper: Some(Keeper { schema: 1, operation: intent.operation.to_string() }),
         };
         let file = format!("{id}.json");
@@ -293,6 +366,31 @@ mod tests {
         assert!(!sidecars.is_armed(&file).await.unwrap());
         let left: Vec<_> = sidecars.list().await.unwrap();
         assert_eq!(left.iter().map(|found| &found.file).collect::<Vec<_>>(), [&other]);
+    }
+
+    #[tokio::test]
+    async fn a_sidecar_of_a_size_no_client_writes_is_not_read() {
+        let root = Files::in_memory();
+        let large = vec![b' '; usize::try_from(SIDECAR_BYTES_MAX).unwrap() + 1];
+        root.put("__recovery/A.json", large).await.unwrap();
+        let found = Sidecars::of(&root).list().await.unwrap();
+        let why = found[0].content.as_ref().unwrap_err();
+        assert!(why.starts_with("1048577 bytes are more"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn what_is_quarantined_is_no_sidecar_any_more_and_replaces_nothing() {
+        let root = Files::in_memory();
+        let sidecars = Sidecars::of(&root);
+        let at = |micros| DateTime::from_timestamp_micros(micros).unwrap();
+        for micros in [1_700_000_000_000_001, 1_700_000_000_000_002] {
+            root.put("__recovery/A.json", "no JSON").await.unwrap();
+            let place = sidecars.quarantine("A.json", at(micros)).await.unwrap();
+            assert_eq!(&root.read(&place).await.unwrap().unwrap()[..], b"no JSON");
+            assert_eq!(sidecars.list().await.unwrap(), []);
+        }
+        assert_eq!(root.list(QUARANTINE_DIR).await.unwrap().len(), 2);
+        assert!(sidecars.quarantine("A.json", at(3)).await.is_err());
     }
 
     #[tokio::test]

@@ -24,6 +24,7 @@ mod policy;
 mod policy_report;
 mod progress;
 mod queue_holds;
+mod recover;
 mod recovery;
 mod relocate;
 mod repair;
@@ -85,6 +86,10 @@ pub use policy_report::{
 };
 pub use progress::{NoProgress, Observer, Progress, ProgressEvent, ProgressLine};
 pub use queue_holds::QueueHolds;
+pub use recover::{
+    AssumedDead, LeftBehind, RecoverAction, RecoverBody, RecoverOptions, RecoverReport, RecoverRow,
+    RecoverTable, RecoverTotals, RootRecoverReport,
+};
 pub use recovery::{MovedPin, RecoveredSidecar, Recovery};
 pub use relocate::{
     RelocateBody, RelocateReport, RelocateTotals, RelocatedBranch, RootRelocateReport,

@@ -16,6 +16,6 @@ mod execute;
 mod inventory;
 mod report;
 
-pub use execute::execute;
+pub use execute::{RECOVERY_ACTOR, execute};
 pub use inventory::inventory;
 pub use report::SweepError;

@@ -85,6 +85,30 @@ pub const RELOCATE_KEPT_PRE_REPLACE: &str = "relocate.kept_pre_replace";
 /// In a relocation, manifests changed, before the rows that name them.
 pub const RELOCATE_CHANGED_PRE_ROWS: &str = "relocate.changed_pre_rows";
 
+/// In recovery, before a file that is no sidecar is moved aside.
+pub const RECOVER_PRE_QUARANTINE: &str = "recover.pre_quarantine";
+/// In recovery of another writer's operation, its sidecar looked at and judged, before anything is
+/// done about it.
+pub const RECOVER_JUDGED_PRE_ACTION: &str = "recover.judged_pre_action";
+/// In recovery, before the next table is restored.
+pub const RECOVER_PRE_RESTORE: &str = "recover.pre_restore";
+/// In recovery, every table restored, before they are published.
+pub const RECOVER_RESTORED_PRE_PUBLISH: &str = "recover.restored_pre_publish";
+/// In recovery, published, before staged schema files are taken over or deleted.
+pub const RECOVER_PUBLISHED_PRE_SCHEMA: &str = "recover.published_pre_schema";
+/// In recovery, after a staged schema file was renamed.
+pub const RECOVER_PROMOTING: &str = "recover.promoting";
+/// In recovery, after a staged schema file was deleted.
+pub const RECOVER_UNSTAGING: &str = "recover.unstaging";
+/// In recovery, before what it did is written down. The established name.
+pub const RECOVERY_RECORD_AUDIT: &str = "recovery.record_audit";
+/// In recovery, written down, before the sidecar is deleted.
+pub const RECOVER_RECORDED_PRE_DISARM: &str = "recover.recorded_pre_disarm";
+/// In recovery, before the branch is taken away that a schema apply left.
+pub const RECOVER_PRE_UNLOCK: &str = "recover.pre_unlock";
+/// In recovery of a v3 graph, before the next missing row of its commit history.
+pub const RECOVER_PRE_COMMIT_ROW: &str = "recover.pre_commit_row";
+
 /// Every failpoint there is.
 pub const ALL: &[&str] = &[
     OPTIMIZE_AFTER_STAGE_GROUP,
@@ -122,6 +146,17 @@ pub const ALL: &[&str] = &[
     REPAIR_PUBLISHED_PRE_LOOK,
     RELOCATE_KEPT_PRE_REPLACE,
     RELOCATE_CHANGED_PRE_ROWS,
+    RECOVER_PRE_QUARANTINE,
+    RECOVER_JUDGED_PRE_ACTION,
+    RECOVER_PRE_RESTORE,
+    RECOVER_RESTORED_PRE_PUBLISH,
+    RECOVER_PUBLISHED_PRE_SCHEMA,
+    RECOVER_PROMOTING,
+    RECOVER_UNSTAGING,
+    RECOVERY_RECORD_AUDIT,
+    RECOVER_RECORDED_PRE_DISARM,
+    RECOVER_PRE_UNLOCK,
+    RECOVER_PRE_COMMIT_ROW,
 ];
 
 /// A failpoint was told to fail. The text is the established one.

@@ -332,6 +332,20 @@ impl Files {
         }
     }
 
+    /// Gives a file another name below this directory, replacing a file of that name.
+    ///
+    /// # Errors
+    ///
+    /// When it is not there, or cannot be renamed.
+    ///
+    /// # Cancel safety
+    ///
+    /// It has the one name or the other. In a store that cannot rename it may have both.
+    pub async fn rename(&self, name: &str, to: &str) -> Result<(), FilesError> {
+        let renamed = self.store.rename(&self.path(name)?, &self.path(to)?).await;
+        renamed.map_err(|error| self.failure("rename", name, error))
+    }
+
     fn failure(&self, action: &'static str, name: &str, source: StoreError) -> FilesError {
         FilesError::of_store(action, self.place_of(name), source)
     }

@@ -10,8 +10,10 @@ pub mod invariants;
 pub mod manifest_rows;
 pub mod rows;
 pub mod tables;
+pub mod wreck;
 pub mod writer;
 
 pub use fixture::{Fixture, FixturePath};
 pub use invariants::check_graph;
 pub use rows::{GraphRows, graph_rows, table_rows};
+pub use wreck::Wreck;

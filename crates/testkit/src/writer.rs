@@ -106,7 +106,7 @@ impl GraphWriter {
         write_schema_files(Path::new(uri), types)?;
         let mut rows = Vec::new();
         for name in types {
-            let location = format!("nodes/{:016x}", fnv64(name));
+            let location = node_location(name);
             let table = create(&format!("{uri}/{location}"), node_batch(&[])?).await?;
             let key = format!("node:{name}");
             rows.push(table_row(&key, &location));
@@ -438,19 +438,41 @@ fn some_branch(branch: &str) -> Option<String> {
 
 fn write_schema_files(directory: &Path, types: &[&str]) -> Result<()> {
     fs::create_dir_all(directory)?;
-    let source: String =
-        types.iter().map(|name| format!("node {name} {{\n    note: String?\n}}\n")).collect();
-    let node = |name: &&str| {
+    let types: Vec<(&str, &[&str])> = types.iter().map(|name| (*name, &["note"][..])).collect();
+    for (name, text) in SCHEMA_FILES.iter().zip(schema_files(&types)) {
+        fs::write(directory.join(name), text)?;
+    }
+    Ok(())
+}
+
+/// The files of a schema, in the order in which clients write them.
+pub const SCHEMA_FILES: [&str; 3] = ["_schema.pg", "_schema.ir.json", "__schema_state.json"];
+
+/// What is in the files of a schema of node types, each with its properties.
+#[must_use]
+pub fn schema_files(types: &[(&str, &[&str])]) -> [String; 3] {
+    let property_line = |name: &&str| format!("    {name}: String?\n");
+    let source: String = types
+        .iter()
+        .map(|(name, properties)| {
+            let lines: String = properties.iter().map(property_line).collect();
+            format!("node {name} {{\n{lines}}}\n")
+        })
+        .collect();
+    let node = |(name, properties): &(&str, &[&str])| {
         let kind = serde_json::json!(
             {"scalar": "String", "nullable": true, "list": false, "enum_values": null}
         );
+        let property = |property: &&str| {
+            serde_json::json!({
+                "name": property, "prop_id": fnv32(&format!("node:{name}:{property}")),
+                "prop_type": kind, "annotations": [],
+            })
+        };
         serde_json::json!({
             "name": name, "type_id": fnv32(&format!("node:{name}")), "annotations": [],
             "implements": [], "constraints": [],
-            "properties": [{
-                "name": "note", "prop_id": fnv32(&format!("node:{name}:note")),
-                "prop_type": kind, "annotations": [],
-            }],
+            "properties": properties.iter().map(property).collect::<Vec<_>>(),
         })
     };
     let compiled = serde_json::json!({
@@ -464,10 +486,13 @@ fn write_schema_files(directory: &Path, types: &[&str]) -> Result<()> {
         "format_version": 1, "schema_ir_hash": format!("sha256:{digest}"),
         "schema_identity_version": 1,
     });
-    fs::write(directory.join("_schema.pg"), source)?;
-    fs::write(directory.join("_schema.ir.json"), compiled)?;
-    fs::write(directory.join("__schema_state.json"), state.to_string())?;
-    Ok(())
+    [source, compiled, state.to_string()]
+}
+
+/// Where a node type lies, relative to the graph.
+#[must_use]
+pub fn node_location(name: &str) -> String {
+    format!("nodes/{:016x}", fnv64(name))
 }
 
 /// FNV-1a, as paths of types are made.

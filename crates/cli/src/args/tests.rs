@@ -1,8 +1,8 @@
 //! What the command line accepts, what it refuses, and with which words.
 
 use lancekeeper_model::{
-    CleanupOptions, CleanupPolicyOptions, CountOptions, IndexMode, JobStatus, PageTarget,
-    PruneOptions, RepairOptions, RewriteCheck, VerifyOptions,
+    AssumedDead, CleanupOptions, CleanupPolicyOptions, CountOptions, IndexMode, JobStatus,
+    PageTarget, PruneOptions, RecoverOptions, RepairOptions, RewriteCheck, VerifyOptions,
 };
 use lancekeeper_settings::Said;
 
@@ -359,6 +359,36 @@ fn pruning_is_asked_for_by_name_and_its_options_mean_nothing_without() {
         assert!(error.contains("--prune-now"), "{error}");
     }
     refusal("lancekeeper optimize root --prune-now --no-other-writers --writer-window 1h");
+}
+
+fn recover(line: &str) -> RecoverArgs {
+    match parse(&format!("lancekeeper recover root {line}")).unwrap().verb {
+        Verb::Recover(args) => args,
+        _ => unreachable!(),
+    }
+}
+
+#[test]
+fn recover_is_a_preview_until_it_is_confirmed() {
+    for (line, preview) in [("", true), ("--dry-run", true), ("--confirm", false)] {
+        assert_eq!(VerbSpec::is_dry_run(&recover(line)), preview, "{line}");
+        assert_eq!(VerbSpec::writes(&recover(line)), !preview, "{line}");
+    }
+    refusal("lancekeeper recover root --confirm --dry-run");
+    refusal("lancekeeper --uri root recover more");
+    refusal("lancekeeper recover root --assume-dead");
+}
+
+#[test]
+fn every_option_of_recover_arrives() {
+    assert_eq!(recover("").options(), RecoverOptions::default());
+    let options = recover("--dead-after 1h30m --quarantine x.json").options();
+    assert_eq!(options.dead_after, chrono::TimeDelta::minutes(90));
+    assert_eq!(options.quarantine.as_deref(), Some("x.json"));
+    let assumed = |line| recover(line).options().assumed_dead;
+    let these = AssumedDead::These(vec!["01A".to_owned(), "01B".to_owned()]);
+    assert_eq!(assumed("--assume-dead 01A --assume-dead 01B.json"), these);
+    assert_eq!(assumed("--assume-dead 01A --assume-dead all"), AssumedDead::All);
 }
 
 fn cleanup(line: &str) -> CleanupArgs {

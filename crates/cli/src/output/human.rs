@@ -8,6 +8,7 @@ mod count;
 mod jobs;
 mod optimize;
 mod policy;
+mod recover;
 mod relocate;
 mod repair;
 mod statistics;

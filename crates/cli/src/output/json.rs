@@ -144,6 +144,32 @@ mod tests {
     }
 
     #[test]
+    fn what_was_left_behind_is_listed_with_what_becomes_of_it() {
+        let found = parsed(&document("recover", &samples::left_behind(true)).unwrap());
+        assert_eq!((&found["command"], &found["dry_run"]), (&"recover".into(), &false.into()));
+        let left = &found["roots"][0]["left"];
+        let expected = serde_json::json!({
+            "what": "sidecar", "name": "__recovery/01JA.json", "writer_kind": "Load",
+            "actor": "ann", "started_at": null, "branch": "main",
+            "tables": [
+                {"table_key": "node:Person", "table_branch": "main", "pin": 24, "head": 25,
+                 "class": "RolledPastExpected"},
+                {"table_key": "edge:Knows", "table_branch": "main", "pin": 19, "head": 19,
+                 "class": "NoMovement"},
+            ],
+            "action": "roll_back",
+            "why": "edge:Knows was not committed to: pin 19, HEAD 19, expected 19 to 20",
+            "moved":
+                [{"table_key": "node:Person", "table_branch": "main", "from": 24, "to": 26}],
+            "waits_until": null, "done": true, "hint": null, "error": null,
+        });
+        assert_eq!(left[0], expected);
+        assert_eq!((&left[1]["action"], &left[1]["done"]), (&"wait".into(), &false.into()));
+        assert_eq!(left[2]["what"], "schema_apply_lock");
+        assert_eq!((&found["totals"]["left"], &found["totals"]["done"]), (&3.into(), &2.into()));
+    }
+
+    #[test]
     fn what_is_wrong_is_listed_with_its_place() {
         let found = parsed(&document("verify", &samples::verified()).unwrap());
         assert_eq!(found["command"], "verify");

@@ -2,13 +2,14 @@
 
 use lancekeeper_model::{
     Branch, BranchReconcileStats, BudgetLimit, CleanupReport, Clustering, CountReport, DriftClass,
-    ErrorKind, Finding, FindingKind, InternalStatus, KeptVersionReport, LayoutStats,
+    ErrorKind, Finding, FindingKind, InternalStatus, KeptVersionReport, LayoutStats, LeftBehind,
     LostCommitReport, MovedPin, Obstacle, OptimizeReport, PendingIndex, PendingSidecar,
-    Reclaimable, RecoveredSidecar, Recovery, RepairAction, RepairReport, RootCleanupReport,
-    RootCounts, RootFailure, RootKind, RootOptimizeReport, RootRepairReport, RootReport,
-    RootStatus, RootVerification, RowChanges, SkipReason, StatusReport, TableBytes,
-    TableCleanupStats, TableCount, TableKey, TableOptimizeStats, TableRef, TableRepairStats,
-    TableStatus, TableVerification, Unchecked, VerifyReport, Version, WorkLeft,
+    Reclaimable, RecoverAction, RecoverReport, RecoverRow, RecoverTable, RecoveredSidecar,
+    Recovery, RepairAction, RepairReport, RootCleanupReport, RootCounts, RootFailure, RootKind,
+    RootOptimizeReport, RootRecoverReport, RootRepairReport, RootReport, RootStatus,
+    RootVerification, RowChanges, SkipReason, StatusReport, TableBytes, TableCleanupStats,
+    TableCount, TableKey, TableOptimizeStats, TableRef, TableRepairStats, TableStatus,
+    TableVerification, Unchecked, VerifyReport, Version, WorkLeft,
 };
 
 const MIB: u64 = 1 << 20;
@@ -256,6 +257,46 @@ pub(crate) fn database_status() -> StatusReport {
 /// A root that does not exist.
 pub(crate) fn missing_status() -> StatusReport {
     StatusReport::new(false, vec![nothing()], 0)
+}
+
+/// What crashes left of a graph: an unfinished load, one that may go on, a file that nobody
+/// understands, and a lock.
+pub(crate) fn left_behind(done: bool) -> RecoverReport {
+    let mut load = RecoverRow::of(LeftBehind::Sidecar, "__recovery/01JA.json");
+    load.writer_kind = Some("Load".to_owned());
+    load.actor = Some("ann".to_owned());
+    let table = |key: &str, pin, head, class| {
+        let mut table = RecoverTable::of(TableKey::new(key), Branch::main(), class);
+        (table.pin, table.head) = (Some(Version(pin)), Some(Version(head)));
+        table
+    };
+    load.tables = vec![
+        table("node:Person", 24, 25, "RolledPastExpected"),
+        table("edge:Knows", 19, 19, "NoMovement"),
+    ];
+    load.action = RecoverAction::RollBack;
+    load.why = "edge:Knows was not committed to: pin 19, HEAD 19, expected 19 to 20".to_owned();
+    load.done = done;
+    if done {
+        load.moved = vec![MovedPin {
+            table_key: TableKey::new("node:Person"),
+            table_branch: Branch::main(),
+            from: Version(24),
+            to: Version(26),
+        }];
+    }
+    let mut young = RecoverRow::of(LeftBehind::Sidecar, "__recovery/01JB.json");
+    young.writer_kind = Some("Mutation".to_owned());
+    young.branch = Branch::named("review");
+    young.why = "its writer may be alive: it began at 2027-01-15T08:00:00Z; it is presumed dead at 2027-01-15T08:15:00Z".to_owned();
+    young.hint = Some("if its writer is known to be dead: --assume-dead 01JB".to_owned());
+    let mut lock = RecoverRow::of(LeftBehind::SchemaApplyLock, "__schema_apply_lock__");
+    lock.action = RecoverAction::Remove;
+    lock.why = "no schema apply needs it".to_owned();
+    lock.done = done;
+    let mut root = RootRecoverReport::of("/data/people").of_kind(RootKind::Graph);
+    root.left = vec![load, young, lock];
+    RecoverReport::new(!done, vec![root], 41)
 }
 
 /// The rows of a graph's tables, one of which cannot be read.

@@ -4,9 +4,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use lancekeeper_manifest::{COMMITS, Cut, LiveBranch};
-use lancekeeper_model::{Branch, BranchAction, RootBranchReport, TableKey, TableRef};
+use lancekeeper_model::{Branch, BranchAction, OperationId, RootBranchReport, TableKey, TableRef};
 use lancekeeper_planner::branch::{check_beside, check_name, only_it};
 use lancekeeper_planner::cleanup::{DatasetPlan, FileClass, Role};
+use lancekeeper_queue::RootQueue;
 use lancekeeper_reconciler::cleanup::{
     CleanupError, DatasetInventory, Executor, Keys, Recheck, recheck,
 };
@@ -195,6 +196,27 @@ async fn has_leftovers(
         }
     }
     Ok(graph.graph.has_commit_branch(branch).await.map_err(OpenRootError::from)?)
+}
+
+/// Takes away what an earlier branch of that name left in the graph's own tables, or refuses. The
+/// caller holds the root's lock.
+///
+/// # Cancel safety
+///
+/// As the executor's: the next cleanup goes on.
+pub(crate) async fn take_remains_away(
+    context: &Context,
+    read: &ReadRoot,
+    queue: &RootQueue,
+    operation: &OperationId,
+    branch: &Branch,
+    now: DateTime<Utc>,
+) -> Result<(), BranchRootError> {
+    let wish = Wish { branch: branch.clone(), from: Branch::main() };
+    let guards = queue.acquire(wish.keys()).await.map_err(OpenRootError::from)?;
+    let executor = executor(context, read, operation.clone());
+    let keys = Keys::throughout(&guards);
+    take_leftovers_away(context, read, &executor, keys, branch, now).await
 }
 
 /// Takes away what an earlier branch of that name left in the graph's own tables, or refuses.

@@ -1,7 +1,7 @@
 //! Why a root cannot be opened, or not for writing, and what a person can do about it.
 
 use lancekeeper_manifest::{GraphError, SchemaFilesError, SidecarError};
-use lancekeeper_model::{ErrorKind, InternalSchema};
+use lancekeeper_model::{Branch, ErrorKind, InternalSchema};
 use lancekeeper_queue::{LockError, QueueError};
 use lancekeeper_reconciler::SweepError;
 use lancekeeper_rewrite::JournalError;
@@ -83,6 +83,40 @@ pub enum OpenRootError {
         /// The tables it names.
         tables: String,
     },
+    /// The making of a graph was interrupted.
+    #[error("{uri} is no graph yet, or none any more: there are {there}, but not {missing}")]
+    HalfMade {
+        /// The root.
+        uri: String,
+        /// What is there.
+        there: String,
+        /// What is not.
+        missing: String,
+        /// Whether tables have rows.
+        has_rows: bool,
+    },
+    /// A v3 graph has no commit history at all.
+    #[error("{uri}: _graph_commits.lance is missing, without which its clients cannot open it")]
+    NoHistory {
+        /// The root.
+        uri: String,
+    },
+    /// A v3 graph's history lacks the rows of publishes: readers see them, but cannot travel there.
+    #[error("the commit history of {branch} has no row of version {versions} of __manifest")]
+    CommitRows {
+        /// The branch.
+        branch: Branch,
+        /// The versions.
+        versions: String,
+    },
+    /// Something of a branch is there that is none: clients cannot make one of that name.
+    #[error("there is no branch {branch}, but something of it is in {place}")]
+    BranchRemains {
+        /// The branch.
+        branch: Branch,
+        /// Where.
+        place: String,
+    },
     /// The sweep could not be finished.
     #[error("recovery failed: {0}")]
     Sweep(#[from] SweepError),
@@ -116,7 +150,12 @@ impl OpenRootError {
             Self::Queue(error) => error.kind(),
             Self::SchemaFiles(error) => error.kind(),
             Self::Sidecar(error) => error.kind(),
-            Self::RecoveryNeeded { .. } => ErrorKind::RecoveryNeeded,
+            Self::RecoveryNeeded { .. }
+            | Self::CommitRows { .. }
+            | Self::BranchRemains { .. }
+            | Self::NoHistory { .. } => ErrorKind::RecoveryNeeded,
+            // As where there is nothing of a graph.
+            Self::HalfMade { .. } => ErrorKind::NotFound,
             Self::Sweep(error) => error.kind(),
             Self::Journal(error) => error.kind(),
             Self::Lock(error) => error.kind(),
@@ -146,15 +185,24 @@ impl OpenRootError {
                 "`lancekeeper repair --relocate` shows what would make a graph whole here; or move it back to where it was made",
             ),
             Self::SchemaApply { .. } => Some(
-                "wait for it; if its process died, the branch __schema_apply_lock__ of __manifest is left over",
+                "wait for it; if its process died, `lancekeeper recover ROOT` shows what it left, and --confirm ends it",
             ),
             Self::SchemaFiles(error) => Some(error.hint()),
             Self::RecoveryNeeded { .. } => Some(
-                "open the graph for writing with the client that wrote it (any load or mutate), which recovers it; or name unaffected tables with --table",
+                "`lancekeeper recover ROOT` shows what would become of it, and --confirm ends it once its writer is presumed dead; or name unaffected tables with --table",
             ),
+            Self::HalfMade { has_rows: true, .. } => Some(
+                "its __manifest was lost: restore it from a backup; nothing here may be deleted",
+            ),
+            Self::HalfMade { .. } => Some(
+                "its making was interrupted and no row was ever in it: empty the directory and make the graph again with its client",
+            ),
+            Self::CommitRows { .. } | Self::BranchRemains { .. } | Self::NoHistory { .. } => {
+                Some("`lancekeeper recover ROOT --confirm` mends it")
+            }
             // The file may be all that is known of an unfinished write.
             Self::Sweep(SweepError::Stopped { .. }) => Some(
-                "open the graph with the client that wrote the file; keep a copy before anything is done to it",
+                "open the graph with the client that wrote the file; if that cannot read it either, `lancekeeper recover ROOT --quarantine FILE --confirm` moves it aside",
             ),
             Self::Sweep(error) if error.kind() == ErrorKind::Corrupt => Some(
                 "a sidecar names a table that cannot be read; if its client cannot read it either, restore the whole graph from one backup",

@@ -14,7 +14,8 @@ use super::outer::databases_around;
 
 /// A foreign sidecar older than this is presumed to belong to a dead writer. A live load of
 /// a real client is done in seconds; the established tools wait for nothing at all.
-pub(crate) const PRESUMED_DEAD_AFTER: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
+pub(crate) const PRESUMED_DEAD_AFTER: chrono::TimeDelta =
+    lancekeeper_model::RecoverOptions::DEAD_AFTER;
 
 /// What lies ahead of a verb that writes.
 #[derive(Debug, Default)]
@@ -46,6 +47,9 @@ pub(crate) async fn look_ahead(read: &ReadRoot, purpose: Purpose<'_>, now: DateT
         way.obstacles.extend(check_one_spelling(read).err());
     }
     let Some(graph) = &read.graph else { return way };
+    if graph.graph.lacks_history().await {
+        way.obstacles.push(OpenRootError::NoHistory { uri: uri.clone() });
+    }
     way.obstacles.extend(check_no_schema_apply(&graph.graph, verb).await.err());
     way.obstacles.extend(check_schema(read, graph).await.err());
     let blocking = graph.found.iter().filter(|sidecar| match tolerates.unfinished {

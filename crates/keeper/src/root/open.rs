@@ -9,6 +9,8 @@
 //! a sidecar of ours is armed only while its run has the root's lock, and a run that staged without it
 //! has a record that is locked. What a live run has staged is left alone.
 
+use std::path::Path;
+
 use chrono::SecondsFormat;
 use lancekeeper_manifest::{Catalog, Graph, Sidecars};
 use lancekeeper_model::{Branch, OperationId, Recovery, RootKind};
@@ -16,11 +18,12 @@ use lancekeeper_planner::sweep::SweepPlan;
 use lancekeeper_queue::{HoldTimes, LockHolder, RootIdentity, clear_dead_runs};
 use lancekeeper_rewrite::Journal;
 use lancekeeper_store::members::{Members, members};
-use lancekeeper_store::root::recognise;
+use lancekeeper_store::root::{RootError, recognise};
 use lancekeeper_store::spelling::{Spellings, note_branches};
 use lancekeeper_store::{Root, Tables};
 
 use super::error::OpenRootError;
+use super::half_made::{HalfMade, half_made};
 use super::locks::{self, Locks};
 use super::obstacles::{check_no_schema_apply, check_writable};
 use super::opened::{Opening, ReadGraph, ReadRoot, WriteRoot};
@@ -30,7 +33,19 @@ use crate::run::Context;
 /// Recognises a root without blocking the runtime.
 pub(crate) async fn look(uri: &str) -> Result<Root, OpenRootError> {
     let uri = uri.to_owned();
-    Ok(tokio::task::spawn_blocking(move || recognise(&uri)).await??)
+    tokio::task::spawn_blocking(move || match recognise(&uri) {
+        Err(RootError::Unrecognised { uri }) => {
+            let path = uri.strip_prefix("file://").unwrap_or(&uri);
+            match half_made(Path::new(path)) {
+                Some(HalfMade { there, missing, has_rows }) => {
+                    Err(OpenRootError::HalfMade { uri, there, missing, has_rows })
+                }
+                None => Err(RootError::Unrecognised { uri }.into()),
+            }
+        }
+        recognised => Ok(recognised?),
+    })
+    .await?
 }
 
 /// Opens a root for reading. Writes nothing.

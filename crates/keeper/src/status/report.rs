@@ -13,7 +13,7 @@ use crate::root::{OpenRootError, ReadRoot};
 
 /// Says what a root is and what stands in the way of verbs that write; its tables follow.
 pub(super) fn describe(status: &mut RootStatus, read: &ReadRoot, obstacles: &[OpenRootError]) {
-    status.warnings.clone_from(&read.members.warnings);
+    status.warnings.extend(read.members.warnings.iter().cloned());
     if read.spellings.here.len() > 1 {
         let spellings: Vec<&str> = read.spellings.here.iter().map(String::as_str).collect();
         status.warnings.push(format!(

@@ -1,7 +1,7 @@
 //! The effects of a sweep. No choices are made here.
 
 use chrono::{DateTime, Utc};
-use lancekeeper_manifest::{FoundSidecar, Graph, PinMove, PublishError, Sidecars};
+use lancekeeper_manifest::{FoundSidecar, Graph, PinMove, Sidecars};
 use lancekeeper_model::{Branch, MovedPin, OperationId, RecoveredSidecar, TableRef, Version};
 use lancekeeper_planner::sweep::{SidecarDecision, SweepPlan, SweepStep};
 use lancekeeper_store::Tables;
@@ -10,7 +10,7 @@ use lancekeeper_store::failpoint;
 use crate::sweep::report::SweepError;
 
 /// Who a client shows as the author of a recovery.
-const RECOVERY_ACTOR: &str = "omnigraph:recovery";
+pub const RECOVERY_ACTOR: &str = "omnigraph:recovery";
 
 /// Carries a plan out, and adds what it does to `swept` as it goes: pins that moved stay moved
 /// when a later step fails. The caller holds the root's lock.
@@ -46,7 +46,7 @@ pub async fn execute(
         match &step.decision {
             SidecarDecision::Publish { table, expected, to } => {
                 let published = publish(graph, tables, step, table, *expected, *to, now).await;
-                if is_visible(&published) {
+                if published.as_ref().map_or_else(is_visible, |()| true) {
                     done.moved = Some(MovedPin {
                         table_key: table.key.clone(),
                         table_branch: table.branch.clone(),
@@ -69,9 +69,8 @@ pub async fn execute(
     Ok(())
 }
 
-/// Whether readers see the new pin: also when only its line in v3's history is missing.
-fn is_visible(published: &Result<(), SweepError>) -> bool {
-    matches!(published, Ok(()) | Err(SweepError::Publish(PublishError::CommitRow { .. })))
+fn is_visible(error: &SweepError) -> bool {
+    matches!(error, SweepError::Publish(error) if error.is_visible())
 }
 
 async fn publish(

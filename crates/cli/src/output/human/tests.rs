@@ -418,3 +418,18 @@ fn preview_of_a_cleanup_at_200() {
     would free 321 MiB · 21 versions · 41 files · 1 fork · 2 files left unverified · 1 table failed · 1.2 s
     ");
 }
+
+fn recover(done: bool) -> String {
+    let report = samples::left_behind(done);
+    seen(Some(80), |terminal| show("recover", &report, Format::Human, terminal))
+}
+
+#[test]
+fn what_crashes_left_is_explained_before_anything_is_done() {
+    insta::assert_snapshot!(recover(false), @"");
+}
+
+#[test]
+fn what_was_recovered_is_told_with_what_remains() {
+    insta::assert_snapshot!(recover(true), @"");
+}

@@ -1,0 +1,111 @@
+//! `recover`: what a crash of any writer left of a graph, and the end of it.
+//!
+//! # Protocol
+//!
+//! Look, decide (`planner::recover`), say; a preview ends there. Then, under the root's lock: a file that
+//! is no sidecar is moved aside if that was asked for, our own dead operations are ended, then those
+//! of others, one by one and each looked at anew, under the keys of its tables; then what schema applies
+//! left, and rows that a v3 history lacks.
+//!
+//! # Crash consistency
+//!
+//! See `reconciler::recover`: every step leaves a state that the next recovery, ours or a client's,
+//! brings to the same end.
+//!
+//! Not here: drift that no sidecar explains (`repair`), and files that nothing refers to (`cleanup`).
+
+mod act;
+mod ask;
+mod inventory;
+mod report;
+mod rest;
+
+use chrono::{DateTime, Utc};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use lancekeeper_model::{RecoverOptions, RootRecoverReport};
+use lancekeeper_planner::recover::{ForeignFacts, RecoverPlan, RecoverStep, plan_recover};
+
+use crate::root::{Purpose, Tolerance, check_recoverable, read_root};
+use crate::run::Context;
+use crate::run::ended::ended;
+
+use ask::RecoverRootError;
+
+const VERB: &str = "recover";
+/// Tables may be restored: a run that stages over them is not tolerated.
+const TOLERATES: Tolerance = Tolerance::REWRITES;
+const PURPOSE: Purpose<'_> = Purpose { verb: VERB, selected: &[], tolerates: TOLERATES };
+
+/// Says what recovering a root would do, without writing anything. Never fails: the report says
+/// what went wrong.
+pub(crate) fn plan_root<'a>(
+    context: &'a Context,
+    uri: String,
+    options: &'a RecoverOptions,
+) -> BoxFuture<'a, RootRecoverReport> {
+    async move {
+        let mut report = RootRecoverReport::of(&uri);
+        let outcome = preview(context, &uri, options, context.now(), &mut report).await;
+        ended(report, outcome)
+    }
+    .boxed()
+}
+
+/// Recovers one root. Never fails: the report says what went wrong.
+///
+/// # Cancel safety
+///
+/// Some of it is recovered; recovering again does the rest.
+pub(crate) fn recover_root<'a>(
+    context: &'a Context,
+    uri: String,
+    options: &'a RecoverOptions,
+) -> BoxFuture<'a, RootRecoverReport> {
+    async move {
+        let mut report = RootRecoverReport::of(&uri);
+        let outcome = act::recover(context, &uri, options, context.now(), &mut report).await;
+        ended(report, outcome)
+    }
+    .boxed()
+}
+
+async fn preview(
+    context: &Context,
+    uri: &str,
+    options: &RecoverOptions,
+    now: DateTime<Utc>,
+    report: &mut RootRecoverReport,
+) -> Result<(), RecoverRootError> {
+    let Some(root) = ask::root(uri, report).await? else { return Ok(()) };
+    let read = read_root(root, &context.tables).await?;
+    check_recoverable(&read)?;
+    let Some(graph) = &read.graph else { return ask::check_graph_options(uri, options) };
+    let aside = match &options.quarantine {
+        Some(file) => Some(ask::to_quarantine(graph, &context.tables, file, options, now).await?),
+        None => None,
+    };
+    report.left.extend(aside.as_ref().map(report::aside));
+    let others = graph
+        .found
+        .iter()
+        .filter(|found| Some(&found.file) != aside.as_ref().map(|aside| &aside.file));
+    let others: Vec<_> = others.cloned().collect();
+    let facts = inventory::foreign(graph, &context.tables, &others).await?;
+    let plan = plan_recover(&facts, options, now);
+    report.left.extend(inventory::own(graph, &context.tables, &others).await?);
+    report.left.extend(
+        facts_and_steps(&facts, &plan).map(|(facts, step)| report::sidecar(facts, step, &others)),
+    );
+    rest::look(context, graph, options, now, report).await
+}
+
+/// Each sidecar with what was decided about it.
+fn facts_and_steps<'a>(
+    facts: &'a [ForeignFacts],
+    plan: &'a RecoverPlan,
+) -> impl Iterator<Item = (&'a ForeignFacts, &'a RecoverStep)> {
+    plan.steps
+        .iter()
+        .filter_map(|step| Some((facts.iter().find(|facts| facts.file == step.file)?, step)))
+}

@@ -1,0 +1,213 @@
+//! Recovering a graph, under its lock.
+
+use chrono::{DateTime, Utc};
+use lancekeeper_manifest::FoundSidecar;
+use lancekeeper_model::{
+    ErrorKind, MovedPin, OperationId, ProgressEvent, RecoverAction, RecoverOptions, RecoverRow,
+    RootRecoverReport, TableRef,
+};
+use lancekeeper_planner::recover::{Decision, plan_recover};
+use lancekeeper_reconciler::recover::{self, Case, RecoverError};
+use lancekeeper_store::failure::text_with_hint;
+
+use super::ask::{self, RecoverRootError};
+use super::{PURPOSE, inventory, report, rest};
+use crate::root::{Opening, ReadGraph, Recovering, lock_to_recover, read_root};
+use crate::run::stop::Interrupted;
+use crate::run::{Context, new_operation};
+
+/// What a run over one root works with.
+struct Run<'a> {
+    context: &'a Context,
+    options: &'a RecoverOptions,
+    operation: &'a OperationId,
+    now: DateTime<Utc>,
+}
+
+/// Recovers a root and says so.
+///
+/// # Cancel safety
+///
+/// As the verb's.
+pub(super) async fn recover(
+    context: &Context,
+    uri: &str,
+    options: &RecoverOptions,
+    now: DateTime<Utc>,
+    report: &mut RootRecoverReport,
+) -> Result<(), RecoverRootError> {
+    let Some(root) = ask::root(uri, report).await? else { return Ok(()) };
+    let read = read_root(root, &context.tables).await?;
+    if read.graph.is_none() {
+        return ask::check_graph_options(uri, options);
+    }
+    let operation = new_operation();
+    let opening =
+        Opening { purpose: PURPOSE, operation: &operation, now, observer: context.observer() };
+    let mut recovering = lock_to_recover(read, context, &opening).await?;
+    let run = Run { context, options, operation: &operation, now };
+    if let Some(file) = &options.quarantine {
+        run.quarantine(&mut recovering, file, report).await?;
+    }
+    if rest::mend_history(&recovering, &operation, now, report).await? {
+        return Ok(());
+    }
+    // What cannot be understood may be about any table.
+    let Some(rows) = run.stopped(&mut recovering).await? else {
+        recovering.sweep(context, &opening, &mut report.recovery.sidecars).await?;
+        run.sidecars(&mut recovering, report).await?;
+        return rest::mend(context, &recovering, options, &operation, now, report).await;
+    };
+    report.left.extend(rows);
+    Ok(())
+}
+
+impl Run<'_> {
+    /// Moves a file aside.
+    async fn quarantine(
+        &self,
+        recovering: &mut Recovering,
+        file: &str,
+        report: &mut RootRecoverReport,
+    ) -> Result<(), RecoverRootError> {
+        let Some(graph) = &mut recovering.read.graph else { return Ok(()) };
+        graph.found = graph.sidecars.list().await?;
+        let (tables, now) = (&self.context.tables, self.now);
+        let found = ask::to_quarantine(graph, tables, file, self.options, now).await?;
+        let place = graph.sidecars.quarantine(&found.file, now).await?;
+        let mut row = report::aside(&found);
+        row.why = format!("{}; it is {place} now", row.why);
+        row.done = true;
+        report.left.push(row);
+        Ok(())
+    }
+
+    /// The rows of all sidecars, if there is one about which nothing is known: then nothing is
+    /// done about the others either.
+    async fn stopped(
+        &self,
+        recovering: &mut Recovering,
+    ) -> Result<Option<Vec<RecoverRow>>, RecoverRootError> {
+        let Some(graph) = &mut recovering.read.graph else { return Ok(None) };
+        graph.found = graph.sidecars.list().await?;
+        let tables = &self.context.tables;
+        let facts = inventory::foreign(graph, tables, &graph.found).await?;
+        let plan = plan_recover(&facts, self.options, self.now);
+        if !plan.steps.iter().any(|step| step.decision == Decision::Stop) {
+            return Ok(None);
+        }
+        let mut rows = inventory::own(graph, tables, &graph.found).await?;
+        let steps = super::facts_and_steps(&facts, &plan);
+        rows.extend(steps.map(|(facts, step)| report::sidecar(facts, step, &graph.found)));
+        Ok(Some(rows))
+    }
+
+    /// Deals with the sidecars of others, oldest first. Each is looked at anew, since what became
+    /// of those before it may have moved its pins.
+    async fn sidecars(
+        &self,
+        recovering: &mut Recovering,
+        report: &mut RootRecoverReport,
+    ) -> Result<(), RecoverRootError> {
+        let Some(graph) = &mut recovering.read.graph else { return Ok(()) };
+        graph.found = graph.sidecars.list().await?;
+        let foreign = graph.found.iter().filter(|found| found.our_operation().is_none());
+        let files: Vec<String> = foreign.map(|found| found.file.clone()).collect();
+        for file in files {
+            if self.context.stop.is_requested() {
+                return Err(Interrupted.into());
+            }
+            let Some(graph) = &mut recovering.read.graph else { return Ok(()) };
+            graph.found = graph.sidecars.list().await?;
+            // A client that opened meanwhile may have dealt with it.
+            let Some(found) = graph.found.iter().find(|found| found.file == file).cloned() else {
+                continue;
+            };
+            let _guards = recovering.queue.acquire(found.tables()).await?;
+            self.sidecar(recovering, &found, report).await?;
+        }
+        Ok(())
+    }
+
+    /// Deals with one sidecar, under the keys of its tables.
+    async fn sidecar(
+        &self,
+        recovering: &Recovering,
+        found: &FoundSidecar,
+        report: &mut RootRecoverReport,
+    ) -> Result<(), RecoverRootError> {
+        let Some(graph) = &recovering.read.graph else { return Ok(()) };
+        let tables = &self.context.tables;
+        let facts = inventory::foreign(graph, tables, &graph.found).await?;
+        let plan = plan_recover(&facts, self.options, self.now);
+        let mut steps = super::facts_and_steps(&facts, &plan);
+        let Some((facts, step)) = steps.find(|(facts, _)| facts.file == found.path()) else {
+            return Ok(());
+        };
+        let mut row = report::sidecar(facts, step, &graph.found);
+        let Ok(content) = &found.content else {
+            report.left.push(row);
+            return Ok(());
+        };
+        if step.decision.acts() {
+            let case = Case {
+                graph: &graph.graph,
+                tables,
+                sidecars: &graph.sidecars,
+                found,
+                content,
+                operation: self.operation,
+                now: self.now,
+            };
+            let outcome = recover::execute(&case, step, &mut row.moved).await;
+            self.announce(&row.moved);
+            match outcome {
+                Ok(()) => row.done = true,
+                Err(error) if error.kind() == ErrorKind::Conflict => {
+                    self.lost_race(graph, found, &error, &mut row).await?;
+                }
+                Err(error) => {
+                    row.error = Some(text_with_hint(&error));
+                    report.left.push(row);
+                    return Err(error.into());
+                }
+            }
+        }
+        report.left.push(row);
+        Ok(())
+    }
+
+    /// Somebody else changed what was looked at. If he dealt with the sidecar it is done; else he
+    /// is alive, and nothing more is done about it.
+    async fn lost_race(
+        &self,
+        graph: &ReadGraph,
+        found: &FoundSidecar,
+        error: &RecoverError,
+        row: &mut RecoverRow,
+    ) -> Result<(), RecoverRootError> {
+        if !graph.sidecars.is_armed(&found.file).await? {
+            row.done = true;
+            row.why = "another recovery dealt with it meanwhile".to_owned();
+            return Ok(());
+        }
+        row.action = RecoverAction::Wait;
+        row.error = Some(text_with_hint(error));
+        row.hint = Some(
+            "its writer is alive, or another recovery is at work: look again later".to_owned(),
+        );
+        Ok(())
+    }
+
+    /// Tells of the pins that moved: whoever caches what they read drops it.
+    fn announce(&self, moved: &[MovedPin]) {
+        for pin in moved {
+            let (key, branch) = (pin.table_key.clone(), pin.table_branch.clone());
+            self.context.observer().on_event(ProgressEvent::TablePublished {
+                table: TableRef { key, branch },
+                from: pin.from,
+                to: pin.to,
+            });
+        }
+    }
+}

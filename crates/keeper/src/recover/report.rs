@@ -1,0 +1,77 @@
+//! Rows of `recover`.
+
+use lancekeeper_manifest::FoundSidecar;
+use lancekeeper_model::{LeftBehind, RecoverAction, RecoverRow, RecoverTable};
+use lancekeeper_planner::recover::{Decision, ForeignFacts, RecoverStep};
+
+/// The row of a foreign sidecar.
+pub(super) fn sidecar(
+    facts: &ForeignFacts,
+    step: &RecoverStep,
+    found: &[FoundSidecar],
+) -> RecoverRow {
+    let mut row = RecoverRow::of(LeftBehind::Sidecar, &step.file);
+    row.action = step.decision.action();
+    row.why.clone_from(&step.why);
+    row.branch = step.branch.clone();
+    if let Decision::Wait { until } = &step.decision {
+        row.waits_until = *until;
+    }
+    row.hint = hint(facts, step);
+    let file = found.iter().find(|found| found.path() == step.file);
+    let said = file.and_then(|file| file.content.as_ref().ok());
+    row.actor = said.and_then(|said| said.actor_id.clone());
+    let Ok(content) = &facts.content else { return row };
+    row.writer_kind = Some(content.kind_text.clone());
+    row.started_at = content.started_at;
+    row.tables = content
+        .tables
+        .iter()
+        .enumerate()
+        .map(|(at, table)| {
+            let class = step.classes.get(at).map_or("", |class| class.name());
+            let (key, branch) = (table.table.key.clone(), table.table.branch.clone());
+            let mut row = RecoverTable::of(key, branch, class);
+            (row.pin, row.head) = (table.pin, table.head);
+            row
+        })
+        .collect();
+    row
+}
+
+fn hint(facts: &ForeignFacts, step: &RecoverStep) -> Option<String> {
+    match &step.decision {
+        Decision::Stop => Some(format!(
+            "open the graph with the client that wrote it, if it can be told; else `lancekeeper recover ROOT --quarantine {} --confirm` moves it aside",
+            step.file
+        )),
+        Decision::Refuse => Some(format!(
+            "open the graph with the client that wrote it, which may know more; else look at the tables, and `lancekeeper recover ROOT --quarantine {} --confirm` moves it aside",
+            step.file
+        )),
+        Decision::Wait { until: Some(_) } => {
+            Some(format!("if its writer is known to be dead: --assume-dead {}", facts.operation))
+        }
+        _ => None,
+    }
+}
+
+/// The row of a file that is moved aside.
+pub(super) fn aside(found: &FoundSidecar) -> RecoverRow {
+    let mut row = RecoverRow::of(LeftBehind::Sidecar, found.path());
+    row.action = RecoverAction::Quarantine;
+    row.why = match &found.content {
+        Err(why) => format!("it cannot be understood: {why}"),
+        Ok(_) => "nothing can be decided about it".to_owned(),
+    };
+    row.writer_kind = found.content.as_ref().ok().map(|content| content.writer_kind.clone());
+    let tables: Vec<String> = found.tables().iter().map(ToString::to_string).collect();
+    row.hint = Some(match tables.is_empty() {
+        true => "what it covered is not known: tables that are ahead of their pins then show as drift, for `repair`".to_owned(),
+        false => format!(
+            "tables that are ahead of their pins then show as drift, for `repair`: {}",
+            tables.join(", ")
+        ),
+    });
+    row
+}

@@ -1,0 +1,288 @@
+//! What a crash leaves beside sidecars: staging files and the lock of schema applies, publishes that the
+//! history of a v3 graph does not name, and remains of branches.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use lancekeeper_manifest::{BranchRemains, UnnamedPublish, promote_schema, unstage_schema};
+use lancekeeper_model::{
+    Branch, LeftBehind, OperationId, RecoverAction, RecoverOptions, RecoverRow, RootRecoverReport,
+};
+use lancekeeper_planner::recover::{
+    LockFacts, StagedFate, WriterKind, decide_lock, decide_staging,
+};
+use lancekeeper_reconciler::{RECOVERY_ACTOR, recover};
+use lancekeeper_store::failpoint;
+use lancekeeper_store::failure::text_with_hint;
+
+use super::ask::RecoverRootError;
+use crate::branch::take_remains_away;
+use crate::root::{PRESUMED_DEAD_AFTER, ReadGraph, Recovering};
+use crate::run::Context;
+
+/// The branch that keeps everybody out while a schema is applied.
+const LOCK: &str = "__schema_apply_lock__";
+
+/// Adds a row for all of it. Writes nothing.
+pub(super) async fn look(
+    context: &Context,
+    graph: &ReadGraph,
+    options: &RecoverOptions,
+    now: DateTime<Utc>,
+    report: &mut RootRecoverReport,
+) -> Result<(), RecoverRootError> {
+    if let Some(row) = history_row(graph).await? {
+        report.left.push(row);
+        return Ok(());
+    }
+    let rest = Rest { context, graph, options, now };
+    let staging = rest.staging(report).await?;
+    report.left.extend(staging);
+    let lock = rest.lock(report).await?;
+    report.left.extend(lock);
+    report.left.extend(rest.unnamed().await?.into_iter().map(|(row, _)| row));
+    report.left.extend(rest.remains().await?);
+    Ok(())
+}
+
+/// What is to be done about a v3 graph without a commit history.
+async fn history_row(graph: &ReadGraph) -> Result<Option<RecoverRow>, RecoverRootError> {
+    if !graph.graph.lacks_history().await {
+        return Ok(None);
+    }
+    let mut row = RecoverRow::of(LeftBehind::HalfMade, "_graph_commits.lance");
+    if graph.graph.is_as_made().await? {
+        row.action = RecoverAction::Add;
+        row.why = "its making ended before its commit history; nothing happened to it since, so its history has one commit".to_owned();
+    } else {
+        row.action = RecoverAction::Refuse;
+        row.why =
+            "its commit history is missing, though things happened that are in none".to_owned();
+        row.hint =
+            Some("restore _graph_commits.lance from a backup; nothing was changed".to_owned());
+    }
+    Ok(Some(row))
+}
+
+/// Makes the commit history of a v3 graph that has none, if that can be. Says whether there was
+/// none: then there is nothing else to be done.
+///
+/// # Cancel safety
+///
+/// It is made or not.
+pub(super) async fn mend_history(
+    recovering: &Recovering,
+    operation: &OperationId,
+    now: DateTime<Utc>,
+    report: &mut RootRecoverReport,
+) -> Result<bool, RecoverRootError> {
+    let Some(graph) = &recovering.read.graph else { return Ok(false) };
+    let Some(mut row) = history_row(graph).await? else { return Ok(false) };
+    if row.action == RecoverAction::Add {
+        graph.graph.make_history(operation, now).await?;
+        row.done = true;
+    }
+    report.left.push(row);
+    Ok(true)
+}
+
+/// Adds a row for all of it, and does what is to be done.
+///
+/// # Cancel safety
+///
+/// Some of it is done; recovering again does the rest.
+pub(super) async fn mend(
+    context: &Context,
+    recovering: &Recovering,
+    options: &RecoverOptions,
+    operation: &OperationId,
+    now: DateTime<Utc>,
+    report: &mut RootRecoverReport,
+) -> Result<(), RecoverRootError> {
+    let read = &recovering.read;
+    let Some(graph) = &read.graph else { return Ok(()) };
+    let rest = Rest { context, graph, options, now };
+    if let Some(mut row) = rest.staging(report).await? {
+        let files = read.root.files();
+        match row.action {
+            RecoverAction::Promote => promote_schema(&files).await?,
+            RecoverAction::Remove => unstage_schema(&files).await?,
+            _ => {}
+        }
+        row.done = matches!(row.action, RecoverAction::Promote | RecoverAction::Remove);
+        report.left.push(row);
+    }
+    if let Some(mut row) = rest.lock(report).await? {
+        if row.action == RecoverAction::Remove {
+            failpoint::cross_async(failpoint::RECOVER_PRE_UNLOCK).await?;
+            graph.graph.remove_schema_apply_lock().await?;
+            row.done = true;
+        }
+        report.left.push(row);
+    }
+    for (mut row, publishes) in rest.unnamed().await? {
+        if row.action == RecoverAction::Add {
+            for publish in &publishes {
+                failpoint::cross_async(failpoint::RECOVER_PRE_COMMIT_ROW).await?;
+                graph.graph.name_publish(publish, operation, RECOVERY_ACTOR).await?;
+            }
+            row.done = true;
+        }
+        report.left.push(row);
+    }
+    for mut row in rest.remains().await? {
+        if row.action == RecoverAction::Remove && row.branch.label() == LOCK {
+            graph.graph.remove_schema_apply_lock().await?;
+            row.done = true;
+        } else if row.action == RecoverAction::Remove {
+            let queue = &recovering.queue;
+            let taken = take_remains_away(context, read, queue, operation, &row.branch, now);
+            match taken.await {
+                Ok(()) => row.done = true,
+                // It is in the way of nobody but a branch of its name.
+                Err(error) => row.error = Some(text_with_hint(&error)),
+            }
+        }
+        report.left.push(row);
+    }
+    Ok(())
+}
+
+struct Rest<'a> {
+    context: &'a Context,
+    graph: &'a ReadGraph,
+    options: &'a RecoverOptions,
+    now: DateTime<Utc>,
+}
+
+impl Rest<'_> {
+    /// Staging files that no sidecar explains.
+    async fn staging(
+        &self,
+        report: &RootRecoverReport,
+    ) -> Result<Option<RecoverRow>, RecoverRootError> {
+        if self.is_applying(report) {
+            return Ok(None);
+        }
+        let (schema, written_at) =
+            recover::schema_facts(&self.graph.graph, &self.context.tables).await?;
+        let fate = decide_staging(&schema, written_at, self.options, self.now);
+        Ok(fate.map(|fate| row_of(LeftBehind::SchemaStaging, "_schema.pg.staging", fate)))
+    }
+
+    /// The lock of schema applies, if it is there.
+    async fn lock(
+        &self,
+        report: &RootRecoverReport,
+    ) -> Result<Option<RecoverRow>, RecoverRootError> {
+        let Some(created_at) = self.graph.graph.schema_apply_lock().await? else {
+            return Ok(None);
+        };
+        let is_staged = report
+            .left
+            .iter()
+            .any(|row| row.what == LeftBehind::SchemaStaging && !row.done && !is_planned(row));
+        let is_needed = self.is_applying(report) || is_staged;
+        let lock = LockFacts { created_at: Some(created_at), is_needed };
+        let fate = decide_lock(&lock, self.options, self.now);
+        Ok(Some(row_of(LeftBehind::SchemaApplyLock, LOCK, fate)))
+    }
+
+    /// Whether the sidecar of a schema apply stays.
+    fn is_applying(&self, report: &RootRecoverReport) -> bool {
+        let kind = format!("{:?}", WriterKind::SchemaApply);
+        report
+            .left
+            .iter()
+            .any(|row| row.writer_kind.as_ref() == Some(&kind) && !row.done && !is_planned(row))
+    }
+
+    /// Publishes without a row, by branch.
+    async fn unnamed(&self) -> Result<Vec<(RecoverRow, Vec<UnnamedPublish>)>, RecoverRootError> {
+        let mut rows = Vec::new();
+        let main = Branch::main();
+        for branch in std::iter::once(&main).chain(&self.graph.branches) {
+            let publishes = self.graph.graph.unnamed_publishes(branch).await?;
+            let Some(newest) = publishes.iter().map(|publish| publish.published_at).max() else {
+                continue;
+            };
+            let until = newest + self.options.dead_after;
+            let versions: Vec<String> =
+                publishes.iter().map(|publish| publish.manifest_version.to_string()).collect();
+            let what = format!(
+                "the commit history of {branch} has no row of version {} of __manifest",
+                versions.join(", ")
+            );
+            let is_young = until > self.now && !self.options.assumed_dead.includes("commits");
+            let fate = match is_young {
+                true => StagedFate {
+                    action: RecoverAction::Wait,
+                    why: format!("{what}: its writer may be about to add it"),
+                    until: Some(until),
+                },
+                false => StagedFate { action: RecoverAction::Add, why: what, until: None },
+            };
+            let mut row = row_of(LeftBehind::CommitRows, "_graph_commits.lance", fate);
+            row.branch = branch.clone();
+            rows.push((row, publishes));
+        }
+        Ok(rows)
+    }
+}
+
+impl Rest<'_> {
+    /// Of branches that are none: one row for each.
+    async fn remains(&self) -> Result<Vec<RecoverRow>, RecoverRootError> {
+        let mut by_branch: BTreeMap<Branch, Vec<BranchRemains>> = BTreeMap::new();
+        for remains in self.graph.graph.branch_remains().await? {
+            by_branch.entry(remains.branch.clone()).or_default().push(remains);
+        }
+        let rows = by_branch.into_iter().map(|(branch, remains)| {
+            let places: Vec<&str> = remains.iter().map(|remains| remains.location).collect();
+            let what =
+                format!("there is no branch {branch}, but versions of it in {}", places.join(", "));
+            let newest = remains.iter().map(|remains| remains.newest).max();
+            let is_lock = branch.label() == LOCK;
+            let is_dead = is_lock && self.options.assumed_dead.includes(LOCK);
+            // Whoever makes a branch writes its versions first, and is not asked whether he is
+            // dead: he is given his time.
+            let floor = self.options.dead_after.max(PRESUMED_DEAD_AFTER);
+            let until = newest.unwrap_or(self.now) + floor;
+            let fate = match until > self.now && !is_dead {
+                true => StagedFate {
+                    action: RecoverAction::Wait,
+                    why: format!("{what}: somebody may be making it"),
+                    until: Some(until),
+                },
+                false => StagedFate { action: RecoverAction::Remove, why: what, until: None },
+            };
+            let mut row = row_of(LeftBehind::BranchRemains, branch.label(), fate);
+            row.hint = None;
+            row.branch = branch;
+            row
+        });
+        Ok(rows.collect())
+    }
+}
+
+/// In a preview nothing is done yet.
+fn is_planned(row: &RecoverRow) -> bool {
+    !matches!(row.action, RecoverAction::Wait | RecoverAction::Refuse)
+}
+
+fn row_of(what: LeftBehind, name: &str, fate: StagedFate) -> RecoverRow {
+    let mut row = RecoverRow::of(what, name);
+    row.action = fate.action;
+    row.why = fate.why;
+    row.waits_until = fate.until;
+    row.hint = match fate.action {
+        RecoverAction::Wait if fate.until.is_some() => {
+            Some("if its writer is known to be dead: --assume-dead all".to_owned())
+        }
+        RecoverAction::Refuse => Some(
+            "open the graph for writing with the client that applied the schema: it can compile both".to_owned(),
+        ),
+        _ => None,
+    };
+    row
+}

@@ -1,0 +1,62 @@
+//! A v3 graph whose making ended before its commit history: `__manifest` is whole, and every table is
+//! as it was made.
+
+use chrono::{DateTime, Utc};
+use lancekeeper_model::{Branch, InternalSchema, OperationId, Version};
+use lancekeeper_store::tables::version_of;
+
+use crate::graph::{Graph, GraphError};
+use crate::lineage::{ACTORS, COMMITS, LineageError, genesis_row};
+
+/// The version that `__manifest` has when it is made: created, configured, stamped.
+const MADE: Version = Version(3);
+
+impl Graph {
+    /// Whether the commit history is not there that a v3 graph keeps apart.
+    pub async fn lacks_history(&self) -> bool {
+        self.schema == InternalSchema::V3 && !self.root.files().has_directory(COMMITS).await
+    }
+
+    /// Whether nothing happened to the graph since it was made: no publish, no branch, and not a
+    /// row or a commit in a table. Only then its history has one beginning.
+    ///
+    /// # Errors
+    ///
+    /// When `__manifest` or a table cannot be read.
+    pub async fn is_as_made(&self) -> Result<bool, GraphError> {
+        let main = Branch::main();
+        let snapshot = self.snapshot(&main).await?;
+        if snapshot.manifest_version > MADE || self.live_branches().await?.len() > 1 {
+            return Ok(false);
+        }
+        for pin in &snapshot.pins {
+            let uri = self.root.address_of(&pin.location);
+            let table = self.tables.open(&uri, &main).await.map_err(GraphError::Open)?;
+            if version_of(&table) != pin.version || pin.rows > 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes the commit history of a graph that is as it was made, with its first commit.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made.
+    ///
+    /// # Cancel safety
+    ///
+    /// It is there as a whole, or without its first commit; then it is made again, once it is
+    /// taken away.
+    pub async fn make_history(
+        &self,
+        operation: &OperationId,
+        now: DateTime<Utc>,
+    ) -> Result<(), LineageError> {
+        let manifest = self.open_manifest(&Branch::main()).await.map_err(Box::new)?;
+        let (commit, actor) = genesis_row(version_of(&manifest), now)?;
+        self.open_record(ACTORS, &actor).await?;
+        self.append_record(COMMITS, &commit, operation, "genesis").await
+    }
+}

@@ -1,0 +1,76 @@
+//! What a branch left in the graph's own tables that is none any more: versions below a branch's
+//! directory without the branch file that makes it one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use lancekeeper_model::Branch;
+use lancekeeper_store::root::MANIFEST_DIR;
+
+use crate::graph::{Graph, GraphError};
+use crate::lineage::COMMITS;
+
+/// Where branches of a dataset have their versions, relative to it.
+const TREE: &str = "tree";
+
+/// Something of a branch that is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BranchRemains {
+    /// The branch.
+    pub branch: Branch,
+    /// The table that has something of it.
+    pub location: &'static str,
+    /// When the newest version of it was written.
+    pub newest: DateTime<Utc>,
+}
+
+impl Graph {
+    /// What there is of branches that are none, in `__manifest` and on v3 in the commit history.
+    ///
+    /// # Errors
+    ///
+    /// When branches or directories cannot be listed.
+    pub async fn branch_remains(&self) -> Result<Vec<BranchRemains>, GraphError> {
+        let live: BTreeSet<Branch> =
+            self.live_branches().await?.into_iter().map(|live| live.branch).collect();
+        let commits = self.keeps_commits_apart().then_some(COMMITS);
+        let mut remains = Vec::new();
+        for location in std::iter::once(MANIFEST_DIR).chain(commits) {
+            let files = self.root.files().below(location).list(TREE).await?;
+            let mut newest: BTreeMap<Branch, DateTime<Utc>> = BTreeMap::new();
+            for file in files {
+                let Some(branch) = branch_of(&file.path) else { continue };
+                let at = newest.entry(branch).or_insert(file.modified);
+                *at = (*at).max(file.modified);
+            }
+            newest.retain(|branch, _| !live.contains(branch));
+            let of = |(branch, newest)| BranchRemains { branch, location, newest };
+            remains.extend(newest.into_iter().map(of));
+        }
+        Ok(remains)
+    }
+}
+
+/// The branch of a manifest file.
+fn branch_of(path: &str) -> Option<Branch> {
+    let (branch, file) = path.strip_prefix("tree/")?.split_once("/_versions/")?;
+    file.ends_with(".manifest").then(|| Branch::named(branch))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_below_a_branch_s_directory_names_the_branch() {
+        for (path, expected) in [
+            ("tree/feat/_versions/1.manifest", Some("feat")),
+            ("tree/team/feat/_versions/1.manifest", Some("team/feat")),
+            ("tree/feat/_versions/latest_version_hint.json", None),
+            ("tree/feat/data/x.lance", None),
+            ("_versions/1.manifest", None),
+        ] {
+            assert_eq!(branch_of(path), expected.map(Branch::named), "{path}");
+        }
+    }
+}

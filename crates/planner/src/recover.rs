@@ -1,0 +1,315 @@
+//! What becomes of the unfinished operations that other writers left: the established rules,
+//! to the letter, once a writer is presumed dead and what lies ahead of the pins is his.
+//!
+//! # Protocol
+//!
+//! [`facts`] is what is known of each sidecar, `dead` says whether its writer is presumed dead
+//! and whether the versions ahead of the pins can be his, [`class`] what the established rules
+//! call each table, and [`plan_recover`] what becomes of the sidecar as a whole: all of it goes
+//! forward, or all of it back.
+//!
+//! # Crash consistency
+//!
+//! A decision may be carried out in part and made again from what is then there. A table that
+//! was restored stays one that is not as its writer meant it, so what went back once never
+//! goes forward; what was published in full is only written down the next time.
+//!
+//! Not here: our own sidecars, which are decided by proof (`sweep`).
+
+mod class;
+mod dead;
+mod facts;
+mod schema;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use lancekeeper_model::{Branch, RecoverAction, RecoverOptions, TableKey, TableRef, Version};
+
+pub use class::{Class, WriterKind};
+use dead::Pulse;
+pub use facts::{
+    AddedTable, AheadVersion, DroppedTable, Fit, ForeignContent, ForeignFacts, ForeignTable,
+    SchemaFacts, Staging,
+};
+pub use schema::{LockFacts, StagedFate, decide_lock, decide_staging};
+
+/// How a table is moved forward.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forward {
+    /// The table.
+    pub table: TableRef,
+    /// The pin that must still be there.
+    pub expected: Version,
+    /// The version that was looked at.
+    pub to: Version,
+}
+
+/// How a table is moved back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Back {
+    /// The table.
+    pub table: TableRef,
+    /// What readers see, and are to see again.
+    pub pin: Version,
+    /// The version that was looked at: restored is on top of exactly this one.
+    pub head: Version,
+    /// Whether that one has the content of the pin already, because an earlier recovery died
+    /// after its restore.
+    pub is_restored: bool,
+}
+
+/// A table that is registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Added {
+    /// The table.
+    pub key: TableKey,
+    /// Where it lies, relative to the root.
+    pub location: String,
+    /// The version that was looked at.
+    pub to: Version,
+}
+
+/// A table that is taken off its branch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dropped {
+    /// The table.
+    pub key: TableKey,
+    /// The version of its tombstone.
+    pub tombstone: Version,
+}
+
+/// What becomes of one sidecar.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Everything is published in one commit, then the staged schema counts.
+    RollForward {
+        /// Tables that move.
+        tables: Vec<Forward>,
+        /// Tables that appear.
+        added: Vec<Added>,
+        /// Tables that go.
+        dropped: Vec<Dropped>,
+        /// Whether there are staged schema files to take over.
+        promotes: bool,
+    },
+    /// Tables are restored, and what they are then is published; staged schema files go.
+    RollBack {
+        /// Tables that moved. The others are as they were.
+        tables: Vec<Back>,
+        /// Whether there are staged schema files to delete.
+        unstages: bool,
+    },
+    /// It was published already: that is written down.
+    Record {
+        /// Whether what was published are tables that were restored.
+        went_back: bool,
+        /// Whether there are staged schema files to take over.
+        promotes: bool,
+    },
+    /// Its branch is gone: that is written down.
+    DiscardOrphan,
+    /// Its writer may be alive.
+    Wait {
+        /// Until when; never by itself, for `None`.
+        until: Option<DateTime<Utc>>,
+    },
+    /// A person has to look at it. Others can be dealt with.
+    Refuse,
+    /// Nothing is known of it, not even its tables: no other can be dealt with either.
+    Stop,
+}
+
+impl Decision {
+    /// The same without what is needed to carry it out.
+    #[must_use]
+    pub fn action(&self) -> RecoverAction {
+        match self {
+            Self::RollForward { .. } => RecoverAction::RollForward,
+            Self::RollBack { .. } => RecoverAction::RollBack,
+            Self::Record { .. } => RecoverAction::Record,
+            Self::DiscardOrphan => RecoverAction::DiscardOrphan,
+            Self::Wait { .. } => RecoverAction::Wait,
+            Self::Refuse | Self::Stop => RecoverAction::Refuse,
+        }
+    }
+
+    /// Whether something is done about it.
+    #[must_use]
+    pub fn acts(&self) -> bool {
+        !matches!(self, Self::Wait { .. } | Self::Refuse | Self::Stop)
+    }
+}
+
+/// The decision about one sidecar.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecoverStep {
+    /// The file, relative to the root.
+    pub file: String,
+    /// The graph branch it is about.
+    pub branch: Branch,
+    /// What the established rules call each of its tables, in its order.
+    pub classes: Vec<Class>,
+    /// What becomes of it.
+    pub decision: Decision,
+    /// Why, in a sentence.
+    pub why: String,
+}
+
+/// The decisions about all foreign sidecars.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecoverPlan {
+    /// One per sidecar, by file name, which is the order in which the operations began.
+    pub steps: Vec<RecoverStep>,
+}
+
+/// Decides what becomes of every foreign sidecar. `now` is when the run began: whoever commits
+/// after that is alive, whatever is assumed.
+#[must_use]
+pub fn plan_recover(
+    sidecars: &[ForeignFacts],
+    options: &RecoverOptions,
+    now: DateTime<Utc>,
+) -> RecoverPlan {
+    let mut sidecars: Vec<&ForeignFacts> = sidecars.iter().collect();
+    sidecars.sort_by(|a, b| a.file.cmp(&b.file));
+    let pulses: Vec<Option<Pulse>> =
+        sidecars.iter().map(|sidecar| dead::pulse(sidecar, options, now)).collect();
+    // A restore takes whatever is ahead of a pin with it, so what anybody alive is writing to
+    // is nobody else's to recover.
+    let mut living: BTreeMap<&TableRef, &str> = BTreeMap::new();
+    for (sidecar, pulse) in sidecars.iter().zip(&pulses) {
+        if let (Ok(content), Some(Pulse::Alive { .. })) = (&sidecar.content, pulse) {
+            let tables = content.tables.iter().map(|table| (&table.table, sidecar.file.as_str()));
+            living.extend(tables);
+        }
+    }
+    let steps = sidecars.iter().zip(&pulses).map(|(sidecar, pulse)| {
+        let (decision, why) = decide(sidecar, pulse.as_ref(), &living);
+        let content = sidecar.content.as_ref().ok();
+        RecoverStep {
+            file: sidecar.file.clone(),
+            branch: content.map_or_else(Branch::main, |content| content.branch.clone()),
+            classes: content.map(classes).unwrap_or_default(),
+            decision,
+            why,
+        }
+    });
+    RecoverPlan { steps: steps.collect() }
+}
+
+fn classes(content: &ForeignContent) -> Vec<Class> {
+    let Some(kind) = content.kind else { return Vec::new() };
+    content
+        .tables
+        .iter()
+        .map(|table| class::classify(table, kind, content.schema_version))
+        .collect()
+}
+
+fn decide(
+    sidecar: &ForeignFacts,
+    pulse: Option<&Pulse>,
+    living: &BTreeMap<&TableRef, &str>,
+) -> (Decision, String) {
+    let content = match &sidecar.content {
+        Ok(content) => content,
+        Err(why) => return (Decision::Stop, format!("it cannot be understood: {why}")),
+    };
+    let (Some(kind), Some(pulse)) = (content.kind, pulse) else {
+        let why = format!("it is of a kind that is not known: {:?}", content.kind_text);
+        return (Decision::Stop, why);
+    };
+    if let Some(why) = misplaced(content) {
+        return (Decision::Refuse, why);
+    }
+    if let Pulse::Alive { until, why } = pulse {
+        return (Decision::Wait { until: *until }, why.clone());
+    }
+    if !content.branch_exists {
+        let why = format!("there is no branch {} any more", content.branch);
+        return (Decision::DiscardOrphan, why);
+    }
+    let beside = content.tables.iter().find_map(|table| {
+        let file = living.get(&table.table).filter(|file| **file != sidecar.file)?;
+        Some(format!("{} is also named by {file}, whose writer may be alive", table.table))
+    });
+    if let Some(why) = beside {
+        return (Decision::Wait { until: None }, why);
+    }
+    if let Some(why) = dead::not_his(content, kind) {
+        return (Decision::Refuse, why);
+    }
+    settle(content, kind, &classes(content))
+}
+
+/// What a sidecar says of places that contradicts the graph.
+fn misplaced(content: &ForeignContent) -> Option<String> {
+    let tables = content.tables.iter().find_map(|table| table.misplaced.clone());
+    let added = content.added.iter().find_map(|added| added.misplaced.clone());
+    let other = content.tables.iter().find(|table| table.table.branch != content.branch);
+    tables.or(added).or_else(|| {
+        other.map(|table| {
+            format!("it is about branch {}, and names {}", content.branch, table.table)
+        })
+    })
+}
+
+/// All of it goes forward, or all of it back.
+fn settle(content: &ForeignContent, kind: WriterKind, classes: &[Class]) -> (Decision, String) {
+    let of = |class| content.tables.iter().zip(classes).find(move |(_, found)| **found == class);
+    if let Some((table, _)) = of(Class::InvariantViolation) {
+        let why = format!("HEAD of {} is behind its pin: {}", table.table, words::place(table));
+        return (Decision::Refuse, why);
+    }
+    let is_still = |class: &Class| matches!(class, Class::NoMovement | Class::Gone);
+    let is_all_still = !classes.is_empty() && classes.iter().all(is_still);
+    let was_published =
+        content.tables.iter().any(|table| table.pin.is_some_and(|pin| pin > table.expected));
+    if is_all_still && was_published {
+        let why = "it was published already: only its sidecar was left".to_owned();
+        let promotes = content.schema.is_staged() && content.schema.staged.now;
+        let went_back = content.tables.iter().any(|table| table.pin_is_restored);
+        return (Decision::Record { went_back, promotes }, why);
+    }
+    let is_whole = classes.iter().all(|class| *class == Class::RolledPastExpected);
+    match kind {
+        WriterKind::SchemaApply => schema::settle(content, is_whole, classes),
+        _ if is_whole => (forward(content, false), words::forward(content)),
+        _ => (back(content, false), words::back(content, classes)),
+    }
+}
+
+/// Publishes what was looked at.
+fn forward(content: &ForeignContent, promotes: bool) -> Decision {
+    let tables = content.tables.iter().filter_map(|table| {
+        Some(Forward { table: table.table.clone(), expected: table.expected, to: table.head? })
+    });
+    let added = content.added.iter().filter(|added| !added.is_registered).filter_map(|added| {
+        let (key, location) = (added.key.clone(), added.location.clone());
+        Some(Added { key, location, to: added.head? })
+    });
+    let dropped = content.dropped.iter().filter(|dropped| dropped.pin.is_some());
+    let dropped =
+        dropped.map(|table| Dropped { key: table.key.clone(), tombstone: table.tombstone });
+    Decision::RollForward {
+        tables: tables.collect(),
+        added: added.collect(),
+        dropped: dropped.collect(),
+        promotes,
+    }
+}
+
+/// Takes back what moved.
+fn back(content: &ForeignContent, unstages: bool) -> Decision {
+    let tables = content.tables.iter().filter_map(|table| {
+        let (pin, head) = (table.pin?, table.head?);
+        let is_restored = table.ahead.last().is_some_and(|last| last.restores == Some(pin));
+        (head > pin).then(|| Back { table: table.table.clone(), pin, head, is_restored })
+    });
+    Decision::RollBack { tables: tables.collect(), unstages }
+}

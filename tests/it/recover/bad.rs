@@ -1,0 +1,207 @@
+//! Sidecars that nobody can understand, or that cannot be of this graph: refused by name, nothing
+//! written, and what the hint says gets the graph going.
+
+use std::fs;
+
+use chrono::{TimeDelta, Utc};
+use lancekeeper::{Keeper, NoProgress, OptimizeOptions, RecoverAction, RecoverOptions};
+use lancekeeper_testkit::invariants::names;
+use lancekeeper_testkit::{Wreck, graph_rows};
+use serde_json::json;
+
+use super::{dead, is_at_rest, only, preview, recover};
+use crate::fixtures::tree;
+
+const ID: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+const FILE: &str = "__recovery/01ARZ3NDEKTSV4RRFFQ69G5FAV.json";
+
+fn aside(file: &str) -> RecoverOptions {
+    let mut options = dead();
+    options.quarantine = Some(file.to_owned());
+    options
+}
+
+/// Every file but those of our own lock.
+fn files(wreck: &Wreck) -> Vec<(String, u64)> {
+    let ours = wreck.path("__maintenance").to_string_lossy().into_owned();
+    let mut files = tree(wreck.uri());
+    files.retain(|(path, bytes)| !path.starts_with(&ours) && (path != wreck.uri() || *bytes == 0));
+    // Directories change their size with what is in them.
+    files.retain(|(path, _)| fs::metadata(path).unwrap().is_file());
+    files
+}
+
+/// Refused by recovery and by every other verb, until it is moved aside.
+async fn is_refused_until_it_is_moved_aside(wreck: &Wreck, words: &[&str]) {
+    let uri = wreck.uri();
+    let rows = graph_rows(uri).await.unwrap();
+    let before = files(wreck);
+    for report in [preview(uri, &dead()).await, recover(uri, &dead()).await] {
+        assert_eq!(report.exit_code().number(), 12, "{report:#?}");
+        let row = only(&report);
+        assert_eq!((row.action, row.done), (RecoverAction::Refuse, false), "{row:#?}");
+        assert_eq!(row.name, FILE);
+        assert!(words.iter().all(|word| row.why.contains(word)), "{words:?}: {row:#?}");
+        let hint = row.hint.as_deref().unwrap();
+        assert!(hint.contains(&format!("--quarantine {FILE} --confirm")), "{hint}");
+    }
+    assert_eq!(files(wreck), before, "something was written");
+    let optimized = optimize(uri).await;
+    assert_eq!(optimized, 12);
+    assert_eq!(graph_rows(uri).await.unwrap(), rows, "it stays readable");
+
+    let plan = preview(uri, &aside(FILE)).await;
+    assert_eq!(only(&plan).action, RecoverAction::Quarantine, "{plan:#?}");
+    assert_eq!(files(wreck), before, "a preview wrote something");
+    let done = recover(uri, &aside(FILE)).await;
+    assert_eq!(done.exit_code().number(), 0, "{done:#?}");
+    assert!(only(&done).done && only(&done).action == RecoverAction::Quarantine, "{done:#?}");
+    let kept = names(&wreck.path("__maintenance/quarantine")).unwrap();
+    assert_eq!(kept.len(), 1, "it is kept");
+    assert!(kept.iter().all(|name| name.ends_with(&format!("{ID}.json"))), "{kept:?}");
+    is_at_rest(uri).await;
+    assert_eq!(optimize(uri).await, 0);
+    assert_eq!(graph_rows(uri).await.unwrap(), rows);
+}
+
+async fn optimize(uri: &str) -> u8 {
+    let options = OptimizeOptions::default();
+    let report = Keeper::new().optimize([uri], &options, std::sync::Arc::new(NoProgress)).await;
+    report.exit_code().number()
+}
+
+#[tokio::test]
+async fn what_cannot_be_understood_is_refused_by_name_and_can_be_moved_aside() {
+    for (content, words) in [
+        ("{\"schema_version\":1,", &["cannot be understood", "EOF"][..]),
+        ("", &["cannot be understood"]),
+        ("[]", &["cannot be understood"]),
+    ] {
+        let wreck = Wreck::new().await.unwrap();
+        fs::create_dir_all(wreck.path("__recovery")).unwrap();
+        fs::write(wreck.path(FILE), content).unwrap();
+        is_refused_until_it_is_moved_aside(&wreck, words).await;
+    }
+}
+
+#[tokio::test]
+async fn a_newer_sidecar_is_refused_by_name_and_can_be_moved_aside() {
+    let wreck = Wreck::new().await.unwrap();
+    let newer = json!({"schema_version": 9, "protocol_v3": {"effect_phase": "Armed"}});
+    wreck.arm(ID, "Load", Utc::now(), Vec::new(), &newer).unwrap();
+    is_refused_until_it_is_moved_aside(&wreck, &["schema version 9", "newer than 2"]).await;
+}
+
+#[tokio::test]
+async fn a_sidecar_of_a_hundred_megabytes_is_not_read_and_can_be_moved_aside() {
+    let wreck = Wreck::new().await.unwrap();
+    fs::create_dir_all(wreck.path("__recovery")).unwrap();
+    fs::File::create(wreck.path(FILE)).unwrap().set_len(100 << 20).unwrap();
+    is_refused_until_it_is_moved_aside(&wreck, &["104857600 bytes are more"]).await;
+}
+
+#[tokio::test]
+async fn a_sidecar_whose_path_leads_out_of_the_graph_is_refused_and_its_table_is_untouched() {
+    let elsewhere = Wreck::new().await.unwrap();
+    for path in ["/etc/passwd", "/data/g/nodes/../../etc", &elsewhere_path(&elsewhere).await] {
+        let wreck = Wreck::new().await.unwrap();
+        let mut table = wreck.named("node:A", "main").await.unwrap();
+        table["table_path"] = json!(path);
+        wreck.arm(ID, "Load", Utc::now(), vec![table], &json!({})).unwrap();
+        let uri = wreck.uri();
+        let before = files(&wreck);
+        let report = recover(uri, &dead()).await;
+        assert_eq!(report.exit_code().number(), 12, "{report:#?}");
+        assert_eq!(only(&report).action, RecoverAction::Refuse);
+        assert!(only(&report).why.contains(path), "{path}: {report:#?}");
+        assert_eq!(files(&wreck), before);
+        let done = recover(uri, &aside(FILE)).await;
+        assert_eq!(done.exit_code().number(), 0, "{done:#?}");
+        is_at_rest(uri).await;
+    }
+}
+
+/// The same table of another graph that is there.
+async fn elsewhere_path(wreck: &Wreck) -> String {
+    let entry = wreck.entry("node:A", "main").await.unwrap();
+    format!("{}/{}", wreck.uri(), entry.location)
+}
+
+#[tokio::test]
+async fn relative_paths_and_those_of_an_old_place_are_found_by_the_graph() {
+    for prefix in ["graphs/people", "", "/no/longer/there"] {
+        let wreck = Wreck::new().await.unwrap();
+        let mut table = wreck.named("node:A", "main").await.unwrap();
+        let entry = wreck.entry("node:A", "main").await.unwrap();
+        let slash = if prefix.is_empty() { "" } else { "/" };
+        table["table_path"] = json!(format!("{prefix}{slash}{}", entry.location));
+        wreck.arm(ID, "Load", Utc::now(), vec![table], &json!({})).unwrap();
+        wreck.commit("node:A", "main", &["four"]).await.unwrap();
+        let report = recover(wreck.uri(), &dead()).await;
+        assert_eq!(report.exit_code().number(), 0, "{prefix}: {report:#?}");
+        assert_eq!(only(&report).action, RecoverAction::RollForward, "{prefix}");
+        is_at_rest(wreck.uri()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_sidecar_that_can_be_recovered_is_not_moved_aside() {
+    let wreck = Wreck::new().await.unwrap();
+    let table = wreck.named("node:A", "main").await.unwrap();
+    wreck.arm(ID, "Load", Utc::now(), vec![table], &json!({})).unwrap();
+    let before = files(&wreck);
+    for report in [
+        preview(wreck.uri(), &aside(FILE)).await,
+        recover(wreck.uri(), &aside(&format!("{ID}.json"))).await,
+    ] {
+        assert_eq!(report.exit_code().number(), 13, "{report:#?}");
+        let error = report.roots[0].error.as_deref().unwrap();
+        assert!(error.contains(FILE) && error.contains("can be recovered"), "{error}");
+    }
+    let missing = recover(wreck.uri(), &aside("nobody.json")).await;
+    assert_eq!(missing.exit_code().number(), 2, "{missing:#?}");
+    assert_eq!(files(&wreck), before);
+}
+
+#[tokio::test]
+async fn a_young_writer_is_waited_for_and_the_report_says_until_when() {
+    let wreck = Wreck::new().await.unwrap();
+    let table = wreck.named("node:A", "main").await.unwrap();
+    wreck.arm(ID, "Load", Utc::now(), vec![table], &json!({})).unwrap();
+    wreck.commit("node:A", "main", &["four"]).await.unwrap();
+    let before = files(&wreck);
+    let report = recover(wreck.uri(), &RecoverOptions::default()).await;
+    assert_eq!(report.exit_code().number(), 12, "{report:#?}");
+    let row = only(&report);
+    assert_eq!((row.action, row.done), (RecoverAction::Wait, false));
+    assert!(row.waits_until.unwrap() > Utc::now() + TimeDelta::minutes(14), "{row:#?}");
+    assert!(row.hint.as_deref().unwrap().contains(&format!("--assume-dead {ID}")), "{row:#?}");
+    assert_eq!(files(&wreck), before);
+    let mut sooner = RecoverOptions::default();
+    sooner.dead_after = TimeDelta::zero();
+    let report = recover(wreck.uri(), &sooner).await;
+    assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+    is_at_rest(wreck.uri()).await;
+}
+
+#[tokio::test]
+async fn what_its_writer_cannot_have_committed_is_refused_even_if_he_is_said_to_be_dead() {
+    let wreck = Wreck::new().await.unwrap();
+    let table = wreck.named("node:A", "main").await.unwrap();
+    // Somebody had committed a minute before it began.
+    wreck.commit("node:A", "main", &["four"]).await.unwrap();
+    let began = Utc::now() + TimeDelta::minutes(1);
+    wreck.arm(ID, "Load", began, vec![table.clone()], &json!({})).unwrap();
+    let report = recover(wreck.uri(), &dead()).await;
+    assert_eq!(report.exit_code().number(), 12, "{report:#?}");
+    assert!(only(&report).why.contains("before the operation began"), "{report:#?}");
+    // And an optimize appends no rows.
+    wreck.arm(ID, "Optimize", Utc::now(), vec![table], &json!({})).unwrap();
+    let report = recover(wreck.uri(), &dead()).await;
+    assert_eq!(report.exit_code().number(), 12, "{report:#?}");
+    assert!(only(&report).why.contains("which a Optimize does not commit"), "{report:#?}");
+    assert_eq!(
+        wreck.head("node:A", "main").await.unwrap(),
+        wreck.pin("node:A", "main").await.unwrap() + 1
+    );
+}
