@@ -36,9 +36,7 @@ pub(crate) use config::ConfigArgs;
 pub(crate) use count::CountArgs;
 pub(crate) use jobs::{JobCancelArgs, JobListArgs, JobResumeArgs, JobShowArgs, JobsArgs, JobsVerb};
 pub(crate) use lock::LockArgs;
-pub(crate) use policy::{
-    PolicyArgs, PolicyCheckArgs, PolicyShowArgs, PolicySimulateArgs, PolicyVerb,
-};
+pub(crate) use policy::{PolicyArgs, PolicyShowArgs, PolicySimulateArgs, PolicyVerb};
 use roots::Place;
 pub(crate) use roots::Roots;
 pub(crate) use settings::SettingArgs;
