@@ -14,6 +14,7 @@ mod many_versions;
 mod planning;
 mod rounds;
 mod runner;
+mod triggers;
 mod unchanged;
 
 use std::fs;
@@ -76,6 +77,8 @@ enum Work {
     P10,
     /// Many rounds in one process
     P11,
+    /// From a reason for a job to its first read, beside a watcher
+    P12,
     /// A graph of 20 tables against omnigraph
     P13,
     /// The plan of a million fragments
@@ -101,6 +104,7 @@ impl Work {
             Self::P9 => many_versions::measure(lab),
             Self::P10 => compaction::wide(lab),
             Self::P11 => rounds::measure(lab),
+            Self::P12 => triggers::measure(lab),
             Self::P13 => graph::maintain(lab),
             Self::P14 => planning::measure(lab),
             Self::P15 => graph::query(lab),

@@ -10,6 +10,7 @@
 )]
 
 mod bench;
+mod soak;
 mod suites;
 
 use std::path::Path;
@@ -32,6 +33,8 @@ enum Command {
     Bench(bench::Args),
     /// Let the real clients read and write what we optimized
     Interop(suites::Args),
+    /// Let the real clients write for minutes beside a watcher
+    Soak(soak::Args),
 }
 
 fn main() -> ExitCode {
@@ -48,5 +51,6 @@ fn run(command: Command, root: &Path) -> Result<()> {
     match command {
         Command::Bench(args) => bench::run(root, &args),
         Command::Interop(args) => suites::run(root, &args),
+        Command::Soak(args) => soak::run(root, &args),
     }
 }

@@ -30,6 +30,7 @@ mod random_tables;
 mod report;
 mod staged;
 mod traps;
+mod watched;
 
 use std::path::{Path, PathBuf};
 
@@ -75,7 +76,7 @@ pub(crate) struct Args {
     /// How many runs `crash` kills at random moments, per client and fixture
     #[arg(long, default_value_t = 50, value_name = "N")]
     kills: usize,
-    /// How long `race` takes, per client, and how long `random` does
+    /// How long `race` and `watch` take, per client, and how long `random` does
     #[arg(long, default_value_t = 5, value_name = "N")]
     minutes: u64,
 }
@@ -96,6 +97,8 @@ enum Suite {
     Traps,
     /// Tables of the kinds that maintenance tools have failed at, under each of our verbs
     Faults,
+    /// A client loads in a loop, alone and beside the watcher, for `--minutes`
+    Watch,
     /// The property test of random tables, for `--minutes`; is not one of `all`
     Random,
     /// All of them
@@ -160,9 +163,8 @@ fn run_all(report: &mut Report, root: &Path, keeper: Keeper, args: &Args) -> Res
     if !args.suite.iter().any(|suite| suite.needs_graph_clients()) {
         return Ok(());
     }
-    let mut clients = Clients::install(&cache(root, args.cache.as_deref())?)?;
+    let clients = Clients::install(&cache(root, args.cache.as_deref())?, args.client.as_deref())?;
     if let Some(version) = &args.client {
-        clients.omnigraph.retain(|client| client.version == version);
         ensure!(!clients.omnigraph.is_empty(), "there is no client of version {version}");
     }
     let lab = Lab {
@@ -196,6 +198,9 @@ fn run_suites(report: &mut Report, lab: &Lab, args: &Args) -> Result<()> {
     if wanted(Suite::Race) {
         between::run(report, lab)?;
         race::run(report, lab, args)?;
+    }
+    if wanted(Suite::Watch) {
+        watched::run(report, lab, args)?;
     }
     if wanted(Suite::Traps) {
         traps::run(report, lab, args)?;

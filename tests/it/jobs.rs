@@ -220,6 +220,41 @@ async fn a_cancelled_job_ends_between_two_groups_and_what_it_finished_stays() {
 }
 
 #[tokio::test]
+async fn a_cleanup_that_is_cancelled_stops_and_the_next_one_goes_on() {
+    let world = World::new().await;
+    for n in 0..60 {
+        tables::append(&world.table("t"), 10_000 + n, 1).await.unwrap();
+    }
+    let mut options = CleanupOptions { delete_rate: Some(10), ..CleanupOptions::default() };
+    options.policy.keep_versions = Some(1);
+    options.writer_window = chrono::TimeDelta::zero();
+    let cancelling = async {
+        // There is nothing to ask for before there is a job.
+        loop {
+            if let [job] = &world.jobs().await[..] {
+                return cancel_job(&world.uri(), &job.id, Utc::now()).await.unwrap();
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let (report, asked) = tokio::join!(world.keeper.cleanup([world.uri()], &options), cancelling);
+    assert_eq!((report.exit_code().number(), asked.compaction_status), (0, JobStatus::Running));
+    let row = &report.roots[0].tables[0];
+    assert!(row.error.is_none() && row.warnings[0].contains("cancelled"), "{row:#?}");
+    let [job] = &world.jobs().await[..] else { panic!("one job") };
+    assert_eq!(job.compaction_status, JobStatus::Cancelled, "{job:#?}");
+    let (done, planned) = (job.progress.groups_done, job.progress.groups_planned);
+    assert!(planned > 60 && done < planned && done == row.files_removed, "{job:#?}");
+    assert_eq!(job.outcome, format!("cancelled: {done} of {planned} files went"));
+    options.delete_rate = None;
+    let report = world.keeper.cleanup([world.uri()], &options).await;
+    assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+    let versions = names(&PathBuf::from(world.table("t")).join("_versions")).unwrap();
+    assert_eq!(versions.iter().filter(|name| name.ends_with(".manifest")).count(), 1);
+    assert_eq!(world.jobs().await[0].compaction_status, JobStatus::Done);
+}
+
+#[tokio::test]
 async fn jobs_are_listed_and_shown_and_what_is_no_job_is_said() {
     let world = World::new().await;
     let uri = world.uri();

@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
-use arrow_array::Int64Array;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, RecordBatchIterator, StructArray};
+use arrow_schema::{DataType, Field, Fields};
 use futures::TryStreamExt;
 use lance::Dataset;
 use lancekeeper_testkit::{Fixture, graph_rows, tables};
@@ -156,6 +158,8 @@ async fn versions_go_only_once_that_is_confirmed() {
     let (_dir, root) = database(&["events"]).await;
     let before = tree(&root);
     let preview = answer(&root, "VACUUM TABLE events RETAIN 0 SECONDS");
+    let kept = preview["rows"][0].as_array().unwrap().last().unwrap().as_str().unwrap();
+    assert!(kept.contains("1–7: ") && kept.contains("8: "), "which floor kept what: {kept}");
     assert_eq!(preview["dry_run"], true);
     assert!(preview["notes"].to_string().contains("--confirm"), "{preview}");
     assert_eq!(tree(&root), before);
@@ -231,6 +235,8 @@ events,1,10,0,1,true
 const BAD: &[(&str, &str, u64)] = &[
     ("COMPACT TABLE evnts", "unknown table evnts", 15),
     ("COMPACT TABLE events ORDER BY (idd)", "unknown column idd", 32),
+    ("COMPACT TABLE nested ORDER BY (id, s.a)", "s.a is a field", 36),
+    ("COMPACT TABLE nested ORDER BY (\"s.a\")", "s.a is a field", 32),
     ("COMPACT TABLE events WHERE nope < 3", "unknown column nope", 28),
     ("COMPACT TABLE events WHERE text < id + 'x' || true", "the predicate", 28),
     ("VACUUM TABLE nope RETAIN 7 DAYS", "unknown table nope", 14),
@@ -251,9 +257,59 @@ const BAD: &[(&str, &str, u64)] = &[
     ("COMPAKT TABLE events;", "no statement begins with COMPAKT", 1),
 ];
 
+/// A table with a field in a column.
+async fn nested(uri: &str) {
+    let fields: Fields = vec![Field::new("a", DataType::Int64, false)].into();
+    let s =
+        StructArray::new(fields, vec![Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef], None);
+    let id = Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef;
+    let batch = RecordBatch::try_from_iter([("id", id), ("s", Arc::new(s) as ArrayRef)]).unwrap();
+    let schema = batch.schema();
+    Dataset::write(RecordBatchIterator::new([Ok(batch)], schema), uri, None).await.unwrap();
+}
+
+#[tokio::test]
+async fn values_that_do_not_allow_what_is_asked_are_a_failure_and_no_mistake_in_the_statement() {
+    let (_dir, root) = database(&["events"]).await;
+    for statement in [
+        "SELECT 1/0",
+        "SELECT id / (id - id) FROM events",
+        "SELECT CAST(text AS BIGINT) FROM events",
+        "SELECT 9223372036854775807 + id FROM events WHERE id > 0",
+    ] {
+        let ran = sql(&root, statement);
+        assert_eq!(ran.code, Some(1), "{statement}: {ran:#?}");
+        let error = &ran.document()["error"];
+        assert_eq!((&error["kind"], &error["line"]), (&"value".into(), &Value::Null), "{error}");
+        assert!(ran.stderr.contains("the query failed"), "{ran:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_system_table_opens_only_the_tables_that_it_is_asked_about() {
+    let (_dir, root) = database(&["events", "orders"]).await;
+    fs::remove_dir_all(Path::new(&table(&root, "orders")).join("_versions")).unwrap();
+    fs::create_dir(Path::new(&table(&root, "orders")).join("_versions")).unwrap();
+    fs::write(Path::new(&table(&root, "orders")).join("_versions/1.manifest"), "garbage").unwrap();
+    for name in ["tables", "fragments", "versions", "branches", "indices", "files"] {
+        let whole = answer(&root, &format!("SELECT * FROM system.{name}"));
+        assert!(whole["notes"].to_string().contains("orders") || name == "tables", "{whole}");
+        let query = format!("SELECT * FROM system.{name} s WHERE s.table = 'events' AND 1 = 1");
+        let asked = answer(&root, &query);
+        assert!(asked["notes"].as_array().unwrap().is_empty(), "{asked}");
+        let of_events = whole["rows"].as_array().unwrap().iter().filter(|row| row[0] == "events");
+        assert!(of_events.eq(asked["rows"].as_array().unwrap()), "{asked} {whole}");
+        assert_eq!(
+            rows(&root, &format!("SELECT * FROM system.{name} WHERE table = 'zebra'")),
+            "[]"
+        );
+    }
+}
+
 #[tokio::test]
 async fn what_makes_no_sense_is_pointed_at_and_changes_nothing() {
     let (dir, root) = database(&["events"]).await;
+    nested(&table(&root, "nested")).await;
     let before = tree(&root);
     for (statement, said, column) in BAD {
         let ran = sql(&root, statement);

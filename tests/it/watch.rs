@@ -1,5 +1,10 @@
 //! The watcher: what it does beside writers, after a crash, beside another one, and when things are not as they should be.
 
+mod conditions;
+mod handle;
+mod retention;
+mod soak;
+
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
@@ -47,6 +52,11 @@ impl World {
         format!("{}/t.lance", self.uri())
     }
 
+    /// Where a file of policies may lie.
+    fn policy_file(&self) -> PathBuf {
+        self.directory.path().join("p.toml")
+    }
+
     async fn set(&self, option: PolicyOption, value: PolicyValue) {
         let policies = Policies::of(&Files::local(self.root()));
         policies.set(&TableKey::new("t"), &[(option, value)]).await.unwrap();
@@ -81,18 +91,28 @@ struct Heard(Arc<Mutex<Vec<WatchEvent>>>);
 
 impl Heard {
     fn watch(&self, keeper: &Keeper, world: &World) -> WatchHandle {
+        self.watch_with(keeper, world, WatchOptions::default())
+    }
+
+    fn watch_with(&self, keeper: &Keeper, world: &World, options: WatchOptions) -> WatchHandle {
         let heard = Arc::clone(&self.0);
         let listener = move |event: &WatchEvent| heard.lock().unwrap().push(event.clone());
         let options = WatchOptions {
             interval: Duration::from_millis(100),
             listener: Some(Arc::new(listener)),
-            ..WatchOptions::default()
+            ..options
         };
         watch(keeper, [world.uri()], options)
     }
 
     fn count(&self, kind: WatchEventKind) -> usize {
         self.0.lock().unwrap().iter().filter(|event| event.kind == kind).count()
+    }
+
+    /// What was said of one kind, the last one last.
+    fn texts(&self, kind: WatchEventKind) -> Vec<String> {
+        let heard = self.0.lock().unwrap();
+        heard.iter().filter(|event| event.kind == kind).map(|event| event.text.clone()).collect()
     }
 
     async fn until(&self, kind: WatchEventKind, times: usize) {
@@ -158,7 +178,10 @@ struct Process {
 
 impl Process {
     fn start(world: &World) -> Self {
-        let mut command = lancekeeper(["watch", &world.uri()]);
+        Self::run(lancekeeper(["watch", &world.uri()]))
+    }
+
+    fn run(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
@@ -172,10 +195,14 @@ impl Process {
         }
     }
 
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
     /// The exit code, and what it said.
     fn end(mut self) -> (Option<i32>, String) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.signal("-TERM");
         self.stderr.read_to_string(&mut self.said).unwrap();
         (self.child.wait().unwrap().code(), self.said)
     }

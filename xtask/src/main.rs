@@ -1,7 +1,7 @@
-//! The project's own commands: `cargo xtask build | install | test | ci | tidy | demo | bench | interop`.
+//! The project's own commands: `cargo xtask build | install | test | ci | tidy | demo | bench | interop | soak`.
 //!
-//! Nothing here is shipped. What a check means is written in the module of that check. `bench` and
-//! `interop` are the package `interop`, which is built when one of them is asked for.
+//! Nothing here is shipped. What a check means is written in the module of that check. `bench`, `interop` and
+//! `soak` are the package `interop`, which is built when one of them is asked for.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -66,6 +66,13 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Let the real clients write for minutes beside a watcher
+    #[command(disable_help_flag = true)]
+    Soak {
+        /// Passed on, `--help` too
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -88,6 +95,7 @@ fn run(command: Command, root: &Path) -> Result<()> {
         Command::Demo => demo::run(root),
         Command::Bench { args } => hand_over(root, "bench", &args),
         Command::Interop { args } => hand_over(root, "interop", &args),
+        Command::Soak { args } => hand_over(root, "soak", &args),
     }
 }
 

@@ -38,9 +38,7 @@ pub(crate) use config::ConfigArgs;
 pub(crate) use count::CountArgs;
 pub(crate) use jobs::{JobCancelArgs, JobListArgs, JobResumeArgs, JobShowArgs, JobsArgs, JobsVerb};
 pub(crate) use lock::LockArgs;
-pub(crate) use policy::{
-    PolicyArgs, PolicyCheckArgs, PolicyShowArgs, PolicySimulateArgs, PolicyVerb,
-};
+pub(crate) use policy::{PolicyArgs, PolicyShowArgs, PolicySimulateArgs, PolicyVerb};
 pub(crate) use recover::RecoverArgs;
 pub(crate) use repair::RepairArgs;
 use roots::Place;

@@ -25,7 +25,7 @@ use lancekeeper::Keeper;
 use lancekeeper_model::{CacheStats, ExitCode, Progress, Report, StoreRequests};
 use lancekeeper_settings::{Given, Work};
 
-use crate::args::{BranchVerb, JobsVerb, PolicyVerb, Roots, Verb};
+use crate::args::{BranchVerb, JobsVerb, Roots, Verb};
 use crate::output::{Format, Messages, Terminal, View, show};
 use crate::roots::RootSet;
 use crate::settings::Settled;
@@ -114,11 +114,7 @@ pub(crate) fn spec(verb: &Verb) -> &dyn VerbSpec {
         Verb::Repair(args) => args,
         Verb::Config(args) => args,
         Verb::Watch(args) => args,
-        Verb::Policy(args) => match &args.what {
-            PolicyVerb::Check(args) => args,
-            PolicyVerb::Show(args) => args,
-            PolicyVerb::Simulate(args) => args,
-        },
+        Verb::Policy(args) => args,
         Verb::Sql(args) => args,
         Verb::Jobs(args) => match &args.what {
             JobsVerb::List(args) => args,

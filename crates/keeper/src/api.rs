@@ -13,6 +13,7 @@ mod search;
 use std::sync::Arc;
 use std::time::Instant;
 
+use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use lancekeeper_model::{
@@ -76,6 +77,12 @@ impl Keeper {
     #[must_use]
     pub fn stopped_apart(self) -> Self {
         Self { context: Context { stop: Stop::default(), ..self.context } }
+    }
+
+    /// What time it is for its runs.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        self.context.now()
     }
 
     /// Asks every run of this keeper to stop: each finishes the window it is committing, gives

@@ -25,6 +25,7 @@ use lancekeeper_planner::cleanup::{DatasetPlan, Retention};
 use lancekeeper_reconciler::cleanup::{CleanupError, Executor, Lists};
 use lancekeeper_store::{FilesError, Root};
 use thiserror::Error;
+use tokio::sync::watch;
 
 use crate::cleanup::{Cleaning, CleanupRootError};
 use crate::root::{OpenRootError, ReadGraph, ReadRoot, look, recovery_needed};
@@ -242,6 +243,8 @@ fn executor(context: &Context, read: &ReadRoot, operation: OperationId) -> Execu
         root: read.root.clone(),
         graph: read.graph.as_ref().map(|graph| graph.graph.clone()),
         stop: context.stop.receiver(),
+        // It is no job.
+        cancel: watch::channel(false).1,
         lists: Lists::of(&read.root.files()),
         operation,
         at_once: crate::cleanup::DELETIONS_AT_ONCE,

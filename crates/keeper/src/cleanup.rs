@@ -31,6 +31,7 @@ use lancekeeper_planner::cleanup::{
     CleanupInventory, CleanupPlan, PinnedVersion, Retention, plan_cleanup,
 };
 use lancekeeper_reconciler::cleanup::{CleanupError, Done, Executor, Lists};
+use tokio::sync::watch;
 
 use crate::root::{
     OpenRootError, Opening, Purpose, ReadRoot, Tolerance, WriteRoot, check_no_foreign_sidecar,
@@ -128,10 +129,12 @@ pub(crate) async fn run(
     let mut gathered = gather(cleaning, &lists).await?;
     let mut plan = gathered.plan(cleaning);
     let wanted = wanted(&gathered, &options.tables, cleaning.read)?;
+    let cancel = watch::Sender::new(false);
     let executor = Executor {
         root: cleaning.read.root.clone(),
         graph: cleaning.read.graph.as_ref().map(|graph| graph.graph.clone()),
         stop: cleaning.context.stop.receiver(),
+        cancel: cancel.subscribe(),
         lists,
         operation,
         at_once: options.concurrency.filter(|n| *n > 0).unwrap_or(DELETIONS_AT_ONCE),
@@ -139,8 +142,8 @@ pub(crate) async fn run(
         observer: cleaning.context.observer.clone(),
     };
     announce(cleaning, &plan, &wanted);
-    let outcome =
-        clean_tables(cleaning, write, &executor, &mut gathered, &mut plan, &wanted, report).await;
+    let carrying = Carrying { cleaning, write, executor: &executor, cancel: &cancel };
+    let outcome = clean_tables(carrying, &mut gathered, &mut plan, &wanted, report).await;
     // Whatever ended the run: what was found and done until then is said.
     report.queue_holds = write.queue_holds(&executor.operation);
     let done = report::touched(report, &gathered, &wanted);
@@ -170,20 +173,29 @@ fn announce(cleaning: &Cleaning<'_>, plan: &CleanupPlan, wanted: &[usize]) {
     }
 }
 
+/// With what a plan is carried out.
+#[derive(Clone, Copy)]
+pub(crate) struct Carrying<'a> {
+    cleaning: &'a Cleaning<'a>,
+    write: &'a WriteRoot,
+    executor: &'a Executor,
+    /// Tells the executor that the job of the table whose turn it is was cancelled.
+    cancel: &'a watch::Sender<bool>,
+}
+
 /// Cleans up the tables asked for, one after the other, and adds their rows.
 ///
 /// # Cancel safety
 ///
 /// As the verb's.
 async fn clean_tables(
-    cleaning: &Cleaning<'_>,
-    write: &WriteRoot,
-    executor: &Executor,
+    carrying: Carrying<'_>,
     gathered: &mut Gathered,
     plan: &mut CleanupPlan,
     wanted: &[usize],
     report: &mut RootCleanupReport,
 ) -> Result<(), CleanupRootError> {
+    let Carrying { cleaning, executor, .. } = carrying;
     // `__manifest` comes first: a name goes before what it names.
     for (at, number) in wanted.iter().copied().zip(0..) {
         if cleaning.context.stop.is_requested() {
@@ -191,7 +203,8 @@ async fn clean_tables(
         }
         let started = Instant::now();
         let mut turn = table::Turn { at, number, job: None };
-        let work = table::clean(cleaning, write, executor, gathered, plan, &mut turn);
+        carrying.cancel.send_replace(false);
+        let work = table::clean(carrying, gathered, plan, &mut turn);
         let cleaned = Box::pin(work).await;
         let planned = &plan.datasets[at];
         if let Ok(Done { fork_error: Some((forks, error)), .. }) = &cleaned {
@@ -199,9 +212,15 @@ async fn clean_tables(
         }
         let carried = cleaned.as_ref().map_or(Carried::Failed, Carried::Out);
         let mut stats = report::table_stats(planned, carried);
-        let mut is_interrupted = false;
+        let (mut is_interrupted, mut is_cancelled) = (false, false);
         match cleaned {
             Ok(Done { error: None, .. }) => report::add_reclaimed(report, planned),
+            // Somebody wanted that: nothing went wrong.
+            Ok(Done { error: Some(error @ CleanupError::Cancelled), .. }) => {
+                is_cancelled = true;
+                stats.warnings.push(error.to_string());
+                report::add_forks_not_reclaimed(report, planned, &error);
+            }
             Ok(Done { error: Some(error), .. }) | Err(CleanupRootError::Cleanup(error)) => {
                 report::set_error(&mut stats, &error);
                 report::add_forks_not_reclaimed(report, planned, &error);
@@ -209,13 +228,13 @@ async fn clean_tables(
             }
             // Nobody else's table may be touched either.
             Err(error) => {
-                job::end(cleaning.context, turn.job, &stats, Some(&error)).await;
+                job::end(cleaning.context, turn.job, &stats, false, Some(&error)).await;
                 return Err(error);
             }
         }
         report::add_undecided(report, planned);
         stats.duration_ms = millis(started);
-        job::end(cleaning.context, turn.job, &stats, None).await;
+        job::end(cleaning.context, turn.job, &stats, is_cancelled, None).await;
         report::tell(&executor.operation, &stats);
         cleaning.context.observer().on_event(ProgressEvent::TableFinished {
             table: TableRef::on_main(stats.table_key.clone()),

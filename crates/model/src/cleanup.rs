@@ -1,6 +1,7 @@
 //! `cleanup`: what may be asked, and what it reports. The report's fields are those of
 //! `--json`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -142,6 +143,49 @@ impl TableCleanupStats {
     pub fn of(table: &TableKey) -> Self {
         Self { table_key: table.clone(), ..Self::default() }
     }
+
+    /// Versions that stay, by their first reason, which says most: ranges of numbers, per branch.
+    #[must_use]
+    pub fn reasons(&self) -> BTreeMap<String, String> {
+        let mut by_reason: BTreeMap<String, BTreeMap<&str, Vec<u64>>> = BTreeMap::new();
+        for kept in &self.kept {
+            if let Some(because) = kept.because.first() {
+                let branches = by_reason.entry(because.clone()).or_default();
+                branches.entry(kept.branch.label()).or_default().push(kept.version.0);
+            }
+        }
+        let text = |branches: BTreeMap<&str, Vec<u64>>| {
+            let each = branches.into_iter().map(|(branch, versions)| match branch {
+                "main" => ranges(&versions),
+                branch => format!("{branch} {}", ranges(&versions)),
+            });
+            each.collect::<Vec<_>>().join("; ")
+        };
+        by_reason.into_iter().map(|(because, branches)| (because, text(branches))).collect()
+    }
+
+    /// The same as one text: `11–12: among the newest 2; 4: branch lazy reads it`.
+    #[must_use]
+    pub fn kept_because(&self) -> String {
+        let each =
+            self.reasons().into_iter().map(|(because, versions)| format!("{versions}: {because}"));
+        each.collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// Ascending numbers as people write them: `1, 4–7`.
+fn ranges(numbers: &[u64]) -> String {
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    for number in numbers {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == *number => *last = *number,
+            _ => runs.push((*number, *number)),
+        }
+    }
+    let text = |(first, last): &(u64, u64)| {
+        if first == last { first.to_string() } else { format!("{first}–{last}") }
+    };
+    runs.iter().map(text).collect::<Vec<_>>().join(", ")
 }
 
 /// What became of orphaned forks.
@@ -239,5 +283,16 @@ impl VerbBody for CleanupBody {
         let failed = root.tables.iter().filter(|table| table.error.is_some()).count();
         let of_forks = failures.len().saturating_sub(root.undecided_forks);
         root.outcome(failed + of_forks, root.tables.len() + failures.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_are_written_as_ranges() {
+        assert_eq!(ranges(&[]), "");
+        assert_eq!(ranges(&[1, 2, 3, 5, 7, 8]), "1–3, 5, 7–8");
     }
 }

@@ -19,6 +19,8 @@ pub enum ErrorKind {
     Refused,
     /// The request makes no sense: bad option, unknown table.
     Invalid,
+    /// A value in the data does not allow what was asked, such as a division by zero.
+    Value,
     /// What is on disk contradicts itself.
     Corrupt,
     /// The store failed: permissions, space, handles, network.
@@ -42,9 +44,12 @@ impl ErrorKind {
             Self::Refused => ExitCode::Refused,
             Self::Invalid => ExitCode::Usage,
             Self::Interrupted => ExitCode::Interrupted,
-            Self::Conflict | Self::Corrupt | Self::Unavailable | Self::Unknown | Self::Internal => {
-                ExitCode::Failed
-            }
+            Self::Conflict
+            | Self::Value
+            | Self::Corrupt
+            | Self::Unavailable
+            | Self::Unknown
+            | Self::Internal => ExitCode::Failed,
         }
     }
 }
@@ -58,6 +63,7 @@ impl fmt::Display for ErrorKind {
             Self::RecoveryNeeded => "recovery needed",
             Self::Refused => "refused",
             Self::Invalid => "invalid",
+            Self::Value => "value",
             Self::Corrupt => "corrupt",
             Self::Unavailable => "unavailable",
             Self::Unknown => "outcome unknown",

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use lancekeeper_model::{ErrorKind, JobError, JobRecord, JobStatus, RootFailure};
+use lancekeeper_model::{ErrorKind, JobError, JobKind, JobRecord, JobStatus, RootFailure};
 
 #[cfg(test)]
 mod tests;
@@ -83,8 +83,12 @@ pub struct Ended<'a> {
 pub fn end(record: &mut JobRecord, ended: &Ended<'_>, now: DateTime<Utc>) {
     record.ended_at = Some(now.max(record.started_at.unwrap_or(record.queued_at)));
     let progress = &record.progress;
-    let so_far =
-        format!("{} of {} groups were done", progress.groups_done, progress.groups_planned);
+    let so_far = match record.kind {
+        JobKind::Cleanup => {
+            format!("{} of {} files went", progress.groups_done, progress.groups_planned)
+        }
+        _ => format!("{} of {} groups were done", progress.groups_done, progress.groups_planned),
+    };
     let (status, outcome) = match ended {
         Ended { error: Some((message, kind)), .. } => {
             record.error = Some(JobError::new(*message, *kind, None));

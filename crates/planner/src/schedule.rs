@@ -19,8 +19,10 @@
 //!
 //! # Invariants
 //!
-//! * A table has one job at a time, and no table has one while its policy does not say `auto_compact`; a cleanup is
-//!   due only where both rules of retention are said.
+//! * A root has one job at a time. The verbs of one root wait for each other, so a second one would only keep its place from other
+//!   roots, and from what is more urgent when the first one ends.
+//! * No table has a job while its policy does not say `auto_compact`; a cleanup is due only where both rules of retention are
+//!   said.
 //! * Nothing begins in a quiet time, before its back-off has ended, or beyond `max_concurrent_jobs`.
 //! * Where no threshold is said, a run takes [`APPENDS_LEAST`] fragments or more: below the floor of the size tiers a
 //!   run writes at most the floor, and above it each byte is written at most once a tier.
@@ -41,6 +43,7 @@ mod laws;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 pub use adaptive::{APPEND_PERIOD, APPENDS_LEAST, APPENDS_MOST, SETTLED_MOST};
@@ -105,6 +108,9 @@ impl Schedule {
     }
 }
 
+/// Why a job waits whose root has one.
+pub const TURN_OF_ROOT: &str = "waits for the job of the root that runs";
+
 /// Decides what is begun now. `running` is how many jobs run, those of other tables and roots among them.
 #[must_use]
 pub fn schedule(tables: &[TableState<'_>], running: usize, now: Now) -> Schedule {
@@ -127,20 +133,31 @@ pub fn schedule(tables: &[TableState<'_>], running: usize, now: Now) -> Schedule
     }
     ready.sort_by(|(a, _), (b, _)| b.rank.total_cmp(&a.rank).then_with(|| a.place.cmp(&b.place)));
     let mut begun = running as u64;
+    let mut busy: BTreeSet<String> = busy_roots(tables);
     for (job, limit) in ready {
-        if begun < limit {
-            begun += 1;
-            schedule.jobs.push(job);
-        } else {
-            let why = format!("waits until fewer than {limit} jobs run");
-            let reason = format!("{}; {why}", job.reason);
-            let (place, work) = (job.place, job.work);
-            schedule.waits.push(Wait { place, work, until: None, reason, why });
-        }
+        let why = match () {
+            () if busy.contains(&job.place.root) => TURN_OF_ROOT.to_owned(),
+            () if begun >= limit => format!("waits until fewer than {limit} jobs run"),
+            () => {
+                begun += 1;
+                busy.insert(job.place.root.clone());
+                schedule.jobs.push(job);
+                continue;
+            }
+        };
+        let reason = format!("{}; {why}", job.reason);
+        let (place, work) = (job.place, job.work);
+        schedule.waits.push(Wait { place, work, until: None, reason, why });
     }
     let ends = schedule.waits.iter().filter_map(|wait| wait.until).min();
     schedule.ask_again = earlier(schedule.ask_again, ends);
     schedule
+}
+
+/// The roots in which a job runs.
+fn busy_roots(tables: &[TableState<'_>]) -> BTreeSet<String> {
+    let busy = tables.iter().filter(|table| table.memory.running().is_some());
+    busy.map(|table| table.place.root.clone()).collect()
 }
 
 fn earlier(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {

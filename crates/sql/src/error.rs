@@ -9,6 +9,9 @@ use lancekeeper_model::ErrorKind;
 
 use crate::span::Span;
 
+/// What a field of a struct is not.
+pub const ORDERED_BY: &str = "rows are put in order by columns of the table itself";
+
 /// A statement that makes no sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct SqlError {

@@ -38,7 +38,7 @@ mod statement;
 #[cfg(test)]
 mod tests;
 
-pub use error::SqlError;
+pub use error::{ORDERED_BY, SqlError};
 pub use names::Name;
 pub use parse::{Parsed, parse, parse_one};
 pub use query::{Query, Relation};

@@ -14,6 +14,8 @@ use sqlparser::ast::{
 use crate::names::Name;
 use crate::span::Span;
 
+mod asked;
+
 /// A `SELECT`, `WITH` or `VALUES`, or an `EXPLAIN` of one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Query {
@@ -44,6 +46,16 @@ impl Query {
     #[must_use]
     pub fn columns(&self) -> Vec<Name> {
         columns_of(self.statement.as_ref(), self.span)
+    }
+
+    /// The tables that it asks about where it reads one relation alone: every row it can answer with has one of these in its
+    /// column `table`. `None` where that is not plain from its `WHERE`.
+    #[must_use]
+    pub fn tables_asked_about(&self) -> Option<Vec<String>> {
+        match (self.relations.as_slice(), self.statement.as_ref()) {
+            ([_], Ast::Query(query)) => asked::tables(query),
+            _ => None,
+        }
     }
 
     /// Spells columns as the tables have them. DataFusion looks a name without quotes up in small letters, so it would not

@@ -178,6 +178,10 @@ COMPACT TABLE events ORDER BY (a, )
 
 COMPACT TABLE events ORDER BY (a, a)
 
+COMPACT TABLE events ORDER BY (a, s.b DESC)
+
+COMPACT TABLE events HILBERT BY ("s"."b c", a)
+
 COMPACT TABLE events ORDER BY (a DSC)
 
 COMPACT TABLE events ORDER BY (a NULLS LATS)
@@ -319,6 +323,52 @@ fn names_are_spelled_as_the_tables_have_them() {
     query.spell_columns(&known);
     query.spell_relation(query.relations[0].name.span, "Events");
     insta::assert_snapshot!(query.statement, @r#"SELECT "userId", t."userId", total, ID, "other", COUNT(x) FROM "Events" t WHERE "userId" = 1"#);
+}
+
+#[test]
+fn the_tables_that_a_query_asks_about_are_those_of_its_plain_conditions() {
+    let asked = |condition: &str| {
+        let text = format!("SELECT * FROM system.files f WHERE {condition}");
+        match parse_one(&text).unwrap().statement {
+            Statement::Query(query) => query.tables_asked_about().map(|tables| tables.join(" ")),
+            other => panic!("{other:?}"),
+        }
+    };
+    for (condition, tables) in [
+        ("table = 'a'", "a"),
+        ("'a' = f.TABLE AND bytes > 3", "a"),
+        ("bytes > 3 AND (table IN ('a', 'b') AND fragment = 0)", "a b"),
+        ("table IN ('a', 'b') AND table = 'b'", "b"),
+        ("table = 'a' AND table = 'b'", ""),
+        ("table = 'A' AND (table = 'a' OR bytes > 3)", "A"),
+    ] {
+        assert_eq!(asked(condition).as_deref(), Some(tables), "{condition}");
+    }
+    for condition in [
+        "bytes > 3",
+        "table = 'a' OR bytes > 3",
+        "NOT table = 'a'",
+        "table <> 'a'",
+        "table NOT IN ('a')",
+        "table = path",
+        "\"Table\" = 'a'",
+        "table LIKE 'a'",
+        "table IN ('a', path)",
+        "bytes > (SELECT 1 FROM system.tables WHERE table = 'a')",
+        "table = 'a' AND bytes IN (SELECT bytes FROM system.files)",
+    ] {
+        assert_eq!(asked(condition), None, "{condition}");
+    }
+    for text in [
+        "SELECT * FROM system.files, system.tables WHERE table = 'a'",
+        "SELECT * FROM (SELECT * FROM system.files) WHERE table = 'a'",
+        "SELECT * FROM system.files WHERE table = 'a' UNION ALL SELECT * FROM system.files",
+        "WITH x AS (SELECT * FROM system.files) SELECT * FROM x WHERE table = 'a'",
+        "SELECT count(*) FROM system.files HAVING min(table) = 'a'",
+    ] {
+        let Statement::Query(query) = parse_one(text).unwrap().statement else { panic!("{text}") };
+        assert_eq!(query.tables_asked_about(), None, "{text}");
+    }
 }
 
 #[test]

@@ -31,12 +31,14 @@ mod identity;
 mod join;
 mod listed;
 mod local;
+mod notices;
 mod times;
 
 pub use error::FilesError;
 pub use identity::{Identity, identity_at};
 pub use join::{Part, places};
 pub use listed::{Condition, Deleted, Doomed, Listed};
+pub use notices::Notices;
 
 /// A directory, and all that lies below it.
 #[derive(Debug, Clone)]

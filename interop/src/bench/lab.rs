@@ -12,7 +12,7 @@ use xtask::cargo::output;
 use super::runner::{Run, Side};
 use crate::suites::Omnigraph;
 
-const SCRIPTS: [(&str, &str); 7] = [
+const SCRIPTS: [(&str, &str); 8] = [
     ("measure", include_str!("scripts/measure.py")),
     ("tables", include_str!("scripts/tables.py")),
     ("peers", include_str!("scripts/peers.py")),
@@ -20,6 +20,7 @@ const SCRIPTS: [(&str, &str); 7] = [
     ("rounds", include_str!("scripts/rounds.py")),
     ("shapes", include_str!("scripts/shapes.py")),
     ("appender", include_str!("scripts/appender.py")),
+    ("triggers", include_str!("scripts/triggers.py")),
 ];
 
 pub(super) struct Lab {

@@ -30,10 +30,12 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    pub(super) fn install(cache: &Path) -> Result<Self> {
+    /// All of them, or `only` the omnigraph of one version: each takes long.
+    pub(super) fn install(cache: &Path, only: Option<&str>) -> Result<Self> {
         let python = install_python(cache)?;
         let mut omnigraph = Vec::new();
-        for version in OMNIGRAPH_VERSIONS {
+        let is_wanted = |version: &&str| only.is_none_or(|only| only == *version);
+        for version in OMNIGRAPH_VERSIONS.into_iter().filter(is_wanted) {
             omnigraph.push(install_omnigraph(cache, version)?);
         }
         Ok(Self { omnigraph, python })

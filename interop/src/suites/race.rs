@@ -30,7 +30,7 @@ const RETRYABLE: [&str; 3] = ["conflict", "refresh and retry", "reopen the graph
 const MOST_REFUSALS: usize = 20;
 
 /// Begins the name of every row that is loaded during the race; its number and `x` follow.
-const MARK: &str = "race";
+pub(super) const MARK: &str = "race";
 
 pub(super) fn run(report: &mut Report, lab: &Lab, args: &Args) -> Result<()> {
     for client in &lab.clients.omnigraph {
@@ -230,7 +230,7 @@ impl<'a> Race<'a> {
 }
 
 /// The rows are those of before the race, all of each load in `done`, and all or none of any other.
-fn expect_whole_loads(rows: &Lines, base: &Lines, done: &BTreeSet<usize>) -> Result<()> {
+pub(super) fn expect_whole_loads(rows: &Lines, base: &Lines, done: &BTreeSet<usize>) -> Result<()> {
     let (_, whole) = new_rows(MARK);
     let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
     let mut others = Lines::new();

@@ -1,5 +1,7 @@
 //! Answers of `sql`: as aligned tables, as comma-separated values, or as one document.
 
+mod grid;
+
 use std::io;
 
 use lancekeeper_model::{ErrorKind, ExitCode};
@@ -8,15 +10,10 @@ use lancekeeper_sql::SqlError;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::style::{Tone, paint, visible};
-use super::terminal::Screen;
 use super::{Format, Terminal};
 
 /// Grows when a field is removed or changes its meaning, not when one is added.
 const SCHEMA: u32 = 1;
-
-/// Columns of a screen that a cell of text takes at most on a terminal. A statement may be a page long.
-const CELL_WIDTH_MAX: usize = 60;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -151,7 +148,10 @@ impl SqlAnswer {
             terminal.print(&self.document(command)?)?;
         } else {
             for (at, result) in self.results.iter().enumerate() {
-                let text = if self.csv { csv(result) } else { table(result, terminal.screen()) };
+                let text = match self.csv {
+                    true => csv(result),
+                    false => grid::lines(result, terminal.screen()),
+                };
                 let gap = if at > 0 { "\n" } else { "" };
                 terminal.print(&format!("{gap}{text}"))?;
                 let messages = terminal.messages();
@@ -219,54 +219,10 @@ fn quoted(text: &str) -> String {
     }
 }
 
-/// An aligned table with two spaces between columns, numbers on the right.
-fn table(result: &Answer, screen: Screen) -> String {
-    let shown = |text: String| {
-        let text = visible(&text).replace('\n', " ");
-        match text.char_indices().nth(CELL_WIDTH_MAX) {
-            // A file or a pipe has room.
-            Some((end, _)) if screen.width.is_some() => format!("{}…", &text[..end]),
-            _ => text,
-        }
-    };
-    let rows: Vec<Vec<String>> =
-        result.rows.iter().map(|row| row.iter().map(|cell| shown(plain(cell))).collect()).collect();
-    let width = |at: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(at)).chain(result.columns.get(at));
-        cells.map(|text| super::grid::shown_width(text)).max().unwrap_or(0)
-    };
-    let is_number = |at: usize| {
-        let mut cells = result
-            .rows
-            .iter()
-            .filter_map(|row| row.get(at))
-            .filter(|cell| **cell != Cell::Null)
-            .peekable();
-        cells.peek().is_some() && cells.all(|cell| matches!(cell, Cell::Integer(_) | Cell::Real(_)))
-    };
-    let layout: Vec<(usize, bool)> =
-        (0..result.columns.len()).map(|at| (width(at), is_number(at))).collect();
-    let line = |cells: &[String]| {
-        let padded = cells.iter().zip(&layout).map(|(text, (width, right))| {
-            let space = " ".repeat(width.saturating_sub(super::grid::shown_width(text)));
-            if *right { format!("{space}{text}") } else { format!("{text}{space}") }
-        });
-        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    let mut text = paint(&line(&result.columns), Tone::Dim, screen.colour) + "\n";
-    for row in &rows {
-        text.push_str(&line(row));
-        text.push('\n');
-    }
-    if rows.is_empty() {
-        text.push_str("(no rows)\n");
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::terminal::Screen;
 
     fn result() -> Answer {
         Answer {
@@ -288,7 +244,7 @@ mod tests {
 
     #[test]
     fn rows_are_aligned_for_people_and_quoted_for_programs() {
-        insta::assert_snapshot!(table(&result(), Screen::plain(None)), @r#"
+        insta::assert_snapshot!(grid::lines(&result(), Screen::plain(None)), @r#"
         table     rows  layout
         表格         7
         a, "b" c  1234  sort:x

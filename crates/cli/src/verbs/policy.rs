@@ -5,9 +5,7 @@ use std::path::Path;
 use chrono::Utc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use lancekeeper_model::{
-    ErrorKind, PolicyProblem, PolicyReport, PolicyRow, RootFailure, RootPolicies,
-};
+use lancekeeper_model::{ErrorKind, PolicyProblem, PolicyReport, RootFailure, RootPolicies};
 use lancekeeper_service::{
     PolicyLoadError, file_rows, load_policies, read_pattern, show_policies, simulate_pattern,
     simulate_root,
@@ -15,16 +13,25 @@ use lancekeeper_service::{
 use lancekeeper_settings::{PolicyFile, Work};
 
 use super::{Answer, Call, VerbSpec, answer};
-use crate::args::{PolicyCheckArgs, PolicyShowArgs, PolicySimulateArgs, Roots};
+use crate::args::{PolicyArgs, PolicyShowArgs, PolicySimulateArgs, PolicyVerb, Roots};
 use crate::output::Messages;
 
-impl VerbSpec for PolicyCheckArgs {
+/// Its verbs only read, and differ in what they are about.
+impl VerbSpec for PolicyArgs {
     fn name(&self) -> &'static str {
-        "policy check"
+        match &self.what {
+            PolicyVerb::Check(_) => "policy check",
+            PolicyVerb::Show(_) => "policy show",
+            PolicyVerb::Simulate(_) => "policy simulate",
+        }
     }
 
     fn roots(&self) -> &Roots {
-        &self.roots
+        match &self.what {
+            PolicyVerb::Check(args) => &args.roots,
+            PolicyVerb::Show(args) => &args.roots,
+            PolicyVerb::Simulate(args) => &args.roots,
+        }
     }
 
     fn writes(&self) -> bool {
@@ -32,89 +39,66 @@ impl VerbSpec for PolicyCheckArgs {
     }
 
     fn work(&self) -> Work {
-        Work::Nothing
+        match &self.what {
+            PolicyVerb::Check(_) => Work::Nothing,
+            PolicyVerb::Show(_) | PolicyVerb::Simulate(_) => Work::Query,
+        }
     }
 
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Box<dyn Answer>> {
-        let report = match load_policies(&self.file) {
-            Ok(file) => {
-                let mut report = RootPolicies::of(&self.file.display().to_string());
-                let (rows, warnings): (Vec<PolicyRow>, Vec<String>) = file_rows(&file);
-                report.body.options = rows;
-                report.body.warnings = warnings;
-                report
+        let reports = async move {
+            match &self.what {
+                PolicyVerb::Check(args) => vec![checked(&args.file, &call)],
+                PolicyVerb::Show(args) => shown(args, &call).await,
+                PolicyVerb::Simulate(args) => simulated(args, &call).await,
             }
-            Err(error) => wrong(&self.file, &error, &call),
         };
-        answer(async move { PolicyReport::new(false, vec![report], 0) }.boxed())
+        answer(async move { PolicyReport::new(false, reports.await, 0) }.boxed())
     }
 }
 
-impl VerbSpec for PolicyShowArgs {
-    fn name(&self) -> &'static str {
-        "policy show"
-    }
-
-    fn roots(&self) -> &Roots {
-        &self.roots
-    }
-
-    fn writes(&self) -> bool {
-        false
-    }
-
-    fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Box<dyn Answer>> {
-        let run = async move {
-            let file = match named(self.policy.as_deref(), &call) {
-                Ok(file) => file,
-                Err(report) => return PolicyReport::new(false, vec![report], 0),
-            };
-            let mut reports = Vec::new();
-            for root in call.roots {
-                reports.push(show_policies(call.keeper, root, &file).await);
-            }
-            PolicyReport::new(false, reports, 0)
-        };
-        answer(run.boxed())
+/// What a file says, or what is wrong with it.
+fn checked(path: &Path, call: &Call<'_>) -> RootPolicies {
+    match load_policies(path) {
+        Ok(file) => {
+            let mut report = RootPolicies::of(&path.display().to_string());
+            (report.body.options, report.body.warnings) = file_rows(&file);
+            report
+        }
+        Err(error) => wrong(path, &error, call),
     }
 }
 
-impl VerbSpec for PolicySimulateArgs {
-    fn name(&self) -> &'static str {
-        "policy simulate"
+/// What holds of the tables of each root.
+async fn shown(args: &PolicyShowArgs, call: &Call<'_>) -> Vec<RootPolicies> {
+    let file = match named(args.policy.as_deref(), call) {
+        Ok(file) => file,
+        Err(report) => return vec![report],
+    };
+    let mut reports = Vec::new();
+    for root in call.roots {
+        reports.push(show_policies(call.keeper, root, &file).await);
     }
+    reports
+}
 
-    fn roots(&self) -> &Roots {
-        &self.roots
+/// What policies would have done with the history of each root, or with a pattern.
+async fn simulated(args: &PolicySimulateArgs, call: &Call<'_>) -> Vec<RootPolicies> {
+    let file = match named(args.policy.as_deref(), call) {
+        Ok(file) => file,
+        Err(report) => return vec![report],
+    };
+    if let Some(path) = &args.pattern {
+        return vec![match read_pattern(path) {
+            Ok(pattern) => simulate_pattern(path, &pattern, &file, Utc::now()),
+            Err(message) => RootPolicies::of(&path.display().to_string()).failed(invalid(message)),
+        }];
     }
-
-    fn writes(&self) -> bool {
-        false
+    let mut reports = Vec::new();
+    for root in call.roots {
+        reports.push(simulate_root(call.keeper, root, &file).await);
     }
-
-    fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Box<dyn Answer>> {
-        let run = async move {
-            let file = match named(self.policy.as_deref(), &call) {
-                Ok(file) => file,
-                Err(report) => return PolicyReport::new(false, vec![report], 0),
-            };
-            if let Some(path) = &self.pattern {
-                let report = match read_pattern(path) {
-                    Ok(pattern) => simulate_pattern(path, &pattern, &file, Utc::now()),
-                    Err(message) => {
-                        RootPolicies::of(&path.display().to_string()).failed(invalid(message))
-                    }
-                };
-                return PolicyReport::new(false, vec![report], 0);
-            }
-            let mut reports = Vec::new();
-            for root in call.roots {
-                reports.push(simulate_root(call.keeper, root, &file).await);
-            }
-            PolicyReport::new(false, reports, 0)
-        };
-        answer(run.boxed())
-    }
+    reports
 }
 
 /// The file of policies, if one was named.

@@ -1,6 +1,8 @@
 //! The job of a table in one cleanup: begun right before anything of it is deleted, ended when its turn is over. Not
 //! here: what a job says of itself (`run::jobs`).
 
+use std::time::Duration;
+
 use lancekeeper_model::{
     Branch, ErrorKind, JobKind, JobProgress, JobRecord, OperationId, TableCleanupStats,
     without_secrets,
@@ -8,11 +10,15 @@ use lancekeeper_model::{
 use lancekeeper_planner::cleanup::DatasetPlan;
 use lancekeeper_planner::jobs::Ended;
 use lancekeeper_store::failure::full_text;
+use tokio::sync::watch;
 
 use crate::cleanup::{Cleaning, CleanupRootError};
 use crate::run::Context;
 use crate::run::ended::EndsRoot;
 use crate::run::jobs::{Job, UnderWay};
+
+/// How often it is asked whether somebody wants the end of a job: a request is heard within a second or so.
+const LISTEN_EVERY: Duration = Duration::from_millis(500);
 
 /// Begins the job of a table, if anything of it goes. `live`: runs of others that are under way.
 ///
@@ -49,7 +55,7 @@ pub(super) async fn begin(
     Job::begin(cleaning.context, root.files(), &alive, record).await
 }
 
-/// Ends the job of a table, if it has begun. `root`: the error that ends the run with it.
+/// Ends the job of a table, if it has begun. `cancelled`: it ended because somebody asked for that. `root`: the error that ends the run with it.
 ///
 /// # Cancel safety
 ///
@@ -58,6 +64,7 @@ pub(super) async fn end(
     context: &Context,
     job: Option<Job>,
     stats: &TableCleanupStats,
+    cancelled: bool,
     root: Option<&CleanupRootError>,
 ) {
     let Some(job) = job else { return };
@@ -72,8 +79,34 @@ pub(super) async fn end(
     let ended = Ended {
         error: of_table.or(said.as_ref().map(|(said, kind)| (said.as_str(), *kind))),
         committed: stats.files_removed > 0 || stats.emptied,
+        cancelled,
         reason: "what was to go is needed after all",
         ..Ended::default()
     };
     job.end(context, &ended).await;
+}
+
+/// Waits for work on a table, and tells it when somebody asks for the end of its job.
+///
+/// # Cancel safety
+///
+/// That of the work.
+pub(super) async fn listening<T>(
+    job: Option<&Job>,
+    cancel: &watch::Sender<bool>,
+    work: impl Future<Output = T>,
+) -> T {
+    let Some(job) = job else { return work.await };
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            () = tokio::time::sleep(LISTEN_EVERY) => {
+                if !job.may_go_on().await {
+                    cancel.send_replace(true);
+                }
+            }
+        }
+    }
 }

@@ -11,8 +11,8 @@ use lancekeeper_store::failpoint;
 
 use crate::cleanup::gather::{Gathered, branches_of};
 use crate::cleanup::job;
-use crate::cleanup::{Cleaning, CleanupRootError, LOOKS_MAX, VERB};
-use crate::root::{OpenRootError, WriteRoot, check_no_foreign_sidecar, check_no_schema_apply};
+use crate::cleanup::{Carrying, Cleaning, CleanupRootError, LOOKS_MAX, VERB};
+use crate::root::{OpenRootError, check_no_foreign_sidecar, check_no_schema_apply};
 use crate::run::jobs::Job;
 
 /// More tables than a root has: what tells the lists of several attempts at one table apart.
@@ -34,13 +34,12 @@ pub(super) struct Turn {
 ///
 /// As the executor's: the next cleanup goes on.
 pub(super) async fn clean(
-    cleaning: &Cleaning<'_>,
-    write: &WriteRoot,
-    executor: &Executor,
+    carrying: Carrying<'_>,
     gathered: &mut Gathered,
     plan: &mut CleanupPlan,
     turn: &mut Turn,
 ) -> Result<Done, CleanupRootError> {
+    let Carrying { cleaning, write, executor, cancel } = carrying;
     let (at, number) = (turn.at, turn.number);
     let table = gathered.datasets[at].facts.table.clone();
     let keys: Vec<TableRef> = branches_of(&gathered.datasets[at])
@@ -60,7 +59,8 @@ pub(super) async fn clean(
             let (operation, planned) = (&executor.operation, &plan.datasets[at]);
             turn.job = job::begin(cleaning, &write.live, operation, planned).await;
         }
-        let mut done = delete(cleaning, executor, gathered, plan, at, list, &mut keys).await?;
+        let deleting = delete(cleaning, executor, gathered, plan, at, list, &mut keys);
+        let mut done = job::listening(turn.job.as_ref(), cancel, deleting).await?;
         done.add(&so_far);
         if let Some((forks, error)) = done.fork_error.take() {
             // Versions are collected all the same, as far as these forks do not need them.

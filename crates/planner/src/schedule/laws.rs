@@ -80,12 +80,15 @@ fn tables() -> impl Strategy<Value = Vec<Table>> {
     prop::collection::vec(table, 0..8)
 }
 
+/// What is decided about tables that are spread over so many roots.
 fn decided(
     tables: &[Table],
+    roots: usize,
     running: usize,
     now: Now,
 ) -> (Vec<Place>, Vec<EffectivePolicy>, Schedule) {
-    let places: Vec<Place> = (0..tables.len()).map(|at| place(&format!("t{at}"))).collect();
+    let place = |at: usize| Place { root: format!("r{}", at % roots), ..place(&format!("t{at}")) };
+    let places: Vec<Place> = (0..tables.len()).map(place).collect();
     let policies: Vec<EffectivePolicy> =
         tables.iter().map(|table| EffectivePolicy::of(&table.policy)).collect();
     let states: Vec<TableState<'_>> = tables
@@ -109,7 +112,7 @@ proptest! {
         tables in tables(), running in 0_usize..6, at in 0.0..400.0_f64, minutes in -120_i64..120,
     ) {
         let now = Now { at: seconds(at), wall: monday() + TimeDelta::minutes(minutes) };
-        let (places, policies, schedule) = decided(&tables, running, now);
+        let (places, policies, schedule) = decided(&tables, 3, running, now);
         for (begun, job) in (running as u64..).zip(&schedule.jobs) {
             let table = places.iter().position(|place| *place == job.place).expect("one of them");
             let (policy, memory) = (&policies[table], &tables[table].memory);
@@ -121,7 +124,10 @@ proptest! {
             prop_assert!(!memory.is_idle(job.work, tables[table].shape.version));
             let quiet = policy.quiet_times.as_ref().and_then(|times| times.until(now.wall));
             prop_assert!(quiet.is_none());
-            prop_assert_eq!(schedule.jobs.iter().filter(|other| other.place == job.place).count(), 1);
+            let of_root = schedule.jobs.iter().filter(|other| other.place.root == job.place.root);
+            prop_assert_eq!(of_root.count(), 1);
+            let mut others = places.iter().zip(&tables).filter(|(place, _)| place.root == job.place.root);
+            prop_assert!(others.all(|(_, table)| table.memory.running().is_none()));
             prop_assert!(job.rank.is_finite() && !job.reason.is_empty());
         }
         // In order, and what waits has a reason.
@@ -145,7 +151,7 @@ proptest! {
             })
             .collect();
         let now = Now { at: Duration::ZERO, wall: monday() };
-        let (places, _, schedule) = decided(&tables, 0, now);
+        let (places, _, schedule) = decided(&tables, usize::MAX, 0, now);
         for place in &places {
             let due = schedule.due_of(place).count();
             let begun = schedule.jobs.iter().filter(|job| job.place == *place).count();

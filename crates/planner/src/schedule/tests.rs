@@ -183,7 +183,7 @@ fn what_is_due_waits_for_quiet_times_pauses_and_jobs() {
 
 #[test]
 fn more_jobs_than_a_policy_lets_run_wait_and_the_best_go_first() {
-    let places = ["a", "b", "c", "d"].map(place);
+    let places = ["a", "b", "c", "d"].map(|name| Place { root: name.to_owned(), ..place(name) });
     let policy = |most, priority| {
         EffectivePolicy::of(&Policy {
             max_concurrent_jobs: Some(most),
@@ -218,6 +218,38 @@ fn more_jobs_than_a_policy_lets_run_wait_and_the_best_go_first() {
     let waits = schedule(&states, 1, now(0.0)).waits;
     assert_eq!(waits.len(), 3);
     assert!(waits.iter().all(|wait| wait.until.is_none()), "{waits:?}");
+}
+
+#[test]
+fn a_root_has_one_job_at_a_time_and_the_others_of_it_keep_no_place_from_other_roots() {
+    let in_root = |root: &str, name| Place { root: root.to_owned(), ..place(name) };
+    let places = [in_root("a", "one"), in_root("a", "two"), in_root("b", "three")];
+    let policy = EffectivePolicy::of(&Policy {
+        max_concurrent_jobs: Some(2),
+        compact_threshold_files: Some(2),
+        ..auto()
+    });
+    let shapes = [small(30), small(20), small(3)];
+    let (idle, mut busy) = (Memory::default(), Memory::default());
+    let begun = |first: &Memory, running| -> (Vec<String>, Vec<String>) {
+        let memories = [first, &idle, &idle];
+        let state = |at: usize| TableState {
+            place: &places[at],
+            shape: &shapes[at],
+            policy: &policy,
+            memory: memories[at],
+        };
+        let decided = schedule(&(0..3).map(state).collect::<Vec<_>>(), running, now(0.0));
+        let waits = decided.waits.iter().filter(|wait| wait.why == TURN_OF_ROOT);
+        (
+            decided.jobs.iter().map(|job| job.place.table.to_string()).collect(),
+            waits.map(|wait| wait.place.table.to_string()).collect(),
+        )
+    };
+    let tables = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(begun(&idle, 0), (tables(&["one", "three"]), tables(&["two"])));
+    busy.began(Work::Compact, seconds(0.0));
+    assert_eq!(begun(&busy, 1), (tables(&["three"]), tables(&["two"])));
 }
 
 #[test]

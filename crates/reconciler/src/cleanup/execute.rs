@@ -29,6 +29,8 @@ pub struct Executor {
     pub graph: Option<Graph>,
     /// Whether the run was asked to stop.
     pub stop: watch::Receiver<bool>,
+    /// Whether somebody asked for the end of the job that this is; the run goes on with its next table.
+    pub cancel: watch::Receiver<bool>,
     /// Where lists and records lie.
     pub lists: Lists,
     /// The running operation.
@@ -148,7 +150,11 @@ impl Executor {
     }
 
     fn check_not_stopped(&self) -> Result<(), CleanupError> {
-        if *self.stop.borrow() { Err(CleanupError::Interrupted) } else { Ok(()) }
+        match () {
+            () if *self.stop.borrow() => Err(CleanupError::Interrupted),
+            () if *self.cancel.borrow() => Err(CleanupError::Cancelled),
+            () => Ok(()),
+        }
     }
 }
 

@@ -130,6 +130,9 @@ pub enum CleanupError {
     /// The run was asked to stop.
     #[error("interrupted: the next cleanup goes on where this one stopped")]
     Interrupted,
+    /// Somebody asked for the end of the job.
+    #[error("cancelled: the next cleanup goes on where this one stopped")]
+    Cancelled,
     /// A failpoint.
     #[error(transparent)]
     Injected(#[from] Injected),
@@ -171,7 +174,7 @@ impl CleanupError {
             }
             Self::Unsettled => ErrorKind::Conflict,
             Self::Beside(_) => ErrorKind::Unavailable,
-            Self::Interrupted => ErrorKind::Interrupted,
+            Self::Interrupted | Self::Cancelled => ErrorKind::Interrupted,
             Self::Encode(_) | Self::Injected(_) => ErrorKind::Internal,
         }
     }

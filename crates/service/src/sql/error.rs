@@ -70,10 +70,11 @@ impl SqlRunError {
     }
 }
 
-/// Values that cannot be converted are the statement's fault; the rest is the store's or the engine's.
+/// Values that do not allow what is asked, such as a division by zero, are nobody's fault; the rest is the store's or the
+/// engine's.
 fn query_kind(error: &DataFusionError) -> ErrorKind {
     match error.find_root() {
-        DataFusionError::ArrowError(..) | DataFusionError::Execution(_) => ErrorKind::Invalid,
+        DataFusionError::ArrowError(..) | DataFusionError::Execution(_) => ErrorKind::Value,
         DataFusionError::Internal(_) => ErrorKind::Internal,
         _ => ErrorKind::Unavailable,
     }

@@ -9,7 +9,7 @@ use lancekeeper_sql::{Compact, Optimize, Span, SqlError, Statement, Vacuum};
 use super::SqlSession;
 use super::answer::{Answer, Cell};
 use super::error::SqlRunError;
-use super::names::{column_names, column_paths, open, table};
+use super::names::{column_names, open, own_column, table};
 
 const OPTIMIZE_COLUMNS: [&str; 12] = [
     "table",
@@ -26,7 +26,7 @@ const OPTIMIZE_COLUMNS: [&str; 12] = [
     "error",
 ];
 
-const CLEANUP_COLUMNS: [&str; 7] = [
+const CLEANUP_COLUMNS: [&str; 8] = [
     "table",
     "outcome",
     "versions_removed",
@@ -34,6 +34,7 @@ const CLEANUP_COLUMNS: [&str; 7] = [
     "files_removed",
     "bytes_removed",
     "error",
+    "kept_because",
 ];
 
 /// What a statement comes to.
@@ -97,11 +98,7 @@ async fn compaction(session: &SqlSession, compact: &Compact) -> Result<Call, Sql
     }
     let dataset = open(&seen, target).await?;
     if let Some(order) = &compact.order {
-        let known = column_paths(&dataset);
-        let spelled = order
-            .names()
-            .into_iter()
-            .map(|name| name.find("column", &known).map(ToOwned::to_owned));
+        let spelled = order.names().into_iter().map(|name| own_column(&dataset, name));
         options.layout = Some(order.layout(&spelled.collect::<Result<Vec<String>, SqlError>>()?));
         place = order.names().first().map_or(place, |name| name.span);
     }
@@ -253,6 +250,7 @@ fn of_cleanup(verb: &'static str, report: &CleanupReport) -> Result<Answer, SqlR
                 Cell::count(table.files_removed),
                 Cell::count(table.bytes_removed),
                 Cell::maybe(table.error.as_ref(), Cell::text),
+                Cell::text(table.kept_because()),
             ]);
             answer.notes.extend(table.warnings.iter().cloned());
         }

@@ -1,10 +1,9 @@
 //! Looking names up: the tables of a root, and the columns of a table.
 
 use lance::Dataset;
-use lance::datatypes::Field;
 use lancekeeper::{SeenRoot, SeenTable};
 use lancekeeper_model::{BranchSelection, RootFailure};
-use lancekeeper_sql::{Name, SqlError};
+use lancekeeper_sql::{Name, ORDERED_BY, SqlError};
 use lancekeeper_store::OpenError;
 use lancekeeper_store::failure::{full_text, hint_of};
 
@@ -45,23 +44,19 @@ pub(super) fn open_failure(error: &OpenError) -> RootFailure {
     }
 }
 
-/// The names of the columns of a table; of structs their fields as well, as `column.field`.
-pub(super) fn column_paths(table: &Dataset) -> Vec<String> {
-    let mut paths = Vec::new();
-    for field in &table.schema().fields {
-        add_paths(field, &field.name, &mut paths);
-    }
-    paths
-}
-
-fn add_paths(field: &Field, path: &str, paths: &mut Vec<String>) {
-    paths.push(path.to_owned());
-    for child in &field.children {
-        add_paths(child, &format!("{path}.{}", child.name), paths);
-    }
-}
-
 /// The names of the columns of a table.
 pub(super) fn column_names(table: &Dataset) -> Vec<String> {
     table.schema().fields.iter().map(|field| field.name.clone()).collect()
+}
+
+/// The column of a table that a name means, which is no field within one.
+pub(super) fn own_column(table: &Dataset, name: &Name) -> Result<String, SqlError> {
+    let known = column_names(table);
+    let is_field = !known.contains(&name.text) && table.schema().field(&name.text).is_some();
+    match is_field {
+        true => {
+            Err(SqlError::new(format!("{} is a field, and {ORDERED_BY}", name.text), name.span))
+        }
+        false => name.find("column", &known).map(ToOwned::to_owned),
+    }
 }

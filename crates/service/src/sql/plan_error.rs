@@ -1,5 +1,6 @@
 //! What DataFusion says of a query that it cannot plan, as an error at its place in the text.
 
+use arrow_schema::ArrowError;
 use datafusion::common::{Column, SchemaError, Span as EngineSpan};
 use datafusion::error::DataFusionError;
 use lancekeeper_sql::{Name, Query, Span, SqlError};
@@ -13,6 +14,15 @@ const PREFIXES: [&str; 6] = [
     "SQL error: ",
     "Execution error: ",
 ];
+
+/// Whether the values are wrong and not the statement: what is made of constants alone is computed while it is planned.
+pub(super) fn is_of_values(error: &DataFusionError) -> bool {
+    let DataFusionError::ArrowError(error, _) = error.find_root() else { return false };
+    matches!(
+        error.as_ref(),
+        ArrowError::DivideByZero | ArrowError::ArithmeticOverflow(_) | ArrowError::ComputeError(_)
+    )
+}
 
 /// The error at its place. Where DataFusion does not say which, that is the whole query.
 pub(super) fn pointed(error: DataFusionError, query: &Query) -> SqlError {

@@ -23,8 +23,8 @@ use super::answer::Answer;
 use super::cells;
 use super::error::SqlRunError;
 use super::names::{open, table, table_names};
-use super::plan_error::pointed;
-use super::system::{self, SystemTable};
+use super::plan_error::{is_of_values, pointed};
+use super::system::{self, Asked, SystemTable};
 
 /// The schema of the tables about the tables.
 const SYSTEM: &str = "system";
@@ -69,12 +69,13 @@ async fn stage(session: &SqlSession, query: &mut Query) -> Result<Stage, SqlRunE
     let mut stage = Stage { context, columns: Vec::new(), notes: Vec::new() };
     let seen = session.see().await?;
     let system = Arc::new(MemorySchemaProvider::new());
+    let asked = Asked::of(query.tables_asked_about());
     for Relation { schema, name } in query.relations.clone() {
         if let Some(schema) = &schema {
             schema.find("schema", &[SYSTEM.to_owned()])?;
             let found = system_table(&name)?;
             if !system.table_exist(found.name) {
-                let provider = filled(session, found, &mut stage).await?;
+                let provider = filled(session, found, &asked, &mut stage).await?;
                 let registered = system.register_table(found.name.to_owned(), provider);
                 registered.map_err(|source| SqlRunError::Query { source })?;
             }
@@ -151,9 +152,10 @@ fn system_table(name: &Name) -> Result<&'static SystemTable, SqlError> {
 async fn filled(
     session: &SqlSession,
     table: &'static SystemTable,
+    asked: &Asked,
     stage: &mut Stage,
 ) -> Result<Arc<dyn TableProvider>, SqlRunError> {
-    let system::Filled { batch, notes } = system::fill(session, table).await?;
+    let system::Filled { batch, notes } = system::fill(session, table, asked).await?;
     stage.notes.extend(notes);
     note_columns(&batch.schema(), stage);
     let provider = MemTable::try_new(batch.schema(), vec![vec![batch]]);
@@ -169,7 +171,10 @@ async fn answered(
     context: &SessionContext,
     query: &Query,
 ) -> Result<(SchemaRef, Vec<RecordBatch>), SqlRunError> {
-    let plan = plan(context, query).await.map_err(|error| pointed(error, query))?;
+    let plan = plan(context, query).await.map_err(|error| match is_of_values(&error) {
+        true => SqlRunError::Query { source: error },
+        false => pointed(error, query).into(),
+    })?;
     let schema = plan.schema();
     let failed = |source| SqlRunError::Query { source };
     let mut stream = execute_stream(plan, context.task_ctx()).map_err(failed)?;

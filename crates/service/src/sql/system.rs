@@ -1,5 +1,5 @@
 //! The tables of the schema `system`: what each is called, its columns, and who fills it. A table is filled when a query
-//! names it, as a whole.
+//! names it: as a whole, or for the tables that its `WHERE` names.
 //!
 //! Not here: where the facts come from, which is in a module for each.
 
@@ -14,6 +14,8 @@ mod policies;
 mod statistics;
 mod tables;
 mod versions;
+
+use std::collections::BTreeSet;
 
 use arrow_array::RecordBatch;
 use datafusion::error::DataFusionError;
@@ -34,7 +36,29 @@ pub struct SystemTable {
     pub about: &'static str,
     /// Its columns, in their order. Names and meanings are stable; new columns come last.
     pub columns: &'static [SystemColumn],
-    fill: for<'a> fn(&'a SqlSession) -> BoxFuture<'a, Result<Rows, SqlRunError>>,
+    fill: for<'a> fn(&'a SqlSession, &'a Asked) -> BoxFuture<'a, Result<Rows, SqlRunError>>,
+}
+
+/// Which tables a system table is asked about.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Asked(Option<BTreeSet<String>>);
+
+impl Asked {
+    /// These; `None` is all of them.
+    pub(super) fn of(tables: Option<Vec<String>>) -> Self {
+        Self(tables.map(|tables| tables.into_iter().collect()))
+    }
+
+    /// Whether anybody wants to know of this table. To be asked before the table is opened.
+    fn includes(&self, table: &str) -> bool {
+        self.0.as_ref().is_none_or(|tables| tables.contains(table))
+    }
+
+    /// Those of these tables that somebody wants to know of; `None` if that is all.
+    fn among(&self, known: &[String]) -> Option<Vec<String>> {
+        let tables = self.0.as_ref()?;
+        Some(known.iter().filter(|table| tables.contains(*table)).cloned().collect())
+    }
 }
 
 /// All of them.
@@ -63,12 +87,13 @@ pub(super) struct Filled {
     pub(super) notes: Vec<String>,
 }
 
-/// Fills a table.
+/// Fills a table with the rows of the tables that it is asked about, and maybe of others.
 pub(super) async fn fill(
     session: &SqlSession,
     table: &'static SystemTable,
+    asked: &Asked,
 ) -> Result<Filled, SqlRunError> {
-    let Rows { rows, notes } = (table.fill)(session).await?;
+    let Rows { rows, notes } = (table.fill)(session, asked).await?;
     let batch = column::batch(table.columns, &rows);
     let failed = |error| SqlRunError::Query { source: DataFusionError::from(error) };
     Ok(Filled { batch: batch.map_err(failed)?, notes })

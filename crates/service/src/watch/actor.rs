@@ -6,7 +6,7 @@
 mod begin;
 mod hear;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use lancekeeper::Keeper;
 use lancekeeper_model::{TableKey, Version};
 use lancekeeper_planner::schedule::{Now, SETTLED_MOST, Work};
 use lancekeeper_settings::PolicyFile;
+use lancekeeper_store::files::Notices;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::{Id, JoinSet};
 
@@ -73,6 +74,8 @@ pub(super) struct Actor {
     /// When to decide though nothing was heard.
     ask_again: Option<Duration>,
     events: broadcast::Sender<WatchEvent>,
+    /// Who tells that directories changed, where the system does; groups are roots by their place in the list.
+    notices: Option<Arc<Notices>>,
     /// Of a watcher that looks once: what it has begun.
     once: HashSet<(usize, TableKey, Work)>,
 }
@@ -87,6 +90,7 @@ impl Actor {
         Self {
             keeper,
             file: Arc::new(options.policies.clone()),
+            notices: if options.once { None } else { Notices::open().map(Arc::new) },
             options,
             roots: roots.into_iter().map(Watched::of).collect(),
             tasks: JoinSet::new(),
@@ -105,6 +109,7 @@ impl Actor {
         mut commands: mpsc::Receiver<Command>,
         mut stops: watch::Receiver<bool>,
     ) -> WatchSummary {
+        let notices = self.notices.clone();
         loop {
             self.begin_looks();
             if self.options.once && self.tasks.is_empty() {
@@ -116,6 +121,7 @@ impl Actor {
                 Ok(_) = stops.wait_for(|stop| *stop) => break,
                 Some(command) = commands.recv() => self.obey(command),
                 Some(ended) = self.tasks.join_next_with_id() => self.hear(ended),
+                roots = heard(notices.as_deref()) => self.notice(&roots),
                 () = sleep => {}
             }
             if self.ask_again.is_some_and(|at| at <= self.at()) {
@@ -133,7 +139,7 @@ impl Actor {
     /// The time by which is decided. A single pass takes it that writers have been gone for a while.
     fn now(&self) -> Now {
         let at = if self.options.once { self.at() + SETTLED_MOST } else { self.at() };
-        Now { at, wall: Utc::now() }
+        Now { at, wall: self.keeper.now() }
     }
 
     /// How long nothing has to be done.
@@ -148,6 +154,15 @@ impl Actor {
         // Never busy, whatever the clock says.
         const SLEEP_LEAST: Duration = Duration::from_millis(1);
         next.map_or(SLEEP_MOST, |next| next.saturating_sub(at)).clamp(SLEEP_LEAST, SLEEP_MOST)
+    }
+
+    /// Directories of these roots changed: they are looked at soon.
+    fn notice(&mut self, roots: &BTreeSet<usize>) {
+        for root in roots {
+            if let Some(open) = self.roots.get_mut(*root).and_then(Watched::open_mut) {
+                open.notice();
+            }
+        }
     }
 
     fn obey(&mut self, command: Command) {
@@ -249,5 +264,13 @@ impl Actor {
             }
         }
         summary
+    }
+}
+
+/// Waits until directories changed, where that is told.
+async fn heard(notices: Option<&Notices>) -> BTreeSet<usize> {
+    match notices {
+        Some(notices) => notices.heard().await,
+        None => std::future::pending().await,
     }
 }

@@ -13,6 +13,7 @@ use lancekeeper_model::{
 };
 use lancekeeper_planner::schedule::{Planned, Shape, Work, optimize_options};
 use lancekeeper_settings::PolicyFile;
+use lancekeeper_store::files::Notices;
 use lancekeeper_store::members::members;
 use lancekeeper_store::root::MANIFEST_DIR;
 use lancekeeper_store::{Files, FilesError, Root, RootError};
@@ -77,6 +78,8 @@ pub(super) struct Known {
 pub(super) struct Request {
     pub(super) keeper: Keeper,
     pub(super) root: Root,
+    /// Who tells that directories changed, and the number of the root there.
+    pub(super) notices: Option<(Arc<Notices>, usize)>,
     pub(super) file: Arc<PolicyFile>,
     /// Whether rules that lie beside the data may delete versions.
     pub(super) confirm: bool,
@@ -149,6 +152,8 @@ pub(super) async fn look(request: Request) -> Result<Looked, LookError> {
             wanted.insert(table.clone(), policy);
         }
     }
+    // Before anything is asked, so that nothing is missed between the two.
+    follow(&request, &files, &members.0, &wanted).await;
     let changes = changes(&request, &files, &members.0, &wanted).await?;
     let stale: BTreeSet<&TableKey> = changes
         .iter()
@@ -244,6 +249,23 @@ async fn changes(
     let answers: Vec<_> = futures::stream::iter(asked).buffered(ASKED_AT_ONCE).collect().await;
     let answers = answers.into_iter().map(|(table, changed)| Ok((table, changed?)));
     answers.collect::<Result<_, FilesError>>().map_err(LookError::from)
+}
+
+/// Has changes told of the root, of the documents of policies, and of what tells of each table.
+async fn follow(
+    request: &Request,
+    files: &Files,
+    members: &BTreeMap<TableKey, String>,
+    wanted: &BTreeMap<TableKey, EffectivePolicy>,
+) {
+    let Some((notices, number)) = &request.notices else { return };
+    let locations = wanted.keys().filter_map(|table| members.get(table));
+    let mut names: BTreeSet<String> = locations.map(|location| versions_of(location)).collect();
+    names.extend([String::new(), POLICIES_DIRECTORY.to_owned()]);
+    if request.root.kind == RootKind::Graph {
+        names.insert(versions_of(MANIFEST_DIR));
+    }
+    notices.follow(*number, files, &names).await;
 }
 
 fn versions_of(location: &str) -> String {

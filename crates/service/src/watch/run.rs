@@ -72,13 +72,15 @@ fn of_root<Body>(
     then: impl FnOnce(&Body) -> Ran,
 ) -> Ran {
     let Some(root) = root else { return Ran::failed("nothing was reported", version) };
-    match (&root.error, root.error_kind) {
-        (Some(error), Some(ErrorKind::Busy)) => {
-            Ran::failed(format!("another keeper is at work: {error}"), version)
-        }
-        (Some(error), _) => Ran::failed(error.clone(), version),
-        (None, _) => then(&root.body),
-    }
+    let Some(error) = &root.error else { return then(&root.body) };
+    let hint = root.hint.as_ref().map_or_else(String::new, |hint| format!(" ({hint})"));
+    Ran::failed(
+        match root.error_kind {
+            Some(ErrorKind::Busy) => format!("another keeper is at work: {error}{hint}"),
+            _ => format!("{error}{hint}"),
+        },
+        version,
+    )
 }
 
 fn optimized(

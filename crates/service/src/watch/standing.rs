@@ -17,6 +17,8 @@ use super::open::Opened;
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 /// And after twice as long each time, up to this: somebody who puts it back sees it watched soon.
 const RETRY_MOST: Duration = Duration::from_secs(30);
+/// The least time between two looks for what is noticed: commits that follow each other closely are seen together.
+const LOOK_REST: Duration = Duration::from_millis(10);
 
 /// A root that somebody wants watched.
 pub(super) struct Watched {
@@ -62,6 +64,13 @@ pub(super) struct OpenRoot {
     pub(super) is_looking: bool,
     pub(super) was_looked_at: bool,
     pub(super) next_look: Duration,
+    /// Something changed since the look that is under way began.
+    is_noticed: bool,
+    /// The last look was for something that was noticed.
+    is_for_notice: bool,
+    /// When the last look began, and from when on what is noticed may begin another one.
+    look_began: Duration,
+    rested: Duration,
     pub(super) last_change: Duration,
     /// Looks in a row that failed.
     pub(super) failures: u32,
@@ -142,9 +151,40 @@ impl OpenRoot {
             is_looking: false,
             was_looked_at: false,
             next_look: at,
+            is_noticed: false,
+            is_for_notice: false,
+            look_began: at,
+            rested: at,
             last_change: at,
             failures: 0,
         }
+    }
+
+    /// A directory of it changed.
+    pub(super) fn notice(&mut self) {
+        self.is_noticed = true;
+        self.next_look = self.next_look.min(self.rested);
+    }
+
+    /// A look begins, which sees whatever was noticed until now.
+    pub(super) fn begin_look(&mut self, at: Duration) {
+        self.is_for_notice = std::mem::take(&mut self.is_noticed);
+        (self.is_looking, self.look_began) = (true, at);
+    }
+
+    /// A look has ended, and unless something is noticed the next one is due after `pause`. Looks for what is noticed take
+    /// half of the time at most, however often somebody writes.
+    pub(super) fn end_look(&mut self, at: Duration, pause: Duration) {
+        let took = at.saturating_sub(self.look_began);
+        let rest = if self.is_for_notice { took.max(LOOK_REST).min(pause) } else { Duration::ZERO };
+        self.rested = at.saturating_add(rest);
+        self.next_look = if self.is_noticed { self.rested } else { at.saturating_add(pause) };
+    }
+
+    /// A look has failed, and whatever is noticed the next one is due after `pause`.
+    pub(super) fn fail_look(&mut self, at: Duration, pause: Duration) {
+        self.rested = at.saturating_add(pause);
+        self.next_look = self.rested;
     }
 
     /// Takes over what a look found. Returns what there is to tell: a table each, and why it cannot be read.

@@ -6,7 +6,7 @@ use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, TokenizerE
 
 use crate::depth;
 use crate::dialect::KeeperDialect;
-use crate::error::SqlError;
+use crate::error::{ORDERED_BY, SqlError};
 use crate::names::Name;
 use crate::span::Span;
 use lancekeeper_model::nearest;
@@ -166,9 +166,32 @@ impl<'t> Cursor<'t> {
         }
     }
 
+    /// Takes the name of a column of the table itself. Quotes would not make a column of a field, so they are not suggested.
+    pub(super) fn expect_column(&mut self) -> Result<Name, SqlError> {
+        let is_field = matches!(self.token().token, Token::Word(_))
+            && self.parser.peek_nth_token(1).token == Token::Period;
+        if !is_field {
+            return self.expect_name("a column");
+        }
+        let start = self.span();
+        self.advance();
+        let span = self.to_end_of_name(start);
+        let message = format!("{} is a field, and {ORDERED_BY}", span.slice(self.text));
+        Err(SqlError::new(message, span)
+            .with_hint("a column with a dot in its own name stands in double quotes as a whole"))
+    }
+
     /// A name goes on with a letter that only names in quotes have.
     fn needs_quotes(&mut self, name: &Name, what: &str) -> SqlError {
-        let mut span = name.span;
+        let span = self.to_end_of_name(name.span);
+        let whole = span.slice(self.text);
+        SqlError::new(format!("{whole} as the name of {what} needs quotes"), span)
+            .suggesting(Some(format!("\"{whole}\"")))
+    }
+
+    /// Takes whatever follows without a space, and returns the place of all of it.
+    fn to_end_of_name(&mut self, start: Span) -> Span {
+        let mut span = start;
         while let Some(next) = Span::of(self.token().span)
             && (next.line, next.column) == (span.end_line, span.end_column)
             && !matches!(
@@ -179,9 +202,7 @@ impl<'t> Cursor<'t> {
             span = span.to(next);
             self.advance();
         }
-        let whole = span.slice(self.text);
-        SqlError::new(format!("{whole} as the name of {what} needs quotes"), span)
-            .suggesting(Some(format!("\"{whole}\"")))
+        span
     }
 
     /// An error at the next token.

@@ -101,7 +101,7 @@ fn order(cursor: &mut Cursor<'_>, clause: &str) -> Result<OrderColumns, SqlError
 }
 
 fn sort_column(cursor: &mut Cursor<'_>) -> Result<(Name, SortColumn), SqlError> {
-    let name = cursor.expect_name("a column")?;
+    let name = cursor.expect_column()?;
     let direction = match cursor.word().as_deref() {
         Some("DESC") => Direction::Descending,
         _ => Direction::Ascending,
@@ -120,7 +120,7 @@ fn sort_column(cursor: &mut Cursor<'_>) -> Result<(Name, SortColumn), SqlError> 
 }
 
 fn curve_column(cursor: &mut Cursor<'_>) -> Result<Name, SqlError> {
-    let name = cursor.expect_name("a column")?;
+    let name = cursor.expect_column()?;
     match cursor.word().as_deref() {
         Some("ASC" | "DESC" | "NULLS") => {
             Err(cursor.error("a curve has no direction and no place for nulls"))

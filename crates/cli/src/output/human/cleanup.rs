@@ -1,7 +1,5 @@
 //! What `cleanup` deleted, or would delete, for people.
 
-use std::collections::BTreeMap;
-
 use lancekeeper_model::{CleanupBody, CleanupReport, RootCleanupReport, TableCleanupStats};
 
 use super::{Notes, named_commits, recovery_text, root_label};
@@ -83,7 +81,7 @@ fn root_text(root: &RootCleanupReport, dry_run: bool, screen: Screen) -> String 
             notes.add(name, warning);
         }
         if dry_run {
-            for (because, versions) in reasons(table) {
+            for (because, versions) in table.reasons() {
                 notes.add(name, &format!("kept {versions} because: {because}"));
             }
         }
@@ -153,51 +151,5 @@ fn outcome(table: &TableCleanupStats, dry_run: bool) -> Remark {
         None if table.files_removed == 0 => remark("nothing to do", Tone::Dim, None),
         None if dry_run => remark("would delete", Tone::Good, None),
         None => remark("done", Tone::Good, None),
-    }
-}
-
-/// Versions that stay, by their first reason: ranges of numbers per branch.
-fn reasons(table: &TableCleanupStats) -> BTreeMap<String, String> {
-    let mut by_reason: BTreeMap<String, BTreeMap<&str, Vec<u64>>> = BTreeMap::new();
-    for kept in &table.kept {
-        // The first says most; `--json` has them all.
-        if let Some(because) = kept.because.first() {
-            let branches = by_reason.entry(because.clone()).or_default();
-            branches.entry(kept.branch.label()).or_default().push(kept.version.0);
-        }
-    }
-    let text = |branches: BTreeMap<&str, Vec<u64>>| {
-        let each = branches.into_iter().map(|(branch, versions)| match branch {
-            "main" => ranges(&versions),
-            branch => format!("{branch} {}", ranges(&versions)),
-        });
-        each.collect::<Vec<_>>().join("; ")
-    };
-    by_reason.into_iter().map(|(because, branches)| (because, text(branches))).collect()
-}
-
-/// Ascending numbers as people write them: `1, 4–7`.
-fn ranges(numbers: &[u64]) -> String {
-    let mut runs: Vec<(u64, u64)> = Vec::new();
-    for number in numbers {
-        match runs.last_mut() {
-            Some((_, last)) if *last + 1 == *number => *last = *number,
-            _ => runs.push((*number, *number)),
-        }
-    }
-    let text = |(first, last): &(u64, u64)| {
-        if first == last { first.to_string() } else { format!("{first}–{last}") }
-    };
-    runs.iter().map(text).collect::<Vec<_>>().join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn neighbours_are_written_as_ranges() {
-        assert_eq!(ranges(&[]), "");
-        assert_eq!(ranges(&[1, 2, 3, 5, 7, 8]), "1–3, 5, 7–8");
     }
 }

@@ -66,6 +66,7 @@ impl World {
             },
             graph: None,
             stop: receiver,
+            cancel: watch::channel(false).1,
             lists: Lists::of(&root),
             operation: OperationId::new("OP"),
             at_once: 2,
@@ -255,6 +256,15 @@ async fn a_run_that_is_asked_to_stop_leaves_what_no_manifest_names_any_more_and_
     assert!(matches!(done.error, Some(CleanupError::Interrupted)), "{done:?}");
     assert_eq!(world.left().await, ["data/a.lance", "data/b.lance", "data/kept.lance"]);
     assert_eq!(world.pending().await, 1);
+}
+
+#[tokio::test]
+async fn a_job_that_is_cancelled_stops_as_a_run_does() {
+    let mut world = World::new(false).await;
+    world.executor.cancel = watch::channel(true).1;
+    let done = world.execute().await;
+    assert!(matches!(done.error, Some(CleanupError::Cancelled)), "{done:?}");
+    assert_eq!(world.left().await, ["data/a.lance", "data/b.lance", "data/kept.lance"]);
 }
 
 #[tokio::test]

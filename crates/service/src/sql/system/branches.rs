@@ -8,8 +8,8 @@ use lancekeeper::SeenTable;
 use lancekeeper_model::{BranchRow, BranchSelection, ErrorKind, RootKind};
 
 use super::column::{count, flag, text, time};
-use super::per_table::{Asked, each};
-use super::{Rows, SystemTable};
+use super::per_table::{Answers, each};
+use super::{Asked, Rows, SystemTable};
 use crate::sql::SqlSession;
 use crate::sql::answer::Cell;
 use crate::sql::error::SqlRunError;
@@ -32,11 +32,11 @@ pub(super) const TABLE: SystemTable = SystemTable {
     fill,
 };
 
-fn fill(session: &SqlSession) -> BoxFuture<'_, Result<Rows, SqlRunError>> {
+fn fill<'a>(session: &'a SqlSession, asked: &'a Asked) -> BoxFuture<'a, Result<Rows, SqlRunError>> {
     async move {
         let seen = session.keeper.see(&session.root, &BranchSelection::Main).await?;
         if seen.kind() != RootKind::Graph {
-            return each(session, ask).await;
+            return each(session, asked, ask).await;
         }
         let mut all = Rows::default();
         for root in session.keeper.list_branches([&session.root], true).await.roots {
@@ -69,7 +69,7 @@ fn of_graph(branch: &BranchRow) -> Vec<Cell> {
 }
 
 /// The branches of a table, told once: from main.
-fn ask<'a>(table: &'a SeenTable, dataset: &'a Dataset) -> Asked<'a> {
+fn ask<'a>(table: &'a SeenTable, dataset: &'a Dataset) -> Answers<'a> {
     async move {
         if !table.branch.is_main() {
             return Ok(Vec::new());

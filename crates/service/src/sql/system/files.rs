@@ -9,8 +9,8 @@ use lance_table::io::deletion::relative_deletion_file_path;
 use lancekeeper::SeenTable;
 
 use super::column::{count, text};
-use super::per_table::{Asked, each, place};
-use super::{Rows, SystemTable};
+use super::per_table::{Answers, each, place};
+use super::{Asked, Rows, SystemTable};
 use crate::sql::SqlSession;
 use crate::sql::answer::Cell;
 use crate::sql::error::SqlRunError;
@@ -33,8 +33,8 @@ pub(super) const TABLE: SystemTable = SystemTable {
     fill,
 };
 
-fn fill(session: &SqlSession) -> BoxFuture<'_, Result<Rows, SqlRunError>> {
-    each(session, ask).boxed()
+fn fill<'a>(session: &'a SqlSession, asked: &'a Asked) -> BoxFuture<'a, Result<Rows, SqlRunError>> {
+    each(session, asked, ask).boxed()
 }
 
 /// A file of a table.
@@ -47,7 +47,7 @@ struct File {
     bytes: Option<u64>,
 }
 
-fn ask<'a>(table: &'a SeenTable, dataset: &'a Dataset) -> Asked<'a> {
+fn ask<'a>(table: &'a SeenTable, dataset: &'a Dataset) -> Answers<'a> {
     async move {
         let mut files = of_fragments(dataset);
         files.extend(dataset.load_indices().await?.iter().flat_map(of_index));

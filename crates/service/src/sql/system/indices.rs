@@ -10,8 +10,8 @@ use lance_table::format::IndexMetadata;
 use lancekeeper::SeenTable;
 
 use super::column::{count, text, time};
-use super::per_table::{Asked, each, place};
-use super::{Rows, SystemTable};
+use super::per_table::{Answers, each, place};
+use super::{Asked, Rows, SystemTable};
 use crate::sql::SqlSession;
 use crate::sql::answer::Cell;
 use crate::sql::error::SqlRunError;
@@ -42,11 +42,11 @@ pub(super) const TABLE: SystemTable = SystemTable {
     fill,
 };
 
-fn fill(session: &SqlSession) -> BoxFuture<'_, Result<Rows, SqlRunError>> {
-    each(session, ask).boxed()
+fn fill<'a>(session: &'a SqlSession, asked: &'a Asked) -> BoxFuture<'a, Result<Rows, SqlRunError>> {
+    each(session, asked, ask).boxed()
 }
 
-fn ask<'a>(table: &'a SeenTable, dataset: &'a Dataset) -> Asked<'a> {
+fn ask<'a>(table: &'a SeenTable, dataset: &'a Dataset) -> Answers<'a> {
     async move {
         let stored = dataset.load_indices().await?;
         let mut by_name: BTreeMap<&str, Vec<&IndexMetadata>> = BTreeMap::new();

@@ -5,7 +5,7 @@ use futures::future::BoxFuture;
 use lancekeeper_model::{JobRecord, JobTable};
 
 use super::column::{count, real, text, time};
-use super::{Rows, SystemTable};
+use super::{Asked, Rows, SystemTable};
 use crate::jobs;
 use crate::sql::SqlSession;
 use crate::sql::answer::Cell;
@@ -62,7 +62,8 @@ pub(super) const TABLE: SystemTable = SystemTable {
     fill,
 };
 
-fn fill(session: &SqlSession) -> BoxFuture<'_, Result<Rows, SqlRunError>> {
+/// Of whichever table: a document does not say by its name which one it is about.
+fn fill<'a>(session: &'a SqlSession, _: &'a Asked) -> BoxFuture<'a, Result<Rows, SqlRunError>> {
     async move {
         let list = jobs::jobs_of(&session.root, session.now()).await?;
         Ok(Rows { rows: list.jobs.iter().map(row).collect(), notes: list.warnings })

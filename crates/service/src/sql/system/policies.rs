@@ -6,7 +6,7 @@ use lancekeeper_model::{PolicyOption, PolicySource, TableKey};
 use lancekeeper_settings::option_info;
 
 use super::column::text;
-use super::{Rows, SystemTable};
+use super::{Asked, Rows, SystemTable};
 use crate::policies::{Policies, about_gone};
 use crate::sql::SqlSession;
 use crate::sql::answer::Cell;
@@ -25,7 +25,7 @@ pub(super) const TABLE: SystemTable = SystemTable {
     fill,
 };
 
-fn fill(session: &SqlSession) -> BoxFuture<'_, Result<Rows, SqlRunError>> {
+fn fill<'a>(session: &'a SqlSession, asked: &'a Asked) -> BoxFuture<'a, Result<Rows, SqlRunError>> {
     async move {
         let seen = session.see().await?;
         let known = Policies::of(&seen.files()).list().await?;
@@ -34,7 +34,7 @@ fn fill(session: &SqlSession) -> BoxFuture<'_, Result<Rows, SqlRunError>> {
         let gone = known.of_no_table(&tables);
         all.notes.extend(gone.iter().map(|name| about_gone(name)));
         tables.extend(gone);
-        for table in tables {
+        for table in tables.into_iter().filter(|table| asked.includes(table)) {
             let policy =
                 known.policies.get(&TableKey::new(table.as_str())).cloned().unwrap_or_default();
             all.rows.extend(PolicyOption::ALL.map(|option| {

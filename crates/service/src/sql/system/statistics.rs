@@ -6,7 +6,7 @@ use lancekeeper_model::{BoundValue, ColumnStatistics, TableStatistics};
 
 use super::column::{count, flag, real, text, time};
 use super::per_table::see_all;
-use super::{Rows, SystemTable};
+use super::{Asked, Rows, SystemTable};
 use crate::sql::SqlSession;
 use crate::sql::answer::Cell;
 use crate::sql::error::SqlRunError;
@@ -40,11 +40,11 @@ pub(super) const TABLE: SystemTable = SystemTable {
     fill,
 };
 
-fn fill(session: &SqlSession) -> BoxFuture<'_, Result<Rows, SqlRunError>> {
+fn fill<'a>(session: &'a SqlSession, asked: &'a Asked) -> BoxFuture<'a, Result<Rows, SqlRunError>> {
     async move {
         let seen = see_all(session).await?;
         let mut all = Rows::default();
-        for table in seen.tables() {
+        for table in seen.tables().iter().filter(|table| asked.includes(table.key().as_str())) {
             match seen.statistics(table).await {
                 Ok(Some(known)) => {
                     all.rows.extend(

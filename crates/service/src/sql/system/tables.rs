@@ -5,10 +5,12 @@ use futures::future::BoxFuture;
 use lancekeeper_model::{BranchSelection, StatusOptions, TableStatus};
 
 use super::column::{count, real, text};
-use super::{Rows, SystemTable};
+use super::per_table::see_all;
+use super::{Asked, Rows, SystemTable};
 use crate::sql::SqlSession;
 use crate::sql::answer::Cell;
 use crate::sql::error::SqlRunError;
+use crate::sql::names::table_names;
 
 pub(super) const TABLE: SystemTable = SystemTable {
     name: "tables",
@@ -37,9 +39,14 @@ pub(super) const TABLE: SystemTable = SystemTable {
     fill,
 };
 
-fn fill(session: &SqlSession) -> BoxFuture<'_, Result<Rows, SqlRunError>> {
+fn fill<'a>(session: &'a SqlSession, asked: &'a Asked) -> BoxFuture<'a, Result<Rows, SqlRunError>> {
     async move {
+        let tables = asked.among(&table_names(&see_all(session).await?));
+        if tables.as_ref().is_some_and(Vec::is_empty) {
+            return Ok(Rows::default());
+        }
         let options = StatusOptions {
+            tables: tables.unwrap_or_default(),
             branches: BranchSelection::All,
             quick: true,
             optimize: session.options.optimize.clone(),

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use chrono::Utc;
 use lancekeeper_model::{ErrorKind, TableKey};
-use lancekeeper_planner::schedule::{Job, Schedule, TableState, Wait, Work, schedule};
+use lancekeeper_planner::schedule::{
+    Job, Schedule, TURN_OF_ROOT, TableState, Wait, Work, schedule,
+};
 
 use super::super::event::WatchEventKind;
 use super::super::look::{Request, look};
@@ -74,19 +76,22 @@ impl Actor {
     }
 
     fn begin_look(&mut self, index: usize) {
+        let at = self.at();
         let (keeper, file, confirm) =
             (self.keeper.clone(), self.file.clone(), self.options.confirm);
+        let notices = self.notices.clone().map(|notices| (notices, index));
         let Some(open) = self.roots[index].open_mut() else { return };
         if let Err(error) = open.lock.check() {
             // Somebody moved or replaced the root: it is another one now.
             let text = error.to_string();
             return self.lose(index, 0, &text, error.kind());
         }
-        open.is_looking = true;
+        open.begin_look(at);
         let known = open.tables.iter().map(|(key, table)| (key.clone(), table.known.clone()));
         let request = Request {
             keeper,
             root: open.root.clone(),
+            notices,
             file,
             confirm,
             documents: open.documents.clone(),
@@ -103,6 +108,8 @@ impl Actor {
     /// Gives a root up until it is tried again. Its jobs run on: they fail or finish by themselves.
     pub(super) fn lose(&mut self, index: usize, failures: u32, why: &str, kind: ErrorKind) {
         let at = self.at();
+        // It may be another directory when it is back.
+        self.notices.iter().for_each(|notices| notices.forget(index));
         let root = &mut self.roots[index];
         root.close(at, failures.saturating_add(1));
         if root.is_news(why, kind) {
@@ -179,7 +186,8 @@ impl Actor {
         }
         let Some((_, table)) = self.table_mut(&wait.place.root, &wait.place.table) else { return };
         // The job that runs says enough.
-        if table.memory.running().is_some() || table.told.as_ref() == Some(&wait.why) {
+        let is_turn = table.memory.running().is_some() || wait.why == TURN_OF_ROOT;
+        if is_turn || table.told.as_ref() == Some(&wait.why) {
             return;
         }
         table.told = Some(wait.why.clone());

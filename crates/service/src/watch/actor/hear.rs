@@ -89,7 +89,7 @@ impl Actor {
             }
             Err(error) => {
                 open.failures = open.failures.saturating_add(1);
-                open.next_look = at.saturating_add(retry_after(open.failures));
+                open.fail_look(at, retry_after(open.failures));
                 // What is known may be wrong by now.
                 open.tables.values_mut().for_each(super::super::standing::Table::forget);
                 let text = error.to_string();
@@ -108,8 +108,7 @@ impl Actor {
         news.extend(unreadable.into_iter().map(|(table, why)| (Some(table), why)));
         let is_other = documents != open.documents.0;
         let known = open.tables.len();
-        open.next_look =
-            at.saturating_add(next_look(at.saturating_sub(open.last_change), interval));
+        open.end_look(at, next_look(at.saturating_sub(open.last_change), interval));
         self.roots[index].told = None;
         for (table, text) in news {
             self.tell(WatchEventKind::Warning, &uri, table, &text);
