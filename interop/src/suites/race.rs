@@ -30,7 +30,7 @@ const RETRYABLE: [&str; 3] = ["conflict", "refresh and retry", "reopen the graph
 const MOST_REFUSALS: usize = 20;
 
 /// Begins the name of every row that is loaded during the race; its number and `x` follow.
-const MARK: &str = "race";
+pub(super) const MARK: &str = "race";
 
 pub(super) fn run(report: &mut Report, lab: &Lab, args: &Args) -> Result<()> {
     for client in &lab.clients.omnigraph {
@@ -83,7 +83,7 @@ struct Race<'a> {
 }
 
 #[derive(Default)]
-struct Loads {
+pub(super) struct Loads {
     /// The numbers of those that the client called done.
     done: BTreeSet<usize>,
     /// What it said of the others, and how often.
@@ -92,8 +92,18 @@ struct Loads {
 }
 
 impl Loads {
+    /// The numbers of those that the client called done.
+    pub(super) fn done(&self) -> &BTreeSet<usize> {
+        &self.done
+    }
+
+    /// What it said of the others, and how often.
+    pub(super) fn refusals(&self) -> impl Iterator<Item = (&String, &usize)> {
+        self.refusals.iter()
+    }
+
     /// Takes note of one; too many refusals in a row are an error.
-    fn note(&mut self, number: usize, result: Result<()>) -> Result<()> {
+    pub(super) fn note(&mut self, number: usize, result: Result<()>) -> Result<()> {
         match result {
             Ok(()) => {
                 self.done.insert(number);
@@ -230,7 +240,7 @@ impl<'a> Race<'a> {
 }
 
 /// The rows are those of before the race, all of each load in `done`, and all or none of any other.
-fn expect_whole_loads(rows: &Lines, base: &Lines, done: &BTreeSet<usize>) -> Result<()> {
+pub(super) fn expect_whole_loads(rows: &Lines, base: &Lines, done: &BTreeSet<usize>) -> Result<()> {
     let (_, whole) = new_rows(MARK);
     let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
     let mut others = Lines::new();
