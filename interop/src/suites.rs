@@ -21,6 +21,7 @@ mod graph_reader;
 mod graphs;
 mod index_uuids;
 mod keeper;
+mod kills;
 mod omnigraph;
 mod pause;
 mod process;
@@ -73,7 +74,7 @@ pub(crate) struct Args {
     /// 1], and the histories of `random` [default: new ones]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// How many runs `crash` kills at random moments, per client and fixture
+    /// How many runs `crash` kills at random moments, per client and fixture, and `kills`, per client
     #[arg(long, default_value_t = 50, value_name = "N")]
     kills: usize,
     /// How long `race` and `watch` take, per client, and how long `random` does
@@ -93,6 +94,8 @@ enum Suite {
     Cleanup,
     /// A client loads beside our runs in a loop while a reader looks on
     Race,
+    /// Our runs killed in a loop while clients write; takes long
+    Kills,
     /// What lost data elsewhere: forks, merges, dropped types, links, names, late writers
     Traps,
     /// Tables of the kinds that maintenance tools have failed at, under each of our verbs
@@ -201,6 +204,8 @@ fn run_suites(report: &mut Report, lab: &Lab, args: &Args) -> Result<()> {
     }
     if wanted(Suite::Watch) {
         watched::run(report, lab, args)?;
+    if wanted(Suite::Kills) {
+        kills::run(report, lab, args)?;
     }
     if wanted(Suite::Traps) {
         traps::run(report, lab, args)?;

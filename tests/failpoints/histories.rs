@@ -7,7 +7,7 @@
 //! design what must stay; the plan's own model, on made-up roots, is `planner::cleanup::laws`.
 
 mod clients;
-mod disk;
+pub(crate) mod disk;
 mod history;
 mod keeper;
 mod model;

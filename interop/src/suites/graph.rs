@@ -124,7 +124,7 @@ impl<'a> Graph<'a> {
     }
 }
 
-fn file_names(dir: &std::path::Path) -> Result<Vec<String>> {
+pub(super) fn file_names(dir: &std::path::Path) -> Result<Vec<String>> {
     let entries = match std::fs::read_dir(dir) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.with_context(|| format!("failed to list {}", dir.display()))?,

@@ -83,7 +83,7 @@ struct Race<'a> {
 }
 
 #[derive(Default)]
-struct Loads {
+pub(super) struct Loads {
     /// The numbers of those that the client called done.
     done: BTreeSet<usize>,
     /// What it said of the others, and how often.
@@ -92,8 +92,18 @@ struct Loads {
 }
 
 impl Loads {
+    /// The numbers of those that the client called done.
+    pub(super) fn done(&self) -> &BTreeSet<usize> {
+        &self.done
+    }
+
+    /// What it said of the others, and how often.
+    pub(super) fn refusals(&self) -> impl Iterator<Item = (&String, &usize)> {
+        self.refusals.iter()
+    }
+
     /// Takes note of one; too many refusals in a row are an error.
-    fn note(&mut self, number: usize, result: Result<()>) -> Result<()> {
+    pub(super) fn note(&mut self, number: usize, result: Result<()>) -> Result<()> {
         match result {
             Ok(()) => {
                 self.done.insert(number);

@@ -14,6 +14,16 @@ impl Random {
         Duration::from_micros(self.next() % micros)
     }
 
+    /// A number below another one, which is not 0.
+    pub(super) fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() % (end as u64)).unwrap_or_default()
+    }
+
+    /// Moments for somebody else.
+    pub(super) fn split(&mut self) -> Self {
+        Self(self.next())
+    }
+
     /// That many random bytes as base64.
     pub(super) fn base64(&mut self, bytes: usize) -> String {
         const DIGITS: &[u8; 64] =

@@ -14,13 +14,13 @@ use super::model::MAIN;
 
 /// A chain of versions as its directory shows it.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct ChainOnDisk {
-    pub(super) is_zombie: bool,
-    pub(super) versions: BTreeSet<u64>,
+pub(crate) struct ChainOnDisk {
+    pub(crate) is_zombie: bool,
+    pub(crate) versions: BTreeSet<u64>,
 }
 
 /// Every file below a directory with its size; not what we keep for ourselves.
-pub(super) fn files(directory: &Path) -> Result<BTreeMap<String, u64>> {
+pub(crate) fn files(directory: &Path) -> Result<BTreeMap<String, u64>> {
     fn walk(directory: &Path, prefix: &str, into: &mut BTreeMap<String, u64>) -> Result<()> {
         for name in names(directory)?.into_iter().filter(|name| name != "__maintenance") {
             let (path, inside) = (directory.join(&name), format!("{prefix}{name}"));
@@ -39,7 +39,7 @@ pub(super) fn files(directory: &Path) -> Result<BTreeMap<String, u64>> {
 
 /// The Lance branch in whose directory a file of a dataset lies, and its path there. Names of
 /// branches may have slashes; those of directories of a dataset begin with `_` or are `data`.
-pub(super) fn split(path: &str) -> (String, String) {
+pub(crate) fn split(path: &str) -> (String, String) {
     let Some(below) = path.strip_prefix("tree/") else { return (MAIN.to_owned(), path.to_owned()) };
     let parts: Vec<&str> = below.split('/').collect();
     let own = parts.iter().position(|part| part.starts_with('_') || *part == "data");
@@ -48,7 +48,7 @@ pub(super) fn split(path: &str) -> (String, String) {
 }
 
 /// The chains of a dataset, by the names of its files.
-pub(super) fn chains(files: &BTreeMap<String, u64>) -> BTreeMap<String, ChainOnDisk> {
+pub(crate) fn chains(files: &BTreeMap<String, u64>) -> BTreeMap<String, ChainOnDisk> {
     let mut chains: BTreeMap<String, ChainOnDisk> = BTreeMap::new();
     for path in files.keys() {
         let (branch, rest) = split(path);
@@ -65,13 +65,13 @@ pub(super) fn chains(files: &BTreeMap<String, u64>) -> BTreeMap<String, ChainOnD
     chains
 }
 
-pub(super) fn branch_file(branch: &str) -> String {
+pub(crate) fn branch_file(branch: &str) -> String {
     format!("_refs/branches/{}.json", branch.replace('/', "%2F"))
 }
 
 /// The files that the version a handle stands at refers to, relative to the dataset's directory.
 /// Of an index, its directory.
-pub(super) async fn referred_to(
+pub(crate) async fn referred_to(
     table: &Dataset,
     directory: &Path,
     branch: &str,
@@ -109,7 +109,7 @@ pub(super) async fn referred_to(
 }
 
 /// What lists of deletions under way name: dataset and path.
-pub(super) fn listed(graph: &Path) -> Result<BTreeSet<(String, String)>> {
+pub(crate) fn listed(graph: &Path) -> Result<BTreeSet<(String, String)>> {
     let directory = graph.join("__maintenance/cleanup");
     let mut found = BTreeSet::new();
     for name in names(&directory)?.iter().filter(|name| name.ends_with(".json")) {
@@ -124,7 +124,7 @@ pub(super) fn listed(graph: &Path) -> Result<BTreeSet<(String, String)>> {
 }
 
 /// The records of deletions that were done, by file.
-pub(super) fn records(graph: &Path) -> Result<BTreeMap<String, serde_json::Value>> {
+pub(crate) fn records(graph: &Path) -> Result<BTreeMap<String, serde_json::Value>> {
     let directory = graph.join("__maintenance/audit");
     let names = names(&directory)?.into_iter().filter(|name| name.ends_with(".json"));
     names

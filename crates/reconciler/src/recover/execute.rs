@@ -168,8 +168,7 @@ impl Case<'_> {
             table: back.table.clone(),
             step: format!("restore-{}", self.found.file),
         };
-        let restore = Operation::Restore { version: back.pin.0 };
-        match commit(&head, restore, &signature).await {
+        match restore_strictly(&head, back.pin, &signature).await {
             Ok(restored) => Ok(restored),
             Err(CommitError::Conflict { .. }) => {
                 let found = version_of(&self.open(&pin.location, &back.table).await?);

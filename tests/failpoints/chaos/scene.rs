@@ -1,0 +1,16 @@
+//! The graph and the database of one world, and those who know them. Cheap to clone.
+
+use std::sync::Arc;
+
+use super::database::Database;
+use super::graph::Graph;
+use super::world::World;
+
+#[derive(Debug, Clone)]
+pub(super) struct Scene {
+    pub(super) world: Arc<World>,
+    pub(super) graph: Arc<Graph>,
+    pub(super) database: Arc<Database>,
+    /// The URIs of the graph and of the database.
+    pub(super) roots: [String; 2],
+}
