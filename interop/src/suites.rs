@@ -204,6 +204,7 @@ fn run_suites(report: &mut Report, lab: &Lab, args: &Args) -> Result<()> {
     }
     if wanted(Suite::Watch) {
         watched::run(report, lab, args)?;
+    }
     if wanted(Suite::Kills) {
         kills::run(report, lab, args)?;
     }

@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use lance::Dataset;
-use lance::dataset::transaction::Operation;
 use lancekeeper_manifest::{
     Changes, FoundSidecar, Graph, NewTable, PinMove, Published, RecoveryKind, RecoveryOutcome,
     RecoveryRecord, Sidecar, Sidecars, Tombstone, promote_schema, unstage_schema,
@@ -11,7 +10,8 @@ use lancekeeper_model::{Branch, MovedPin, OperationId, Pin, Snapshot, TableRef, 
 use lancekeeper_planner::recover::{Back, Decision, Forward, RecoverStep};
 use lancekeeper_store::Tables;
 use lancekeeper_store::failpoint;
-use lancekeeper_store::strict::{CommitError, Signature, commit};
+use lancekeeper_store::restore::restore_strictly;
+use lancekeeper_store::strict::{CommitError, Signature};
 use lancekeeper_store::tables::version_of;
 
 use super::report::RecoverError;
