@@ -3,7 +3,7 @@
 //! `beside` lets other verbs work on a root while a run stages there. `crash` kills a run, `resume` lets the
 //! next one take over what it finished, `fail_there` lets it fail, `sweep` kills its recovery, `foreign` lets
 //! somebody else write meanwhile: mostly on graphs. `plain` does the same on databases, `layouts` on databases whose
-//! rows get another order, `cleanup`, `branch` and `repair` with those verbs. `content` lets a rewrite get a value wrong.
+//! rows get another order, `cleanup`, `branch`, `repair` and `relocate` with those verbs. `content` lets a rewrite get a value wrong.
 //! `jobs` kills a run that records its jobs. `names` checks that no failpoint is left out.
 
 #![expect(clippy::unwrap_used, reason = "in a test the panic is the message")]
@@ -24,6 +24,7 @@ mod meanwhile;
 mod names;
 mod pause;
 mod plain;
+mod relocate;
 mod repair;
 mod resume;
 mod sweep;
