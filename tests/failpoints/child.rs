@@ -37,6 +37,8 @@ pub(crate) enum Verb {
     Repair,
     /// Of what others left.
     Recover,
+    /// Making a graph whole that was moved.
+    Relocate,
 }
 
 /// A repair that takes back what others committed, however young it is.
@@ -113,6 +115,7 @@ impl Death {
             "DeleteBranch" => Verb::DeleteBranch,
             "Repair" => Verb::Repair,
             "Recover" => Verb::Recover,
+            "Relocate" => Verb::Relocate,
             other => panic!("no such verb: {other}"),
         };
         let name = failpoint::ALL.iter().find(|name| **name == parts[1]).unwrap();
@@ -185,6 +188,7 @@ async fn a_child_dies_where_it_is_told() {
             format!("{:#?}", keeper.delete_branch(&roots[0], branch::WORK).await)
         }
         Verb::Repair => format!("{:#?}", keeper.repair(&roots, &taking_back()).await),
+        Verb::Relocate => format!("{:#?}", keeper.relocate(&roots, true).await),
     };
     panic!("{} was not crossed {} times: {report}", death.name, death.crossing);
 }

@@ -8,6 +8,7 @@ use lancekeeper_store::failpoint;
 
 use crate::child::taking_back;
 use crate::pause::count;
+use crate::relocate::{self, Moved};
 use crate::world::{KNOWS, PERSON, World};
 use crate::{branch, cleanup, crash, fail_there, recover, repair, sweep};
 
@@ -36,6 +37,12 @@ fn there_is_a_death_and_a_failure_at_every_failpoint() {
         recover::FAILED_AT,
     ];
     let mut failed = set(failed);
+    let mut died = set([crash::DIED_AT, sweep::DIED_AT, cleanup::DIED_AT, branch::DIED_AT]);
+    died.extend(repair::DIED_AT.iter().chain(relocate::DIED_AT));
+    assert_eq!(died, all);
+    let failed = [fail_there::FAILED_AT, sweep::FAILED_AT, cleanup::FAILED_AT, branch::FAILED_AT];
+    let mut failed = set(failed);
+    failed.extend(repair::FAILED_AT.iter().chain(relocate::FAILED_AT));
     failed.extend(cleanup::SPARED_AT);
     assert_eq!(failed, all);
 }
@@ -75,8 +82,19 @@ async fn two_runs_a_cleanup_a_branch_and_a_repair_of_a_v3_graph_cross_every_fail
     world.client.append(PERSON).await;
     let repaired = keeper.repair([uri], &taking_back()).await;
     assert_eq!(repaired.exit_code().number(), 0, "{repaired:#?}");
-    for (name, counter) in counters {
+    for (name, counter) in counters.iter().filter(|(name, _)| !relocate::DIED_AT.contains(name)) {
         assert!(counter.crossings() > 0, "{name} was not crossed");
     }
     world.reads_as_before().await;
+}
+
+#[tokio::test]
+async fn a_relocation_crosses_its_failpoints() {
+    let moved = Moved::new().await;
+    let counters: Vec<_> = relocate::DIED_AT.iter().map(|name| (name, count(name))).collect();
+    let report = moved.relocate().await;
+    assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+    for (name, counter) in counters {
+        assert!(counter.crossings() > 0, "{name} was not crossed");
+    }
 }

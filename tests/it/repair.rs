@@ -2,6 +2,7 @@
 //! makes no difference or somebody says so, and never lost.
 
 mod refusals;
+mod relocate;
 mod world;
 
 use std::sync::Arc;

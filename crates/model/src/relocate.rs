@@ -17,6 +17,8 @@ pub struct RelocatedBranch {
     pub branch: Branch,
     /// Manifests of it that refer to the old place, or did.
     pub manifests: u64,
+    /// Which these are, relative to the root.
+    pub references: Vec<String>,
     /// The most files that one of them reads there; all of them are here.
     pub files: u64,
     /// Rows of `__manifest` on that branch that name the old place, or did. Only v3 graphs have such.

@@ -73,8 +73,8 @@ pub struct ChainPlan {
     pub location: String,
     /// The branch.
     pub branch: Branch,
-    /// Its manifests that refer to the old place.
-    pub manifests: u64,
+    /// Its manifests that refer to the old place, relative to the root.
+    pub manifests: Vec<String>,
     /// The most files that one of them reads there.
     pub files: u64,
 }
@@ -122,10 +122,10 @@ pub fn plan_relocate(manifests: &[ManifestFacts], new_root: &str) -> RelocatePla
             chains.entry((&manifest.location, &manifest.branch)).or_insert_with(|| ChainPlan {
                 location: manifest.location.clone(),
                 branch: manifest.branch.clone(),
-                manifests: 0,
+                manifests: Vec::new(),
                 files: 0,
             });
-        chain.manifests += 1;
+        chain.manifests.push(manifest.file.clone());
         chain.files = chain.files.max(manifest.files);
         steps.push((manifest, Repoint { file: manifest.file.clone(), bases }));
     }

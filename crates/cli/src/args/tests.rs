@@ -625,7 +625,14 @@ fn a_repair_previews_unless_confirmed_and_nothing_is_forced_in_a_preview() {
     assert_eq!(options(said).1, expected);
     assert!(options("g --restore-pin").1.restore_pin, "its preview says what would be taken back");
     assert_eq!(options("--uri g node:Person").1.tables, ["node:Person"]);
-    for line in ["g --force", "g --confirm --force --restore-pin", "g --confirm --dry-run"] {
+    for line in [
+        "g --force",
+        "g --confirm --force --restore-pin",
+        "g --confirm --dry-run",
+        "g --relocate --restore-pin",
+        "g --relocate --confirm --force",
+        "g --relocate --table node:Person",
+    ] {
         refusal(&format!("lancekeeper repair {line}"));
     }
 }

@@ -216,7 +216,8 @@ async fn planned(
     report.refusals.clone_from(&plan.refusals);
     for chain in &plan.chains {
         let row = row(report, &chain.location, &chain.branch);
-        row.manifests += chain.manifests;
+        row.manifests += chain.manifests.len() as u64;
+        row.references.extend(chain.manifests.iter().cloned());
         row.files = row.files.max(chain.files);
     }
     Ok(plan)
