@@ -240,7 +240,10 @@ async fn a_cleanup_that_is_cancelled_stops_and_the_next_one_goes_on() {
     let (report, asked) = tokio::join!(world.keeper.cleanup([world.uri()], &options), cancelling);
     assert_eq!((report.exit_code().number(), asked.compaction_status), (0, JobStatus::Running));
     let row = &report.roots[0].tables[0];
-    assert!(row.error.is_none() && row.warnings[0].contains("cancelled"), "{row:#?}");
+    assert!(
+        row.error.is_none() && row.warnings.iter().any(|said| said.starts_with("cancelled")),
+        "{row:#?}"
+    );
     let [job] = &world.jobs().await[..] else { panic!("one job") };
     assert_eq!(job.compaction_status, JobStatus::Cancelled, "{job:#?}");
     let (done, planned) = (job.progress.groups_done, job.progress.groups_planned);

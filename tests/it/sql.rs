@@ -111,7 +111,7 @@ async fn statements_do_what_the_verbs_do() {
     assert!(answer(&root, "SHOW JOBS")["rows"].as_array().unwrap().len() >= 5);
 }
 
-fn column(batch: &arrow_array::RecordBatch) -> &Int64Array {
+fn column(batch: &RecordBatch) -> &Int64Array {
     batch["id"].as_primitive::<Int64Type>()
 }
 
@@ -275,7 +275,6 @@ async fn values_that_do_not_allow_what_is_asked_are_a_failure_and_no_mistake_in_
         "SELECT 1/0",
         "SELECT id / (id - id) FROM events",
         "SELECT CAST(text AS BIGINT) FROM events",
-        "SELECT 9223372036854775807 + id FROM events WHERE id > 0",
     ] {
         let ran = sql(&root, statement);
         assert_eq!(ran.code, Some(1), "{statement}: {ran:#?}");

@@ -16,7 +16,9 @@ use chrono::Utc;
 use lancekeeper::{JobStatus, JobTrigger, Keeper};
 use lancekeeper_model::{PolicyOption, PolicyValue, TableKey};
 use lancekeeper_service::jobs::{Recorder, jobs_of};
-use lancekeeper_service::{Policies, WatchEvent, WatchEventKind, WatchHandle, WatchOptions, watch};
+use lancekeeper_service::{
+    Policies, RootSummary, WatchEvent, WatchEventKind, WatchHandle, WatchOptions, watch,
+};
 use lancekeeper_store::Files;
 use lancekeeper_testkit::{Fixture, check_graph, graph_rows, tables};
 use tempfile::TempDir;
@@ -128,10 +130,11 @@ fn keeper() -> Keeper {
     Keeper::builder().job_log(Arc::new(Recorder::default())).build()
 }
 
-async fn end(mut handle: WatchHandle) {
+async fn end(mut handle: WatchHandle) -> RootSummary {
     handle.shutdown();
     let summary = tokio::time::timeout(PATIENCE, handle.finished()).await.unwrap();
     assert_eq!((summary.dropped, summary.broken), (0, None));
+    summary.roots.into_iter().next().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -168,6 +171,33 @@ async fn small_appends_are_merged_by_few_runs_and_rest_costs_no_call_of_a_store(
     // The keeper itself was not stopped.
     assert_eq!(keeper.status([world.uri()]).await.exit_code().number(), 0);
 }
+
+/// The bar is two calls of a store for each look at a table that needs nothing. A look at a table that has not changed makes
+/// none, and one after a commit makes [`READS_A_COMMIT`] once or, where the disk's clock may not have moved on, twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn looks_at_a_table_that_needs_nothing_cost_at_most_two_calls_of_a_store_each() {
+    let (world, heard, keeper) = (World::new().await, Heard::default(), keeper());
+    world.set(PolicyOption::CompactThresholdFiles, PolicyValue::Count(1_000)).await;
+    let handle = heard.watch(&keeper, &world);
+    heard.until(WatchEventKind::Policies, 1).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let (before, commits) = (keeper.store_requests(), 5);
+    for _ in 0..commits {
+        world.append(1).await;
+        tokio::time::sleep(Duration::from_millis(600)).await;
+    }
+    let after = keeper.store_requests();
+    let looks = end(handle).await.looks;
+    let reads = after.reads - before.reads;
+    assert!(looks > 5 * commits as u64, "{looks} looks");
+    assert!(reads >= READS_A_COMMIT * commits as u64, "{reads} reads: it did not see the commits");
+    assert!(reads <= READS_A_COMMIT * 2 * commits as u64, "{reads} reads for {commits} commits");
+    assert!(reads <= 2 * looks, "{reads} reads in {looks} looks");
+    assert_eq!((after.writes - before.writes, heard.count(WatchEventKind::Began)), (0, 0));
+}
+
+/// What a look at a table costs that somebody has committed to.
+const READS_A_COMMIT: u64 = 3;
 
 /// The watcher as a process of its own, with what it said so far.
 struct Process {

@@ -251,6 +251,7 @@ impl Actor {
             let error = if is_seen { None } else { watched.told.clone() };
             summary.roots.push(RootSummary {
                 root: watched.uri.clone(),
+                looks: watched.counts.looks,
                 runs: watched.counts.runs,
                 no_ops: watched.counts.no_ops,
                 failures: watched.counts.failures,

@@ -74,13 +74,16 @@ fn of_root<Body>(
     let Some(root) = root else { return Ran::failed("nothing was reported", version) };
     let Some(error) = &root.error else { return then(&root.body) };
     let hint = root.hint.as_ref().map_or_else(String::new, |hint| format!(" ({hint})"));
-    Ran::failed(
-        match root.error_kind {
-            Some(ErrorKind::Busy) => format!("another keeper is at work: {error}{hint}"),
-            _ => format!("{error}{hint}"),
-        },
-        version,
-    )
+    match root.error_kind {
+        // Asked to stop, it did: the next run goes on.
+        Some(ErrorKind::Interrupted) => {
+            Ran { outcome: Outcome::NoOp, text: error.clone(), version }
+        }
+        Some(ErrorKind::Busy) => {
+            Ran::failed(format!("another keeper is at work: {error}{hint}"), version)
+        }
+        _ => Ran::failed(format!("{error}{hint}"), version),
+    }
 }
 
 fn optimized(

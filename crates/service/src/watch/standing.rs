@@ -36,6 +36,7 @@ pub(super) struct Watched {
 /// Runs in a root.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Counts {
+    pub(super) looks: u64,
     pub(super) runs: u64,
     pub(super) no_ops: u64,
     pub(super) failures: u64,
@@ -263,6 +264,8 @@ impl Table {
 pub struct RootSummary {
     /// The root, as it was named.
     pub root: String,
+    /// How often it was looked at.
+    pub looks: u64,
     /// Runs that did something.
     pub runs: u64,
     /// Runs that found nothing to do.

@@ -172,12 +172,27 @@ mod tests {
             }
         }
         assert!(!shown(300).contains('…'));
-        insta::assert_snapshot!(shown(80), @"");
+        insta::assert_snapshot!(shown(80), @"
+        table       rows  reason                          outcome
+        表格   123456789  COMPACT TABLE logs WHERE part…  it was cancelled, and its pro…
+        b              7                                  done
+        ");
     }
 
     #[test]
     fn where_even_that_is_too_wide_rows_are_shown_one_by_one() {
-        insta::assert_snapshot!(shown(40), @"");
+        insta::assert_snapshot!(shown(40), @"
+        row 1
+          table    表格
+          rows     123456789
+          reason   COMPACT TABLE logs WHERE partition_date < '2024-01-01' AND id > 7
+          outcome  it was cancelled, and its process died before it ended
+        row 2
+          table    b
+          rows     7
+          reason
+          outcome  done
+        ");
         let none = Answer { rows: Vec::new(), ..answer() };
         assert_eq!(
             lines(&none, Screen::plain(Some(10))),

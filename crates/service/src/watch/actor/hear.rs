@@ -80,6 +80,7 @@ impl Actor {
         let at = self.at();
         let interval = self.options.interval;
         let uri = self.roots[index].uri.clone();
+        self.roots[index].counts.looks += 1;
         let Some(open) = self.roots[index].open_mut() else { return };
         open.is_looking = false;
         let looked = match looked {
