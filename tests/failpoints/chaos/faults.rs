@@ -10,7 +10,7 @@ use super::dice::Dice;
 use super::world::World;
 
 /// More at once, and no verb gets to its end any more.
-const MOST_AT_ONCE: usize = 3;
+const MOST_AT_ONCE: usize = 6;
 /// Said by every panic that a failpoint makes.
 const INJECTED: &str = "panics as it is told";
 
@@ -21,7 +21,7 @@ static OTHER_PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 pub(super) async fn storm(world: Arc<World>, mut dice: Dice) -> Result<()> {
     let mut on: Vec<&str> = Vec::new();
     while !world.is_over() {
-        tokio::time::sleep(dice.millis(20, 200)).await;
+        tokio::time::sleep(dice.millis(10, 120)).await;
         if on.len() == MOST_AT_ONCE || !on.is_empty() && dice.chance(30) {
             let name = on.remove(0);
             fail::remove(name);
@@ -63,9 +63,9 @@ pub(super) fn quieten() {
     ONCE.call_once(|| {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |panic| {
-            let said = panic.to_string();
-            if !said.contains(INJECTED) {
-                OTHER_PANICS.lock().unwrap().push(said);
+            let injected = panic.payload().downcast_ref::<String>().is_some_and(|s| s == INJECTED);
+            if !injected {
+                OTHER_PANICS.lock().unwrap().push(panic.to_string());
                 before(panic);
             }
         }));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::ledger::Ledger;
 
 /// How long everybody goes on.
-pub(super) const LASTS: Duration = Duration::from_secs(12);
+pub(super) const LASTS: Duration = Duration::from_secs(16);
 /// What was committed within this time is never collected. A client that takes longer from opening to publishing
 /// may lose what it read, and then nothing can be said of the world.
 pub(super) const WINDOW: Duration = Duration::from_secs(6);
