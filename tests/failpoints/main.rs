@@ -3,14 +3,9 @@
 //! `beside` lets other verbs work on a root while a run stages there. `crash` kills a run, `resume` lets the
 //! next one take over what it finished, `fail_there` lets it fail, `sweep` kills its recovery, `foreign` lets
 //! somebody else write meanwhile: mostly on graphs. `plain` does the same on databases, `layouts` on databases whose
-<<<<<<< A
-//! rows get another order, `cleanup`, `branch` and `repair` with those verbs. `content` lets a rewrite get a value wrong.
-//! `recover` stops the recovery of what others left. `jobs` kills a run that records its jobs. `chaos` lets all of them
-//! work at once, with failpoints at random. `names` checks that no failpoint is left out.
-=======
-//! rows get another order, `cleanup`, `branch`, `repair` and `relocate` with those verbs. `content` lets a rewrite get a value wrong.
-//! `jobs` kills a run that records its jobs. `names` checks that no failpoint is left out.
->>>>>>> B
+//! rows get another order, `cleanup`, `branch`, `repair` and `relocate` with those verbs. `content` lets a rewrite get a
+//! value wrong. `recover` stops the recovery of what others left. `jobs` kills a run that records its jobs. `chaos` lets
+//! all of them work at once, with failpoints at random. `names` checks that no failpoint is left out.
 
 #![expect(clippy::unwrap_used, reason = "in a test the panic is the message")]
 
