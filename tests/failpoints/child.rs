@@ -12,7 +12,7 @@ use lancekeeper::{CleanupOptions, CleanupPolicyOptions, Keeper, NoProgress, Opti
 use lancekeeper_service::jobs::Recorder;
 use lancekeeper_store::failpoint;
 
-use crate::branch;
+use crate::{branch, migrate};
 
 /// The order a child finds in its environment.
 const ORDER: &str = "LANCEKEEPER_TEST_DEATH";
@@ -31,6 +31,8 @@ pub(crate) enum Verb {
     CreateBranch,
     /// Of the fixtures' branch `work`.
     DeleteBranch,
+    /// To v4.
+    Migrate,
 }
 
 /// The strictest cleanup there is. Slow enough that others are let in between its deletions.
@@ -99,6 +101,7 @@ impl Death {
             "Cleanup" => Verb::Cleanup,
             "CreateBranch" => Verb::CreateBranch,
             "DeleteBranch" => Verb::DeleteBranch,
+            "Migrate" => Verb::Migrate,
             other => panic!("no such verb: {other}"),
         };
         let name = failpoint::ALL.iter().find(|name| **name == parts[1]).unwrap();
@@ -166,6 +169,7 @@ async fn a_child_dies_where_it_is_told() {
         Verb::DeleteBranch => {
             format!("{:#?}", keeper.delete_branch(&roots[0], branch::WORK).await)
         }
+        Verb::Migrate => format!("{:#?}", keeper.migrate(&roots, &migrate::to_v4()).await),
     };
     panic!("{} was not crossed {} times: {report}", death.name, death.crossing);
 }

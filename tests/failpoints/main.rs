@@ -4,6 +4,7 @@
 //! next one take over what it finished, `fail_there` lets it fail, `sweep` kills its recovery, `foreign` lets
 //! somebody else write meanwhile: mostly on graphs. `plain` does the same on databases, `layouts` on databases whose
 //! rows get another order, `cleanup` and `branch` with those verbs. `content` lets a rewrite get a value wrong.
+//! `migrate` stops migrations of graphs.
 //! `jobs` kills a run that records its jobs. `names` checks that no failpoint is left out.
 
 #![expect(clippy::unwrap_used, reason = "in a test the panic is the message")]
@@ -21,6 +22,7 @@ mod histories;
 mod jobs;
 mod layouts;
 mod meanwhile;
+mod migrate;
 mod names;
 mod pause;
 mod plain;

@@ -8,18 +8,24 @@ use lancekeeper_store::failpoint;
 
 use crate::pause::count;
 use crate::world::{KNOWS, PERSON, World};
-use crate::{branch, cleanup, crash, fail_there, sweep};
+use crate::{branch, cleanup, crash, fail_there, migrate, sweep};
 
-fn set(lists: [&[&'static str]; 4]) -> BTreeSet<&'static str> {
+fn set<const N: usize>(lists: [&[&'static str]; N]) -> BTreeSet<&'static str> {
     lists.into_iter().flatten().copied().collect()
 }
 
 #[test]
 fn there_is_a_death_and_a_failure_at_every_failpoint() {
     let all: BTreeSet<_> = failpoint::ALL.iter().copied().collect();
-    assert_eq!(set([crash::DIED_AT, sweep::DIED_AT, cleanup::DIED_AT, branch::DIED_AT]), all);
-    let failed = [fail_there::FAILED_AT, sweep::FAILED_AT, cleanup::FAILED_AT, branch::FAILED_AT];
-    let mut failed = set(failed);
+    let died = [crash::DIED_AT, sweep::DIED_AT, cleanup::DIED_AT, branch::DIED_AT, migrate::DIED_AT];
+    assert_eq!(set(died), all);
+    let mut failed = set([
+        fail_there::FAILED_AT,
+        sweep::FAILED_AT,
+        cleanup::FAILED_AT,
+        branch::FAILED_AT,
+        migrate::FAILED_AT,
+    ]);
     failed.extend(cleanup::SPARED_AT);
     assert_eq!(failed, all);
 }
@@ -48,6 +54,8 @@ async fn two_runs_a_cleanup_and_a_branch_of_a_v3_graph_cross_every_failpoint_at_
     world.client.fork(PERSON, branch::NEW).await;
     let deleted = keeper.delete_branch(uri, branch::NEW).await;
     assert_eq!(deleted.exit_code().number(), 0, "{deleted:#?}");
+    let migrated = keeper.migrate([uri], &migrate::to_v4()).await;
+    assert_eq!(migrated.exit_code().number(), 0, "{migrated:#?}");
     for (name, counter) in counters {
         assert!(counter.crossings() > 0, "{name} was not crossed");
     }

@@ -6,6 +6,7 @@ mod cleanup;
 mod config;
 mod count;
 mod jobs;
+mod migrate;
 mod optimize;
 mod policy;
 mod sql;
@@ -107,6 +108,7 @@ pub(crate) fn spec(verb: &Verb) -> &dyn VerbSpec {
         Verb::Optimize(args) => args,
         Verb::Cleanup(args) => args,
         Verb::CountRows(args) => args,
+        Verb::Migrate(args) => args,
         Verb::Verify(args) => args,
         Verb::Config(args) => args,
         Verb::Watch(args) => args,

@@ -17,7 +17,7 @@
 //!
 //! # Rooms
 //!
-//! `api` composes; the verbs are `optimize`, `cleanup`, `branch`, `status`, `count` and `verify`, each
+//! `api` composes; the verbs are `optimize`, `cleanup`, `branch`, `migrate`, `status`, `count` and `verify`, each
 //! from `inventory` to `report`. All of them stand on `root` (opening, and what stands in the way), and
 //! all of these on `run` (what a run is given). A verb does not use another, with two exceptions:
 //! `branch` deletes by `cleanup`, and `status` shows what `optimize` and `cleanup` would do, by
@@ -31,6 +31,7 @@ mod branch;
 mod cleanup;
 mod count;
 mod layouts;
+mod migrate;
 mod optimize;
 mod root;
 mod run;
@@ -46,22 +47,25 @@ pub use api::{
 };
 pub use lancekeeper_model::{
     BoundValue, Branch, BranchAction, BranchBody, BranchLoss, BranchReconcileStats, BranchReport,
-    BranchRow, BranchSelection, BranchTableStats, BranchTotals, BudgetLimit, CacheStats, CacheUse,
+    BranchRow, BranchSelection, BranchStamp, BranchTableStats, BranchTotals, BudgetLimit, CacheStats, CacheUse,
     ChosenFragments, CleanupBody, CleanupOptions, CleanupPolicyOptions, CleanupReport,
     CleanupTotals, Clustering, ColumnStatistics, CountBody, CountOptions, CountReport, CountTotals,
     Direction, ErrorKind, ExitCode, Finding, FindingKind, ForkRefStatus, IndexMode, InternalSchema,
     InternalStatus, JobCause, JobKind, JobRecord, JobStatus, JobTrigger, KeptVersionReport, Layout,
-    LayoutError, LayoutKind, LayoutStats, LostCommitReport, MovedPin, NoProgress, NullPlacement,
+    LayoutError, LayoutKind, LayoutStats, LostCommitReport, MigrateBody, MigrateGoal,
+    MigrateOptions, MigrateReport, MigrateTotals, Migrated, MigratedBranch, MovedPin, NoProgress, NullPlacement,
     Observer, Obstacle, OperationId, OptimizeBody, OptimizeOptions, OptimizeReport, OptimizeTotals,
     PageTarget, PendingIndex, PendingSidecar, Progress, ProgressEvent, ProgressLine, PruneOptions,
     PrunedStats, QueueHolds, Reclaimable, RecoveredSidecar, Recovery, Report, RewriteCheck,
-    RootBranchReport, RootCleanupReport, RootCounts, RootFailure, RootKind, RootOptimizeReport,
+    RootBranchReport, RootCleanupReport, RootCounts, RootFailure, RootKind, RootMigrateReport,
+    RootOptimizeReport,
     RootOutcome, RootReport, RootStatus, RootVerification, STATISTICS_FORMAT, SkipReason,
-    SortColumn, StatisticsNote, StatusBody, StatusOptions, StatusReport, StatusTotals,
+    SortColumn, Stamp, StatisticsNote, StatusBody, StatusOptions, StatusReport, StatusTotals,
     StoreRequests, TableBytes, TableCleanupStats, TableCount, TableKey, TableOptimizeStats,
     TableRef, TableStatistics, TableStatus, TableVerification, Unchecked, VerbBody, VerifyBody,
     VerifyOptions, VerifyReport, VerifyTotals, Version, WorkLeft,
 };
+pub use lancekeeper_manifest::migrate_internal_schema;
 pub use lancekeeper_queue::{ExclusiveLock, Queues, RootIdentity, RootQueue, TableGuards};
 pub use root::OpenRootError;
 pub use run::jobs::{JobLog, UnderWay};

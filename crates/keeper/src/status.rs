@@ -44,9 +44,9 @@ async fn look_at_root(
     // What would stop a run that writes is worth knowing before it is tried.
     let tolerates = Tolerance::REWRITES;
     let purpose = Purpose { verb: "optimize", selected: &[], tolerates };
-    let mut obstacles = look_ahead(&read, purpose, now).await.obstacles;
-    obstacles.extend(at_work(&read.root).await);
-    report::describe(status, &read, &obstacles);
+    let mut way = look_ahead(&read, purpose, now).await;
+    way.obstacles.extend(at_work(&read.root).await);
+    report::describe(status, &read, &way);
     status.tables = inventory::tables(context, &read, &wish, options).await?;
     if let Some(graph) = &read.graph {
         inventory::internal(&graph.graph, status).await;

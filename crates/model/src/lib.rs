@@ -17,6 +17,7 @@ mod jobs_report;
 mod kind;
 mod layout;
 mod left;
+mod migrate;
 mod nearest;
 mod optimize;
 mod options;
@@ -64,6 +65,10 @@ pub use layout::{
     CURVE_COLUMNS_MAX, Direction, Layout, LayoutError, LayoutKind, NullPlacement, SortColumn,
 };
 pub use left::{BudgetLimit, WorkLeft};
+pub use migrate::{
+    MigrateBody, MigrateGoal, MigrateOptions, MigrateReport, MigrateTotals, MigratedBranch,
+    RootMigrateReport,
+};
 pub use nearest::nearest;
 pub use optimize::{
     ChosenFragments, LayoutStats, OptimizeBody, OptimizeReport, OptimizeTotals, PrunedStats,
@@ -83,10 +88,10 @@ pub use policy_report::{
 };
 pub use progress::{NoProgress, Observer, Progress, ProgressEvent, ProgressLine};
 pub use queue_holds::QueueHolds;
-pub use recovery::{MovedPin, RecoveredSidecar, Recovery};
+pub use recovery::{Migrated, MovedPin, RecoveredSidecar, Recovery};
 pub use report::{Report, RootFailure, RootOutcome, RootReport, VerbBody};
 pub use room::{InternalStatus, Reclaimable, StatusOptions};
-pub use root::{InternalSchema, RootKind};
+pub use root::{InternalSchema, RootKind, Stamp};
 pub use secrets::without_secrets;
 pub use sizes::TableBytes;
 pub use skip::{PendingIndex, SkipReason};
@@ -95,7 +100,7 @@ pub use statistics::{
     BoundValue, ColumnStatistics, STATISTICS_FORMAT, StatisticsNote, TableStatistics,
 };
 pub use status::{
-    Clustering, Obstacle, PendingSidecar, PlannedRewrite, RootStatus, StatusBody, StatusReport,
+    BranchStamp, Clustering, Obstacle, PendingSidecar, PlannedRewrite, RootStatus, StatusBody, StatusReport,
     StatusTotals, TableStatus,
 };
 pub use verify::{

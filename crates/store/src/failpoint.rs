@@ -74,6 +74,8 @@ pub const BRANCH_DELETE_FLIPPED_PRE_LOOK: &str = "branch_delete.flipped_pre_look
 pub const BRANCH_DELETE_BEFORE_COMMITS: &str = "branch_delete.before_commit_graph_reclaim";
 /// In the deletion of a branch, before the next of its forks. The established name.
 pub const BRANCH_DELETE_BEFORE_TABLE: &str = "branch_delete.before_table_cleanup";
+/// In a migration of a graph, before the next step of its plan: between every two commits of it.
+pub const MIGRATE_BEFORE_STEP: &str = "migrate.before_step";
 
 /// Every failpoint there is.
 pub const ALL: &[&str] = &[
@@ -107,6 +109,7 @@ pub const ALL: &[&str] = &[
     BRANCH_DELETE_FLIPPED_PRE_LOOK,
     BRANCH_DELETE_BEFORE_COMMITS,
     BRANCH_DELETE_BEFORE_TABLE,
+    MIGRATE_BEFORE_STEP,
 ];
 
 /// A failpoint was told to fail. The text is the established one.
