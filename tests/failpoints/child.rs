@@ -14,7 +14,7 @@ use lancekeeper::{
 use lancekeeper_service::jobs::Recorder;
 use lancekeeper_store::failpoint;
 
-use crate::{branch, recover};
+use crate::{branch, migrate, recover};
 
 /// The order a child finds in its environment.
 const ORDER: &str = "LANCEKEEPER_TEST_DEATH";
@@ -39,6 +39,8 @@ pub(crate) enum Verb {
     Recover,
     /// Making a graph whole that was moved.
     Relocate,
+    /// To v4.
+    Migrate,
 }
 
 /// A repair that takes back what others committed, however young it is.
@@ -116,6 +118,7 @@ impl Death {
             "Repair" => Verb::Repair,
             "Recover" => Verb::Recover,
             "Relocate" => Verb::Relocate,
+            "Migrate" => Verb::Migrate,
             other => panic!("no such verb: {other}"),
         };
         let name = failpoint::ALL.iter().find(|name| **name == parts[1]).unwrap();
@@ -189,6 +192,7 @@ async fn a_child_dies_where_it_is_told() {
         }
         Verb::Repair => format!("{:#?}", keeper.repair(&roots, &taking_back()).await),
         Verb::Relocate => format!("{:#?}", keeper.relocate(&roots, true).await),
+        Verb::Migrate => format!("{:#?}", keeper.migrate(&roots, &migrate::to_v4()).await),
     };
     panic!("{} was not crossed {} times: {report}", death.name, death.crossing);
 }

@@ -4,8 +4,8 @@
 //! next one take over what it finished, `fail_there` lets it fail, `sweep` kills its recovery, `foreign` lets
 //! somebody else write meanwhile: mostly on graphs. `plain` does the same on databases, `layouts` on databases whose
 //! rows get another order, `cleanup`, `branch`, `repair` and `relocate` with those verbs. `content` lets a rewrite get a
-//! value wrong. `recover` stops the recovery of what others left. `jobs` kills a run that records its jobs. `chaos` lets
-//! all of them work at once, with failpoints at random. `names` checks that no failpoint is left out.
+//! value wrong. `recover` stops the recovery of what others left, `migrate` migrations. `jobs` kills a run that records its
+//! jobs. `chaos` lets all of them work at once, with failpoints at random. `names` checks that no failpoint is left out.
 
 #![expect(clippy::unwrap_used, reason = "in a test the panic is the message")]
 
@@ -23,6 +23,7 @@ mod histories;
 mod jobs;
 mod layouts;
 mod meanwhile;
+mod migrate;
 mod names;
 mod pause;
 mod plain;

@@ -10,7 +10,7 @@ use crate::child::taking_back;
 use crate::pause::count;
 use crate::relocate::{self, Moved};
 use crate::world::{KNOWS, PERSON, World};
-use crate::{branch, cleanup, crash, fail_there, recover, repair, sweep};
+use crate::{branch, cleanup, crash, fail_there, migrate, recover, repair, sweep};
 
 fn set<const N: usize>(lists: [&[&'static str]; N]) -> BTreeSet<&'static str> {
     lists.into_iter().flatten().copied().collect()
@@ -27,6 +27,7 @@ fn there_is_a_death_and_a_failure_at_every_failpoint() {
         repair::DIED_AT,
         relocate::DIED_AT,
         recover::DIED_AT,
+        migrate::DIED_AT,
     ];
     assert_eq!(set(died), all);
     let failed = [
@@ -37,6 +38,7 @@ fn there_is_a_death_and_a_failure_at_every_failpoint() {
         repair::FAILED_AT,
         relocate::FAILED_AT,
         recover::FAILED_AT,
+        migrate::FAILED_AT,
     ];
     let mut failed = set(failed);
     failed.extend(cleanup::SPARED_AT);
@@ -78,6 +80,8 @@ async fn two_runs_a_cleanup_a_branch_and_a_repair_of_a_v3_graph_cross_every_fail
     world.client.append(PERSON).await;
     let repaired = keeper.repair([uri], &taking_back()).await;
     assert_eq!(repaired.exit_code().number(), 0, "{repaired:#?}");
+    let migrated = keeper.migrate([uri], &migrate::to_v4()).await;
+    assert_eq!(migrated.exit_code().number(), 0, "{migrated:#?}");
     for (name, counter) in counters.iter().filter(|(name, _)| !relocate::DIED_AT.contains(name)) {
         assert!(counter.crossings() > 0, "{name} was not crossed");
     }

@@ -71,14 +71,13 @@ async fn graphs_with_branches_and_v3_graphs_are_compacted_at_fixture_path() {
 }
 
 #[tokio::test]
-async fn graphs_with_foreign_sidecars_and_old_graphs_are_refused_untouched_at_fixture_path() {
+async fn graphs_with_foreign_sidecars_are_refused_untouched_at_fixture_path() {
     let cases = [
         ("omnigraph-0.7.0-killed-load-complete", 12),
         ("omnigraph-0.7.0-killed-load-partial", 12),
         ("omnigraph-0.8.0-killed-load-partial", 12),
         ("omnigraph-0.8.0-killed-mutation", 12),
         ("omnigraph-0.8.0-killed-optimize", 12),
-        ("omnigraph-0.3.1-v1-branches", 13),
     ];
     let fixture = FixturePath::unpack(cases[0].0).unwrap();
     for (name, exit_code) in cases {

@@ -18,6 +18,7 @@ mod indexes;
 mod jobs;
 mod layouts;
 mod many;
+mod migrate;
 mod observer;
 mod page_copies;
 mod pages;

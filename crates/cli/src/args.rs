@@ -9,6 +9,7 @@ mod count;
 mod index;
 mod jobs;
 mod lock;
+mod migrate;
 mod policy;
 mod prune;
 mod recover;
@@ -38,6 +39,7 @@ pub(crate) use config::ConfigArgs;
 pub(crate) use count::CountArgs;
 pub(crate) use jobs::{JobCancelArgs, JobListArgs, JobResumeArgs, JobShowArgs, JobsArgs, JobsVerb};
 pub(crate) use lock::LockArgs;
+pub(crate) use migrate::MigrateArgs;
 pub(crate) use policy::{PolicyArgs, PolicyShowArgs, PolicySimulateArgs, PolicyVerb};
 pub(crate) use recover::RecoverArgs;
 pub(crate) use repair::RepairArgs;
@@ -71,6 +73,7 @@ Examples:
   lancekeeper recover ./graph --confirm   finishes or takes back what dead writers left
   lancekeeper branch create ./graph feat  a branch of main; no table is copied
   lancekeeper branch delete ./graph feat  what would be lost; --confirm deletes
+  lancekeeper migrate ./graph --to 4      to the format of omnigraph 0.8; a preview
   lancekeeper --db-path ./db optimize events --prune-now
   lancekeeper --db-path ./db count-rows events
   lancekeeper verify ./graph              reads everything, asks every index
@@ -137,6 +140,7 @@ impl Cli {
             Verb::Repair(args) => args.tables.extend(args.roots.resolve(&self.place)?),
             Verb::Branch(args) => args.resolve(&self.place)?,
             Verb::Recover(args) => args.resolve(&self.place)?,
+            Verb::Migrate(args) => args.resolve(&self.place)?,
             Verb::Config(args) => args.resolve(&self.place)?,
             Verb::Watch(args) => args.resolve(&self.place)?,
             Verb::Policy(args) => args.resolve(&self.place)?,
@@ -170,6 +174,8 @@ pub(crate) enum Verb {
     Branch(BranchArgs),
     /// Finishes or takes back what crashed writers left of a graph; a preview unless --confirm.
     Recover(RecoverArgs),
+    /// Takes a graph to another internal schema version, or back; a preview unless --confirm.
+    Migrate(MigrateArgs),
     /// Counts the rows that readers see; writes nothing.
     CountRows(CountArgs),
     /// Checks whether all that is there can be read and is what it says; writes nothing.

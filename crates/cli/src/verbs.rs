@@ -6,6 +6,7 @@ mod cleanup;
 mod config;
 mod count;
 mod jobs;
+mod migrate;
 mod optimize;
 mod policy;
 mod recover;
@@ -110,6 +111,7 @@ pub(crate) fn spec(verb: &Verb) -> &dyn VerbSpec {
         Verb::Cleanup(args) => args,
         Verb::CountRows(args) => args,
         Verb::Recover(args) => args,
+        Verb::Migrate(args) => args,
         Verb::Verify(args) => args,
         Verb::Repair(args) => args,
         Verb::Config(args) => args,

@@ -18,16 +18,17 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use lancekeeper_model::{
     BranchReport, BranchSelection, CacheStats, CleanupOptions, CleanupReport, CountOptions,
-    CountReport, JobCause, Observer, OptimizeOptions, OptimizeReport, Progress, RecoverOptions,
-    RecoverReport, RelocateReport, RepairOptions, RepairReport, RootBranchReport, RootFailure,
-    StatusOptions, StatusReport, StoreRequests, VerifyOptions, VerifyReport,
+    CountReport, JobCause, MigrateOptions, MigrateReport, Observer, OptimizeOptions,
+    OptimizeReport, Progress, RecoverOptions, RecoverReport, RelocateReport, RepairOptions,
+    RepairReport, RootBranchReport, RootFailure, StatusOptions, StatusReport, StoreRequests,
+    VerifyOptions, VerifyReport,
 };
 
 use crate::run::concurrency::in_order;
 use crate::run::stop::Stop;
 use crate::run::{Context, millis};
 use crate::seen::{self, SeenRoot};
-use crate::{branch, cleanup, count, recover, repair, status, verify};
+use crate::{branch, cleanup, count, migrate, recover, repair, status, verify};
 
 pub use builder::KeeperBuilder;
 pub use established::{
@@ -286,6 +287,34 @@ impl Keeper {
         let started = Instant::now();
         let runs = each(roots, |root| recover::recover_root(&self.context, root, options));
         async move { RecoverReport::new(false, runs.await, millis(started)) }.boxed()
+    }
+
+    /// What [`Keeper::migrate`] would do now, branch by branch. Writes nothing.
+    pub fn plan_migrate<'a>(
+        &'a self,
+        roots: impl IntoIterator<Item = impl AsRef<str>>,
+        options: &'a MigrateOptions,
+    ) -> BoxFuture<'a, MigrateReport> {
+        let started = Instant::now();
+        let plans = each(roots, |root| migrate::plan_root(&self.context, root, options));
+        async move { MigrateReport::new(true, plans.await, millis(started)) }.boxed()
+    }
+
+    /// Takes graphs to another internal schema version, or back from a migration that is not
+    /// finished. Never fails as a whole: what went wrong stands with the root it concerns.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, every step is done or not, and the next migration goes on. One to v4 keeps all
+    /// clients out until it is finished or taken back.
+    pub fn migrate<'a>(
+        &'a self,
+        roots: impl IntoIterator<Item = impl AsRef<str>>,
+        options: &'a MigrateOptions,
+    ) -> BoxFuture<'a, MigrateReport> {
+        let started = Instant::now();
+        let runs = each(roots, |root| migrate::migrate_root(&self.context, root, options));
+        async move { MigrateReport::new(false, runs.await, millis(started)) }.boxed()
     }
 
     /// Lists the branches of graphs, those of operations only if asked for. Writes nothing.

@@ -235,7 +235,8 @@ fn cleaning<'a>(
     policy: Retention,
     now: chrono::DateTime<chrono::Utc>,
 ) -> Cleaning<'a> {
-    Cleaning { context, read, policy, own: Vec::new(), now, concurrency: None }
+    let (own, concurrency) = (Vec::new(), None);
+    Cleaning { context, read, policy, own, now, concurrency, takes_old_history: false }
 }
 
 fn executor(context: &Context, read: &ReadRoot, operation: OperationId) -> Executor {

@@ -64,6 +64,8 @@ pub(crate) struct Cleaning<'a> {
     pub(crate) now: DateTime<Utc>,
     /// Tables looked at at the same time, where the caller says.
     pub(crate) concurrency: Option<usize>,
+    /// Whether what v3 kept apart goes, of a graph at v4.
+    pub(crate) takes_old_history: bool,
 }
 
 /// Cleans up one root. Never fails: the report says what went wrong.
@@ -109,6 +111,7 @@ async fn clean(
         own: Vec::new(),
         now,
         concurrency: options.concurrency,
+        takes_old_history: options.old_history,
     };
     run(&cleaning, &write, operation, options, report).await
 }
@@ -285,10 +288,18 @@ pub(crate) async fn preview_read(
     report: &mut RootCleanupReport,
 ) -> Result<(), CleanupRootError> {
     let policy = retention(read.root.kind, options)?;
-    check_writable(read, PURPOSE, now).await?;
+    let way = check_writable(read, PURPOSE, now).await?;
+    report.warnings.extend(way.notice());
     report::warn_of_members(report, &read.members);
-    let cleaning =
-        Cleaning { context, read, policy, own: Vec::new(), now, concurrency: options.concurrency };
+    let cleaning = Cleaning {
+        context,
+        read,
+        policy,
+        own: Vec::new(),
+        now,
+        concurrency: options.concurrency,
+        takes_old_history: options.old_history,
+    };
     preview_opened(&cleaning, options, report).await
 }
 

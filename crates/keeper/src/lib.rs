@@ -17,8 +17,8 @@
 //!
 //! # Rooms
 //!
-//! `api` composes; the verbs are `optimize`, `cleanup`, `repair`, `branch`, `recover`, `status`, `count` and `verify`,
-//! each from `inventory` to `report`. All of them stand on `root` (opening, and what stands in the way), and
+//! `api` composes; the verbs are `optimize`, `cleanup`, `repair`, `branch`, `recover`, `migrate`, `status`, `count` and
+//! `verify`, each from `inventory` to `report`. All of them stand on `root` (opening, and what stands in the way), and
 //! all of these on `run` (what a run is given). A verb does not use another, with three exceptions:
 //! `branch` deletes by `cleanup`, `recover` takes what is left of branches away as `branch` does, and `status`
 //! shows what `optimize` and `cleanup` would do, by their own plans. `seen` is for callers that read: which tables
@@ -32,6 +32,7 @@ mod branch;
 mod cleanup;
 mod count;
 mod layouts;
+mod migrate;
 mod optimize;
 mod recover;
 mod repair;
@@ -47,27 +48,30 @@ pub use api::{
     OptimizeError, SearchTrouble, cleanup_all_tables, find_roots, optimize_all_tables,
     reconcile_orphaned_branches, root_identity, under_way,
 };
+pub use lancekeeper_manifest::migrate_internal_schema;
 pub use lancekeeper_model::{
     AssumedDead, BoundValue, Branch, BranchAction, BranchBody, BranchLoss, BranchReconcileStats,
-    BranchReport, BranchRow, BranchSelection, BranchTableStats, BranchTotals, BudgetLimit,
-    CacheStats, CacheUse, ChosenFragments, CleanupBody, CleanupOptions, CleanupPolicyOptions,
-    CleanupReport, CleanupTotals, Clustering, ColumnStatistics, CountBody, CountOptions,
-    CountReport, CountTotals, Direction, DriftClass, ErrorKind, ExitCode, Finding, FindingKind,
-    ForkRefStatus, IndexMode, InternalSchema, InternalStatus, JobCause, JobKind, JobRecord,
-    JobStatus, JobTrigger, KeptVersionReport, Layout, LayoutError, LayoutKind, LayoutStats,
-    LeftBehind, LostCommitReport, MovedPin, NoProgress, NullPlacement, Observer, Obstacle,
-    OperationId, OptimizeBody, OptimizeOptions, OptimizeReport, OptimizeTotals, PageTarget,
-    PendingIndex, PendingSidecar, Progress, ProgressEvent, ProgressLine, PruneOptions, PrunedStats,
-    QueueHolds, Reclaimable, RecoverAction, RecoverBody, RecoverOptions, RecoverReport, RecoverRow,
-    RecoverTable, RecoverTotals, RecoveredSidecar, Recovery, RelocateBody, RelocateReport,
-    RelocateTotals, RelocatedBranch, RepairAction, RepairBody, RepairOptions, RepairReport,
-    RepairTotals, Report, RewriteCheck, RootBranchReport, RootCleanupReport, RootCounts,
-    RootFailure, RootKind, RootOptimizeReport, RootOutcome, RootRecoverReport, RootRelocateReport,
-    RootRepairReport, RootReport, RootStatus, RootVerification, RowChanges, STATISTICS_FORMAT,
-    SkipReason, SortColumn, StatisticsNote, StatusBody, StatusOptions, StatusReport, StatusTotals,
-    StoreRequests, TableBytes, TableCleanupStats, TableCount, TableKey, TableOptimizeStats,
-    TableRef, TableRepairStats, TableStatistics, TableStatus, TableVerification, Unchecked,
-    VerbBody, VerifyBody, VerifyOptions, VerifyReport, VerifyTotals, Version, WorkLeft,
+    BranchReport, BranchRow, BranchSelection, BranchStamp, BranchTableStats, BranchTotals,
+    BudgetLimit, CacheStats, CacheUse, ChosenFragments, CleanupBody, CleanupOptions,
+    CleanupPolicyOptions, CleanupReport, CleanupTotals, Clustering, ColumnStatistics, CountBody,
+    CountOptions, CountReport, CountTotals, Direction, DriftClass, ErrorKind, ExitCode, Finding,
+    FindingKind, ForkRefStatus, IndexMode, InternalSchema, InternalStatus, JobCause, JobKind,
+    JobRecord, JobStatus, JobTrigger, KeptVersionReport, Layout, LayoutError, LayoutKind,
+    LayoutStats, LeftBehind, LostCommitReport, MigrateBody, MigrateGoal, MigrateOptions,
+    MigrateReport, MigrateTotals, Migrated, MigratedBranch, MovedPin, NoProgress, NullPlacement,
+    Observer, Obstacle, OperationId, OptimizeBody, OptimizeOptions, OptimizeReport, OptimizeTotals,
+    PageTarget, PendingIndex, PendingSidecar, Progress, ProgressEvent, ProgressLine, PruneOptions,
+    PrunedStats, QueueHolds, Reclaimable, RecoverAction, RecoverBody, RecoverOptions,
+    RecoverReport, RecoverRow, RecoverTable, RecoverTotals, RecoveredSidecar, Recovery,
+    RelocateBody, RelocateReport, RelocateTotals, RelocatedBranch, RepairAction, RepairBody,
+    RepairOptions, RepairReport, RepairTotals, Report, RewriteCheck, RootBranchReport,
+    RootCleanupReport, RootCounts, RootFailure, RootKind, RootMigrateReport, RootOptimizeReport,
+    RootOutcome, RootRecoverReport, RootRelocateReport, RootRepairReport, RootReport, RootStatus,
+    RootVerification, RowChanges, STATISTICS_FORMAT, SkipReason, SortColumn, Stamp, StatisticsNote,
+    StatusBody, StatusOptions, StatusReport, StatusTotals, StoreRequests, TableBytes,
+    TableCleanupStats, TableCount, TableKey, TableOptimizeStats, TableRef, TableRepairStats,
+    TableStatistics, TableStatus, TableVerification, Unchecked, VerbBody, VerifyBody,
+    VerifyOptions, VerifyReport, VerifyTotals, Version, WorkLeft,
 };
 pub use lancekeeper_queue::{ExclusiveLock, Queues, RootIdentity, RootQueue, TableGuards};
 pub use root::OpenRootError;

@@ -282,7 +282,9 @@ async fn plan(
     let read = read_root(root, &context.tables).await?;
     let (selected, tolerates) = (options.selected(), Tolerance::REWRITES);
     let purpose = Purpose { verb: "optimize", selected, tolerates };
-    let sweep = check_writable(&read, purpose, now).await?;
+    let way = check_writable(&read, purpose, now).await?;
+    report.warnings.extend(way.notice());
+    let sweep = way.sweep;
     let views = match &read.graph {
         None => vec![None],
         Some(graph) => {

@@ -6,6 +6,7 @@ pub(crate) mod facts;
 mod half_made;
 mod hold;
 mod locks;
+mod migrating;
 mod obstacles;
 mod open;
 mod opened;
@@ -16,9 +17,10 @@ mod running;
 mod targets;
 
 pub use error::OpenRootError;
+pub(crate) use migrating::{locked_out, runs};
 pub(crate) use obstacles::{
-    PRESUMED_DEAD_AFTER, at_work, check_no_foreign_sidecar, check_no_schema_apply, check_writable,
-    look_ahead, recovery_needed,
+    PRESUMED_DEAD_AFTER, Way, at_work, check_no_foreign_sidecar, check_no_schema_apply,
+    check_writable, look_ahead, recovery_needed,
 };
 pub(crate) use open::{look, read_root, write_root};
 pub(crate) use opened::{Opening, Purpose, ReadGraph, ReadRoot, Tolerance, WriteRoot};

@@ -44,17 +44,17 @@ async fn look_at_root(
     // What would stop a run that writes is worth knowing before it is tried.
     let tolerates = Tolerance::REWRITES;
     let purpose = Purpose { verb: "optimize", selected: &[], tolerates };
-    let mut obstacles = look_ahead(&read, purpose, now).await.obstacles;
-    obstacles.extend(at_work(&read.root).await);
+    let mut way = look_ahead(&read, purpose, now).await;
+    way.obstacles.extend(at_work(&read.root).await);
     if let Some(graph) = &read.graph {
         match beside(graph).await {
-            Ok(found) => obstacles.extend(found),
+            Ok(found) => way.obstacles.extend(found),
             Err(error) => {
                 status.warnings.push(format!("what crashes left cannot be told: {error}"));
             }
         }
     }
-    report::describe(status, &read, &obstacles);
+    report::describe(status, &read, &way);
     status.tables = inventory::tables(context, &read, &wish, options).await?;
     if let Some(graph) = &read.graph {
         inventory::internal(&graph.graph, status).await;

@@ -8,7 +8,6 @@
 //!
 //! Not here: deleting branches, and what is left of those that were deleted (`reconciler`).
 
-use std::cmp::Ordering;
 use std::time::Duration;
 
 use lance::Dataset;
@@ -197,9 +196,10 @@ async fn row_of_newest(manifest: &Dataset, commits: &Dataset) -> Result<Row, Lin
         return Ok(Row::There);
     }
     let head = v3_head(commits, Version(u64::MAX)).await?;
-    Ok(match head.map(|head| head.manifest_version.cmp(&newest.0)) {
-        Some(Ordering::Equal) => Row::There,
-        Some(Ordering::Greater) => Row::Newer,
-        Some(Ordering::Less) | None => Row::Missing,
+    Ok(match head.map(|head| head.manifest_version) {
+        Some(version) if version > version_of(manifest).0 => Row::Newer,
+        // The first commit of a graph names the version at which it was stamped.
+        Some(version) if version >= newest.0 => Row::There,
+        Some(_) | None => Row::Missing,
     })
 }

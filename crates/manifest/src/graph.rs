@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::TryStreamExt;
 use lance::Dataset;
-use lancekeeper_model::{Branch, ErrorKind, InternalSchema, Snapshot, TableKey, TableRef, Version};
+use lancekeeper_model::{
+    Branch, ErrorKind, InternalSchema, Snapshot, Stamp, TableKey, TableRef, Version,
+};
 use lancekeeper_store::root::MANIFEST_DIR;
 use lancekeeper_store::spelling::{Spellings, note_branches};
 use lancekeeper_store::tables::version_of;
@@ -17,18 +19,24 @@ use crate::fold::{FoldError, Folded, fold};
 use crate::row::{COLUMNS, Row, decode};
 
 /// Key of the stamp in the schema metadata of `__manifest`.
-const STAMP: &str = "omnigraph:internal_schema_version";
+pub(crate) const STAMP: &str = "omnigraph:internal_schema_version";
 /// The Lance branch of `__manifest` that exists while a schema apply runs.
 pub(crate) const SCHEMA_APPLY_LOCK: &str = "__schema_apply_lock__";
 /// Prefix of the run branches of graphs before v3.
-const RUN_PREFIX: &str = "__run__";
+pub(crate) const RUN_PREFIX: &str = "__run__";
+/// Where v3 keeps the commit history; without it a graph is none of v3.
+const COMMITS_OF_V3: &str = "_graph_commits.lance/_versions";
+/// A column that rows have besides those that are read; clients leave it empty.
+const UNUSED_COLUMN: &str = "base_objects";
 
 /// A graph opened for reading.
 #[derive(Debug, Clone)]
 pub struct Graph {
     pub(crate) tables: Tables,
     pub(crate) root: Root,
+    /// By which it is read: that of main's stamp, or where that is none we know, that of its files.
     pub(crate) schema: InternalSchema,
+    stamp: Stamp,
 }
 
 /// A graph could not be read.
@@ -43,23 +51,18 @@ pub enum GraphError {
     /// Its directories could not be listed.
     #[error(transparent)]
     Files(#[from] FilesError),
-    /// The stamp is not a number.
-    #[error("{uri}: the internal schema stamp {stamp:?} of {MANIFEST_DIR} is not a number")]
-    Stamp {
-        /// The root.
-        uri: String,
-        /// What it says.
-        stamp: String,
-    },
-    /// The graph is of a version we do not know.
+    /// The graph is laid out in a way we do not know.
     #[error(
-        "{uri}: internal schema v{found} is newer than what this version of lancekeeper knows (v1 to v4)"
+        "upgrade lancekeeper first: {uri} is at internal schema {found} and has the column {column}, which this version of lancekeeper does not know; the newest it knows is v{}",
+        InternalSchema::NEWEST.number()
     )]
     Newer {
         /// The root.
         uri: String,
-        /// Its version.
-        found: u32,
+        /// Its stamp.
+        found: Stamp,
+        /// A column that we do not know.
+        column: String,
     },
     /// The rows of `__manifest` contradict each other.
     #[error("{uri}: {MANIFEST_DIR} of branch {branch}: {source}")]
@@ -83,7 +86,7 @@ impl GraphError {
             Self::Open(error) => as_damage(error.kind()),
             Self::Lance(error) => as_damage(error.kind()),
             Self::Files(error) => error.kind(),
-            Self::Stamp { .. } | Self::Fold { .. } => ErrorKind::Corrupt,
+            Self::Fold { .. } => ErrorKind::Corrupt,
             Self::Newer { .. } => ErrorKind::Refused,
         }
     }
@@ -99,16 +102,31 @@ fn as_damage(kind: ErrorKind) -> ErrorKind {
 impl Graph {
     /// Opens the graph of a root. Writes nothing.
     ///
+    /// A stamp that is none we know does not keep anybody from reading, as long as the layout is one
+    /// we know. Whoever writes looks at the stamps first ([`Graph::migration_facts`]).
+    ///
     /// # Errors
     ///
-    /// When `__manifest` cannot be read, or is of a version newer than we know.
+    /// When `__manifest` cannot be read, or is laid out in a way we do not know.
     pub async fn open(tables: &Tables, root: &Root) -> Result<Self, GraphError> {
         let main = tables
             .open(&root.address_of(MANIFEST_DIR), &Branch::main())
             .await
             .map_err(GraphError::Open)?;
-        let schema = stamp_of(&main, root)?;
-        Ok(Self { tables: tables.clone(), root: root.clone(), schema })
+        let stamp = stamp_of(&main);
+        let schema = match stamp {
+            Stamp::Known(schema) => schema,
+            // Until main is at v4 the history of v3 is the whole one.
+            Stamp::Migrating => InternalSchema::V3,
+            Stamp::Newer(_) | Stamp::Unreadable(_) => {
+                check_columns(&main, root, &stamp)?;
+                match root.files().has_directory(COMMITS_OF_V3).await {
+                    true => InternalSchema::V3,
+                    false => InternalSchema::V4,
+                }
+            }
+        };
+        Ok(Self { tables: tables.clone(), root: root.clone(), schema, stamp })
     }
 
     /// The root, under the address tables are opened by.
@@ -117,10 +135,16 @@ impl Graph {
         &self.root
     }
 
-    /// The internal schema version on main.
+    /// The internal schema version by which main is read.
     #[must_use]
     pub fn schema(&self) -> InternalSchema {
         self.schema
+    }
+
+    /// What main is stamped with.
+    #[must_use]
+    pub fn stamp(&self) -> &Stamp {
+        &self.stamp
     }
 
     pub(crate) async fn open_manifest(&self, branch: &Branch) -> Result<Dataset, GraphError> {
@@ -318,11 +342,20 @@ impl Graph {
     }
 }
 
-pub(crate) fn stamp_of(manifest: &Dataset, root: &Root) -> Result<InternalSchema, GraphError> {
-    let Some(stamp) = manifest.schema().metadata.get(STAMP) else { return Ok(InternalSchema::V1) };
-    let number: u32 = stamp
-        .parse()
-        .map_err(|_| GraphError::Stamp { uri: root.given.clone(), stamp: stamp.clone() })?;
-    InternalSchema::from_number(number)
-        .ok_or(GraphError::Newer { uri: root.given.clone(), found: number })
+/// What a branch of `__manifest` is stamped with.
+pub(crate) fn stamp_of(manifest: &Dataset) -> Stamp {
+    Stamp::parse(manifest.schema().metadata.get(STAMP).map(String::as_str))
+}
+
+fn check_columns(manifest: &Dataset, root: &Root, stamp: &Stamp) -> Result<(), GraphError> {
+    let is_known = |name: &str| COLUMNS.contains(&name) || name == UNUSED_COLUMN;
+    let fields = &manifest.schema().fields;
+    match fields.iter().find(|field| !is_known(&field.name)) {
+        None => Ok(()),
+        Some(field) => Err(GraphError::Newer {
+            uri: root.given.clone(),
+            found: stamp.clone(),
+            column: field.name.clone(),
+        }),
+    }
 }

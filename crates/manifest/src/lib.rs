@@ -14,6 +14,8 @@
 //!   from plus one, so that a v4 commit row names the version it is in.
 //! * Rows of `__manifest` are added or, for `graph_head`, updated; none is ever removed.
 //! * A pin only ever moves to a version that the caller names; never to "HEAD".
+//! * A stamp only ever changes by a step of `migrate`, and nothing is published under one that is not
+//!   main's.
 //!
 //! What is not here: which versions to publish (`keeper`, `reconciler`), and the decision
 //! what a sidecar found after a crash means (`planner::sweep`).
@@ -26,6 +28,7 @@ mod graph;
 mod half_made;
 mod history;
 mod lineage;
+mod migrate;
 mod moved;
 mod old_snapshots;
 mod publish;
@@ -42,8 +45,12 @@ pub use branch::{BranchError, Cut};
 pub use catalog::Catalog;
 pub use compact::{Begins, CompactError, Compacted, InternalSize};
 pub use graph::{Graph, GraphError};
-pub use history::{BranchHistory, GraphCommit, LiveBranch};
+pub use history::{BranchHistory, GraphCommit, LiveBranch, UnnamedPublish};
 pub use lineage::{COMMITS, LineageError};
+pub use migrate::{
+    CopiedHistory, Look, MIGRATION_NOTE, MigrateError, Migration, MigrationOutcome,
+    copied_branches, histories, migrate_internal_schema,
+};
 pub use old_snapshots::OldSnapshots;
 pub use publish::{Changes, NewTable, PinMove, PublishError, Published, StalePin, Tombstone};
 pub use recoveries::{RecoveryKind, RecoveryOutcome, RecoveryRecord};

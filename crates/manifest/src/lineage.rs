@@ -263,19 +263,24 @@ impl Graph {
     }
 }
 
-/// The newest version of `__manifest` that a commit row may name: compacting it moves no pin
-/// and is no commit of the graph.
+/// The newest version of `__manifest` that moved a pin: compacting it and stamping it move none,
+/// and are no commits of the graph.
 pub(crate) async fn newest_publish(manifest: &Dataset) -> Version {
     let mut newest = version_of(manifest).0;
     while newest > 1 {
         let found = manifest.read_version_transaction(newest).await;
         let operation = found.ok().and_then(|found| found.transaction).map(|t| t.operation);
-        if !matches!(operation, Some(Operation::Rewrite { .. })) {
+        if !operation.is_some_and(|operation| moves_no_pin(&operation)) {
             break;
         }
         newest -= 1;
     }
     Version(newest)
+}
+
+/// Whether an operation leaves the rows of `__manifest` as they are.
+pub(crate) fn moves_no_pin(operation: &Operation) -> bool {
+    matches!(operation, Operation::Rewrite { .. } | Operation::UpdateConfig { .. })
 }
 
 async fn append_strictly(

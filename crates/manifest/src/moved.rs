@@ -66,7 +66,8 @@ impl Graph {
             return Ok(None);
         }
         let id = ulid::Ulid::generate().to_string();
-        let commit_row = Commit { id, actor: Some(actor.to_owned()), created_at: now, merged: None };
+        let commit_row =
+            Commit { id, actor: Some(actor.to_owned()), created_at: now, merged: None };
         let mut attempt = 0;
         let manifest_version = loop {
             match self.try_move(branch, operation, attempt).await {

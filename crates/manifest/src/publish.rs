@@ -21,7 +21,7 @@ use chrono::{DateTime, Utc};
 use lance::Dataset;
 use lance::dataset::{MergeInsertBuilder, WhenMatched, WhenNotMatched};
 use lance_table::io::commit::ManifestNamingScheme;
-use lancekeeper_model::{Branch, ErrorKind, InternalSchema, OperationId, TableKey, Version};
+use lancekeeper_model::{Branch, ErrorKind, InternalSchema, OperationId, Stamp, TableKey, Version};
 use lancekeeper_store::LanceFailure;
 use lancekeeper_store::failpoint;
 use lancekeeper_store::strict::{Change, CommitError, Signature, commit};
@@ -162,8 +162,8 @@ pub enum PublishError {
     SchemaVersion {
         /// The branch.
         branch: Branch,
-        /// Its version.
-        found: InternalSchema,
+        /// Its stamp.
+        found: Stamp,
     },
     /// A table is to be made known at another place than it is known at.
     #[error("{key} is known at {known}, not at {location}")]
@@ -321,8 +321,8 @@ impl Graph {
         commit_row: &Commit,
     ) -> Result<Version, PublishError> {
         let manifest = self.open_manifest(branch).await?;
-        let found = stamp_of(&manifest, &self.root)?;
-        if !found.is_writable() || found != self.schema {
+        let found = stamp_of(&manifest);
+        if !self.schema.is_writable() || found != Stamp::Known(self.schema) {
             return Err(PublishError::SchemaVersion { branch: branch.clone(), found });
         }
         let folded = self.fold(&manifest, branch).await?;
@@ -435,7 +435,7 @@ fn version_row(pin_move: &PinMove, branch: &Branch) -> Result<Row, serde_json::E
     })
 }
 
-/// The merge-insert of a publish, written but not committed.
+/// The merge-insert of rows, written but not committed.
 pub(crate) async fn merge(manifest: &Dataset, batch: RecordBatch) -> Result<Change, LanceFailure> {
     let failed = |source| LanceFailure::new("failed to write the publish", source);
     let mut builder =

@@ -59,6 +59,8 @@ pub struct CleanupOptions {
     pub concurrency: Option<usize>,
     /// Deletions per second at most.
     pub delete_rate: Option<u64>,
+    /// Whether the commit history goes that v3 kept apart, of graphs that are at v4. Nobody reads it there.
+    pub old_history: bool,
 }
 
 impl Default for CleanupOptions {
@@ -75,6 +77,7 @@ impl Default for CleanupOptions {
             tables: Vec::new(),
             concurrency: None,
             delete_rate: None,
+            old_history: false,
         }
     }
 }

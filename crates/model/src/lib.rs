@@ -17,6 +17,7 @@ mod jobs_report;
 mod kind;
 mod layout;
 mod left;
+mod migrate;
 mod nearest;
 mod optimize;
 mod options;
@@ -67,6 +68,10 @@ pub use layout::{
     CURVE_COLUMNS_MAX, Direction, Layout, LayoutError, LayoutKind, NullPlacement, SortColumn,
 };
 pub use left::{BudgetLimit, WorkLeft};
+pub use migrate::{
+    MigrateBody, MigrateGoal, MigrateOptions, MigrateReport, MigrateTotals, MigratedBranch,
+    RootMigrateReport,
+};
 pub use nearest::nearest;
 pub use optimize::{
     ChosenFragments, LayoutStats, OptimizeBody, OptimizeReport, OptimizeTotals, PrunedStats,
@@ -90,7 +95,7 @@ pub use recover::{
     AssumedDead, LeftBehind, RecoverAction, RecoverBody, RecoverOptions, RecoverReport, RecoverRow,
     RecoverTable, RecoverTotals, RootRecoverReport,
 };
-pub use recovery::{MovedPin, RecoveredSidecar, Recovery};
+pub use recovery::{Migrated, MovedPin, RecoveredSidecar, Recovery};
 pub use relocate::{
     RelocateBody, RelocateReport, RelocateTotals, RelocatedBranch, RootRelocateReport,
 };
@@ -100,7 +105,7 @@ pub use repair::{
 };
 pub use report::{Report, RootFailure, RootOutcome, RootReport, VerbBody};
 pub use room::{InternalStatus, Reclaimable, StatusOptions};
-pub use root::{InternalSchema, RootKind};
+pub use root::{InternalSchema, RootKind, Stamp};
 pub use secrets::without_secrets;
 pub use sizes::TableBytes;
 pub use skip::{PendingIndex, SkipReason};
@@ -109,8 +114,8 @@ pub use statistics::{
     BoundValue, ColumnStatistics, STATISTICS_FORMAT, StatisticsNote, TableStatistics,
 };
 pub use status::{
-    Clustering, Obstacle, PendingSidecar, PlannedRewrite, RootStatus, StatusBody, StatusReport,
-    StatusTotals, TableStatus,
+    BranchStamp, Clustering, Obstacle, PendingSidecar, PlannedRewrite, RootStatus, StatusBody,
+    StatusReport, StatusTotals, TableStatus,
 };
 pub use verify::{
     Finding, FindingKind, RootVerification, TableVerification, Unchecked, VerifyBody,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::{RootKind, TableRef, Version};
+use crate::{RootKind, Stamp, TableRef, Version};
 
 /// Something that happened during a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,15 @@ pub enum ProgressEvent {
         uri: String,
         /// What it is.
         kind: RootKind,
+    },
+    /// A graph was taken to a newer internal schema version. Whoever keeps it open opens it anew.
+    GraphMigrated {
+        /// The root as the caller spelled it.
+        uri: String,
+        /// What main was stamped with before.
+        from_schema: Stamp,
+        /// The version it has now.
+        to_schema: u32,
     },
     /// A table was planned.
     TablePlanned {
@@ -90,6 +99,12 @@ impl ProgressEvent {
                 line.uri = Some(uri.clone());
                 line.kind = Some(*kind);
             }
+            Self::GraphMigrated { uri, from_schema, to_schema } => {
+                line.event = "graph_migrated";
+                line.uri = Some(uri.clone());
+                line.from_schema = Some(from_schema.clone());
+                line.to_schema = Some(*to_schema);
+            }
             Self::TablePlanned { table, groups, bytes } => {
                 line.event = "table_planned";
                 line.table = Some(table.to_string());
@@ -155,6 +170,10 @@ pub struct ProgressLine {
     pub from: Option<Version>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<Version>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_schema: Option<Stamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to_schema: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]

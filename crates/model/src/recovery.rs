@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::{Branch, TableKey, Version};
+use crate::{Branch, Stamp, TableKey, Version};
 
 /// A sidecar of ours that was resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -40,12 +40,29 @@ pub struct Recovery {
     pub sidecars: Vec<RecoveredSidecar>,
     /// Staged files of dead runs that were deleted: no version refers to them.
     pub staged_files_deleted: u64,
+    /// The graph's format was brought up to date, which its first write does; null when it was.
+    pub migrated: Option<Migrated>,
+}
+
+/// A graph whose format was brought up to date.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Migrated {
+    /// What main was stamped with before.
+    pub from: Stamp,
+    /// The internal schema version it has now.
+    pub to: u32,
+    /// The branches that were taken there.
+    pub branches: Vec<Branch>,
+    /// Branches of runs of old clients that were deleted.
+    pub run_branches_deleted: Vec<Branch>,
+    /// The clients that cannot write it any more.
+    pub locked_out: Vec<String>,
 }
 
 impl Recovery {
     /// Whether there was nothing to recover.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
-        self.sidecars.is_empty() && self.staged_files_deleted == 0
+        self.sidecars.is_empty() && self.staged_files_deleted == 0 && self.migrated.is_none()
     }
 }

@@ -71,10 +71,110 @@ impl InternalSchema {
     pub fn is_writable(self) -> bool {
         matches!(self, Self::V3 | Self::V4)
     }
+
+    /// The releases of the graph's client that write graphs of this version.
+    #[must_use]
+    pub const fn clients(self) -> &'static str {
+        match self {
+            Self::V1 => "omnigraph up to 0.3.1",
+            Self::V2 => "omnigraph 0.4.1 to 0.6.1",
+            Self::V3 => "omnigraph 0.6.2 to 0.7.2",
+            Self::V4 => "omnigraph 0.8.0 and 0.8.1",
+        }
+    }
 }
 
 impl fmt::Display for InternalSchema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "v{}", self.number())
+    }
+}
+
+/// What the stamp of a branch of `__manifest` says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(into = "String")]
+pub enum Stamp {
+    /// A version we know.
+    Known(InternalSchema),
+    /// [`Stamp::MIGRATING`]: a keeper is taking the graph to v4, or died over it.
+    Migrating,
+    /// A version newer than we know.
+    Newer(u32),
+    /// No version at all: what it says instead.
+    Unreadable(String),
+}
+
+impl Stamp {
+    /// The number that stands for a migration to v4 that is not finished. No release of the client
+    /// ever wrote it, and all of them refuse it.
+    pub const MIGRATING: u32 = 5;
+
+    /// Reads a stamp; none at all is v1.
+    #[must_use]
+    pub fn parse(text: Option<&str>) -> Self {
+        let Some(text) = text else { return Self::Known(InternalSchema::V1) };
+        match text.parse::<u32>() {
+            Ok(Self::MIGRATING) => Self::Migrating,
+            Ok(number) => match InternalSchema::from_number(number) {
+                Some(schema) => Self::Known(schema),
+                None if number > InternalSchema::NEWEST.number() => Self::Newer(number),
+                None => Self::Unreadable(text.to_owned()),
+            },
+            Err(_) => Self::Unreadable(text.to_owned()),
+        }
+    }
+
+    /// The version, if it is one we know.
+    #[must_use]
+    pub fn known(&self) -> Option<InternalSchema> {
+        match self {
+            Self::Known(schema) => Some(*schema),
+            Self::Migrating | Self::Newer(_) | Self::Unreadable(_) => None,
+        }
+    }
+
+    /// Its number, if it has one.
+    #[must_use]
+    pub fn number(&self) -> Option<u32> {
+        match self {
+            Self::Known(schema) => Some(schema.number()),
+            Self::Migrating => Some(Self::MIGRATING),
+            Self::Newer(number) => Some(*number),
+            Self::Unreadable(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self, self.number()) {
+            (Self::Unreadable(text), _) => write!(f, "{text:?}"),
+            (_, Some(number)) => write!(f, "v{number}"),
+            (_, None) => Ok(()),
+        }
+    }
+}
+
+impl From<Stamp> for String {
+    fn from(stamp: Stamp) -> Self {
+        stamp.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_is_a_known_version_a_newer_one_or_nothing_at_all() {
+        assert_eq!(Stamp::parse(None), Stamp::Known(InternalSchema::V1));
+        assert_eq!(Stamp::parse(Some("3")), Stamp::Known(InternalSchema::V3));
+        assert_eq!(Stamp::parse(Some("5")), Stamp::Migrating);
+        assert_eq!(Stamp::parse(Some("9")), Stamp::Newer(9));
+        for text in ["0", "", "banana", "-1", "3.0", "99999999999"] {
+            assert_eq!(Stamp::parse(Some(text)), Stamp::Unreadable(text.to_owned()));
+        }
+        assert_eq!(Stamp::parse(Some("banana")).to_string(), "\"banana\"");
+        assert_eq!(Stamp::parse(Some("9")).to_string(), "v9");
     }
 }

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use crate::report::{Report, RootOutcome, RootReport, VerbBody, exit_code};
 use crate::{
-    Branch, ErrorKind, ExitCode, InternalStatus, Reclaimable, TableBytes, TableKey, TableRef,
-    TableStatistics, Version,
+    Branch, ErrorKind, ExitCode, InternalStatus, Reclaimable, Stamp, TableBytes, TableKey,
+    TableRef, TableStatistics, Version,
 };
 
 /// An unfinished operation found under `__recovery/`.
@@ -131,6 +131,15 @@ impl TableStatus {
     }
 }
 
+/// What one branch of a graph is stamped with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BranchStamp {
+    /// The branch.
+    pub branch: Branch,
+    /// Its stamp.
+    pub stamp: Stamp,
+}
+
 /// Something that stands in the way of verbs that write.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Obstacle {
@@ -150,8 +159,11 @@ pub type RootStatus = RootReport<StatusBody>;
 #[derive(Debug, Clone, Default, Serialize)]
 #[non_exhaustive]
 pub struct StatusBody {
-    /// A graph's internal schema version.
+    /// A graph's internal schema version: the stamp of main. Null when that is no number.
     pub internal_schema: Option<u32>,
+    /// What each branch is stamped with, main first, when they differ or one of them is no version
+    /// that we know; else nothing.
+    pub stamps: Vec<BranchStamp>,
     /// A graph's version of `__manifest` on main.
     pub manifest_version: Option<Version>,
     /// A graph's branches, besides main.

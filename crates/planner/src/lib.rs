@@ -9,6 +9,7 @@ pub mod branch;
 pub mod cleanup;
 pub mod index;
 pub mod jobs;
+pub mod migrate;
 pub mod optimize;
 pub mod recover;
 pub mod relocate;

@@ -108,6 +108,8 @@ pub const RECOVER_RECORDED_PRE_DISARM: &str = "recover.recorded_pre_disarm";
 pub const RECOVER_PRE_UNLOCK: &str = "recover.pre_unlock";
 /// In recovery of a v3 graph, before the next missing row of its commit history.
 pub const RECOVER_PRE_COMMIT_ROW: &str = "recover.pre_commit_row";
+/// In a migration of a graph, before the next step of its plan: between every two commits of it.
+pub const MIGRATE_BEFORE_STEP: &str = "migrate.before_step";
 
 /// Every failpoint there is.
 pub const ALL: &[&str] = &[
@@ -157,6 +159,7 @@ pub const ALL: &[&str] = &[
     RECOVER_RECORDED_PRE_DISARM,
     RECOVER_PRE_UNLOCK,
     RECOVER_PRE_COMMIT_ROW,
+    MIGRATE_BEFORE_STEP,
 ];
 
 /// A failpoint was told to fail. The text is the established one.

@@ -114,12 +114,12 @@ async fn an_empty_table_of_pins_stops_everything() {
 #[tokio::test]
 async fn a_graph_of_a_newer_or_unreadable_version_is_left_alone() {
     let world = World::new().await;
-    let (newer, restore) = ("version of lancekeeper", "restore the whole graph");
+    let (newer, restamp) = ("version of lancekeeper", "--restamp");
     for (stamp, exit_code, words, hint) in [
-        ("6", 13, ["v6", "newer"], newer),
-        ("5", 13, ["v5", "newer"], newer),
-        ("abc", 1, ["\"abc\"", "not a number"], restore),
-        ("", 1, ["\"\"", "not a number"], restore),
+        ("6", 13, ["v6", "upgrade lancekeeper first"], newer),
+        ("5", 13, ["stamped 5", "note"], restamp),
+        ("abc", 1, ["\"abc\"", "not a number"], restamp),
+        ("", 1, ["\"\"", "not a number"], restamp),
     ] {
         world.manifest().await.update_schema_metadata([(STAMP, stamp)]).await.unwrap();
         world.is_refused(exit_code, &words, &[hint]).await;

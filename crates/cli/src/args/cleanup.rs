@@ -73,6 +73,10 @@ pub(crate) struct CleanupArgs {
     #[arg(long, value_name = "N", value_parser = values::rows)]
     delete_rate: Option<u64>,
 
+    /// Also empty the tables in which v3 kept the commits of a graph that was migrated to v4.
+    #[arg(long)]
+    old_history: bool,
+
     #[command(flatten)]
     pub(crate) lock: LockArgs,
 }
@@ -91,6 +95,7 @@ impl CleanupArgs {
             tables: self.tables.clone(),
             concurrency: self.concurrency,
             delete_rate: self.delete_rate,
+            old_history: self.old_history,
         };
         if options.is_without_rule() {
             options.policy.keep_versions = Some(KEEP_UNLESS_TOLD);

@@ -1,8 +1,9 @@
 //! What the command line accepts, what it refuses, and with which words.
 
 use lancekeeper_model::{
-    AssumedDead, CleanupOptions, CleanupPolicyOptions, CountOptions, IndexMode, JobStatus,
-    PageTarget, PruneOptions, RecoverOptions, RepairOptions, RewriteCheck, VerifyOptions,
+    AssumedDead, CleanupOptions, CleanupPolicyOptions, CountOptions, IndexMode, InternalSchema,
+    JobStatus, MigrateGoal, MigrateOptions, PageTarget, PruneOptions, RecoverOptions,
+    RepairOptions, RewriteCheck, VerifyOptions,
 };
 use lancekeeper_settings::Said;
 
@@ -424,7 +425,7 @@ fn every_option_of_cleanup_arrives() {
     let options = cleanup(
         "--keep 3 --older-than 1d12h --keep-last 4 --keep-within 2w --writer-window 0 \
          --min-age 3d --min-fork-age 90 --max-delete-percent 80 --table node:Person \
-         --concurrency 2 --delete-rate 100",
+         --concurrency 2 --delete-rate 100 --old-history",
     )
     .options();
     let expected = CleanupOptions {
@@ -441,15 +442,64 @@ fn every_option_of_cleanup_arrives() {
         tables: vec!["node:Person".to_owned()],
         concurrency: Some(2),
         delete_rate: Some(100),
+        old_history: true,
     };
     assert_eq!(options, expected);
 }
 
 #[test]
+fn migrate_previews_unless_confirmed_and_says_where_to() {
+    let migrate = |line: &str| match parse(&format!("lancekeeper migrate r {line}")).unwrap().verb {
+        Verb::Migrate(args) => (args.options(), spec(&Verb::Migrate(args)).writes()),
+        _ => panic!("{line}"),
+    };
+    assert_eq!(migrate(""), (MigrateOptions::default(), false));
+    let goals = [
+        ("--to 3", MigrateGoal::Writable),
+        ("--to 4", MigrateGoal::Newest { rebuild: false }),
+        ("--to 4 --rebuild-history", MigrateGoal::Newest { rebuild: true }),
+        ("--abort", MigrateGoal::Abort),
+        ("--restamp 3", MigrateGoal::Restamp(InternalSchema::V3)),
+    ];
+    for (line, goal) in goals {
+        let options = MigrateOptions { goal, ..MigrateOptions::default() };
+        for (flag, writes) in
+            [("", false), ("--plan", false), ("--dry-run", false), ("--confirm", true)]
+        {
+            assert_eq!(
+                migrate(&format!("{line} {flag}")),
+                (options.clone(), writes),
+                "{line} {flag}"
+            );
+        }
+    }
+    let (options, _) = migrate("--dead-after 90");
+    assert_eq!(options.dead_after, chrono::TimeDelta::seconds(90));
+    for line in [
+        "--to 2",
+        "--to 5",
+        "--restamp 5",
+        "--to 4 --abort",
+        "--to 4 --restamp 4",
+        "--rebuild-history",
+        "--plan --confirm",
+    ] {
+        refusal(&format!("lancekeeper migrate r {line}"));
+    }
+    let named = refusal("lancekeeper --db-path r migrate table");
+    assert!(named.contains("as a whole"), "{named}");
+}
+
+#[test]
 fn every_verb_that_writes_can_wait_for_the_lock() {
-    for line in
-        ["optimize r", "cleanup r", "branch create r b", "branch delete r b", "jobs resume r 01A"]
-    {
+    for line in [
+        "optimize r",
+        "cleanup r",
+        "branch create r b",
+        "branch delete r b",
+        "migrate r",
+        "jobs resume r 01A",
+    ] {
         let wait = |line: &str| spec(&parse(line).unwrap().verb).lock_wait();
         assert_eq!(wait(&format!("lancekeeper {line}")), Duration::ZERO, "{line}");
         let waits = format!("lancekeeper {line} --wait 1m30s");

@@ -6,6 +6,7 @@ mod cleanup;
 mod config;
 mod count;
 mod jobs;
+mod migrate;
 mod optimize;
 mod policy;
 mod recover;
@@ -18,7 +19,7 @@ mod tests;
 mod verify;
 mod watch;
 
-use lancekeeper_model::{Recovery, RootKind, TableRef};
+use lancekeeper_model::{Branch, Migrated, Recovery, RootKind, TableRef};
 
 use super::style::indented;
 use super::units::counted;
@@ -51,6 +52,30 @@ fn recovery_text(recovery: &Recovery, width: Option<usize>) -> String {
     if recovery.staged_files_deleted > 0 {
         let files = counted(recovery.staged_files_deleted, "staged file");
         text += &indented(&format!("recovered a run that died: {files} deleted"), width);
+    }
+    if let Some(migrated) = &recovery.migrated {
+        text += &indented(&migrated_text(migrated), width);
+    }
+    text
+}
+
+/// What the first write did to the format of a graph.
+fn migrated_text(migrated: &Migrated) -> String {
+    let names = |branches: &[Branch]| {
+        branches.iter().map(|branch| branch.label()).collect::<Vec<_>>().join(", ")
+    };
+    let mut text = format!(
+        "migrated from internal schema {} to v{}: {}",
+        migrated.from,
+        migrated.to,
+        names(&migrated.branches)
+    );
+    if !migrated.run_branches_deleted.is_empty() {
+        let runs = names(&migrated.run_branches_deleted);
+        text += &format!("; deleted {runs}, left by runs of old clients");
+    }
+    if !migrated.locked_out.is_empty() {
+        text += &format!("; locked out from now on: {}", migrated.locked_out.join(", "));
     }
     text
 }

@@ -170,6 +170,22 @@ mod tests {
     }
 
     #[test]
+    fn a_migration_names_stamps_branches_and_clients() {
+        let found = parsed(&document("migrate", &samples::migrated(true)).unwrap());
+        let root = &found["roots"][0];
+        assert_eq!((&root["from"], &root["to"]), (&"v2".into(), &4.into()));
+        let main = &root["branches"][0];
+        assert_eq!(
+            (&main["name"], &main["from"], &main["to"]),
+            (&"main".into(), &"v2".into(), &4.into())
+        );
+        assert_eq!((&main["commits"], &main["rebuilt"]), (&21.into(), &1.into()));
+        assert_eq!(root["locked_out"].as_array().unwrap().len(), 2);
+        assert_eq!(root["run_branches"].as_array().unwrap().len(), 1);
+        assert_eq!(root["recovery"]["migrated"]["to"], 3);
+    }
+
+    #[test]
     fn what_is_wrong_is_listed_with_its_place() {
         let found = parsed(&document("verify", &samples::verified()).unwrap());
         assert_eq!(found["command"], "verify");

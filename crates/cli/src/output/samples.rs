@@ -2,12 +2,13 @@
 
 use lancekeeper_model::{
     Branch, BranchReconcileStats, BudgetLimit, CleanupReport, Clustering, CountReport, DriftClass,
-    ErrorKind, Finding, FindingKind, InternalStatus, KeptVersionReport, LayoutStats, LeftBehind,
-    LostCommitReport, MovedPin, Obstacle, OptimizeReport, PendingIndex, PendingSidecar,
-    Reclaimable, RecoverAction, RecoverReport, RecoverRow, RecoverTable, RecoveredSidecar,
-    Recovery, RepairAction, RepairReport, RootCleanupReport, RootCounts, RootFailure, RootKind,
+    ErrorKind, Finding, FindingKind, InternalSchema, InternalStatus, KeptVersionReport,
+    LayoutStats, LeftBehind, LostCommitReport, MigrateReport, Migrated, MigratedBranch, MovedPin,
+    Obstacle, OptimizeReport, PendingIndex, PendingSidecar, Reclaimable, RecoverAction,
+    RecoverReport, RecoverRow, RecoverTable, RecoveredSidecar, Recovery, RepairAction,
+    RepairReport, RootCleanupReport, RootCounts, RootFailure, RootKind, RootMigrateReport,
     RootOptimizeReport, RootRecoverReport, RootRepairReport, RootReport, RootStatus,
-    RootVerification, RowChanges, SkipReason, StatusReport, TableBytes, TableCleanupStats,
+    RootVerification, RowChanges, SkipReason, Stamp, StatusReport, TableBytes, TableCleanupStats,
     TableCount, TableKey, TableOptimizeStats, TableRef, TableRepairStats, TableStatus,
     TableVerification, Unchecked, VerifyReport, Version, WorkLeft,
 };
@@ -85,7 +86,7 @@ pub(crate) fn optimized() -> OptimizeReport {
         }),
     };
     let mut root = root(RootKind::Graph, vec![person, company, drifted, failed]);
-    root.recovery = Recovery { sidecars: vec![recovered], staged_files_deleted: 2 };
+    root.recovery = Recovery { sidecars: vec![recovered], staged_files_deleted: 2, migrated: None };
     root.published = 1;
     root.warnings = vec!["the sidecar of operation 01JABC could not be deleted".to_owned()];
     OptimizeReport::new(false, vec![root], 4_321)
@@ -358,6 +359,34 @@ pub(crate) fn cleaned(dry_run: bool) -> CleanupReport {
     root.lost_commits = vec![commit("01JA"), commit("01JB")];
     root.tables = vec![person, company, knows, manifest];
     CleanupReport::new(dry_run, vec![root], 1_234)
+}
+
+/// A graph that would be migrated, or was, from v2 to v4.
+pub(crate) fn migrated(dry_run: bool) -> MigrateReport {
+    let branch = |name: &str, from, rebuilt| MigratedBranch {
+        name: if name == "main" { Branch::main() } else { Branch::named(name) },
+        from: Stamp::Known(from),
+        to: Some(4),
+        commits: 21,
+        rebuilt,
+    };
+    let mut root = RootMigrateReport::of("/data/people").of_kind(RootKind::Graph);
+    root.from = Some(Stamp::Known(InternalSchema::V2));
+    root.to = Some(4);
+    root.branches =
+        vec![branch("main", InternalSchema::V2, 1), branch("review", InternalSchema::V3, 0)];
+    root.run_branches = vec![Branch::named("__run__01M7WA021VD71JWWPJJVJ0XTEC")];
+    root.locked_out =
+        [InternalSchema::V2, InternalSchema::V3].map(|schema| schema.clients().to_owned()).to_vec();
+    root.steps = vec!["main: stamp 3".to_owned(), "main: copy the history".to_owned()];
+    root.recovery.migrated = Some(Migrated {
+        from: Stamp::Known(InternalSchema::V1),
+        to: 3,
+        branches: vec![Branch::main()],
+        run_branches_deleted: vec![Branch::named("__run__01A")],
+        locked_out: vec![InternalSchema::V1.clients().to_owned()],
+    });
+    MigrateReport::new(dry_run, vec![root], 1_234)
 }
 
 /// A graph of which some is wrong and some could not be checked.

@@ -165,7 +165,8 @@ fn cleaning<'a>(
     now: DateTime<Utc>,
 ) -> Cleaning<'a> {
     let policy = retention(prune);
-    Cleaning { context, read, policy, own, now, concurrency: options.concurrency }
+    let concurrency = options.concurrency;
+    Cleaning { context, read, policy, own, now, concurrency, takes_old_history: false }
 }
 
 fn retention(prune: PruneOptions) -> Retention {

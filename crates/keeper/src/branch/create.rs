@@ -18,7 +18,7 @@ use super::{
 };
 use crate::cleanup::{Gathered, gather};
 use crate::root::{
-    OpenRootError, Opening, PRESUMED_DEAD_AFTER, Purpose, ReadGraph, ReadRoot, Tolerance,
+    OpenRootError, Opening, PRESUMED_DEAD_AFTER, Purpose, ReadGraph, ReadRoot, Tolerance, Way,
     check_no_schema_apply, check_writable, read_root, write_root,
 };
 use crate::run::ended::ended;
@@ -72,7 +72,8 @@ async fn preview(
     report: &mut RootBranchReport,
 ) -> Result<(), BranchRootError> {
     let wish = Wish::of(name, from)?;
-    let read = open(context, uri, now, report).await?;
+    let (read, way) = open(context, uri, now, report).await?;
+    report.warnings.extend(way.notice());
     let graph = graph_of(&read)?;
     wish.check(&live_branches(graph).await?, uri)?;
     if has_leftovers(&read, graph, &wish.branch).await? {
@@ -100,11 +101,11 @@ async fn open(
     uri: &str,
     now: DateTime<Utc>,
     report: &mut RootBranchReport,
-) -> Result<ReadRoot, BranchRootError> {
+) -> Result<(ReadRoot, Way), BranchRootError> {
     let root = look_at_graph(uri, report).await?;
     let read = read_root(root, &context.tables).await?;
-    check_writable(&read, PURPOSE, now).await?;
-    Ok(read)
+    let way = check_writable(&read, PURPOSE, now).await?;
+    Ok((read, way))
 }
 
 async fn create(
@@ -116,7 +117,7 @@ async fn create(
     report: &mut RootBranchReport,
 ) -> Result<(), BranchRootError> {
     let wish = Wish::of(name, from)?;
-    let read = open(context, uri, now, report).await?;
+    let (read, _) = open(context, uri, now, report).await?;
     wish.check(&live_branches(graph_of(&read)?).await?, uri)?;
     let operation = new_operation();
     let observer = context.observer();

@@ -18,7 +18,9 @@ use super::{
     live_branches, look_at_graph, stats,
 };
 use crate::cleanup::gather;
-use crate::root::{Opening, Purpose, ReadRoot, Tolerance, check_writable, read_root, write_root};
+use crate::root::{
+    Opening, Purpose, ReadRoot, Tolerance, Way, check_writable, read_root, write_root,
+};
 use crate::run::ended::ended;
 use crate::run::{Context, new_operation};
 use execute::{Deleting, VERB};
@@ -69,7 +71,8 @@ async fn preview(
     report: &mut RootBranchReport,
 ) -> Result<(), BranchRootError> {
     let branch = deletable(name)?;
-    let read = open(context, uri, &branch, now, report).await?;
+    let (read, way) = open(context, uri, &branch, now, report).await?;
+    report.warnings.extend(way.notice());
     let lists = executor(context, &read, new_operation()).lists;
     let cleaning = cleaning(context, &read, only_it(TimeDelta::zero()), now);
     let gathered = gather(&cleaning, &lists).await?;
@@ -102,20 +105,20 @@ async fn open(
     branch: &Branch,
     now: DateTime<Utc>,
     report: &mut RootBranchReport,
-) -> Result<ReadRoot, BranchRootError> {
+) -> Result<(ReadRoot, Way), BranchRootError> {
     let root = look_at_graph(uri, report).await?;
     let read = read_root(root, &context.tables).await?;
     let graph = graph_of(&read)?;
     let live = live_branches(graph).await?;
     let found = find(&live, branch, uri)?;
-    check_writable(&read, PURPOSE, now).await?;
+    let way = check_writable(&read, PURPOSE, now).await?;
     check_no_sidecar_naming(&read.root, VERB, &graph.found, branch)?;
     let row = list::row(&graph.graph, found).await;
     if row.error.is_some() {
         report.warnings.push("it cannot be read: what its commits were is not known".into());
     }
     report.branches.push(row);
-    Ok(read)
+    Ok((read, way))
 }
 
 async fn delete(
@@ -126,7 +129,7 @@ async fn delete(
     report: &mut RootBranchReport,
 ) -> Result<(), BranchRootError> {
     let branch = deletable(name)?;
-    let read = open(context, uri, &branch, now, report).await?;
+    let (read, _) = open(context, uri, &branch, now, report).await?;
     let operation: OperationId = new_operation();
     let observer = context.observer();
     let opening = Opening { purpose: PURPOSE, operation: &operation, now, observer };

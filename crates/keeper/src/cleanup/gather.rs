@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt};
 use lancekeeper_manifest::Graph;
-use lancekeeper_model::{Branch, RootKind, TableKey};
+use lancekeeper_model::{Branch, InternalSchema, RootKind, TableKey};
 use lancekeeper_planner::cleanup::{Authority, FileClass, Role, Running};
 use lancekeeper_reconciler::cleanup::{
     AuthorityRead, CleanupError, DatasetInventory, DatasetPlace, Lists, PendingList, ReadsBeside,
@@ -20,8 +20,9 @@ use crate::root::{OpenRootError, running};
 use crate::run::concurrency::in_order;
 
 /// Where v3 keeps its commits, and every graph what was recovered.
-const COMMIT_TABLES: [&str; 3] =
-    ["_graph_commits.lance", "_graph_commit_actors.lance", "_graph_commit_recoveries.lance"];
+const COMMIT_TABLES: [&str; 3] = ["_graph_commits.lance", "_graph_commit_actors.lance", RECOVERIES];
+/// Where clients of v4 still write.
+const RECOVERIES: &str = "_graph_commit_recoveries.lance";
 
 /// What reports call the files of a root that lie in no dataset.
 const BESIDE: &str = "(root)";
@@ -368,12 +369,19 @@ async fn internal(cleaning: &Cleaning<'_>) -> Vec<DatasetPlace> {
     };
     let files = cleaning.read.root.files();
     let mut places = vec![place(MANIFEST_DIR, Role::Manifest)];
+    let is_old = |name| cleaning.takes_old_history && name != RECOVERIES && is_v4(cleaning);
     for name in COMMIT_TABLES {
         if files.has_directory(&format!("{name}/_versions")).await {
-            places.push(place(name, Role::Commits));
+            let role = if is_old(name) { Role::Dropped } else { Role::Commits };
+            places.push(place(name, role));
         }
     }
     places
+}
+
+/// Whether the commits of a graph are in `__manifest`, on every branch: whoever writes has seen to that.
+fn is_v4(cleaning: &Cleaning<'_>) -> bool {
+    cleaning.read.graph.as_ref().is_some_and(|read| read.graph.schema() == InternalSchema::V4)
 }
 
 /// The branches whose keys are taken for a dataset: all its chains.

@@ -1,7 +1,7 @@
 //! Why a root cannot be opened, or not for writing, and what a person can do about it.
 
-use lancekeeper_manifest::{GraphError, SchemaFilesError, SidecarError};
-use lancekeeper_model::{Branch, ErrorKind, InternalSchema};
+use lancekeeper_manifest::{GraphError, MigrateError, SchemaFilesError, SidecarError};
+use lancekeeper_model::{Branch, ErrorKind};
 use lancekeeper_queue::{LockError, QueueError};
 use lancekeeper_reconciler::SweepError;
 use lancekeeper_rewrite::JournalError;
@@ -28,13 +28,14 @@ pub enum OpenRootError {
     /// Branches cannot be listed.
     #[error(transparent)]
     Spelling(#[from] SpellingError),
-    /// A graph of an old version.
-    #[error("{uri}: a graph at internal schema {found} can be read but not written")]
-    OldSchema {
+    /// A graph that is not of a version that is written, and cannot be made one.
+    #[error("{uri}: {source}")]
+    Migrate {
         /// The root.
         uri: String,
-        /// Its version.
-        found: InternalSchema,
+        /// Why not.
+        #[source]
+        source: MigrateError,
     },
     /// The root was moved or copied: its branches read from the old place.
     #[error("{uri} was moved or copied: it still refers to {elsewhere}")]
@@ -143,10 +144,10 @@ impl OpenRootError {
             Self::Graph(error) => error.kind(),
             Self::Open(error) => error.kind(),
             Self::Spelling(error) => error.kind(),
-            Self::OldSchema { .. }
-            | Self::Moved { .. }
-            | Self::Spellings { .. }
-            | Self::SchemaApply { .. } => ErrorKind::Refused,
+            Self::Migrate { source, .. } => source.kind(),
+            Self::Moved { .. } | Self::Spellings { .. } | Self::SchemaApply { .. } => {
+                ErrorKind::Refused
+            }
             Self::Queue(error) => error.kind(),
             Self::SchemaFiles(error) => error.kind(),
             Self::Sidecar(error) => error.kind(),
@@ -178,9 +179,7 @@ impl OpenRootError {
             Self::Graph(error) if hint_of(error).is_none() => Some(
                 "nothing was changed; if its client cannot open it either, restore the whole graph from one backup",
             ),
-            Self::OldSchema { .. } => Some(
-                "open it for writing once with omnigraph 0.7, which migrates it to v3 in place",
-            ),
+            Self::Migrate { source, .. } => source.hint(),
             Self::Moved { .. } => Some(
                 "`lancekeeper repair --relocate` shows what would make a graph whole here; or move it back to where it was made",
             ),

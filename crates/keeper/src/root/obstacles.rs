@@ -1,14 +1,16 @@
 //! What stands in the way of a verb that writes, looked at without writing.
 
 use chrono::{DateTime, Utc};
-use lancekeeper_manifest::{FoundSidecar, Graph, check_schema_files};
-use lancekeeper_model::RootKind;
+use lancekeeper_manifest::{FoundSidecar, Graph, Look, MigrateError, check_schema_files};
+use lancekeeper_model::{BranchStamp, MigrateOptions, RootKind};
+use lancekeeper_planner::migrate::MigrationPlan;
 use lancekeeper_planner::sweep::{SweepPlan, plan_sweep};
 use lancekeeper_queue::{LiveRun, RootLock, live_runs};
 use lancekeeper_reconciler::{SweepError, sweep};
 use lancekeeper_store::{Root, Tables};
 
 use super::error::OpenRootError;
+use super::migrating;
 use super::opened::{Purpose, ReadGraph, ReadRoot};
 use super::outer::databases_around;
 
@@ -24,6 +26,17 @@ pub(crate) struct Way {
     pub(crate) obstacles: Vec<OpenRootError>,
     /// What a sweep would do now.
     pub(crate) sweep: SweepPlan,
+    /// What a graph's format needs before anything else is written; `None` for nothing.
+    pub(crate) migration: Option<MigrationPlan>,
+    /// What the branches of a graph are stamped with, main first.
+    pub(crate) stamps: Vec<BranchStamp>,
+}
+
+impl Way {
+    /// What a preview has to say of what writing does besides.
+    pub(crate) fn notice(&self) -> Option<String> {
+        self.migration.as_ref().map(migrating::notice)
+    }
 }
 
 /// Everything that forbids writing, looked at without writing.
@@ -31,11 +44,17 @@ pub(crate) async fn look_ahead(read: &ReadRoot, purpose: Purpose<'_>, now: DateT
     let Purpose { verb, selected, tolerates } = purpose;
     let uri = read.root.given.clone();
     let mut way = Way::default();
-    if let Some(graph) = &read.graph
-        && !graph.graph.schema().is_writable()
-    {
-        let (uri, found) = (uri.clone(), graph.graph.schema());
-        way.obstacles.push(OpenRootError::OldSchema { uri, found });
+    if let Some(graph) = &read.graph {
+        let facts = graph.graph.migration_facts(Look::ToWrite).await;
+        if let Err(source) = facts.map_err(MigrateError::from).and_then(|facts| {
+            way.stamps = migrating::stamps(&facts);
+            if !tolerates.migration {
+                way.migration = migrating::first_write(&facts, now)?;
+            }
+            Ok(())
+        }) {
+            way.obstacles.push(OpenRootError::Migrate { uri: uri.clone(), source });
+        }
     }
     if let Some(elsewhere) = read.spellings.elsewhere.first()
         && !tolerates.moved
@@ -64,16 +83,16 @@ pub(crate) async fn look_ahead(read: &ReadRoot, purpose: Purpose<'_>, now: DateT
     way
 }
 
-/// Refuses if anything forbids writing; returns what a sweep would do now.
+/// Refuses if anything forbids writing; returns what lies ahead.
 pub(crate) async fn check_writable(
     read: &ReadRoot,
     purpose: Purpose<'_>,
     now: DateTime<Utc>,
-) -> Result<SweepPlan, OpenRootError> {
-    let way = look_ahead(read, purpose, now).await;
-    match way.obstacles.into_iter().next() {
-        Some(obstacle) => Err(obstacle),
-        None => Ok(way.sweep),
+) -> Result<Way, OpenRootError> {
+    let mut way = look_ahead(read, purpose, now).await;
+    match way.obstacles.is_empty() {
+        true => Ok(way),
+        false => Err(way.obstacles.swap_remove(0)),
     }
 }
 

@@ -25,6 +25,7 @@ use lancekeeper_store::{Root, Tables};
 use super::error::OpenRootError;
 use super::half_made::{HalfMade, half_made};
 use super::locks::{self, Locks};
+use super::migrating::migrate;
 use super::obstacles::{check_no_schema_apply, check_writable};
 use super::opened::{Opening, ReadGraph, ReadRoot, WriteRoot};
 use super::recover::sweep_all;
@@ -96,7 +97,7 @@ pub(crate) async fn write_root(
     let tables = &context.tables;
     let &Opening { purpose, operation, now, .. } = opening;
     let verb = purpose.verb;
-    check_writable(&read, purpose, now).await?;
+    let mut way = check_writable(&read, purpose, now).await?;
     let mut recovery = Recovery::default();
     let hold_times = HoldTimes::default();
     let queue = context.queues.root(&RootIdentity::new(read.root.identity()));
@@ -109,7 +110,7 @@ pub(crate) async fn write_root(
     if waited {
         // Another keeper worked on it since it was read and looked at.
         read = read_root(look(&read.root.given).await?, tables).await?;
-        check_writable(&read, purpose, now).await?;
+        way = check_writable(&read, purpose, now).await?;
     }
     let sweep = match &mut read.graph {
         None => {
@@ -119,6 +120,10 @@ pub(crate) async fn write_root(
         Some(graph) => {
             check_no_schema_apply(&graph.graph, verb).await?;
             let plan = sweep_all(graph, tables, opening, &mut recovery.sidecars).await?;
+            if let Some(migration) = &way.migration {
+                let migrated = migrate(graph, migration, tables, &read.root, opening).await?;
+                recovery.migrated = Some(migrated);
+            }
             graph.snapshot = graph.graph.snapshot(&Branch::main()).await?;
             graph.branches = graph.graph.branches().await?;
             plan

@@ -113,19 +113,25 @@ pub(crate) struct Tolerance {
     pub(crate) runs: bool,
     /// That it was moved, and its branches read from the old place. Only who mends that may write there.
     pub(crate) moved: bool,
+    /// A graph of any internal schema version, and a migration of it that is not finished.
+    pub(crate) migration: bool,
 }
 
 impl Tolerance {
     /// Verbs that write new files beside the old ones tolerate both. They are what is under way: two at
     /// once would do the same work twice.
     pub(crate) const REWRITES: Self =
-        Self { spellings: true, unfinished: true, runs: false, moved: false };
+        Self { spellings: true, unfinished: true, runs: false, moved: false, migration: false };
     /// Verbs that create or delete a branch look for unfinished operations about it themselves.
     pub(crate) const BRANCHES: Self =
-        Self { spellings: false, unfinished: true, runs: true, moved: false };
+        Self { spellings: false, unfinished: true, runs: true, moved: false, migration: false };
     /// Verbs that delete what cannot be made again tolerate nothing of which it is not known what it needs.
     pub(crate) const DELETES: Self =
-        Self { spellings: false, unfinished: false, runs: true, moved: false };
+        Self { spellings: false, unfinished: false, runs: true, moved: false, migration: false };
+    /// The verb that migrates takes a graph as it is. It deletes nothing that has a spelling, and what is
+    /// unfinished at the old version would be recovered by its rules.
+    pub(crate) const MIGRATES: Self =
+        Self { spellings: true, unfinished: false, runs: false, moved: false, migration: true };
 }
 
 /// Who opens a root for writing, and what for.

@@ -2,17 +2,17 @@
 
 use lancekeeper_manifest::FoundSidecar;
 use lancekeeper_model::{
-    Branch, Obstacle, PendingSidecar, PlannedRewrite, RootStatus, SMALL_FRAGMENT_BYTES,
-    TableOptimizeStats, TableRef, TableStatus, Version,
+    Branch, BranchStamp, Obstacle, PendingSidecar, PlannedRewrite, RootStatus,
+    SMALL_FRAGMENT_BYTES, TableOptimizeStats, TableRef, TableStatus, Version,
 };
 use lancekeeper_planner::optimize::Group;
 use lancekeeper_store::failure::{full_text, hint_of};
 
 use crate::root::facts::TableView;
-use crate::root::{OpenRootError, ReadRoot};
+use crate::root::{OpenRootError, ReadRoot, Way};
 
 /// Says what a root is and what stands in the way of verbs that write; its tables follow.
-pub(super) fn describe(status: &mut RootStatus, read: &ReadRoot, obstacles: &[OpenRootError]) {
+pub(super) fn describe(status: &mut RootStatus, read: &ReadRoot, way: &Way) {
     status.warnings.extend(read.members.warnings.iter().cloned());
     if read.spellings.here.len() > 1 {
         let spellings: Vec<&str> = read.spellings.here.iter().map(String::as_str).collect();
@@ -22,13 +22,19 @@ pub(super) fn describe(status: &mut RootStatus, read: &ReadRoot, obstacles: &[Op
         ));
     }
     if let Some(graph) = &read.graph {
-        status.internal_schema = Some(graph.graph.schema().number());
+        status.internal_schema = graph.graph.stamp().number();
+        let is_plain =
+            |of: &BranchStamp| of.stamp.known().is_some() && of.stamp == *graph.graph.stamp();
+        if !way.stamps.iter().all(is_plain) {
+            status.stamps.clone_from(&way.stamps);
+        }
+        status.warnings.extend(way.notice());
         status.manifest_version = Some(graph.snapshot.manifest_version);
         status.branches = graph.branches.iter().map(ToString::to_string).collect();
         status.sidecars = graph.found.iter().map(pending).collect();
     }
     status.moved_from = read.spellings.elsewhere.first().cloned();
-    status.obstacles = obstacles.iter().map(obstacle).collect();
+    status.obstacles = way.obstacles.iter().map(obstacle).collect();
 }
 
 fn pending(found: &FoundSidecar) -> PendingSidecar {

@@ -76,6 +76,11 @@ fn heading(root: &RootStatus, screen: Screen) -> String {
     if !root.branches.is_empty() {
         detail(Tone::Plain, format!("branches: {}", root.branches.join(", ")));
     }
+    if !root.stamps.is_empty() {
+        let each = root.stamps.iter().map(|of| format!("{} {}", of.branch, of.stamp));
+        let each: Vec<String> = each.collect();
+        detail(Tone::Warn, format!("stamps: {}", each.join(", ")));
+    }
     if let Some(place) = &root.moved_from {
         let place = without_secrets(place);
         detail(Tone::Warn, format!("moved from {place}: its branches still read from there"));

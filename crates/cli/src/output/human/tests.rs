@@ -86,6 +86,16 @@ fn drift_that_was_repaired() {
 }
 
 #[test]
+fn a_migration_before_and_after() {
+    let show = |dry_run| {
+        let report = samples::migrated(dry_run);
+        seen(Some(80), |terminal| show("", &report, Format::Human, terminal))
+    };
+    insta::assert_snapshot!(show(true), @"");
+    assert!(show(false).contains("migrated"));
+}
+
+#[test]
 fn what_was_verified() {
     let show = |terminal: &mut Terminal| show("", &samples::verified(), Format::Human, terminal);
     insta::assert_snapshot!(seen(Some(80), show), @"

@@ -1,0 +1,238 @@
+//! `migrate`: take a graph to another internal schema version, or back from a migration that died.
+//!
+//! # Protocol
+//!
+//! Open as every verb does that writes, but for the version of the graph; then the steps of
+//! `manifest::migrate` under the root's lock. What any other verb does by itself on its first write
+//! can be seen and done here, too. A preview is the same plan, not carried out.
+//!
+//! # Crash consistency
+//!
+//! See `manifest::migrate`: the next run goes on, or takes it back.
+
+mod report;
+
+use chrono::{DateTime, Utc};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use lancekeeper_manifest::{
+    MigrateError, Migration, MigrationOutcome, copied_branches, histories, migrate_internal_schema,
+};
+use lancekeeper_model::{
+    InternalSchema, MigrateGoal, MigrateOptions, OperationId, ProgressEvent, RootKind,
+    RootMigrateReport,
+};
+use lancekeeper_planner::migrate::{Goal, MigrationPlan};
+use thiserror::Error;
+
+use crate::root::{
+    OpenRootError, Opening, Purpose, ReadGraph, ReadRoot, Tolerance, check_writable, look,
+    read_root, recovery_needed, write_root,
+};
+use crate::run::ended::{Ended, EndsRoot, ended};
+use crate::run::{Context, new_operation};
+
+const PURPOSE: Purpose<'_> =
+    Purpose { verb: "migrate", selected: &[], tolerates: Tolerance::MIGRATES };
+
+/// A graph was not migrated, or not to the end.
+#[derive(Debug, Error)]
+enum MigrateRootError {
+    /// Something forbids it, or it failed.
+    #[error("{uri}: {source}")]
+    Migrate {
+        /// The root.
+        uri: String,
+        /// Why not.
+        #[source]
+        source: MigrateError,
+    },
+    /// Only graphs have an internal schema.
+    #[error("{uri} is a {kind}: only graphs have an internal schema version")]
+    NotAGraph {
+        /// The root.
+        uri: String,
+        /// What it is.
+        kind: RootKind,
+    },
+}
+
+impl EndsRoot for MigrateRootError {
+    fn kind(&self) -> lancekeeper_model::ErrorKind {
+        match self {
+            Self::Migrate { source, .. } => source.kind(),
+            Self::NotAGraph { .. } => lancekeeper_model::ErrorKind::Invalid,
+        }
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Migrate { source, .. } => source.hint(),
+            Self::NotAGraph { .. } => None,
+        }
+    }
+}
+
+/// Migrates one root. Never fails: the report says what went wrong.
+///
+/// # Cancel safety
+///
+/// As the verb's.
+pub(crate) fn migrate_root<'a>(
+    context: &'a Context,
+    uri: String,
+    options: &'a MigrateOptions,
+) -> BoxFuture<'a, RootMigrateReport> {
+    async move {
+        let mut report = RootMigrateReport::of(&uri);
+        let outcome = run(context, &uri, options, &mut report).await;
+        ended(report, outcome)
+    }
+    .boxed()
+}
+
+/// Says what a migration of one root would do, without writing anything.
+pub(crate) fn plan_root<'a>(
+    context: &'a Context,
+    uri: String,
+    options: &'a MigrateOptions,
+) -> BoxFuture<'a, RootMigrateReport> {
+    async move {
+        let mut report = RootMigrateReport::of(&uri);
+        let outcome = preview(context, &uri, options, &mut report).await;
+        ended(report, outcome)
+    }
+    .boxed()
+}
+
+/// A root as it was read, with what is asked of it.
+struct Asked<'a> {
+    uri: &'a str,
+    graph: &'a ReadGraph,
+    options: &'a MigrateOptions,
+    operation: &'a OperationId,
+    now: DateTime<Utc>,
+}
+
+impl Asked<'_> {
+    fn migration(&self) -> Migration<'_> {
+        let goal = match self.options.goal {
+            MigrateGoal::Writable => Goal::Write,
+            MigrateGoal::Newest { rebuild } => Goal::Newest { rebuild },
+            MigrateGoal::Abort => Goal::Abort,
+            MigrateGoal::Restamp(to) => Goal::Restamp(to),
+        };
+        Migration {
+            graph: &self.graph.graph,
+            goal,
+            operation: self.operation,
+            dead_after: self.options.dead_after,
+            now: self.now,
+        }
+    }
+
+    fn failed(&self, source: impl Into<MigrateError>) -> MigrateRootError {
+        MigrateRootError::Migrate { uri: self.uri.to_owned(), source: source.into() }
+    }
+
+    /// The plan, with the branches as they are before it in the report.
+    async fn plan(
+        &self,
+        report: &mut RootMigrateReport,
+    ) -> Result<MigrationPlan, MigrateRootError> {
+        let migration = self.migration();
+        let facts = migration.facts().await.map_err(|error| self.failed(error))?;
+        report::describe(report, &facts);
+        let plan = migration.plan(&facts).map_err(|refusal| self.failed(refusal))?;
+        if self.options.goal == MigrateGoal::Writable && plan.to > InternalSchema::V3 {
+            report.warnings.push("it is at v4 already: nothing is to be done".to_owned());
+        }
+        Ok(plan)
+    }
+}
+
+async fn open(
+    context: &Context,
+    uri: &str,
+    report: &mut RootMigrateReport,
+) -> Result<ReadRoot, Ended> {
+    let root = look(uri).await?;
+    report.kind = Some(root.kind);
+    if root.kind != RootKind::Graph {
+        let (uri, kind) = (uri.to_owned(), root.kind);
+        return Err(MigrateRootError::NotAGraph { uri, kind }.into());
+    }
+    Ok(read_root(root, &context.tables).await?)
+}
+
+fn graph_of<'a>(read: &'a ReadRoot, uri: &str) -> Result<&'a ReadGraph, MigrateRootError> {
+    let (uri, kind) = (uri.to_owned(), read.root.kind);
+    read.graph.as_ref().ok_or(MigrateRootError::NotAGraph { uri, kind })
+}
+
+async fn preview(
+    context: &Context,
+    uri: &str,
+    options: &MigrateOptions,
+    report: &mut RootMigrateReport,
+) -> Result<(), Ended> {
+    let now = context.now();
+    let read = open(context, uri, report).await?;
+    check_writable(&read, PURPOSE, now).await?;
+    let graph = graph_of(&read, uri)?;
+    let operation = &new_operation();
+    let asked = Asked { uri, graph, options, operation, now };
+    let plan = asked.plan(report).await?;
+    if !copied_branches(&plan).is_empty() {
+        let rebuild = matches!(options.goal, MigrateGoal::Newest { rebuild: true });
+        let found = histories(&graph.graph, rebuild).await.map_err(|error| asked.failed(error))?;
+        report::set_histories(report, found.into_values());
+    }
+    report::set_steps(report, &plan);
+    Ok(())
+}
+
+async fn run(
+    context: &Context,
+    uri: &str,
+    options: &MigrateOptions,
+    report: &mut RootMigrateReport,
+) -> Result<(), Ended> {
+    let now = context.now();
+    let read = open(context, uri, report).await?;
+    let operation = &new_operation();
+    {
+        // What is refused leaves the root as it was, the lock included.
+        check_writable(&read, PURPOSE, now).await?;
+        let graph = graph_of(&read, uri)?;
+        Asked { uri, graph, options, operation, now }.plan(report).await?;
+    }
+    let observer = context.observer();
+    let opening = Opening { purpose: PURPOSE, operation, now, observer };
+    let write = write_root(read, context, &opening).await?;
+    report.recovery.clone_from(&write.recovery);
+    report.warnings.extend(write.warnings.iter().cloned());
+    let graph = graph_of(&write.read, uri)?;
+    let found = graph.sidecars.list().await.map_err(OpenRootError::from)?;
+    if let Some(sidecar) = found.first() {
+        return Err(recovery_needed(uri, PURPOSE.verb, sidecar).into());
+    }
+    let asked = Asked { uri, graph, options, operation, now };
+    let plan = asked.plan(report).await?;
+    let mut outcome = MigrationOutcome::default();
+    let migrated = Box::pin(migrate_internal_schema(&asked.migration(), &mut outcome)).await;
+    // What was done stands in the report whatever came of it.
+    report::set_histories(report, outcome.histories.into_iter());
+    let done = MigrationPlan { steps: outcome.done, ..plan };
+    report::set_steps(report, &done);
+    context.tables.forget();
+    migrated.map_err(|error| asked.failed(error))?;
+    if !done.steps.is_empty() {
+        observer.on_event(ProgressEvent::GraphMigrated {
+            uri: uri.to_owned(),
+            from_schema: done.from,
+            to_schema: done.to.number(),
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! The facts of a migration: stamps and keys of every branch, branches of runs, the note. Writes
+//! nothing.
+
+use chrono::{DateTime, Utc};
+use lance::Dataset;
+use lance::dataset::refs::BranchContents;
+use lancekeeper_model::{Branch, InternalSchema, Stamp};
+use lancekeeper_planner::migrate::{BranchFacts, Facts, Key, RunBranch};
+use lancekeeper_store::LanceFailure;
+use lancekeeper_store::failure::full_text;
+
+use super::MigrateError;
+use super::journal::Note;
+use crate::graph::{Graph, GraphError, RUN_PREFIX, stamp_of};
+use crate::lineage::COMMITS;
+use crate::row::GRAPH_COMMIT;
+
+/// How closely a graph is looked at. What nobody asks for is not read: every verb that writes looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Look {
+    /// Whether it may be written as it is, or after a migration that needs no word.
+    ToWrite,
+    /// Also at the note of a migration that may be over.
+    ToMigrate,
+    /// Also at the rows, which say of which version it is whatever the stamps are.
+    AtContent,
+}
+
+impl Graph {
+    /// What is known of the graph before it is migrated.
+    ///
+    /// # Errors
+    ///
+    /// When main or the list of branches cannot be read, or the note of a migration.
+    pub async fn migration_facts(&self, look: Look) -> Result<Facts, MigrateError> {
+        let main = self.open_manifest(&Branch::main()).await?;
+        let listed = main
+            .list_branches()
+            .await
+            .map_err(|source| LanceFailure::new("failed to list the graph's branches", source))?;
+        let mut listed: Vec<(String, BranchContents)> = listed.into_iter().collect();
+        listed.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut facts = Facts::default();
+        facts.branches.push(self.branch_facts(&Branch::main(), &main, look).await?);
+        for (name, contents) in listed {
+            let branch = Branch::named(&name);
+            if name.starts_with(RUN_PREFIX) {
+                facts.runs.push(self.run(branch, &contents).await);
+            } else if !branch.is_internal() {
+                let of = async {
+                    let manifest = self.open_manifest(&branch).await?;
+                    self.branch_facts(&branch, &manifest, look).await
+                };
+                match Box::pin(of).await {
+                    Ok(of) => facts.branches.push(of),
+                    Err(error) => facts.unread.push((branch, full_text(&error))),
+                }
+            }
+        }
+        let files = self.root.files();
+        let has_v3_stamp =
+            facts.branches.iter().any(|b| b.stamp.known() < Some(InternalSchema::V4));
+        if has_v3_stamp || look > Look::ToWrite {
+            facts.has_commits = files.has_directory(&format!("{COMMITS}/_versions")).await;
+        }
+        let is_migrating = facts.branches.iter().any(|b| b.stamp == Stamp::Migrating);
+        if is_migrating || look > Look::ToWrite {
+            facts.journal = Note::read(&files).await?.map(|note| note.phase());
+        }
+        Ok(facts)
+    }
+
+    async fn branch_facts(
+        &self,
+        branch: &Branch,
+        manifest: &Dataset,
+        look: Look,
+    ) -> Result<BranchFacts, GraphError> {
+        let has_commit_rows = match look {
+            Look::AtContent => {
+                let rows = self.rows(manifest).await?;
+                Some(rows.iter().any(|row| row.object_type == GRAPH_COMMIT))
+            }
+            Look::ToWrite | Look::ToMigrate => None,
+        };
+        Ok(BranchFacts {
+            branch: branch.clone(),
+            stamp: stamp_of(manifest),
+            key: key_of(manifest),
+            has_commit_rows,
+        })
+    }
+
+    /// A branch that cannot be opened counts as used when it was made.
+    async fn run(&self, branch: Branch, contents: &BranchContents) -> RunBranch {
+        let made = i64::try_from(contents.create_at).ok();
+        let made = made.and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+        let newest = self.open_manifest(&branch).await.ok();
+        let written = newest.map(|manifest| manifest.version().timestamp);
+        // Of one about which nothing is known it cannot be said that it is old.
+        let last_used = made.into_iter().chain(written).max().unwrap_or(DateTime::<Utc>::MAX_UTC);
+        RunBranch { branch, last_used }
+    }
+}
+
+fn key_of(manifest: &Dataset) -> Key {
+    let fields = manifest.schema().unenforced_primary_key();
+    let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+    match names.as_slice() {
+        [] => Key::Absent,
+        ["object_id"] => Key::ObjectId,
+        others => Key::Other(others.join(", ")),
+    }
+}

@@ -1,0 +1,97 @@
+//! v3 to v4: the commit history moves from `_graph_commits.lance` into `__manifest`.
+//!
+//! Each branch gets a row for every commit that its readers know, those it inherited too: a branch of
+//! `__manifest` was cut before the rows were there, so what main gets it does not have. Ids, parents,
+//! actors and times stay as they are. The datasets of v3 stay until a cleanup is told to take them.
+//!
+//! Not here: stamps, and the order of steps (`planner::migrate`).
+
+mod copy;
+mod history;
+mod rows;
+
+use std::collections::BTreeMap;
+
+use lancekeeper_model::Branch;
+use lancekeeper_planner::migrate::Goal;
+
+use super::{MigrateError, Migration};
+use crate::graph::Graph;
+use history::Histories;
+
+/// The history of one branch, as it was copied or would be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopiedHistory {
+    /// The branch.
+    pub branch: Branch,
+    /// Its commits.
+    pub commits: u64,
+    /// Those among them that v3 never wrote down: their publisher died before it could.
+    pub rebuilt: u64,
+}
+
+/// The copying of one plan: histories are read once, when all branches are out of clients' hands.
+pub(super) struct Copying<'a> {
+    migration: &'a Migration<'a>,
+    histories: Option<Histories>,
+    pub(super) copied: Vec<CopiedHistory>,
+}
+
+impl<'a> Copying<'a> {
+    pub(super) fn of(migration: &'a Migration<'a>) -> Self {
+        Self { migration, histories: None, copied: Vec::new() }
+    }
+
+    async fn histories(&mut self) -> Result<&Histories, MigrateError> {
+        if self.histories.is_none() {
+            let is_out_of_hands = |stamp: &lancekeeper_model::Stamp| stamp.number() >= Some(4);
+            self.migration.check_others(is_out_of_hands).await?;
+            let rebuild = matches!(self.migration.goal, Goal::Newest { rebuild: true });
+            let read = Histories::read(self.migration.graph, rebuild).await?;
+            return Ok(self.histories.insert(read));
+        }
+        self.histories.as_ref().ok_or_else(|| MigrateError::Unsettled { plans: 0 })
+    }
+
+    /// Copies the history of a branch. What is there already stays as it is.
+    ///
+    /// # Cancel safety
+    ///
+    /// Its rows are there, all or none.
+    pub(super) async fn copy(&mut self, branch: &Branch) -> Result<(), MigrateError> {
+        let migration = self.migration;
+        let commits = self.histories().await?.of(branch);
+        copy::copy(migration, branch, commits).await?;
+        let copied = counted(branch, commits);
+        self.copied.push(copied);
+        Ok(())
+    }
+
+    /// Reads a branch again and compares it with what was to be copied.
+    pub(super) async fn check(&mut self, branch: &Branch) -> Result<(), MigrateError> {
+        let migration = self.migration;
+        let commits = self.histories().await?.of(branch);
+        copy::check(migration, branch, commits).await
+    }
+}
+
+fn counted(branch: &Branch, commits: &[history::Commit]) -> CopiedHistory {
+    CopiedHistory {
+        branch: branch.clone(),
+        commits: commits.len() as u64,
+        rebuilt: commits.iter().filter(|commit| commit.is_rebuilt).count() as u64,
+    }
+}
+
+/// The histories that a migration to v4 would copy, by branch. Writes nothing.
+///
+/// # Errors
+///
+/// When a branch or the history that v3 keeps apart cannot be read.
+pub async fn histories(
+    graph: &Graph,
+    rebuild: bool,
+) -> Result<BTreeMap<Branch, CopiedHistory>, MigrateError> {
+    let read = Histories::read(graph, rebuild).await?;
+    Ok(read.all().map(|(branch, commits)| (branch.clone(), counted(branch, commits))).collect())
+}
