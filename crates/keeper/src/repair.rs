@@ -42,7 +42,13 @@ const VERB: &str = "repair";
 const PURPOSE: Purpose<'_> = Purpose {
     verb: VERB,
     selected: &[],
-    tolerates: Tolerance { spellings: true, unfinished: false, runs: true, moved: false },
+    tolerates: Tolerance {
+        spellings: true,
+        unfinished: false,
+        runs: true,
+        moved: false,
+        migration: false,
+    },
 };
 
 /// A root could not be repaired, or not all of it.

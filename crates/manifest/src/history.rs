@@ -9,14 +9,13 @@ use arrow_array::{Array, RecordBatch};
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 use lance::Dataset;
-use lance::dataset::transaction::Operation;
 use lancekeeper_model::{Branch, Snapshot, TableKey, Version};
 use lancekeeper_store::LanceFailure;
 use lancekeeper_store::tables::version_of;
 
 use crate::fold::{FoldError, fold};
 use crate::graph::{Graph, GraphError};
-use crate::lineage::{COMMITS, moves_no_pin};
+use crate::lineage::COMMITS;
 use crate::old_snapshots::OldSnapshots;
 use crate::row::{CommitMetadata, GRAPH_COMMIT, Row, TABLE};
 
@@ -44,16 +43,6 @@ pub struct GraphCommit {
     pub parents: Vec<String>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
-}
-
-/// A version of a branch's `__manifest` that moved a pin and that no commit names: its publisher died
-/// before it could write the commit down.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnnamedPublish {
-    /// The version.
-    pub version: Version,
-    /// When it was written, by the clock of its writer.
-    pub written_at: DateTime<Utc>,
 }
 
 /// What one branch has: now, and in its past.
@@ -153,50 +142,6 @@ impl Graph {
             commits,
             tables,
         })
-    }
-
-    /// The publishes of a branch after a version of its `__manifest` that no commit names, oldest first.
-    ///
-    /// Of versions that were collected nothing is said, and of one whose predecessor was, what its own
-    /// transaction says.
-    ///
-    /// # Errors
-    ///
-    /// When the branch or a version of it cannot be read.
-    pub async fn unnamed_publishes(
-        &self,
-        branch: &Branch,
-        after: Version,
-        named: &BTreeSet<Version>,
-    ) -> Result<Vec<UnnamedPublish>, GraphError> {
-        let manifest = self.open_manifest(branch).await?;
-        let failed = |source| LanceFailure::new("failed to list versions of __manifest", source);
-        let listed = manifest.version_refs().await.map_err(failed)?;
-        let there: BTreeSet<Version> = listed.iter().map(|of| Version(of.version)).collect();
-        let mut snapshots = OldSnapshots::of(self);
-        let mut unnamed = Vec::new();
-        for version in there.iter().filter(|version| **version > after && !named.contains(version))
-        {
-            let before = Version(version.0 - 1);
-            let stored = manifest.read_version_transaction(version.0).await.ok();
-            let operation = stored.and_then(|stored| stored.transaction).map(|of| of.operation);
-            let moved = match &operation {
-                Some(operation) if moves_no_pin(operation) => false,
-                Some(Operation::Clone { .. }) => false,
-                _ if there.contains(&before) => {
-                    let pins = snapshots.at(branch, before).await?.pins;
-                    pins != snapshots.at(branch, *version).await?.pins
-                }
-                // Who writes rows here publishes.
-                operation => operation.is_some(),
-            };
-            if moved {
-                let at = self.open_manifest_at(branch, *version).await?;
-                let written_at = at.version().timestamp;
-                unnamed.push(UnnamedPublish { version: *version, written_at });
-            }
-        }
-        Ok(unnamed)
     }
 
     pub(crate) async fn v3_commits(&self, branch: &Branch) -> Result<Vec<GraphCommit>, GraphError> {

@@ -45,7 +45,7 @@ pub use branch::{BranchError, Cut};
 pub use catalog::Catalog;
 pub use compact::{Begins, CompactError, Compacted, InternalSize};
 pub use graph::{Graph, GraphError};
-pub use history::{BranchHistory, GraphCommit, LiveBranch, UnnamedPublish};
+pub use history::{BranchHistory, GraphCommit, LiveBranch};
 pub use lineage::{COMMITS, LineageError};
 pub use migrate::{
     CopiedHistory, Look, MIGRATION_NOTE, MigrateError, Migration, MigrationOutcome,

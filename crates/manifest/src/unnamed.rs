@@ -1,34 +1,31 @@
 //! Publishes of a v3 graph that its commit history does not name: a client writes `__manifest`
 //! first and the row after it, and may die in between.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use lance::dataset::transaction::Operation;
 use lancekeeper_model::{Branch, OperationId, Version};
-use lancekeeper_store::tables::version_of;
+use lancekeeper_store::LanceFailure;
 
 use crate::graph::{Graph, GraphError};
-use crate::history::GraphCommit;
-use crate::lineage::{Commit, LineageError};
+use crate::lineage::{Commit, LineageError, moves_no_pin};
+use crate::old_snapshots::OldSnapshots;
 
-/// Versions without a row that are looked at, the newest first: most are compactions of
-/// `__manifest`, and there may be one for every run that ever was.
-const LOOKS_MAX: usize = 1_000;
-
-/// A publish that no row of the commit history names.
+/// A version of a branch's `__manifest` that moved a pin and that no commit names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnnamedPublish {
     /// The branch.
     pub branch: Branch,
     /// The version of its `__manifest`.
-    pub manifest_version: Version,
-    /// When it was made.
-    pub published_at: DateTime<Utc>,
+    pub version: Version,
+    /// When it was written, by the clock of its writer.
+    pub written_at: DateTime<Utc>,
 }
 
 impl Graph {
     /// The publishes of a branch that no row names, oldest first; none where commits are rows
-    /// of `__manifest`. A publish is a version that pins other versions than the one before it:
-    /// compactions and the like have no row. Versions that were collected are left out.
+    /// of `__manifest`, and none before the first that has one.
     ///
     /// # Errors
     ///
@@ -41,37 +38,56 @@ impl Graph {
             return Ok(Vec::new());
         }
         let commits = self.v3_commits(branch).await?;
-        let Some(first) = commits.iter().map(|commit| commit.manifest_version).min() else {
-            // Without any there is nothing that others follow.
-            return Ok(Vec::new());
-        };
-        let is_named = |version: Version| {
-            let names = |commit: &GraphCommit| commit.manifest_version == version;
-            commits.iter().any(names)
-        };
-        let head = self.open_manifest(branch).await?;
-        let mut unnamed = Vec::new();
-        let newest = version_of(&head);
-        let versions = (first.0 + 1..=newest.0).rev().map(Version);
-        for version in versions.filter(|version| !is_named(*version)).take(LOOKS_MAX) {
-            let Ok(found) = head.read_version_transaction(version.0).await else { continue };
-            let operation = found.transaction.map(|transaction| transaction.operation);
-            // What a merge of rows is stored as.
-            let adds_rows =
-                matches!(operation, Some(Operation::Update { .. } | Operation::Append { .. }));
-            if adds_rows && self.moved_pins(branch, version).await? {
-                let (branch, published_at) = (branch.clone(), found.timestamp);
-                unnamed.push(UnnamedPublish { branch, manifest_version: version, published_at });
-            }
-        }
-        unnamed.reverse();
-        Ok(unnamed)
+        let named: BTreeSet<Version> =
+            commits.iter().map(|commit| commit.manifest_version).collect();
+        // Without any there is nothing that others follow.
+        let Some(first) = named.first().copied() else { return Ok(Vec::new()) };
+        self.publishes_but(branch, first, &named).await
     }
 
-    /// Whether a version of `__manifest` pins something else than the one before.
-    async fn moved_pins(&self, branch: &Branch, version: Version) -> Result<bool, GraphError> {
-        let before = self.snapshot_at(branch, Version(version.0 - 1)).await?;
-        Ok(before.pins != self.snapshot_at(branch, version).await?.pins)
+    /// The publishes of a branch after a version of its `__manifest`, but for those that commits name, oldest first.
+    ///
+    /// A publish is a version that pins other versions than the one before it: compactions and the like have no
+    /// commit. Of versions that were collected nothing is said, and of one whose predecessor was, what its own
+    /// transaction says.
+    ///
+    /// # Errors
+    ///
+    /// When the branch or a version of it cannot be read.
+    pub(crate) async fn publishes_but(
+        &self,
+        branch: &Branch,
+        after: Version,
+        named: &BTreeSet<Version>,
+    ) -> Result<Vec<UnnamedPublish>, GraphError> {
+        let manifest = self.open_manifest(branch).await?;
+        let failed = |source| LanceFailure::new("failed to list versions of __manifest", source);
+        let listed = manifest.version_refs().await.map_err(failed)?;
+        let there: BTreeSet<Version> = listed.iter().map(|of| Version(of.version)).collect();
+        let mut snapshots = OldSnapshots::of(self);
+        let mut unnamed = Vec::new();
+        for &version in there.iter().filter(|version| **version > after && !named.contains(version))
+        {
+            let before = Version(version.0 - 1);
+            let stored = manifest.read_version_transaction(version.0).await.ok();
+            let operation = stored.and_then(|stored| stored.transaction).map(|of| of.operation);
+            let moved = match &operation {
+                Some(operation) if moves_no_pin(operation) => false,
+                Some(Operation::Clone { .. }) => false,
+                _ if there.contains(&before) => {
+                    let pins = snapshots.at(branch, before).await?.pins;
+                    pins != snapshots.at(branch, version).await?.pins
+                }
+                // Who writes rows here publishes.
+                operation => operation.is_some(),
+            };
+            if moved {
+                let at = self.open_manifest_at(branch, version).await?;
+                let (branch, written_at) = (branch.clone(), at.version().timestamp);
+                unnamed.push(UnnamedPublish { branch, version, written_at });
+            }
+        }
+        Ok(unnamed)
     }
 
     /// Adds the row of a publish that none names. Its parent is the newest commit before it.
@@ -92,10 +108,9 @@ impl Graph {
         let commit_row = Commit {
             id: ulid::Ulid::generate().to_string(),
             actor: Some(actor.to_owned()),
-            created_at: publish.published_at,
+            created_at: publish.written_at,
             merged: None,
         };
-        self.append_v3_commit(&publish.branch, &commit_row, publish.manifest_version, operation)
-            .await
+        self.append_v3_commit(&publish.branch, &commit_row, publish.version, operation).await
     }
 }

@@ -203,12 +203,12 @@ impl Rest<'_> {
         let main = Branch::main();
         for branch in std::iter::once(&main).chain(&self.graph.branches) {
             let publishes = self.graph.graph.unnamed_publishes(branch).await?;
-            let Some(newest) = publishes.iter().map(|publish| publish.published_at).max() else {
+            let Some(newest) = publishes.iter().map(|publish| publish.written_at).max() else {
                 continue;
             };
             let until = newest + self.options.dead_after;
             let versions: Vec<String> =
-                publishes.iter().map(|publish| publish.manifest_version.to_string()).collect();
+                publishes.iter().map(|publish| publish.version.to_string()).collect();
             let what = format!(
                 "the commit history of {branch} has no row of version {} of __manifest",
                 versions.join(", ")

@@ -1,7 +1,7 @@
 //! Why a root cannot be opened, or not for writing, and what a person can do about it.
 
 use lancekeeper_manifest::{GraphError, MigrateError, SchemaFilesError, SidecarError};
-use lancekeeper_model::{Branch, ErrorKind};
+use lancekeeper_model::{Branch, ErrorKind, Stamp};
 use lancekeeper_queue::{LockError, QueueError};
 use lancekeeper_reconciler::SweepError;
 use lancekeeper_rewrite::JournalError;
@@ -36,6 +36,14 @@ pub enum OpenRootError {
         /// Why not.
         #[source]
         source: MigrateError,
+    },
+    /// A graph of a version of which nothing is recovered.
+    #[error("{uri}: nothing is recovered in a graph of internal schema {found}")]
+    NotRecovered {
+        /// The root.
+        uri: String,
+        /// Its stamp.
+        found: Stamp,
     },
     /// The root was moved or copied: its branches read from the old place.
     #[error("{uri} was moved or copied: it still refers to {elsewhere}")]
@@ -145,9 +153,10 @@ impl OpenRootError {
             Self::Open(error) => error.kind(),
             Self::Spelling(error) => error.kind(),
             Self::Migrate { source, .. } => source.kind(),
-            Self::Moved { .. } | Self::Spellings { .. } | Self::SchemaApply { .. } => {
-                ErrorKind::Refused
-            }
+            Self::NotRecovered { .. }
+            | Self::Moved { .. }
+            | Self::Spellings { .. }
+            | Self::SchemaApply { .. } => ErrorKind::Refused,
             Self::Queue(error) => error.kind(),
             Self::SchemaFiles(error) => error.kind(),
             Self::Sidecar(error) => error.kind(),
@@ -180,6 +189,12 @@ impl OpenRootError {
                 "nothing was changed; if its client cannot open it either, restore the whole graph from one backup",
             ),
             Self::Migrate { source, .. } => source.hint(),
+            Self::NotRecovered { found: Stamp::Newer(_) | Stamp::Unreadable(_), .. } => {
+                Some("upgrade lancekeeper first")
+            }
+            Self::NotRecovered { .. } => {
+                Some("`lancekeeper migrate ROOT` shows what makes it one that is")
+            }
             Self::Moved { .. } => Some(
                 "`lancekeeper repair --relocate` shows what would make a graph whole here; or move it back to where it was made",
             ),

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use lancekeeper_manifest::{FoundSidecar, Graph, Look, MigrateError, check_schema_files};
-use lancekeeper_model::{BranchStamp, MigrateOptions, RootKind};
+use lancekeeper_model::{BranchStamp, RootKind};
 use lancekeeper_planner::migrate::MigrationPlan;
 use lancekeeper_planner::sweep::{SweepPlan, plan_sweep};
 use lancekeeper_queue::{LiveRun, RootLock, live_runs};

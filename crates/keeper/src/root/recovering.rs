@@ -5,7 +5,7 @@
 
 use chrono::SecondsFormat;
 use lancekeeper_manifest::{BranchRemains, GraphError};
-use lancekeeper_model::{Branch, RecoveredSidecar};
+use lancekeeper_model::{Branch, InternalSchema, RecoveredSidecar};
 use lancekeeper_queue::{LockHolder, RootIdentity, RootQueue};
 
 use super::error::OpenRootError;
@@ -28,11 +28,12 @@ pub(crate) struct Recovering {
 /// Refuses a graph that nobody may write to, however it is left.
 pub(crate) fn check_recoverable(read: &ReadRoot) -> Result<(), OpenRootError> {
     let uri = read.root.given.clone();
-    if let Some(graph) = &read.graph
-        && !graph.graph.schema().is_writable()
-    {
-        let found = graph.graph.schema();
-        return Err(OpenRootError::OldSchema { uri, found });
+    if let Some(graph) = &read.graph {
+        let found = graph.graph.stamp();
+        // Of others the rules are not these, or not the clients' either.
+        if !found.known().is_some_and(InternalSchema::is_writable) {
+            return Err(OpenRootError::NotRecovered { uri, found: found.clone() });
+        }
     }
     match read.spellings.elsewhere.first().cloned() {
         Some(elsewhere) => Err(OpenRootError::Moved { uri, elsewhere }),
@@ -55,7 +56,7 @@ pub(crate) async fn beside(graph: &ReadGraph) -> Result<Vec<OpenRootError>, Grap
         let publishes = graph.graph.unnamed_publishes(branch).await?;
         if !publishes.is_empty() {
             let versions: Vec<String> =
-                publishes.iter().map(|publish| publish.manifest_version.to_string()).collect();
+                publishes.iter().map(|publish| publish.version.to_string()).collect();
             let (branch, versions) = (branch.clone(), versions.join(", "));
             found.push(OpenRootError::CommitRows { branch, versions });
         }

@@ -12,8 +12,9 @@ use sha2::{Digest, Sha256};
 
 use super::super::MigrateError;
 use crate::graph::{Graph, RUN_PREFIX};
-use crate::history::{LiveBranch, UnnamedPublish, scan};
+use crate::history::{LiveBranch, scan};
 use crate::lineage::{ACTORS, COMMITS};
+use crate::unnamed::UnnamedPublish;
 
 /// A v3 publisher writes its commit row right after its publish. One that opened the graph before the
 /// fence may be about to.
@@ -102,7 +103,7 @@ impl Histories {
             // one that pinned the tables.
             let first = if live.parent.is_none() { named.first().copied() } else { None };
             let after = first.unwrap_or(cut);
-            let unnamed = graph.unnamed_publishes(&live.branch, after, &named).await?;
+            let unnamed = graph.publishes_but(&live.branch, after, &named).await?;
             let is_fresh = |publish: &UnnamedPublish| {
                 (Utc::now() - publish.written_at).to_std().is_ok_and(|age| age < ROW_WAIT)
             };
@@ -156,7 +157,7 @@ fn rebuilt(branch: &Branch, unnamed: &[UnnamedPublish], commits: &mut Vec<Commit
 
 /// A ULID of the time at which the version was written, with what is random else made of its place.
 fn rebuilt_id(branch: &Branch, publish: &UnnamedPublish) -> String {
-    let UnnamedPublish { version, written_at } = publish;
+    let UnnamedPublish { version, written_at, .. } = publish;
     let place = format!("lancekeeper/commit/{branch}/{version}/{}", written_at.timestamp_micros());
     let digest = Sha256::digest(place.as_bytes());
     let random = digest.iter().take(10).fold(0, |sum: u128, byte| sum << 8 | u128::from(*byte));
@@ -255,6 +256,7 @@ mod tests {
 
     fn publish(version: u64) -> UnnamedPublish {
         UnnamedPublish {
+            branch: Branch::main(),
             version: Version(version),
             written_at: DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
         }
