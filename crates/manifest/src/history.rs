@@ -1,7 +1,7 @@
 //! What a graph's branches and commits need of its tables: everything a cleanup has to know
 //! before it may delete a version. Reading only.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{TimestampMicrosecondType, UInt64Type};
@@ -16,7 +16,6 @@ use lancekeeper_store::tables::version_of;
 use crate::fold::{FoldError, fold};
 use crate::graph::{Graph, GraphError};
 use crate::lineage::COMMITS;
-use crate::old_snapshots::OldSnapshots;
 use crate::row::{CommitMetadata, GRAPH_COMMIT, Row, TABLE};
 
 /// A branch that exists, whatever it is for.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::Utc;
+use lance::dataset::builder::DatasetBuilder;
 use lancekeeper::{BranchSelection, Keeper, NoProgress, OptimizeOptions, RelocateReport, Version};
 use lancekeeper_manifest::Graph;
 use lancekeeper_model::Branch;
@@ -24,6 +25,7 @@ const KEY: &str = "node:Person";
 /// A graph with a fork, a fork of a fork and a branch that only reads, before it is moved.
 struct Settled {
     directory: TempDir,
+    location: String,
     rows: GraphRows,
     history: GraphRows,
 }
@@ -68,7 +70,8 @@ impl Settled {
         write(&writer, "team/deep", "d").await;
         write(&writer, "main", "e").await;
         let (rows, history) = (graph_rows(&uri).await.unwrap(), history(&uri).await);
-        Self { directory, rows, history }
+        let location = writer.view("main", None).await.unwrap().entries[KEY].location.clone();
+        Self { directory, location, rows, history }
     }
 
     fn old(&self) -> PathBuf {
@@ -81,6 +84,16 @@ impl Settled {
         fs::create_dir_all(new.parent().unwrap()).unwrap();
         fs::rename(self.old(), &new).unwrap();
         new.to_string_lossy().into_owned()
+    }
+
+    /// A file that the fork `work` reads from the table that it was cut from.
+    async fn shared_file(&self, uri: &str) -> PathBuf {
+        let table = Path::new(uri).join(&self.location);
+        let builder = DatasetBuilder::from_uri(table.to_string_lossy());
+        let fork = builder.with_branch("work", None).load().await.unwrap();
+        let mut files = fork.fragments().iter().flat_map(|fragment| &fragment.files);
+        let shared = files.find(|file| file.base_id.is_some()).unwrap();
+        table.join("data").join(&shared.path)
     }
 
     async fn is_whole_at(&self, uri: &str) {
@@ -152,13 +165,7 @@ async fn a_copy_reads_its_own_files_and_not_those_of_the_original() {
 async fn nothing_is_changed_while_a_file_is_missing_or_cut_off() {
     let settled = Settled::new().await;
     let uri = settled.moved();
-    let files = tree(&uri);
-    let is_data = |path: &str| {
-        path.contains("/nodes/") && path.contains("/data/") && !path.contains("/tree/")
-    };
-    let file =
-        files.iter().map(|(path, _)| path).find(|path| is_data(path) && path.ends_with(".lance"));
-    let file = PathBuf::from(file.unwrap());
+    let file = settled.shared_file(&uri).await;
     let content = fs::read(&file).unwrap();
     for broken in [None, Some(&content[..content.len() - 1])] {
         match broken {
