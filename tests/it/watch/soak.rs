@@ -247,7 +247,8 @@ async fn beside_writers_and_readers_fragments_stay_few_and_nothing_is_lost() {
     nothing_is_lost(&root, &writers).await;
 
     // The last one finishes what the others left.
-    let process = start();
+    let mut process = start();
+    process.until("watches: looks begin");
     let until = Instant::now() + PATIENCE * 2;
     while most_fragments(&root).await > FRAGMENTS_AT_REST {
         assert!(Instant::now() < until, "{} fragments are left", most_fragments(&root).await);
