@@ -91,7 +91,8 @@ async fn two_runs_a_cleanup_a_branch_and_a_repair_of_a_v3_graph_cross_every_fail
 #[tokio::test]
 async fn a_relocation_crosses_its_failpoints() {
     let moved = Moved::new().await;
-    let counters: Vec<_> = relocate::DIED_AT.iter().map(|name| (name, count(name))).collect();
+    let names: BTreeSet<_> = relocate::DIED_AT.iter().collect();
+    let counters: Vec<_> = names.into_iter().map(|name| (name, count(name))).collect();
     let report = moved.relocate().await;
     assert_eq!(report.exit_code().number(), 0, "{report:#?}");
     for (name, counter) in counters {

@@ -71,18 +71,56 @@ fn rows_that_were_counted() {
     ");
 }
 
+/// What is said of a table: what follows its name at the beginning of a line.
+fn said_of<'t>(text: &'t str, name: &str) -> Vec<&'t str> {
+    let of_table = text.lines().filter_map(|line| line.trim_start().strip_prefix(name));
+    of_table.map(str::trim).collect()
+}
+
+/// The text with its lines joined.
+fn unwrapped(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 #[test]
 fn drift_that_was_found() {
-    let show =
-        |terminal: &mut Terminal| show("", &samples::repaired(true), Format::Human, terminal);
-    insta::assert_snapshot!(seen(Some(80), show), @"");
+    let report = samples::repaired(true);
+    let text = seen(Some(80), |terminal| show("", &report, Format::Human, terminal));
+    assert!(text.starts_with("preview (nothing was written; --confirm repairs)"), "{text}");
+    for (name, end) in [
+        ("node:Person ", "would be healed"),
+        ("edge:Knows ", "would be refused"),
+        ("edge:Knows@work ", "would be taken back"),
+        ("edge:WorksAt ", "failed"),
+        ("node:Company ", "no drift"),
+    ] {
+        let said = said_of(&text, name);
+        assert!(said.first().is_some_and(|line| line.ends_with(end)), "{name}{said:?}\n{text}");
+    }
+    for part in [
+        "edge:WorksAt: failed: its HEAD 4 is behind",
+        "3 rows would appear",
+        "--restore-pin",
+        "lancekeeper-drift-work-9",
+    ] {
+        assert!(unwrapped(&text).contains(part), "{part}\n{text}");
+    }
 }
 
 #[test]
 fn drift_that_was_repaired() {
-    let show =
-        |terminal: &mut Terminal| show("", &samples::repaired(false), Format::Human, terminal);
-    insta::assert_snapshot!(seen(Some(80), show), @"");
+    let report = samples::repaired(false);
+    let text = seen(Some(80), |terminal| show("", &report, Format::Human, terminal));
+    assert!(text.starts_with("graph /data/people · published 1"), "{text}");
+    for (name, end) in
+        [("node:Person ", "healed"), ("edge:Knows ", "refused"), ("edge:Knows@work ", "taken back")]
+    {
+        let said = said_of(&text, name);
+        assert!(said.first().is_some_and(|line| line.ends_with(end)), "{name}{said:?}\n{text}");
+    }
+    for part in ["3 drifted", "1 healed", "1 taken back", "1 refused", "1 failed"] {
+        assert!(unwrapped(&text).contains(part), "{part}\n{text}");
+    }
 }
 
 #[test]
