@@ -185,7 +185,7 @@ impl OpenRootError {
                 "move it back to where it was made, or export and load it there with its client",
             ),
             Self::SchemaApply { .. } => Some(
-                "wait for it; if its process died, `lancekeeper recover ROOT` shows what it left, and --confirm ends it",
+                "wait for it; if its process died, the branch __schema_apply_lock__ of __manifest is left over: `lancekeeper recover ROOT` shows that, and --confirm ends it",
             ),
             Self::SchemaFiles(error) => Some(error.hint()),
             Self::RecoveryNeeded { .. } => Some(
