@@ -46,7 +46,7 @@ struct Scene {
 }
 
 impl Scene {
-    async fn of(wreck: Wreck, more: usize, kind: &'static str) -> Self {
+    fn of(wreck: Wreck, more: usize, kind: &'static str) -> Self {
         let failpoints = FailScenario::setup();
         let uri = wreck.uri().to_owned();
         let (wreck, path) = (Some(wreck), None);
@@ -104,7 +104,7 @@ async fn partial() -> Scene {
     ];
     wreck.arm(ID, "Load", began, tables, &json!({})).unwrap();
     wreck.commit("node:A", "main", &["four"]).await.unwrap();
-    Scene::of(wreck, 0, "RolledBack").await
+    Scene::of(wreck, 0, "RolledBack")
 }
 
 /// The same, after both.
@@ -133,7 +133,7 @@ async fn unapplied() -> Scene {
     let types: &[(&str, &[&str])] = &[("A", &["nick", "note"]), ("B", &["note"])];
     wreck.write_schema(types, ".staging", "sc").unwrap();
     wreck.writer.create_branch(LOCK, "main").await.unwrap();
-    Scene::of(wreck, 0, "RolledBack").await
+    Scene::of(wreck, 0, "RolledBack")
 }
 
 /// A file that nobody understands.
@@ -141,7 +141,7 @@ async fn garbage() -> Scene {
     let wreck = Wreck::new().await.unwrap();
     std::fs::create_dir_all(wreck.path("__recovery")).unwrap();
     std::fs::write(wreck.path("__recovery").join(GARBAGE), "{\"schema_version\":").unwrap();
-    Scene::of(wreck, 0, "").await
+    Scene::of(wreck, 0, "")
 }
 
 /// A v3 publish whose row was not written any more.

@@ -93,10 +93,16 @@ async fn preview(
     let others: Vec<_> = others.cloned().collect();
     let facts = inventory::foreign(graph, &context.tables, &others).await?;
     let plan = plan_recover(&facts, options, now);
-    report.left.extend(inventory::own(graph, &context.tables, &others).await?);
-    report.left.extend(
-        facts_and_steps(&facts, &plan).map(|(facts, step)| report::sidecar(facts, step, &others)),
-    );
+    let mut rows = inventory::own(graph, &context.tables, &others).await?;
+    let steps = facts_and_steps(&facts, &plan);
+    rows.extend(steps.map(|(facts, step)| report::sidecar(facts, step, &others)));
+    if let Some(lock) = rest::applying(graph, &rows, options, now).await? {
+        rest::hold_back(&mut rows);
+        report.left.push(lock);
+        report.left.extend(rows);
+        return Ok(());
+    }
+    report.left.extend(rows);
     rest::look(context, graph, options, now, report).await
 }
 

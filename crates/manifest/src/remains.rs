@@ -1,7 +1,7 @@
 //! What a branch left in the graph's own tables that is none any more: versions below a branch's
 //! directory without the branch file that makes it one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use lancekeeper_model::Branch;
@@ -31,8 +31,6 @@ impl Graph {
     ///
     /// When branches or directories cannot be listed.
     pub async fn branch_remains(&self) -> Result<Vec<BranchRemains>, GraphError> {
-        let live: BTreeSet<Branch> =
-            self.live_branches().await?.into_iter().map(|live| live.branch).collect();
         let commits = self.keeps_commits_apart().then_some(COMMITS);
         let mut remains = Vec::new();
         for location in std::iter::once(MANIFEST_DIR).chain(commits) {
@@ -43,9 +41,13 @@ impl Graph {
                 let at = newest.entry(branch).or_insert(file.modified);
                 *at = (*at).max(file.modified);
             }
-            newest.retain(|branch, _| !live.contains(branch));
             let of = |(branch, newest)| BranchRemains { branch, location, newest };
             remains.extend(newest.into_iter().map(of));
+        }
+        // Most graphs have no branches at all: those are not asked for them.
+        if !remains.is_empty() {
+            let live = self.live_branches().await?;
+            remains.retain(|remains| live.iter().all(|live| live.branch != remains.branch));
         }
         Ok(remains)
     }

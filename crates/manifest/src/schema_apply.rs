@@ -348,7 +348,7 @@ mod tests {
             (columns("node:P"), columns("edge:K")),
             ("a id".into(), "dst id since src".into())
         );
-        assert_eq!(tables_of(b"[]"), None);
+        assert_eq!(tables_of(b"1"), None);
     }
 
     #[tokio::test]

@@ -99,7 +99,7 @@ impl SchemaFilesError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Staging { .. } => {
-                "`lancekeeper recover ROOT` shows what would become of it, and --confirm does it once its writer is presumed dead"
+                "`lancekeeper recover ROOT` shows whether it would finish the schema apply or take it back; --confirm does it, once its writer is presumed dead"
             }
             Self::Files(_) => "check the permissions of the file",
             // An older schema applied again would drop what it does not have.

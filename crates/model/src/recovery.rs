@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::{Branch, Stamp, TableKey, Version};
+use crate::{Branch, Stamp, TableKey, TableRef, Version};
 
 /// A sidecar of ours that was resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -60,6 +60,28 @@ pub struct Migrated {
 }
 
 impl Recovery {
+    /// The same for people, a sentence for each.
+    #[must_use]
+    pub fn sentences(&self) -> Vec<String> {
+        let sidecar = |sidecar: &RecoveredSidecar| {
+            let what = match &sidecar.moved {
+                Some(MovedPin { table_key, table_branch, from, to }) => {
+                    let (key, branch) = (table_key.clone(), table_branch.clone());
+                    format!("published {} from {from} to {to}", TableRef { key, branch })
+                }
+                None => format!("{} of {}", sidecar.decision, sidecar.file),
+            };
+            format!("recovered a run that died: {what}, {}", sidecar.why)
+        };
+        let mut sentences: Vec<String> = self.sidecars.iter().map(sidecar).collect();
+        match self.staged_files_deleted {
+            0 => {}
+            1 => sentences.push("recovered a run that died: 1 staged file deleted".to_owned()),
+            n => sentences.push(format!("recovered a run that died: {n} staged files deleted")),
+        }
+        sentences
+    }
+
     /// Whether there was nothing to recover.
     #[must_use]
     pub fn is_nothing(&self) -> bool {

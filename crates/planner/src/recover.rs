@@ -19,6 +19,7 @@
 mod class;
 mod dead;
 mod facts;
+mod kind;
 mod schema;
 mod words;
 
@@ -30,12 +31,13 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use lancekeeper_model::{Branch, RecoverAction, RecoverOptions, TableKey, TableRef, Version};
 
-pub use class::{Class, WriterKind};
+pub use class::Class;
 use dead::Pulse;
 pub use facts::{
     AddedTable, AheadVersion, DroppedTable, Fit, ForeignContent, ForeignFacts, ForeignTable,
     SchemaFacts, Staging,
 };
+pub use kind::WriterKind;
 pub use schema::{LockFacts, StagedFate, decide_lock, decide_staging};
 
 /// How a table is moved forward.

@@ -134,7 +134,7 @@ async fn a_sidecar_of_what_was_published_is_closed_and_written_down_with_its_act
     assert_eq!(only(&report).action, RecoverAction::Record, "{report:#?}");
     assert_eq!(recorded(wreck.uri()).await.len(), 1);
     let view = wreck.writer.view("main", None).await.unwrap();
-    assert_eq!(view.commits.len(), 4, "a commit of the recovery on top");
+    assert_eq!(view.commits.len(), 5, "a commit of the recovery on top");
     is_at_rest(wreck.uri()).await;
 }
 

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 
+use chrono::{TimeDelta, Utc};
 use lance::dataset::builder::DatasetBuilder;
 use lancekeeper::{Keeper, LeftBehind, RecoverAction, RecoverOptions};
 use lancekeeper_manifest::Graph;
@@ -136,16 +137,6 @@ fn forget_branch(dataset: &Path, branch: &str) {
     fs::remove_file(dataset.join("_refs/branches").join(format!("{branch}.json"))).unwrap();
 }
 
-/// Makes every file of a directory a day old.
-fn age(directory: &Path) {
-    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(86_400);
-    for (path, _) in crate::fixtures::tree(&directory.to_string_lossy()) {
-        if fs::metadata(&path).unwrap().is_file() {
-            fs::File::options().write(true).open(&path).unwrap().set_modified(old).unwrap();
-        }
-    }
-}
-
 #[tokio::test]
 async fn what_is_left_of_branches_that_are_none_is_taken_away_once_it_is_old() {
     let wreck = Wreck::new().await.unwrap();
@@ -160,8 +151,8 @@ async fn what_is_left_of_branches_that_are_none_is_taken_away_once_it_is_old() {
     let young = recover(wreck.uri(), &RecoverOptions::default()).await;
     assert_eq!(young.exit_code().number(), 12, "{young:#?}");
     assert!(young.roots[0].left.iter().all(|row| row.action == RecoverAction::Wait), "{young:#?}");
-    age(&wreck.path("__manifest/tree"));
-    let done = recover(wreck.uri(), &RecoverOptions::default()).await;
+    let later = Keeper::builder().clock(|| Utc::now() + TimeDelta::hours(1)).build();
+    let done = later.recover([wreck.uri()], &RecoverOptions::default()).await;
     assert_eq!(done.exit_code().number(), 0, "{done:#?}");
     let names: Vec<&str> = done.roots[0].left.iter().map(|row| row.name.as_str()).collect();
     assert_eq!(names, [LOCK, "feat"]);
@@ -240,4 +231,28 @@ async fn a_directory_in_which_no_graph_was_made_yet_is_explained() {
     fs::write(directory.path().join("nodes/1f/data/a.lance"), "").unwrap();
     let report = preview(&uri, &dead()).await;
     assert!(only(&report).hint.as_deref().unwrap().contains("nothing here may be deleted"));
+}
+
+#[tokio::test]
+async fn while_somebody_may_be_applying_a_schema_nothing_is_written() {
+    let wreck = Wreck::new().await.unwrap();
+    let table = wreck.named("node:A", "main").await.unwrap();
+    let began = Utc::now() - TimeDelta::hours(1);
+    let file = wreck.arm("01A", "Load", began, vec![table], &serde_json::json!({})).unwrap();
+    wreck.writer.create_branch(LOCK, "main").await.unwrap();
+    let before = wreck.writer.view("main", None).await.unwrap();
+    for report in [
+        preview(wreck.uri(), &RecoverOptions::default()).await,
+        recover(wreck.uri(), &RecoverOptions::default()).await,
+    ] {
+        assert_eq!(report.exit_code().number(), 12, "{report:#?}");
+        let rows = &report.roots[0].left;
+        let waits = rows.iter().filter(|row| row.action == RecoverAction::Wait && !row.done);
+        assert_eq!((rows.len(), waits.count()), (2, 2), "{report:#?}");
+    }
+    assert!(file.exists());
+    assert_eq!(wreck.writer.view("main", None).await.unwrap(), before);
+    let done = recover(wreck.uri(), &dead()).await;
+    assert_eq!(done.exit_code().number(), 0, "{done:#?}");
+    is_at_rest(wreck.uri()).await;
 }

@@ -19,10 +19,9 @@ mod tests;
 mod verify;
 mod watch;
 
-use lancekeeper_model::{Branch, Migrated, Recovery, RootKind, TableRef};
+use lancekeeper_model::{Branch, Migrated, Recovery, RootKind};
 
 use super::style::indented;
-use super::units::counted;
 use crate::target::without_secrets;
 
 /// Commits named one by one before the rest are only counted.
@@ -36,27 +35,9 @@ fn root_label(kind: Option<RootKind>, uri: &str) -> String {
 
 /// What opening a root recovered, a line for each.
 fn recovery_text(recovery: &Recovery, width: Option<usize>) -> String {
-    let mut text = String::new();
-    for sidecar in &recovery.sidecars {
-        let what = match &sidecar.moved {
-            Some(moved) => format!(
-                "published {} from {} to {}",
-                TableRef { key: moved.table_key.clone(), branch: moved.table_branch.clone() },
-                moved.from,
-                moved.to
-            ),
-            None => format!("{} of {}", sidecar.decision, sidecar.file),
-        };
-        text += &indented(&format!("recovered a run that died: {what}, {}", sidecar.why), width);
-    }
-    if recovery.staged_files_deleted > 0 {
-        let files = counted(recovery.staged_files_deleted, "staged file");
-        text += &indented(&format!("recovered a run that died: {files} deleted"), width);
-    }
-    if let Some(migrated) = &recovery.migrated {
-        text += &indented(&migrated_text(migrated), width);
-    }
-    text
+    let sentences = recovery.sentences();
+    let migrated = recovery.migrated.as_ref().map(migrated_text);
+    sentences.iter().chain(&migrated).map(|sentence| indented(sentence, width)).collect()
 }
 
 /// What the first write did to the format of a graph.

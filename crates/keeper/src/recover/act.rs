@@ -53,7 +53,7 @@ pub(super) async fn recover(
         return Ok(());
     }
     // What cannot be understood may be about any table.
-    let Some(rows) = run.stopped(&mut recovering).await? else {
+    let Some(rows) = run.stopped(&mut recovering, report).await? else {
         recovering.sweep(context, &opening, &mut report.recovery.sidecars).await?;
         run.sidecars(&mut recovering, report).await?;
         return rest::mend(context, &recovering, options, &operation, now, report).await;
@@ -82,23 +82,29 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The rows of all sidecars, if there is one about which nothing is known: then nothing is
-    /// done about the others either.
+    /// The rows of all sidecars, if there is one about which nothing is known, or if somebody may
+    /// be applying a schema: then nothing is done about the others either.
     async fn stopped(
         &self,
         recovering: &mut Recovering,
+        report: &mut RootRecoverReport,
     ) -> Result<Option<Vec<RecoverRow>>, RecoverRootError> {
         let Some(graph) = &mut recovering.read.graph else { return Ok(None) };
         graph.found = graph.sidecars.list().await?;
         let tables = &self.context.tables;
         let facts = inventory::foreign(graph, tables, &graph.found).await?;
         let plan = plan_recover(&facts, self.options, self.now);
-        if !plan.steps.iter().any(|step| step.decision == Decision::Stop) {
-            return Ok(None);
-        }
         let mut rows = inventory::own(graph, tables, &graph.found).await?;
         let steps = super::facts_and_steps(&facts, &plan);
         rows.extend(steps.map(|(facts, step)| report::sidecar(facts, step, &graph.found)));
+        if plan.steps.iter().any(|step| step.decision == Decision::Stop) {
+            return Ok(Some(rows));
+        }
+        let Some(lock) = rest::applying(graph, &rows, self.options, self.now).await? else {
+            return Ok(None);
+        };
+        rest::hold_back(&mut rows);
+        report.left.push(lock);
         Ok(Some(rows))
     }
 

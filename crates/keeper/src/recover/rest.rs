@@ -45,6 +45,33 @@ pub(super) async fn look(
     Ok(())
 }
 
+/// The row of the lock of schema applies, if somebody may be applying a schema now: then nobody writes
+/// anything. Not if its sidecar is one of those (`rows`) that are dealt with.
+pub(super) async fn applying(
+    graph: &ReadGraph,
+    rows: &[RecoverRow],
+    options: &RecoverOptions,
+    now: DateTime<Utc>,
+) -> Result<Option<RecoverRow>, RecoverRootError> {
+    let Some(created_at) = graph.graph.schema_apply_lock().await? else { return Ok(None) };
+    let kind = format!("{:?}", WriterKind::SchemaApply);
+    if rows.iter().any(|row| row.writer_kind.as_ref() == Some(&kind) && is_planned(row)) {
+        return Ok(None);
+    }
+    let lock = LockFacts { created_at: Some(created_at), is_needed: false };
+    let fate = decide_lock(&lock, options, now);
+    let is_held = fate.action == RecoverAction::Wait;
+    Ok(is_held.then(|| row_of(LeftBehind::SchemaApplyLock, LOCK, fate)))
+}
+
+/// Leaves everything as it is.
+pub(super) fn hold_back(rows: &mut [RecoverRow]) {
+    for row in rows.iter_mut().filter(|row| is_planned(row)) {
+        row.action = RecoverAction::Wait;
+        row.why = format!("a schema apply may be running; else: {}", row.why);
+    }
+}
+
 /// What is to be done about a v3 graph without a commit history.
 async fn history_row(graph: &ReadGraph) -> Result<Option<RecoverRow>, RecoverRootError> {
     if !graph.graph.lacks_history().await {

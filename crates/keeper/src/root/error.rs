@@ -199,7 +199,7 @@ impl OpenRootError {
                 "`lancekeeper repair --relocate` shows what would make a graph whole here; or move it back to where it was made",
             ),
             Self::SchemaApply { .. } => Some(
-                "wait for it; if its process died, `lancekeeper recover ROOT` shows what it left, and --confirm ends it",
+                "wait for it; if its process died, the branch __schema_apply_lock__ of __manifest is left over: `lancekeeper recover ROOT` shows that, and --confirm ends it",
             ),
             Self::SchemaFiles(error) => Some(error.hint()),
             Self::RecoveryNeeded { .. } => Some(

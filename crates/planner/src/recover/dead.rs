@@ -5,8 +5,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use lancekeeper_model::{RecoverOptions, Version};
 
-use super::class::WriterKind;
 use super::facts::{AheadVersion, ForeignContent, ForeignFacts, ForeignTable};
+use super::kind::WriterKind;
 use super::words;
 
 /// Sidecar and commits are dated by one clock, rounded differently.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use lancekeeper_model::{Branch, TableKey, TableRef, Version};
 
-use super::class::WriterKind;
+use super::kind::WriterKind;
 
 /// One foreign sidecar.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -190,6 +190,7 @@ fn of_optimize(
             Some(error) => return Err(error),
             None => {}
         }
+        answer.notes.extend(root.recovery.sentences());
         answer.notes.extend(root.warnings.iter().cloned());
         for table in &root.tables {
             if let (Some(ErrorKind::Invalid), Some(error)) = (table.error_kind, &table.error) {
@@ -233,6 +234,7 @@ fn of_cleanup(verb: &'static str, report: &CleanupReport) -> Result<Answer, SqlR
         if let Some(error) = failure(root) {
             return Err(error);
         }
+        answer.notes.extend(root.recovery.sentences());
         answer.notes.extend(root.warnings.iter().cloned());
         for table in &root.tables {
             let outcome = match (&table.error, table.skipped, report.dry_run) {

@@ -28,7 +28,7 @@ impl View for BranchBody {
     }
 
     fn is_shown(root: &RootBranchReport) -> bool {
-        !root.branches.is_empty()
+        !root.branches.is_empty() || !root.recovery.is_nothing()
     }
 
     fn root_text(root: &RootBranchReport, dry_run: bool, screen: Screen) -> String {

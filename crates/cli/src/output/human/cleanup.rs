@@ -20,7 +20,7 @@ impl View for CleanupBody {
     }
 
     fn is_shown(root: &RootCleanupReport) -> bool {
-        root.error.is_none() || !root.tables.is_empty()
+        root.error.is_none() || !root.tables.is_empty() || !root.recovery.is_nothing()
     }
 
     fn root_text(root: &RootCleanupReport, dry_run: bool, screen: Screen) -> String {

@@ -26,7 +26,7 @@ impl View for OptimizeBody {
     }
 
     fn is_shown(root: &RootOptimizeReport) -> bool {
-        root.error.is_none() || !root.tables.is_empty()
+        root.error.is_none() || !root.tables.is_empty() || !root.recovery.is_nothing()
     }
 
     fn root_text(root: &RootOptimizeReport, dry_run: bool, screen: Screen) -> String {

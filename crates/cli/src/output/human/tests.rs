@@ -474,10 +474,38 @@ fn recover(done: bool) -> String {
 
 #[test]
 fn what_crashes_left_is_explained_before_anything_is_done() {
-    insta::assert_snapshot!(recover(false), @"");
+    insta::assert_snapshot!(recover(false), @"
+    preview (nothing was written; --confirm carries it out)
+    graph /data/people
+      __recovery/01JA.json (Load by ann): would be taken back
+        edge:Knows was not committed to: pin 19, HEAD 19, expected 19 to 20
+        node:Person: pin 24, HEAD 25, RolledPastExpected
+        edge:Knows: pin 19, HEAD 19, NoMovement
+      __recovery/01JB.json (Mutation on review): left to its writer
+        its writer may be alive: it began at 2027-01-15T08:00:00Z; it is presumed
+          dead at 2027-01-15T08:15:00Z
+        hint: if its writer is known to be dead: --assume-dead 01JB
+      branch __schema_apply_lock__: would be removed
+        no schema apply needs it
+    3 things left behind
+    ");
 }
 
 #[test]
 fn what_was_recovered_is_told_with_what_remains() {
-    insta::assert_snapshot!(recover(true), @"");
+    insta::assert_snapshot!(recover(true), @"
+    graph /data/people
+      __recovery/01JA.json (Load by ann): taken back
+        edge:Knows was not committed to: pin 19, HEAD 19, expected 19 to 20
+        node:Person: pin 24, HEAD 25, RolledPastExpected
+        edge:Knows: pin 19, HEAD 19, NoMovement
+        published node:Person from 24 to 26
+      __recovery/01JB.json (Mutation on review): left to its writer
+        its writer may be alive: it began at 2027-01-15T08:00:00Z; it is presumed
+          dead at 2027-01-15T08:15:00Z
+        hint: if its writer is known to be dead: --assume-dead 01JB
+      branch __schema_apply_lock__: removed
+        no schema apply needs it
+    2 things dealt with, 1 remain
+    ");
 }
