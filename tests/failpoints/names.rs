@@ -17,7 +17,8 @@ fn set<const N: usize>(lists: [&[&'static str]; N]) -> BTreeSet<&'static str> {
 #[test]
 fn there_is_a_death_and_a_failure_at_every_failpoint() {
     let all: BTreeSet<_> = failpoint::ALL.iter().copied().collect();
-    let died = [crash::DIED_AT, sweep::DIED_AT, cleanup::DIED_AT, branch::DIED_AT, migrate::DIED_AT];
+    let died =
+        [crash::DIED_AT, sweep::DIED_AT, cleanup::DIED_AT, branch::DIED_AT, migrate::DIED_AT];
     assert_eq!(set(died), all);
     let mut failed = set([
         fail_there::FAILED_AT,

@@ -117,9 +117,9 @@ async fn is_fully_usable(uri: &str, rows: &GraphRows) {
     let report = optimize(uri).await;
     assert_eq!(report.exit_code().number(), 0, "{report:#?}");
     assert!(report.roots[0].published > 0, "{report:#?}");
-    assert!(report.roots[0].tables.iter().all(|table| table.skipped.is_none_or(|skip| {
-        skip != lancekeeper::SkipReason::DriftNeedsRepair
-    })));
+    assert!(report.roots[0].tables.iter().all(|table| {
+        table.skipped.is_none_or(|skip| skip != lancekeeper::SkipReason::DriftNeedsRepair)
+    }));
     assert!(graph_rows(uri).await.unwrap() == *rows, "optimize changed what a branch reads");
     heads_are_pinned(uri).await;
     let keeper = Keeper::new();
@@ -161,7 +161,7 @@ async fn a_v1_graph_is_brought_to_v3_by_the_first_write_at_fixture_path() {
     says(&status.roots[0].warnings);
     let plan = keeper.plan_optimize([&uri], &OptimizeOptions::default()).await;
     says(&plan.roots[0].warnings);
-    let plan = keeper.plan_cleanup([&uri], &CleanupOptions::default()).await;
+    let plan = keeper.plan_cleanup([&uri], &strictest()).await;
     says(&plan.roots[0].warnings);
     says(&keeper.plan_create_branch(&uri, "new", "main").await.roots[0].warnings);
     says(&keeper.plan_delete_branch(&uri, "lazy").await.roots[0].warnings);
@@ -191,8 +191,10 @@ async fn a_v1_graph_is_brought_to_v3_by_the_first_write_at_fixture_path() {
     for verb in ["create", "cleanup"] {
         fixture.reset(V1).unwrap();
         let recovery = match verb {
-            "create" => keeper.create_branch(&uri, "new", "main").await.roots.remove(0).body.recovery,
-            _ => keeper.cleanup([&uri], &CleanupOptions::default()).await.roots.remove(0).body.recovery,
+            "create" => {
+                keeper.create_branch(&uri, "new", "main").await.roots.remove(0).body.recovery
+            }
+            _ => keeper.cleanup([&uri], &strictest()).await.roots.remove(0).body.recovery,
         };
         assert_eq!(recovery.migrated.map(|migrated| migrated.to), Some(3), "{verb}");
         all_are_stamped(&uri, "3").await;
@@ -228,9 +230,15 @@ async fn branches_of_runs_go_unless_they_are_young_at_fixture_path() {
     let report = keeper.optimize([&uri], &OptimizeOptions::default(), Arc::new(NoProgress)).await;
     let migrated = report.roots[0].recovery.migrated.as_ref().unwrap();
     assert_eq!(migrated.run_branches_deleted.len(), 1, "{report:#?}");
-    assert!(!manifest(&uri, "main").await.list_branches().await.unwrap().keys().any(|name| {
-        name.starts_with("__run__")
-    }));
+    assert!(
+        !manifest(&uri, "main")
+            .await
+            .list_branches()
+            .await
+            .unwrap()
+            .keys()
+            .any(|name| { name.starts_with("__run__") })
+    );
     assert!(graph_rows(&uri).await.unwrap() == rows);
 
     // Or at once, if somebody knows that it is.

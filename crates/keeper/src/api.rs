@@ -17,8 +17,9 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use lancekeeper_model::{
     BranchReport, BranchSelection, CacheStats, CleanupOptions, CleanupReport, CountOptions,
-    CountReport, JobCause, MigrateOptions, MigrateReport, Observer, OptimizeOptions, OptimizeReport, Progress, RootBranchReport,
-    RootFailure, StatusOptions, StatusReport, StoreRequests, VerifyOptions, VerifyReport,
+    CountReport, JobCause, MigrateOptions, MigrateReport, Observer, OptimizeOptions,
+    OptimizeReport, Progress, RootBranchReport, RootFailure, StatusOptions, StatusReport,
+    StoreRequests, VerifyOptions, VerifyReport,
 };
 
 use crate::run::concurrency::in_order;

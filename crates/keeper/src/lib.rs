@@ -45,27 +45,27 @@ pub use api::{
     OptimizeError, SearchTrouble, cleanup_all_tables, find_roots, optimize_all_tables,
     reconcile_orphaned_branches, root_identity, under_way,
 };
+pub use lancekeeper_manifest::migrate_internal_schema;
 pub use lancekeeper_model::{
     BoundValue, Branch, BranchAction, BranchBody, BranchLoss, BranchReconcileStats, BranchReport,
-    BranchRow, BranchSelection, BranchStamp, BranchTableStats, BranchTotals, BudgetLimit, CacheStats, CacheUse,
-    ChosenFragments, CleanupBody, CleanupOptions, CleanupPolicyOptions, CleanupReport,
-    CleanupTotals, Clustering, ColumnStatistics, CountBody, CountOptions, CountReport, CountTotals,
-    Direction, ErrorKind, ExitCode, Finding, FindingKind, ForkRefStatus, IndexMode, InternalSchema,
-    InternalStatus, JobCause, JobKind, JobRecord, JobStatus, JobTrigger, KeptVersionReport, Layout,
-    LayoutError, LayoutKind, LayoutStats, LostCommitReport, MigrateBody, MigrateGoal,
-    MigrateOptions, MigrateReport, MigrateTotals, Migrated, MigratedBranch, MovedPin, NoProgress, NullPlacement,
-    Observer, Obstacle, OperationId, OptimizeBody, OptimizeOptions, OptimizeReport, OptimizeTotals,
-    PageTarget, PendingIndex, PendingSidecar, Progress, ProgressEvent, ProgressLine, PruneOptions,
-    PrunedStats, QueueHolds, Reclaimable, RecoveredSidecar, Recovery, Report, RewriteCheck,
-    RootBranchReport, RootCleanupReport, RootCounts, RootFailure, RootKind, RootMigrateReport,
-    RootOptimizeReport,
-    RootOutcome, RootReport, RootStatus, RootVerification, STATISTICS_FORMAT, SkipReason,
-    SortColumn, Stamp, StatisticsNote, StatusBody, StatusOptions, StatusReport, StatusTotals,
-    StoreRequests, TableBytes, TableCleanupStats, TableCount, TableKey, TableOptimizeStats,
-    TableRef, TableStatistics, TableStatus, TableVerification, Unchecked, VerbBody, VerifyBody,
+    BranchRow, BranchSelection, BranchStamp, BranchTableStats, BranchTotals, BudgetLimit,
+    CacheStats, CacheUse, ChosenFragments, CleanupBody, CleanupOptions, CleanupPolicyOptions,
+    CleanupReport, CleanupTotals, Clustering, ColumnStatistics, CountBody, CountOptions,
+    CountReport, CountTotals, Direction, ErrorKind, ExitCode, Finding, FindingKind, ForkRefStatus,
+    IndexMode, InternalSchema, InternalStatus, JobCause, JobKind, JobRecord, JobStatus, JobTrigger,
+    KeptVersionReport, Layout, LayoutError, LayoutKind, LayoutStats, LostCommitReport, MigrateBody,
+    MigrateGoal, MigrateOptions, MigrateReport, MigrateTotals, Migrated, MigratedBranch, MovedPin,
+    NoProgress, NullPlacement, Observer, Obstacle, OperationId, OptimizeBody, OptimizeOptions,
+    OptimizeReport, OptimizeTotals, PageTarget, PendingIndex, PendingSidecar, Progress,
+    ProgressEvent, ProgressLine, PruneOptions, PrunedStats, QueueHolds, Reclaimable,
+    RecoveredSidecar, Recovery, Report, RewriteCheck, RootBranchReport, RootCleanupReport,
+    RootCounts, RootFailure, RootKind, RootMigrateReport, RootOptimizeReport, RootOutcome,
+    RootReport, RootStatus, RootVerification, STATISTICS_FORMAT, SkipReason, SortColumn, Stamp,
+    StatisticsNote, StatusBody, StatusOptions, StatusReport, StatusTotals, StoreRequests,
+    TableBytes, TableCleanupStats, TableCount, TableKey, TableOptimizeStats, TableRef,
+    TableStatistics, TableStatus, TableVerification, Unchecked, VerbBody, VerifyBody,
     VerifyOptions, VerifyReport, VerifyTotals, Version, WorkLeft,
 };
-pub use lancekeeper_manifest::migrate_internal_schema;
 pub use lancekeeper_queue::{ExclusiveLock, Queues, RootIdentity, RootQueue, TableGuards};
 pub use root::OpenRootError;
 pub use run::jobs::{JobLog, UnderWay};

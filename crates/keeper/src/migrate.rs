@@ -136,7 +136,10 @@ impl Asked<'_> {
     }
 
     /// The plan, with the branches as they are before it in the report.
-    async fn plan(&self, report: &mut RootMigrateReport) -> Result<MigrationPlan, MigrateRootError> {
+    async fn plan(
+        &self,
+        report: &mut RootMigrateReport,
+    ) -> Result<MigrationPlan, MigrateRootError> {
         let migration = self.migration();
         let facts = migration.facts().await.map_err(|error| self.failed(error))?;
         report::describe(report, &facts);

@@ -175,7 +175,8 @@ impl Graph {
         let there: BTreeSet<Version> = listed.iter().map(|of| Version(of.version)).collect();
         let mut snapshots = OldSnapshots::of(self);
         let mut unnamed = Vec::new();
-        for version in there.iter().filter(|version| **version > after && !named.contains(version)) {
+        for version in there.iter().filter(|version| **version > after && !named.contains(version))
+        {
             let before = Version(version.0 - 1);
             let stored = manifest.read_version_transaction(version.0).await.ok();
             let operation = stored.and_then(|stored| stored.transaction).map(|of| of.operation);
@@ -261,7 +262,10 @@ fn v3_rows(batch: &RecordBatch) -> Vec<GraphCommit> {
         .collect()
 }
 
-pub(crate) async fn scan(table: &Dataset, columns: &[&str]) -> Result<Vec<RecordBatch>, LanceFailure> {
+pub(crate) async fn scan(
+    table: &Dataset,
+    columns: &[&str],
+) -> Result<Vec<RecordBatch>, LanceFailure> {
     let failed = |source| LanceFailure::new(format!("failed to read {}", table.uri()), source);
     let mut scan = table.scan();
     scan.project(columns).map_err(failed)?;

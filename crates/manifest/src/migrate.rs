@@ -26,7 +26,9 @@ mod v3_to_v4;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use lancekeeper_model::{Branch, ErrorKind, InternalSchema, OperationId, Stamp};
-use lancekeeper_planner::migrate::{Facts, Goal, MigrationPlan, Phase, Refusal, Step, plan_migration};
+use lancekeeper_planner::migrate::{
+    Facts, Goal, MigrationPlan, Phase, Refusal, Step, plan_migration,
+};
 use lancekeeper_store::failpoint;
 
 use crate::graph::Graph;
@@ -34,9 +36,10 @@ use journal::Note;
 
 pub use error::MigrateError;
 pub use facts::Look;
-pub use journal::MIGRATION_NOTE;
 pub use v3_to_v4::{CopiedHistory, histories};
 
+/// Where the note lies, relative to the root.
+pub const MIGRATION_NOTE: &str = "__maintenance/migration.json";
 /// Plans of one run. Each one after the first is because somebody else changed the graph meanwhile.
 const PLANS_MAX: u32 = 10;
 
@@ -174,9 +177,8 @@ impl Migration<'_> {
             }
             Step::BeginAbort => self.note(Phase::Abort).await,
             Step::Return(branch) => {
-                let is_ahead = |stamp: &Stamp| {
-                    is_fenced(stamp) || *stamp == Stamp::Known(InternalSchema::V4)
-                };
+                let is_ahead =
+                    |stamp: &Stamp| is_fenced(stamp) || *stamp == Stamp::Known(InternalSchema::V4);
                 self.stamp(branch, 3, is_ahead).await
             }
             Step::End => Ok(Note::remove(&self.graph.root.files()).await?),
@@ -198,9 +200,7 @@ impl Migration<'_> {
         let mut others = facts.branches.into_iter().filter(|facts| !facts.branch.is_main());
         match others.find(|facts| !is(&facts.stamp)) {
             None => Ok(()),
-            Some(other) => {
-                Err(MigrateError::Changed { branch: other.branch, found: other.stamp })
-            }
+            Some(other) => Err(MigrateError::Changed { branch: other.branch, found: other.stamp }),
         }
     }
 }

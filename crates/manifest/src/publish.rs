@@ -21,9 +21,7 @@ use chrono::{DateTime, Utc};
 use lance::Dataset;
 use lance::dataset::{MergeInsertBuilder, WhenMatched, WhenNotMatched};
 use lance_table::io::commit::ManifestNamingScheme;
-use lancekeeper_model::{
-    Branch, ErrorKind, InternalSchema, OperationId, Stamp, TableKey, Version,
-};
+use lancekeeper_model::{Branch, ErrorKind, InternalSchema, OperationId, Stamp, TableKey, Version};
 use lancekeeper_store::LanceFailure;
 use lancekeeper_store::failpoint;
 use lancekeeper_store::strict::{Change, CommitError, Signature, commit};

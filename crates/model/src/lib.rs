@@ -100,8 +100,8 @@ pub use statistics::{
     BoundValue, ColumnStatistics, STATISTICS_FORMAT, StatisticsNote, TableStatistics,
 };
 pub use status::{
-    BranchStamp, Clustering, Obstacle, PendingSidecar, PlannedRewrite, RootStatus, StatusBody, StatusReport,
-    StatusTotals, TableStatus,
+    BranchStamp, Clustering, Obstacle, PendingSidecar, PlannedRewrite, RootStatus, StatusBody,
+    StatusReport, StatusTotals, TableStatus,
 };
 pub use verify::{
     Finding, FindingKind, RootVerification, TableVerification, Unchecked, VerifyBody,

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use crate::report::{Report, RootOutcome, RootReport, VerbBody, exit_code};
 use crate::{
-    Branch, ErrorKind, ExitCode, InternalStatus, Reclaimable, Stamp, TableBytes, TableKey, TableRef,
-    TableStatistics, Version,
+    Branch, ErrorKind, ExitCode, InternalStatus, Reclaimable, Stamp, TableBytes, TableKey,
+    TableRef, TableStatistics, Version,
 };
 
 /// An unfinished operation found under `__recovery/`.

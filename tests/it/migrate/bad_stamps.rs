@@ -96,7 +96,8 @@ async fn stamps_of_a_v4_graph_that_nobody_knows_are_refused_and_can_be_mended_at
 }
 
 #[tokio::test]
-async fn stamps_of_a_v3_graph_that_nothing_explains_are_refused_and_can_be_mended_at_fixture_path() {
+async fn stamps_of_a_v3_graph_that_nothing_explains_are_refused_and_can_be_mended_at_fixture_path()
+{
     let fixture = FixturePath::unpack(V3).unwrap();
     let uri = fixture.uri();
     let rows = graph_rows(&uri).await.unwrap();

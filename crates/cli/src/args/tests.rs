@@ -432,8 +432,14 @@ fn migrate_previews_unless_confirmed_and_says_where_to() {
     ];
     for (line, goal) in goals {
         let options = MigrateOptions { goal, ..MigrateOptions::default() };
-        for (flag, writes) in [("", false), ("--plan", false), ("--dry-run", false), ("--confirm", true)] {
-            assert_eq!(migrate(&format!("{line} {flag}")), (options.clone(), writes), "{line} {flag}");
+        for (flag, writes) in
+            [("", false), ("--plan", false), ("--dry-run", false), ("--confirm", true)]
+        {
+            assert_eq!(
+                migrate(&format!("{line} {flag}")),
+                (options.clone(), writes),
+                "{line} {flag}"
+            );
         }
     }
     let (options, _) = migrate("--dead-after 90");

@@ -149,7 +149,10 @@ mod tests {
         let root = &found["roots"][0];
         assert_eq!((&root["from"], &root["to"]), (&"v2".into(), &4.into()));
         let main = &root["branches"][0];
-        assert_eq!((&main["name"], &main["from"], &main["to"]), (&"main".into(), &"v2".into(), &4.into()));
+        assert_eq!(
+            (&main["name"], &main["from"], &main["to"]),
+            (&"main".into(), &"v2".into(), &4.into())
+        );
         assert_eq!((&main["commits"], &main["rebuilt"]), (&21.into(), &1.into()));
         assert_eq!(root["locked_out"].as_array().unwrap().len(), 2);
         assert_eq!(root["run_branches"].as_array().unwrap().len(), 1);

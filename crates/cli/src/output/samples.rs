@@ -3,12 +3,12 @@
 use lancekeeper_model::{
     Branch, BranchReconcileStats, BudgetLimit, CleanupReport, Clustering, CountReport, ErrorKind,
     Finding, FindingKind, InternalSchema, InternalStatus, KeptVersionReport, LayoutStats,
-    LostCommitReport, MigrateReport, Migrated, MigratedBranch, MovedPin, Obstacle, OptimizeReport, PendingIndex, PendingSidecar, Reclaimable,
-    RecoveredSidecar, Recovery, RootCleanupReport, RootCounts, RootFailure, RootKind,
-    RootMigrateReport, RootOptimizeReport, RootReport, RootStatus, RootVerification, SkipReason,
-    Stamp, StatusReport,
-    TableBytes, TableCleanupStats, TableCount, TableKey, TableOptimizeStats, TableRef, TableStatus,
-    TableVerification, Unchecked, VerifyReport, Version, WorkLeft,
+    LostCommitReport, MigrateReport, Migrated, MigratedBranch, MovedPin, Obstacle, OptimizeReport,
+    PendingIndex, PendingSidecar, Reclaimable, RecoveredSidecar, Recovery, RootCleanupReport,
+    RootCounts, RootFailure, RootKind, RootMigrateReport, RootOptimizeReport, RootReport,
+    RootStatus, RootVerification, SkipReason, Stamp, StatusReport, TableBytes, TableCleanupStats,
+    TableCount, TableKey, TableOptimizeStats, TableRef, TableStatus, TableVerification, Unchecked,
+    VerifyReport, Version, WorkLeft,
 };
 
 const MIB: u64 = 1 << 20;
@@ -334,9 +334,8 @@ pub(crate) fn migrated(dry_run: bool) -> MigrateReport {
     root.branches =
         vec![branch("main", InternalSchema::V2, 1), branch("review", InternalSchema::V3, 0)];
     root.run_branches = vec![Branch::named("__run__01M7WA021VD71JWWPJJVJ0XTEC")];
-    root.locked_out = [InternalSchema::V2, InternalSchema::V3]
-        .map(|schema| schema.clients().to_owned())
-        .to_vec();
+    root.locked_out =
+        [InternalSchema::V2, InternalSchema::V3].map(|schema| schema.clients().to_owned()).to_vec();
     root.steps = vec!["main: stamp 3".to_owned(), "main: copy the history".to_owned()];
     root.recovery.migrated = Some(Migrated {
         from: Stamp::Known(InternalSchema::V1),

@@ -20,8 +20,7 @@ use crate::root::{OpenRootError, running};
 use crate::run::concurrency::in_order;
 
 /// Where v3 keeps its commits, and every graph what was recovered.
-const COMMIT_TABLES: [&str; 3] =
-    ["_graph_commits.lance", "_graph_commit_actors.lance", RECOVERIES];
+const COMMIT_TABLES: [&str; 3] = ["_graph_commits.lance", "_graph_commit_actors.lance", RECOVERIES];
 /// Where clients of v4 still write.
 const RECOVERIES: &str = "_graph_commit_recoveries.lance";
 

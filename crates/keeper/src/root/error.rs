@@ -111,9 +111,9 @@ impl OpenRootError {
             Self::Open(error) => error.kind(),
             Self::Spelling(error) => error.kind(),
             Self::Migrate { source, .. } => source.kind(),
-            Self::Moved { .. }
-            | Self::Spellings { .. }
-            | Self::SchemaApply { .. } => ErrorKind::Refused,
+            Self::Moved { .. } | Self::Spellings { .. } | Self::SchemaApply { .. } => {
+                ErrorKind::Refused
+            }
             Self::Queue(error) => error.kind(),
             Self::SchemaFiles(error) => error.kind(),
             Self::Sidecar(error) => error.kind(),

@@ -54,7 +54,9 @@ pub(super) fn notice(plan: &MigrationPlan) -> String {
     let runs = runs(steps);
     let deleted = match runs.is_empty() {
         true => String::new(),
-        false => format!("; it deletes {}, left by runs of old clients", names(runs.iter().collect())),
+        false => {
+            format!("; it deletes {}, left by runs of old clients", names(runs.iter().collect()))
+        }
     };
     let clients = locked_out(plan).join(", ");
     format!(

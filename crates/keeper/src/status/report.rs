@@ -2,8 +2,8 @@
 
 use lancekeeper_manifest::FoundSidecar;
 use lancekeeper_model::{
-    Branch, BranchStamp, Obstacle, PendingSidecar, PlannedRewrite, RootStatus, SMALL_FRAGMENT_BYTES,
-    TableOptimizeStats, TableRef, TableStatus, Version,
+    Branch, BranchStamp, Obstacle, PendingSidecar, PlannedRewrite, RootStatus,
+    SMALL_FRAGMENT_BYTES, TableOptimizeStats, TableRef, TableStatus, Version,
 };
 use lancekeeper_planner::optimize::Group;
 use lancekeeper_store::failure::{full_text, hint_of};
@@ -23,7 +23,8 @@ pub(super) fn describe(status: &mut RootStatus, read: &ReadRoot, way: &Way) {
     }
     if let Some(graph) = &read.graph {
         status.internal_schema = graph.graph.stamp().number();
-        let is_plain = |of: &BranchStamp| of.stamp.known().is_some() && of.stamp == *graph.graph.stamp();
+        let is_plain =
+            |of: &BranchStamp| of.stamp.known().is_some() && of.stamp == *graph.graph.stamp();
         if !way.stamps.iter().all(is_plain) {
             status.stamps.clone_from(&way.stamps);
         }

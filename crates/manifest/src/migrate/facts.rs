@@ -58,7 +58,8 @@ impl Graph {
             }
         }
         let files = self.root.files();
-        let has_v3_stamp = facts.branches.iter().any(|b| b.stamp.known() < Some(InternalSchema::V4));
+        let has_v3_stamp =
+            facts.branches.iter().any(|b| b.stamp.known() < Some(InternalSchema::V4));
         if has_v3_stamp || look > Look::ToWrite {
             facts.has_commits = files.has_directory(&format!("{COMMITS}/_versions")).await;
         }

@@ -14,7 +14,8 @@ impl Migration<'_> {
     ///
     /// The branch is there or not. Files of it may be left, which nobody sees; a cleanup takes them.
     pub(super) async fn delete_run(&self, branch: &Branch) -> Result<(), MigrateError> {
-        let failed = |source| LanceFailure::new(format!("failed to delete branch {branch}"), source);
+        let failed =
+            |source| LanceFailure::new(format!("failed to delete branch {branch}"), source);
         let mut main = self.graph.open_manifest(&Branch::main()).await?;
         let listed = main.list_branches().await.map_err(failed)?;
         if listed.contains_key(branch.label()) {

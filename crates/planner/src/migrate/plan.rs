@@ -148,12 +148,7 @@ fn to_v3(facts: &Facts, main: &Stamp, dead: &Dead) -> Result<Vec<Step>, Refusal>
 }
 
 /// Everything up to v4, from wherever it is.
-fn newest(
-    facts: &Facts,
-    main: &Stamp,
-    rebuild: bool,
-    dead: &Dead,
-) -> Result<Vec<Step>, Refusal> {
+fn newest(facts: &Facts, main: &Stamp, rebuild: bool, dead: &Dead) -> Result<Vec<Step>, Refusal> {
     facts.check_all_read()?;
     let mut steps = Vec::new();
     match main.known() {

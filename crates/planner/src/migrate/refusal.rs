@@ -20,7 +20,9 @@ pub enum Refusal {
         found: u32,
     },
     /// A stamp is no version.
-    #[error("the internal schema stamp of branch {branch} is {text:?}, which is not a number of a version")]
+    #[error(
+        "the internal schema stamp of branch {branch} is {text:?}, which is not a number of a version"
+    )]
     Unreadable {
         /// The branch.
         branch: Branch,
@@ -28,7 +30,9 @@ pub enum Refusal {
         text: String,
     },
     /// A branch is stamped with another version than main, and no migration explains it.
-    #[error("branch {branch} is at internal schema {found}, but main at {main}: they must be of one version")]
+    #[error(
+        "branch {branch} is at internal schema {found}, but main at {main}: they must be of one version"
+    )]
     Differs {
         /// The branch.
         branch: Branch,
@@ -71,7 +75,9 @@ pub enum Refusal {
         minutes: i64,
     },
     /// The history that v3 keeps apart is lost.
-    #[error("_graph_commits.lance is missing: this graph at internal schema {found} keeps its commit history there")]
+    #[error(
+        "_graph_commits.lance is missing: this graph at internal schema {found} keeps its commit history there"
+    )]
     NoCommits {
         /// Main's version.
         found: Stamp,
@@ -88,7 +94,9 @@ pub enum Refusal {
     #[error("no migration to v4 is under way, so there is nothing to abort")]
     NothingToAbort,
     /// Main is at v4 already.
-    #[error("the migration to v4 is finished: clients may have written the graph since, so there is no way back")]
+    #[error(
+        "the migration to v4 is finished: clients may have written the graph since, so there is no way back"
+    )]
     Finished,
     /// The graph is in order.
     #[error("the stamps of this graph agree, so none of them is written anew")]
@@ -111,9 +119,10 @@ impl Refusal {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::UnderWay { .. } | Self::RunInFlight { .. } => ErrorKind::RecoveryNeeded,
-            Self::Unreadable { .. } | Self::Key { .. } | Self::NoCommits { .. } | Self::Unread { .. } => {
-                ErrorKind::Corrupt
-            }
+            Self::Unreadable { .. }
+            | Self::Key { .. }
+            | Self::NoCommits { .. }
+            | Self::Unread { .. } => ErrorKind::Corrupt,
             Self::Newer { .. }
             | Self::Differs { .. }
             | Self::NoJournal { .. }
@@ -140,7 +149,9 @@ impl Refusal {
             Self::UnderWay { phase: Phase::Abort } => {
                 "it was being taken back: `lancekeeper migrate ROOT --abort --confirm` finishes that"
             }
-            Self::Key { .. } => "nothing was changed; no client ever wrote that: restore the whole graph from one backup",
+            Self::Key { .. } => {
+                "nothing was changed; no client ever wrote that: restore the whole graph from one backup"
+            }
             Self::RunInFlight { .. } => {
                 "wait for it; if its client is dead, `lancekeeper migrate ROOT --to 3 --dead-after 0s --confirm` deletes the branch"
             }
@@ -149,7 +160,9 @@ impl Refusal {
             }
             Self::Unread { .. } => "restore what is missing, or delete the branch, then try again",
             Self::NothingToAbort | Self::Consistent => "nothing was changed",
-            Self::Finished => "export it and load it with the older client, if it must be read there",
+            Self::Finished => {
+                "export it and load it with the older client, if it must be read there"
+            }
             Self::Content { .. } => "nothing was changed; name the version that the graph is of",
         }
     }

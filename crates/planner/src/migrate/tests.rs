@@ -1,3 +1,5 @@
+//! Plans from every kind of graph, carried out, cut off anywhere, and made again.
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -97,10 +99,7 @@ fn finish(facts: &mut Facts, goal: Goal) {
 
 fn worlds() -> [Facts; 4] {
     let mut old = graph(&[("main", "1"), ("lazy", "1"), ("work", "1")]);
-    old.runs.push(RunBranch {
-        branch: branch("__run__A"),
-        last_used: now() - TimeDelta::hours(1),
-    });
+    old.runs.push(RunBranch { branch: branch("__run__A"), last_used: now() - TimeDelta::hours(1) });
     [
         old,
         graph(&[("main", "3"), ("lazy", "2"), ("work", "3")]),

@@ -35,11 +35,8 @@ fn root_text(root: &RootMigrateReport, dry_run: bool, screen: Screen) -> String 
     let heading = paint(&root_label(root.kind, &root.uri), Tone::Strong, screen.colour);
     let mut text = format!("{heading}\n{}", recovery_text(&root.recovery, screen.width));
     let is_refused = root.error.is_some();
-    let remarks: Vec<Remark> = root
-        .branches
-        .iter()
-        .map(|branch| outcome(branch, dry_run, is_refused))
-        .collect();
+    let remarks: Vec<Remark> =
+        root.branches.iter().map(|branch| outcome(branch, dry_run, is_refused)).collect();
     text += &render(columns(&root.branches), "", &remarks, screen).text;
     let verb = if dry_run { "would be" } else { "was" };
     if root.steps.is_empty() && !is_refused {
@@ -49,7 +46,10 @@ fn root_text(root: &RootMigrateReport, dry_run: bool, screen: Screen) -> String 
         text += &indented(&format!("{number}. {step}"), screen.width);
     }
     for run in &root.run_branches {
-        text += &indented(&format!("{run}, left by a run of an old client, {verb} deleted"), screen.width);
+        text += &indented(
+            &format!("{run}, left by a run of an old client, {verb} deleted"),
+            screen.width,
+        );
     }
     if !root.locked_out.is_empty() {
         let clients = root.locked_out.join(", ");

@@ -69,7 +69,8 @@ async fn missing(
     wanted: &[Row],
 ) -> Result<Vec<Row>, MigrateError> {
     let there = graph.rows(manifest).await?;
-    let there: HashMap<&str, &Row> = there.iter().map(|row| (row.object_id.as_str(), row)).collect();
+    let there: HashMap<&str, &Row> =
+        there.iter().map(|row| (row.object_id.as_str(), row)).collect();
     let mut missing = Vec::new();
     for row in wanted {
         match there.get(row.object_id.as_str()) {
@@ -95,8 +96,7 @@ pub(super) async fn check(
     branch: &Branch,
     commits: &[Commit],
 ) -> Result<(), MigrateError> {
-    let otherwise =
-        |what: String| MigrateError::Otherwise { branch: branch.clone(), what };
+    let otherwise = |what: String| MigrateError::Otherwise { branch: branch.clone(), what };
     let graph = migration.graph;
     let manifest = graph.open_manifest(branch).await?;
     let wanted = rows_of(branch, commits)?;
@@ -106,8 +106,8 @@ pub(super) async fn check(
     let folded = graph.fold(&manifest, branch).await?;
     let head = head_of(commits).map(|head| head.id.clone());
     if folded.head_commit != head {
-        let [found, wanted] = [&folded.head_commit, &head]
-            .map(|id| id.clone().unwrap_or_else(|| "none".to_owned()));
+        let [found, wanted] =
+            [&folded.head_commit, &head].map(|id| id.clone().unwrap_or_else(|| "none".to_owned()));
         return Err(otherwise(format!("its head is {found}, not {wanted}")));
     }
     let before = graph.snapshot_at(branch, newest_of_others(&manifest).await).await?;

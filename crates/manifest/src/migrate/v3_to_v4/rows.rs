@@ -34,10 +34,8 @@ fn commit_row(commit: &Commit) -> Result<Row, serde_json::Error> {
 }
 
 fn head_row(branch: &Branch, head: &Commit) -> Result<Row, serde_json::Error> {
-    let metadata = HeadMetadata {
-        head_commit_id: head.id.clone(),
-        parent_commit_id: head.parent.clone(),
-    };
+    let metadata =
+        HeadMetadata { head_commit_id: head.id.clone(), parent_commit_id: head.parent.clone() };
     let id = format!("graph_head:{}", branch.label());
     Ok(row(id, GRAPH_HEAD, serde_json::to_string(&metadata)?))
 }
