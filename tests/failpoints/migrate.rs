@@ -9,9 +9,7 @@ use chrono::Utc;
 use fail::{FailGuard, FailScenario};
 use lance::dataset::builder::DatasetBuilder;
 use lance::dataset::refs::Ref;
-use lancekeeper::{
-    CleanupOptions, Keeper, MigrateGoal, MigrateOptions, MigrateReport, OptimizeOptions,
-};
+use lancekeeper::{Keeper, MigrateGoal, MigrateOptions, MigrateReport, OptimizeOptions};
 use lancekeeper_manifest::{
     Graph, GraphCommit, Migration, MigrationOutcome, migrate_internal_schema,
 };
@@ -22,7 +20,7 @@ use lancekeeper_store::failpoint;
 use lancekeeper_store::root::recognise;
 use lancekeeper_testkit::{FixturePath, GraphRows, graph_rows};
 
-use crate::child::{Death, Verb, run_and_die};
+use crate::child::{Death, Verb, run_and_die, strictest};
 use crate::pause::pause_at;
 
 const V1: &str = "omnigraph-0.3.1-v1-branches";
@@ -104,7 +102,7 @@ impl Place {
         assert_eq!(plan.exit_code().number(), 12, "{plan:#?}");
         let hint = plan.roots[0].hint.as_deref().unwrap();
         assert!(hint.contains("--abort"), "{hint}");
-        let cleaned = keeper.cleanup([&uri], &CleanupOptions::default()).await;
+        let cleaned = keeper.cleanup([&uri], &strictest()).await;
         assert_eq!(cleaned.exit_code().number(), 12, "{cleaned:#?}");
         let created = keeper.create_branch(&uri, "new", "work").await;
         assert_eq!(created.exit_code().number(), 12, "{created:#?}");

@@ -161,7 +161,7 @@ async fn a_v1_graph_is_brought_to_v3_by_the_first_write_at_fixture_path() {
     says(&status.roots[0].warnings);
     let plan = keeper.plan_optimize([&uri], &OptimizeOptions::default()).await;
     says(&plan.roots[0].warnings);
-    let plan = keeper.plan_cleanup([&uri], &CleanupOptions::default()).await;
+    let plan = keeper.plan_cleanup([&uri], &strictest()).await;
     says(&plan.roots[0].warnings);
     says(&keeper.plan_create_branch(&uri, "new", "main").await.roots[0].warnings);
     says(&keeper.plan_delete_branch(&uri, "lazy").await.roots[0].warnings);
@@ -194,15 +194,7 @@ async fn a_v1_graph_is_brought_to_v3_by_the_first_write_at_fixture_path() {
             "create" => {
                 keeper.create_branch(&uri, "new", "main").await.roots.remove(0).body.recovery
             }
-            _ => {
-                keeper
-                    .cleanup([&uri], &CleanupOptions::default())
-                    .await
-                    .roots
-                    .remove(0)
-                    .body
-                    .recovery
-            }
+            _ => keeper.cleanup([&uri], &strictest()).await.roots.remove(0).body.recovery,
         };
         assert_eq!(recovery.migrated.map(|migrated| migrated.to), Some(3), "{verb}");
         all_are_stamped(&uri, "3").await;

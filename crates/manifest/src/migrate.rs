@@ -36,9 +36,10 @@ use journal::Note;
 
 pub use error::MigrateError;
 pub use facts::Look;
-pub use journal::MIGRATION_NOTE;
 pub use v3_to_v4::{CopiedHistory, histories};
 
+/// Where the note lies, relative to the root.
+pub const MIGRATION_NOTE: &str = "__maintenance/migration.json";
 /// Plans of one run. Each one after the first is because somebody else changed the graph meanwhile.
 const PLANS_MAX: u32 = 10;
 

@@ -7,7 +7,7 @@ use lancekeeper_store::strict::CommitError;
 use lancekeeper_store::{FilesError, LanceFailure, OpenError};
 use thiserror::Error;
 
-use super::journal::MIGRATION_NOTE;
+use super::MIGRATION_NOTE;
 use crate::graph::GraphError;
 
 /// A migration was not carried out, or not to its end.

@@ -7,10 +7,8 @@ use lancekeeper_planner::migrate::Phase;
 use lancekeeper_store::{Files, FilesError};
 use serde::{Deserialize, Serialize};
 
-use super::MigrateError;
+use super::{MIGRATION_NOTE, MigrateError};
 
-/// Where the note lies, relative to the root.
-pub const MIGRATION_NOTE: &str = "__maintenance/migration.json";
 /// The directory it lies in.
 const DIRECTORY: &str = "__maintenance";
 /// The version of the format we write, and the newest we read.

@@ -1,3 +1,5 @@
+//! Plans from every kind of graph, carried out, cut off anywhere, and made again.
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};

@@ -129,7 +129,20 @@ fn a_migration_before_and_after() {
         let report = samples::migrated(dry_run);
         seen(Some(80), |terminal| show("", &report, Format::Human, terminal))
     };
-    insta::assert_snapshot!(show(true), @"");
+    insta::assert_snapshot!(show(true), @"
+    preview (nothing was written; --confirm migrates)
+    graph /data/people
+      migrated from internal schema v1 to v3: main; deleted __run__01A, left by runs
+        of old clients; locked out from now on: omnigraph up to 0.3.1
+      branch  stamp  then  commits  rebuilt
+      main    v2     v4         21        1  would be migrated
+      review  v3     v4         21        0  would be migrated
+      1. main: stamp 3
+      2. main: copy the history
+      __run__01M7WA021VD71JWWPJJVJ0XTEC, left by a run of an old client, would be
+        deleted
+      locked out from then on: omnigraph 0.4.1 to 0.6.1, omnigraph 0.6.2 to 0.7.2
+    ");
     assert!(show(false).contains("migrated"));
 }
 
