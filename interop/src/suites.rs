@@ -16,11 +16,13 @@ mod databases;
 mod failpoints;
 mod faults;
 mod fixture_path;
+mod formats;
 mod graph;
 mod graph_reader;
 mod graphs;
 mod index_uuids;
 mod keeper;
+mod killed;
 mod kills;
 mod omnigraph;
 mod pause;
@@ -94,6 +96,10 @@ enum Suite {
     Cleanup,
     /// A client loads beside our runs in a loop while a reader looks on
     Race,
+    /// What clients left when they were killed, recovered by us
+    Recover,
+    /// Graphs of old formats, migrated by us
+    Migrate,
     /// Our runs killed in a loop while clients write; takes long
     Kills,
     /// What lost data elsewhere: forks, merges, dropped types, links, names, late writers
@@ -204,6 +210,12 @@ fn run_suites(report: &mut Report, lab: &Lab, args: &Args) -> Result<()> {
     }
     if wanted(Suite::Watch) {
         watched::run(report, lab, args)?;
+    }
+    if wanted(Suite::Recover) {
+        killed::run(report, lab)?;
+    }
+    if wanted(Suite::Migrate) {
+        formats::run(report, lab)?;
     }
     if wanted(Suite::Kills) {
         kills::run(report, lab, args)?;

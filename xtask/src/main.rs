@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask build | install | test | ci | tidy | demo | bench | interop | soak`.
+//! The project's own commands: `cargo xtask build | install | test | chaos | ci | tidy | demo | bench | interop | soak`.
 //!
 //! Nothing here is shipped. What a check means is written in the module of that check. `bench`, `interop` and
 //! `soak` are the package `interop`, which is built when one of them is asked for.
@@ -8,6 +8,7 @@
     reason = "a developer's tool speaks to the terminal it was started from"
 )]
 
+mod chaos;
 mod ci;
 mod demo;
 mod tidy;
@@ -46,6 +47,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Let verbs, clients and random failpoints loose on a graph and a database, for as long as one likes
+    Chaos(chaos::Args),
     /// Run everything a change must pass, and stop at the first failure
     Ci,
     /// Check what neither rustc nor clippy checks: arrows, names, sizes, catalogues
@@ -90,6 +93,7 @@ fn run(command: Command, root: &Path) -> Result<()> {
         Command::Build { args } => cargo::build(root, &args),
         Command::Install { args } => cargo::install(root, &args),
         Command::Test { args } => cargo::test(root, &args),
+        Command::Chaos(args) => chaos::run(root, &args),
         Command::Ci => ci::run(root),
         Command::Tidy => tidy::run(root),
         Command::Demo => demo::run(root),

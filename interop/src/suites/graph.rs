@@ -18,14 +18,21 @@ type Branches = &'static [(&'static str, usize)];
 
 #[derive(Clone, Copy)]
 pub(super) struct Fixture {
-    /// What the archive's name ends with, after the client's version.
-    suffix: &'static str,
+    archive: Archive,
     pub(super) branches: Branches,
 }
 
-pub(super) const MAIN_ONLY: Fixture = Fixture { suffix: "main-only", branches: &[("main", 6010)] };
+#[derive(Clone, Copy)]
+enum Archive {
+    /// What its name ends with, after the client's version.
+    OfClient(&'static str),
+    /// Its name, whichever client looks at it.
+    Named(&'static str),
+}
+
+pub(super) const MAIN_ONLY: Fixture = Fixture::of_client("main-only", &[("main", 6010)]);
 pub(super) const BRANCHES: Fixture =
-    Fixture { suffix: "branches", branches: &[("lazy", 3619), ("main", 7193), ("work", 6619)] };
+    Fixture::of_client("branches", &[("lazy", 3619), ("main", 7193), ("work", 6619)]);
 pub(super) const FIXTURES: [Fixture; 2] = [MAIN_ONLY, BRANCHES];
 
 /// What the client exports from each branch.
@@ -35,8 +42,21 @@ pub(super) type Exports = BTreeMap<String, Lines>;
 const SIDECAR: &str = "json";
 
 impl Fixture {
+    /// One that there is of several clients.
+    pub(super) const fn of_client(suffix: &'static str, branches: Branches) -> Self {
+        Self { archive: Archive::OfClient(suffix), branches }
+    }
+
+    /// One that another client wrote.
+    pub(super) const fn written(name: &'static str, branches: Branches) -> Self {
+        Self { archive: Archive::Named(name), branches }
+    }
+
     pub(super) fn name(&self, client: &Omnigraph) -> String {
-        format!("omnigraph-{}-{}", client.version, self.suffix)
+        match self.archive {
+            Archive::OfClient(suffix) => format!("omnigraph-{}-{suffix}", client.version),
+            Archive::Named(name) => name.to_owned(),
+        }
     }
 }
 

@@ -74,13 +74,19 @@ impl Omnigraph {
 
     /// The ids of the commits that a branch can be read at, oldest first.
     pub(super) fn commits(&self, graph: &Path, branch: &str) -> Result<Vec<String>> {
+        let commits = self.commit_rows(graph, branch)?;
+        commits.iter().map(|commit| text(commit, "graph_commit_id")).collect()
+    }
+
+    /// The commits that a branch can be read at, oldest first, each with all that is listed of it.
+    pub(super) fn commit_rows(&self, graph: &Path, branch: &str) -> Result<Vec<Value>> {
         let mut command = self.command("commit");
         command.args(["list", "--branch", branch]).arg(graph);
         let listing = self.json(&mut command)?;
         let commits =
             listing["commits"].as_array().with_context(|| format!("no commits in {listing}"))?;
         ensure!(!commits.is_empty(), "{branch} has no commit");
-        commits.iter().map(|commit| text(commit, "graph_commit_id")).collect()
+        Ok(commits.clone())
     }
 
     /// The values in the only column of the answer; `query` is the body of a query.

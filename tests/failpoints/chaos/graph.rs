@@ -91,7 +91,7 @@ impl Graph {
                 world.did(&format!("graph write {written}"), &what);
             }
             drop(is_live);
-            tokio::time::sleep(dice.millis(100, 700)).await;
+            tokio::time::sleep(dice.millis(20, 400)).await;
         }
         Ok(())
     }

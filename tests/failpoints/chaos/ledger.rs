@@ -160,9 +160,18 @@ impl Ledger {
                 let Some(rows) = found.get(place) else { continue };
                 // Not of a branch that was deleted, and made again under the same name.
                 let events = self.rows.get(place).and_then(|rows| rows.get(id));
-                let last = events.and_then(|events| events.last());
-                // What somebody else made of it since says nothing.
-                let Some(event) = last.filter(|event| event.write == number) else { continue };
+                let Some([earlier @ .., last]) = events.map(Vec::as_slice) else { continue };
+                // What somebody else made of it since says nothing, and neither does one that may not have been
+                // there yet: it looks like one that was deleted.
+                let is_settled = |event: &Event| {
+                    self.writes[event.write].done.is_some_and(|done| done <= reading.begun)
+                };
+                let Some(event) = Some(last).filter(|event| event.write == number) else {
+                    continue;
+                };
+                if !earlier.iter().all(is_settled) {
+                    continue;
+                }
                 is_there.push(rows.get(id.as_str()).copied() == event.note.as_deref());
             }
             let count = is_there.iter().filter(|is| **is).count();
@@ -237,6 +246,22 @@ mod tests {
         assert_eq!(says(&mut ledger, &[("1", "x"), ("2", "x")]), "fine");
         assert!(says(&mut ledger, &[]).contains("1 is None"));
         assert_eq!(ledger.certain(&place()).len(), 2);
+    }
+
+    #[test]
+    fn a_row_that_was_not_there_yet_is_not_taken_for_a_deleted_one() {
+        let mut ledger = Ledger::default();
+        let first = write(&mut ledger, &["1"], Some("x"));
+        ledger.acknowledge(first);
+        let begun = ledger.tick();
+        let second = write(&mut ledger, &["2"], Some("x"));
+        ledger.acknowledge(second);
+        let gone = write(&mut ledger, &["1", "2"], None);
+        ledger.acknowledge(gone);
+        // Opened before the second write was there, and read to its end after all of them.
+        let reading = Reading { begun, ..read(&mut ledger, &[("1", "x")]) };
+        assert!(ledger.check(&reading).is_ok());
+        assert!(says(&mut ledger, &[("1", "x")]).contains("1 is Some"));
     }
 
     #[test]
