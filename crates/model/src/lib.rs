@@ -10,7 +10,6 @@ mod caches;
 mod cleanup;
 mod count;
 mod facts;
-mod file_names;
 mod ids;
 mod job;
 mod jobs_report;
@@ -18,7 +17,7 @@ mod kind;
 mod layout;
 mod left;
 mod migrate;
-mod nearest;
+mod names;
 mod optimize;
 mod options;
 mod policy;
@@ -32,7 +31,6 @@ mod repair;
 mod report;
 mod room;
 mod root;
-mod secrets;
 mod sizes;
 mod skip;
 mod snapshot;
@@ -56,7 +54,6 @@ pub use facts::{
     CarryOver, DeclaredIndex, FragmentFacts, IndexFacts, IndexKind, PageFacts, SegmentFacts,
     TableFacts,
 };
-pub use file_names::file_name_of;
 pub use ids::{Branch, OperationId, TableKey, TableRef, Version};
 pub use job::{
     JOB_SCHEMA, JobCaches, JobCause, JobDocumentError, JobError, JobKind, JobProgress, JobRecord,
@@ -72,7 +69,7 @@ pub use migrate::{
     MigrateBody, MigrateGoal, MigrateOptions, MigrateReport, MigrateTotals, MigratedBranch,
     RootMigrateReport,
 };
-pub use nearest::nearest;
+pub use names::{file_name_of, nearest, without_secrets};
 pub use optimize::{
     ChosenFragments, LayoutStats, OptimizeBody, OptimizeReport, OptimizeTotals, PrunedStats,
     RootOptimizeReport, TableOptimizeStats,
@@ -106,7 +103,6 @@ pub use repair::{
 pub use report::{Report, RootFailure, RootOutcome, RootReport, VerbBody};
 pub use room::{InternalStatus, Reclaimable, StatusOptions};
 pub use root::{InternalSchema, RootKind, Stamp};
-pub use secrets::without_secrets;
 pub use sizes::TableBytes;
 pub use skip::{PendingIndex, SkipReason};
 pub use snapshot::{Pin, Snapshot};

@@ -3,8 +3,8 @@
 //!
 //! # Protocol
 //!
-//! [`facts`] is what is known of each sidecar, `dead` says whether its writer is presumed dead
-//! and whether the versions ahead of the pins can be his, [`class`] what the established rules
+//! `facts` is what is known of each sidecar, `dead` says whether its writer is presumed dead
+//! and whether the versions ahead of the pins can be his, `class` what the established rules
 //! call each table, and [`plan_recover`] what becomes of the sidecar as a whole: all of it goes
 //! forward, or all of it back.
 //!

@@ -22,7 +22,10 @@ const OLD_SCHEMA: &[(&str, usize)] = &[("main", 6010)];
 const NEW_SCHEMA: &[(&str, usize)] = &[("main", 4011)];
 
 /// What was killed, for which client, and what there is afterwards.
-const KILLED: &[(&str, &str, &[(&str, usize)])] = &[
+/// Rows that the client itself reads afterwards, by branch.
+type Rows = &'static [(&'static str, usize)];
+
+const KILLED: &[(&str, &str, Rows)] = &[
     ("0.7.0", "killed-load-complete", LOADED),
     ("0.7.0", "killed-load-partial", BRANCHES),
     ("0.7.0", "killed-merge-partial", NOT_MERGED),

@@ -46,7 +46,7 @@ pub(crate) async fn look_ahead(read: &ReadRoot, purpose: Purpose<'_>, now: DateT
     let mut way = Way::default();
     if let Some(graph) = &read.graph {
         let facts = graph.graph.migration_facts(Look::ToWrite).await;
-        if let Err(source) = facts.map_err(MigrateError::from).and_then(|facts| {
+        if let Err(source) = facts.and_then(|facts| {
             way.stamps = migrating::stamps(&facts);
             if !tolerates.migration {
                 way.migration = migrating::first_write(&facts, now)?;

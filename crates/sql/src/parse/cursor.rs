@@ -175,7 +175,7 @@ impl<'t> Cursor<'t> {
         }
         let start = self.span();
         self.advance();
-        let span = self.to_end_of_name(start);
+        let span = self.rest_of_name(start);
         let message = format!("{} is a field, and {ORDERED_BY}", span.slice(self.text));
         Err(SqlError::new(message, span)
             .with_hint("a column with a dot in its own name stands in double quotes as a whole"))
@@ -183,14 +183,14 @@ impl<'t> Cursor<'t> {
 
     /// A name goes on with a letter that only names in quotes have.
     fn needs_quotes(&mut self, name: &Name, what: &str) -> SqlError {
-        let span = self.to_end_of_name(name.span);
+        let span = self.rest_of_name(name.span);
         let whole = span.slice(self.text);
         SqlError::new(format!("{whole} as the name of {what} needs quotes"), span)
             .suggesting(Some(format!("\"{whole}\"")))
     }
 
     /// Takes whatever follows without a space, and returns the place of all of it.
-    fn to_end_of_name(&mut self, start: Span) -> Span {
+    fn rest_of_name(&mut self, start: Span) -> Span {
         let mut span = start;
         while let Some(next) = Span::of(self.token().span)
             && (next.line, next.column) == (span.end_line, span.end_column)
