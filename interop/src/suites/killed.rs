@@ -21,10 +21,10 @@ const MERGED: &[(&str, usize)] =
 const OLD_SCHEMA: &[(&str, usize)] = &[("main", 6010)];
 const NEW_SCHEMA: &[(&str, usize)] = &[("main", 4011)];
 
-/// What was killed, for which client, and what there is afterwards.
 /// Rows that the client itself reads afterwards, by branch.
 type Rows = &'static [(&'static str, usize)];
 
+/// What was killed, for which client, and what there is afterwards.
 const KILLED: &[(&str, &str, Rows)] = &[
     ("0.7.0", "killed-load-complete", LOADED),
     ("0.7.0", "killed-load-partial", BRANCHES),

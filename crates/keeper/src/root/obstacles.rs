@@ -1,7 +1,7 @@
 //! What stands in the way of a verb that writes, looked at without writing.
 
 use chrono::{DateTime, Utc};
-use lancekeeper_manifest::{FoundSidecar, Graph, Look, MigrateError, check_schema_files};
+use lancekeeper_manifest::{FoundSidecar, Graph, Look, check_schema_files};
 use lancekeeper_model::{BranchStamp, RootKind};
 use lancekeeper_planner::migrate::MigrationPlan;
 use lancekeeper_planner::sweep::{SweepPlan, plan_sweep};

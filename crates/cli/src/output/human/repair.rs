@@ -77,7 +77,7 @@ fn root_text(root: &RootRepairReport, screen: Screen) -> String {
         notes.add(&name(table), &visible(&story(table)));
     }
     text += &notes.render(screen.width);
-    if root.tables.iter().any(|table| waits(table)) {
+    if root.tables.iter().any(waits) {
         text += &indented(
             "--confirm --force publishes what is refused, --confirm --restore-pin takes it back",
             screen.width,
