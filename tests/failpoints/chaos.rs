@@ -50,6 +50,7 @@ fn a_new_seed() -> u64 {
 }
 
 /// Lets one world happen. Whether it could be judged.
+#[expect(clippy::print_stdout, reason = "the seed is what a failure is found again by")]
 fn happens(seed: u64) -> bool {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
