@@ -237,7 +237,7 @@ mod tests {
         let (files, notices) = (Files::local(directory.path()), Notices::open().unwrap());
         for goes in [
             (|place, away| fs::rename(place, away)) as fn(&Path, &Path) -> io::Result<()>,
-            |place, _| fs::remove_dir(place),
+            |place, _| fs::remove_dir_all(place),
         ] {
             notices.follow(1, &files, &names(&["t"])).await;
             goes(&place, &away).unwrap();

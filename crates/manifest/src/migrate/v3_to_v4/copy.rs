@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use lance::Dataset;
-use lancekeeper_model::{Branch, Stamp, Version};
+use lancekeeper_model::{Branch, InternalSchema, Stamp, Version};
 use lancekeeper_store::LanceFailure;
 use lancekeeper_store::owner::{Owner, owners_between};
 use lancekeeper_store::strict::{CommitError, Signature, commit};
@@ -19,7 +19,7 @@ use crate::row::{GRAPH_COMMIT, Row, encode};
 
 /// Attempts at one copy. Each lost one is a publish of somebody who opened the graph before.
 const COPY_ATTEMPTS: u32 = 20;
-/// Versions of ours that are looked through for the last one that is not.
+/// Versions of the migration that are looked through for the last one that is not.
 const VERSIONS_MAX: u64 = 64;
 
 /// Adds the rows that are not there yet, in one commit.
@@ -110,7 +110,7 @@ pub(super) async fn check(
             [&folded.head_commit, &head].map(|id| id.clone().unwrap_or_else(|| "none".to_owned()));
         return Err(otherwise(format!("its head is {found}, not {wanted}")));
     }
-    let before = graph.snapshot_at(branch, newest_of_others(&manifest).await).await?;
+    let before = graph.snapshot_at(branch, newest_before(graph, &manifest).await?).await?;
     if before.pins != folded.pins {
         let at = before.manifest_version;
         return Err(otherwise(format!("it pins other versions than at version {at}")));
@@ -118,19 +118,26 @@ pub(super) async fn check(
     Ok(())
 }
 
-/// The newest version that no keeper made; the oldest that is there, if keepers made all.
-async fn newest_of_others(manifest: &Dataset) -> Version {
-    let head = version_of(manifest);
+/// The newest version that the migration did not make; the oldest that is there, if it made all. What a keeper
+/// committed under a stamp of before is a publish, which moves pins like any other: only under the stamps of a
+/// migration does nobody but a migration commit.
+async fn newest_before(graph: &Graph, manifest: &Dataset) -> Result<Version, MigrateError> {
+    let (branch, head) = (Branch::from(manifest.manifest().branch.clone()), version_of(manifest));
     let mut version = head;
     for _ in 0..VERSIONS_MAX {
         let before = Version(version.0.saturating_sub(1));
         match owners_between(manifest, before, version).await.first() {
-            Some(Owner::Ours(_)) => {}
-            Some(Owner::Foreign) => return version,
+            Some(Owner::Ours(_)) => {
+                let at = graph.open_manifest_at(&branch, version).await?;
+                if !matches!(stamp_of(&at), Stamp::Migrating | Stamp::Known(InternalSchema::V4)) {
+                    return Ok(version);
+                }
+            }
+            Some(Owner::Foreign) => return Ok(version),
             // Collected: what came after it is the oldest there is.
-            Some(Owner::Unreadable(_)) | None => return version.next().min(head),
+            Some(Owner::Unreadable(_)) | None => return Ok(version.next().min(head)),
         }
         version = before;
     }
-    version
+    Ok(version)
 }
