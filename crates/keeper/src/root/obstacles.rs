@@ -66,7 +66,8 @@ pub(crate) async fn look_ahead(read: &ReadRoot, purpose: Purpose<'_>, now: DateT
         way.obstacles.extend(check_one_spelling(read).err());
     }
     let Some(graph) = &read.graph else { return way };
-    if graph.graph.lacks_history().await {
+    // A migration says itself what it needs the history for, and how to go on without.
+    if !tolerates.migration && graph.graph.lacks_history().await {
         way.obstacles.push(OpenRootError::NoHistory { uri: uri.clone() });
     }
     way.obstacles.extend(check_no_schema_apply(&graph.graph, verb).await.err());
