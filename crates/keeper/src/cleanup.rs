@@ -14,6 +14,7 @@
 mod ask;
 mod gather;
 mod job;
+mod planning;
 mod report;
 mod table;
 
@@ -23,13 +24,9 @@ use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use lancekeeper_model::{
-    Branch, CleanupOptions, ErrorKind, OperationId, ProgressEvent, RootCleanupReport, TableKey,
-    TableRef,
+    CleanupOptions, ErrorKind, OperationId, ProgressEvent, RootCleanupReport, TableRef,
 };
-use lancekeeper_planner::branch::{DeletePlan, plan_delete};
-use lancekeeper_planner::cleanup::{
-    CleanupInventory, CleanupPlan, PinnedVersion, Retention, plan_cleanup,
-};
+use lancekeeper_planner::cleanup::{CleanupPlan, PinnedVersion, Retention, plan_cleanup};
 use lancekeeper_reconciler::cleanup::{CleanupError, Done, Executor, Lists};
 use tokio::sync::watch;
 
@@ -44,6 +41,7 @@ use crate::run::{Context, millis, new_operation};
 pub(crate) use ask::CleanupRootError;
 use ask::retention;
 pub(crate) use gather::{Gathered, branches_of, gather};
+use planning::wanted;
 use report::Carried;
 
 const VERB: &str = "cleanup";
@@ -356,50 +354,4 @@ pub(crate) async fn frees_more_at(
     let wanted = wanted(&gathered, &options.tables, cleaning.read)?;
     let goes = |plan: &CleanupPlan, at: usize| plan.datasets[at].deletions.len();
     Ok(wanted.into_iter().any(|at| goes(&then, at) > goes(&now, at)))
-}
-
-/// The datasets asked for, by their place in what was gathered.
-fn wanted(
-    gathered: &Gathered,
-    tables: &[String],
-    read: &ReadRoot,
-) -> Result<Vec<usize>, CleanupRootError> {
-    let named =
-        |table: &TableKey| tables.is_empty() || tables.iter().any(|name| name == table.as_str());
-    let known: Vec<&TableKey> = gathered
-        .datasets
-        .iter()
-        .map(|dataset| &dataset.facts.table)
-        .chain(gathered.failed.iter().map(|(place, _)| &place.table))
-        .chain(read.members.all.iter().map(|member| &member.key))
-        .collect();
-    if let Some(name) =
-        tables.iter().find(|name| !known.iter().any(|table| table.as_str() == name.as_str()))
-    {
-        let (uri, table) = (read.root.given.clone(), name.clone());
-        return Err(CleanupRootError::UnknownTable { uri, table });
-    }
-    Ok((0..gathered.datasets.len())
-        .filter(|at| named(&gathered.datasets[*at].facts.table))
-        .collect())
-}
-
-/// Plans from what was gathered.
-impl Gathered {
-    pub(crate) fn plan(&self, cleaning: &Cleaning<'_>) -> CleanupPlan {
-        plan_cleanup(&self.inventory(), &cleaning.own, &cleaning.policy, cleaning.now)
-    }
-
-    /// The deletion of a branch, by a policy that keeps everything else.
-    pub(crate) fn plan_delete(&self, cleaning: &Cleaning<'_>, branch: &Branch) -> DeletePlan {
-        plan_delete(&self.inventory(), branch, &cleaning.policy, cleaning.now)
-    }
-
-    fn inventory(&self) -> CleanupInventory<'_> {
-        CleanupInventory {
-            authority: &self.read.authority,
-            running: &self.running,
-            datasets: self.datasets.iter().map(|dataset| &dataset.facts).collect(),
-        }
-    }
 }

@@ -1,7 +1,7 @@
 //! The compiled schema of a graph, as far as upkeep needs it: which indexes each table
 //! declares. The schema language itself is the client's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lancekeeper_model::{DeclaredIndex, IndexKind, TableKey};
 use lancekeeper_store::Files;
@@ -15,6 +15,10 @@ use crate::schema_files::{COMPILED, SchemaFilesError};
 pub struct Catalog {
     declared: BTreeMap<TableKey, Vec<DeclaredIndex>>,
 }
+
+/// What tables have besides the properties of their type.
+const NODE_COLUMNS: &[&str] = &["id"];
+const EDGE_COLUMNS: &[&str] = &["id", "src", "dst"];
 
 #[derive(Deserialize)]
 struct Compiled {
@@ -57,6 +61,9 @@ struct Annotation {
     name: String,
 }
 
+/// The tables of a schema, each with its columns.
+pub type SchemaTables = BTreeMap<TableKey, BTreeSet<String>>;
+
 impl Catalog {
     /// Reads the compiled schema among the files of a graph. A graph that never had one declares
     /// nothing.
@@ -71,16 +78,9 @@ impl Catalog {
 
     fn parse(text: &[u8]) -> Result<Self, serde_json::Error> {
         let compiled: Compiled = serde_json::from_slice(text)?;
-        let mut declared = BTreeMap::new();
-        for node in &compiled.nodes {
-            let key = TableKey::new(format!("node:{}", node.name));
-            declared.insert(key, declared_of(node, &["id"]));
-        }
-        for edge in &compiled.edges {
-            let key = TableKey::new(format!("edge:{}", edge.name));
-            declared.insert(key, declared_of(edge, &["id", "src", "dst"]));
-        }
-        Ok(Self { declared })
+        let tables = compiled.tables();
+        let declared = tables.map(|(key, table, built_in)| (key, declared_of(table, built_in)));
+        Ok(Self { declared: declared.collect() })
     }
 
     /// The indexes a table declares; none for a table the schema does not know.
@@ -88,6 +88,26 @@ impl Catalog {
     pub fn declared(&self, table: &TableKey) -> &[DeclaredIndex] {
         self.declared.get(table).map_or(&[], Vec::as_slice)
     }
+}
+
+impl Compiled {
+    /// Every table, with its key and the columns that it has besides its properties.
+    fn tables(&self) -> impl Iterator<Item = (TableKey, &Type, &'static [&'static str])> {
+        let key = |kind: &str, table: &Type| TableKey::new(format!("{kind}:{}", table.name));
+        let nodes = self.nodes.iter().map(move |node| (key("node", node), node, NODE_COLUMNS));
+        let edges = self.edges.iter().map(move |edge| (key("edge", edge), edge, EDGE_COLUMNS));
+        nodes.chain(edges)
+    }
+}
+
+/// The tables of a compiled schema, each with its columns; `None` if it is none.
+pub(crate) fn tables_of(compiled: &[u8]) -> Option<SchemaTables> {
+    let compiled: Compiled = serde_json::from_slice(compiled).ok()?;
+    let tables = compiled.tables().map(|(key, table, built_in)| {
+        let own = table.properties.iter().map(|property| property.name.clone());
+        (key, built_in.iter().map(|name| (*name).to_owned()).chain(own).collect())
+    });
+    Some(tables.collect())
 }
 
 fn declared_of(table: &Type, built_in: &[&str]) -> Vec<DeclaredIndex> {
@@ -170,5 +190,20 @@ mod tests {
             ["id", "src", "dst"]
         );
         assert!(catalog.declared(&TableKey::new("node:Q")).is_empty());
+    }
+
+    #[test]
+    fn tables_have_the_columns_that_clients_give_them() {
+        let text = r#"{"nodes":[{"name":"P","properties":[{"name":"a","prop_type":{"scalar":"I32"}}]}],
+            "edges":[{"name":"K","properties":[{"name":"since","prop_type":{"scalar":"Date"}}]}]}"#;
+        let tables = tables_of(text.as_bytes()).unwrap();
+        let columns = |key: &str| {
+            tables[&TableKey::new(key)].iter().map(String::as_str).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(
+            (columns("node:P"), columns("edge:K")),
+            ("a id".into(), "dst id since src".into())
+        );
+        assert_eq!(tables_of(b"1"), None);
     }
 }

@@ -42,7 +42,7 @@ mod sidecar;
 mod unnamed;
 
 pub use branch::{BranchError, Cut};
-pub use catalog::Catalog;
+pub use catalog::{Catalog, SchemaTables};
 pub use compact::{Begins, CompactError, Compacted, InternalSize};
 pub use graph::{Graph, GraphError};
 pub use history::{BranchHistory, GraphCommit, LiveBranch};
@@ -55,7 +55,7 @@ pub use old_snapshots::OldSnapshots;
 pub use publish::{Changes, NewTable, PinMove, PublishError, Published, StalePin, Tombstone};
 pub use recoveries::{RecoveryKind, RecoveryOutcome, RecoveryRecord};
 pub use remains::BranchRemains;
-pub use schema_apply::{SchemaTables, StagedSchema, promote_schema, read_schemas, unstage_schema};
+pub use schema_apply::{StagedSchema, promote_schema, read_schemas, unstage_schema};
 pub use schema_files::{SchemaFilesError, check_schema_files};
 pub use sidecar::{
     FoundSidecar, Intent, QUARANTINE_DIR, RECOVERY_DIR, SIDECAR_BYTES_MAX, Sidecar, SidecarError,

@@ -5,19 +5,17 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{TimestampMicrosecondType, UInt64Type};
 use arrow_array::{
-    ArrayRef, RecordBatch, RecordBatchIterator, StringArray, TimestampMicrosecondArray,
-    UInt64Array, new_null_array,
+    ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array, new_null_array,
 };
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 use lance::Dataset;
 use lance::dataset::transaction::Operation;
-use lance::dataset::{InsertBuilder, WriteMode, WriteParams};
 use lancekeeper_model::{Branch, ErrorKind, OperationId, TableKey, TableRef, Version};
 use lancekeeper_store::failpoint::Injected;
 use lancekeeper_store::owner::{Owner, owners_between};
-use lancekeeper_store::strict::{CommitError, Signature, commit};
+use lancekeeper_store::strict::{CommitError, Signature};
 use lancekeeper_store::tables::version_of;
 use lancekeeper_store::{LanceFailure, OpenError};
 use thiserror::Error;
@@ -26,14 +24,14 @@ use crate::fold::Folded;
 use crate::graph::{Graph, GraphError};
 use crate::row::{CommitMetadata, GRAPH_COMMIT, GRAPH_HEAD, HeadMetadata, Row};
 
+mod records;
+
+use records::{APPEND_ATTEMPTS, append_strictly};
+
 /// Where v3 keeps the commit history, with a branch per graph branch.
 pub const COMMITS: &str = "_graph_commits.lance";
 /// Where v3 keeps who made which commit; on main only.
 pub(crate) const ACTORS: &str = "_graph_commit_actors.lance";
-/// Other writers append commit rows too; each of them is one conflict, and giving up leaves the
-/// history short of a row.
-const APPEND_ATTEMPTS: u32 = 20;
-
 /// A v3 graph's commit row could not be appended.
 #[derive(Debug, Error)]
 pub enum LineageError {
@@ -162,69 +160,6 @@ impl Graph {
         self.append_record(ACTORS, &row, operation, &format!("actor-{manifest_version}")).await
     }
 
-    /// Appends a row to one of the tables beside `__manifest` that only grow, on main. The
-    /// table is made if it is not there, as its first row is what makes it.
-    ///
-    /// # Cancel safety
-    ///
-    /// The row is there or not; an empty table may be left.
-    pub(crate) async fn append_record(
-        &self,
-        location: &str,
-        row: &RecordBatch,
-        operation: &OperationId,
-        step: &str,
-    ) -> Result<(), LineageError> {
-        let mut attempt = 0;
-        loop {
-            let table = self.open_record(location, row).await?;
-            let signature = Signature {
-                operation: operation.clone(),
-                table: TableRef::on_main(TableKey::new(location)),
-                step: format!("{step}-{attempt}"),
-            };
-            match append_strictly(&table, row.clone(), &signature).await {
-                Err(LineageError::Commit(CommitError::Conflict { .. }))
-                    if attempt + 1 < APPEND_ATTEMPTS =>
-                {
-                    attempt += 1;
-                }
-                other => return other,
-            }
-        }
-    }
-
-    pub(crate) async fn open_record(
-        &self,
-        location: &str,
-        row: &RecordBatch,
-    ) -> Result<Dataset, LineageError> {
-        let (uri, main) = (self.root.address_of(location), Branch::main());
-        match self.tables.open(&uri, &main).await {
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            opened => return Ok(opened?),
-        }
-        let manifest = self.open_manifest(&main).await.map_err(Box::new)?;
-        let format = manifest.manifest().data_storage_format.lance_file_format().to_selector();
-        let params = WriteParams {
-            mode: WriteMode::Create,
-            enable_stable_row_ids: true,
-            data_storage_version: Some(format),
-            auto_cleanup: None,
-            skip_auto_cleanup: true,
-            ..WriteParams::default()
-        };
-        let empty = RecordBatchIterator::new([], row.schema());
-        // Boxed: Lance's futures are large.
-        match Box::pin(Dataset::write(empty, uri.as_str(), Some(params))).await {
-            Ok(_) | Err(lance::Error::DatasetAlreadyExists { .. }) => {}
-            Err(source) => {
-                return Err(LanceFailure::new(format!("failed to make {uri}"), source).into());
-            }
-        }
-        Ok(self.tables.open(&uri, &main).await?)
-    }
-
     /// Adds the commit row of our own last publish on a v3 branch, when a crash came between
     /// the two. Does nothing on v4, and nothing when the last publish is not ours.
     ///
@@ -281,21 +216,6 @@ pub(crate) async fn newest_publish(manifest: &Dataset) -> Version {
 /// Whether an operation leaves the rows of `__manifest` as they are.
 pub(crate) fn moves_no_pin(operation: &Operation) -> bool {
     matches!(operation, Operation::Rewrite { .. } | Operation::UpdateConfig { .. })
-}
-
-async fn append_strictly(
-    commits: &Dataset,
-    batch: RecordBatch,
-    signature: &Signature,
-) -> Result<(), LineageError> {
-    let params = WriteParams { mode: WriteMode::Append, ..WriteParams::default() };
-    let transaction = InsertBuilder::new(Arc::new(commits.clone()))
-        .with_params(&params)
-        .execute_uncommitted(vec![batch])
-        .await
-        .map_err(|source| LanceFailure::new("failed to write the commit row", source))?;
-    commit(commits, transaction.operation, signature).await?;
-    Ok(())
 }
 
 /// The newest commit of a version of `__manifest` before `before`.

@@ -20,7 +20,6 @@ use arrow_array::RecordBatch;
 use chrono::{DateTime, Utc};
 use lance::Dataset;
 use lance::dataset::{MergeInsertBuilder, WhenMatched, WhenNotMatched};
-use lance_table::io::commit::ManifestNamingScheme;
 use lancekeeper_model::{Branch, ErrorKind, InternalSchema, OperationId, Stamp, TableKey, Version};
 use lancekeeper_store::LanceFailure;
 use lancekeeper_store::failpoint;
@@ -28,94 +27,17 @@ use lancekeeper_store::strict::{Change, CommitError, Signature, commit};
 use lancekeeper_store::tables::version_of;
 use thiserror::Error;
 
-use crate::fold::Folded;
 use crate::graph::{Graph, GraphError, stamp_of};
 use crate::lineage::{Commit, LineageError, v4_rows};
-use crate::row::{
-    Row, TABLE, TABLE_TOMBSTONE, TABLE_VERSION, VersionMetadata, encode, tombstone_row_id,
-    version_row_id,
-};
+use crate::row::encode;
+
+mod changes;
+
+pub use changes::{Changes, NewTable, PinMove, Tombstone};
 
 /// Attempts at one publish. Each lost attempt is one publish of somebody else, and giving up
 /// leaves committed tables behind for recovery: worth more patience than a client's five.
 pub(crate) const PUBLISH_ATTEMPTS: u32 = 20;
-
-/// One pin to move.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PinMove {
-    /// The table.
-    pub key: TableKey,
-    /// The version that must be pinned now.
-    pub expected: Version,
-    /// The version to pin: one of ours.
-    pub to: Version,
-    /// Live rows at that version.
-    pub rows: u64,
-    manifest_path: String,
-    manifest_size: Option<u64>,
-    naming_scheme: &'static str,
-}
-
-impl PinMove {
-    /// Moves a table's pin to the version a handle stands at.
-    ///
-    /// # Errors
-    ///
-    /// When the rows cannot be counted.
-    pub async fn to_version_of(
-        key: TableKey,
-        expected: Version,
-        table: &Dataset,
-    ) -> Result<Self, LanceFailure> {
-        let rows = table.count_rows(None).await.map_err(|source| {
-            LanceFailure::new(format!("failed to count rows of {key}"), source)
-        })?;
-        let location = table.manifest_location();
-        Ok(Self {
-            key,
-            expected,
-            to: version_of(table),
-            rows: rows as u64,
-            manifest_path: location.path.to_string(),
-            manifest_size: location.size,
-            naming_scheme: match location.naming_scheme {
-                ManifestNamingScheme::V1 => "V1",
-                ManifestNamingScheme::V2 => "V2",
-            },
-        })
-    }
-}
-
-/// A table that a publish makes known.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewTable {
-    /// The table.
-    pub key: TableKey,
-    /// Where it lies, relative to the root.
-    pub location: String,
-}
-
-/// A table that a publish takes off the branch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tombstone {
-    /// The table.
-    pub key: TableKey,
-    /// The version up to which it is none: the pinned one, plus one.
-    pub version: Version,
-}
-
-/// Everything that one publish changes. Nothing is a commit all the same.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Changes<'a> {
-    /// Pins to move. Of a table that is new, the expected version is 0.
-    pub moves: &'a [PinMove],
-    /// Tables to make known. One that is known at the same place is left as it is.
-    pub registered: &'a [NewTable],
-    /// Tables to take off the branch, at the pin before their tombstone.
-    pub dropped: &'a [Tombstone],
-    /// Of a merge: the commit that is merged.
-    pub merged: Option<&'a str>,
-}
 
 /// A publish that was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -326,12 +248,8 @@ impl Graph {
             return Err(PublishError::SchemaVersion { branch: branch.clone(), found });
         }
         let folded = self.fold(&manifest, branch).await?;
-        check_expected(changes, &folded)?;
-        let mut rows = registrations(changes.registered, &folded)?;
-        for pin_move in changes.moves {
-            rows.push(version_row(pin_move, branch)?);
-        }
-        rows.extend(changes.dropped.iter().map(tombstone_row));
+        changes.check(&folded)?;
+        let mut rows = changes.rows(branch, &folded)?;
         if rows.is_empty() && self.keeps_commits_apart() {
             return Ok(version_of(&manifest));
         }
@@ -357,82 +275,6 @@ impl Graph {
     pub(crate) fn keeps_commits_apart(&self) -> bool {
         self.schema < InternalSchema::V4
     }
-}
-
-fn check_expected(changes: &Changes<'_>, folded: &Folded) -> Result<(), PublishError> {
-    let moves = changes.moves;
-    let mut stale = Vec::new();
-    let moved = moves.iter().map(|pin_move| (&pin_move.key, pin_move.expected));
-    let before = |tombstone: &Tombstone| Version(tombstone.version.0.saturating_sub(1));
-    let dropped = changes.dropped.iter().map(|tombstone| (&tombstone.key, before(tombstone)));
-    for (key, expected) in moved.chain(dropped) {
-        let current = folded.pins.iter().find(|pin| pin.key == *key).map(|pin| pin.version);
-        if current.unwrap_or_default() != expected {
-            stale.push(StalePin { key: key.clone(), expected, current });
-        }
-    }
-    if !stale.is_empty() {
-        return Err(PublishError::Stale { pins: stale });
-    }
-    for pin_move in moves {
-        if folded.object_ids.contains(&version_row_id(pin_move.key.as_str(), pin_move.to)) {
-            let (key, version) = (pin_move.key.clone(), pin_move.to);
-            return Err(PublishError::Duplicate { key, version });
-        }
-    }
-    Ok(())
-}
-
-/// The rows of tables that are not known yet.
-fn registrations(tables: &[NewTable], folded: &Folded) -> Result<Vec<Row>, PublishError> {
-    let mut rows = Vec::new();
-    for NewTable { key, location } in tables {
-        match folded.locations.get(key) {
-            Some(known) if known == location => continue,
-            Some(known) => {
-                let (key, known, location) = (key.clone(), known.clone(), location.clone());
-                return Err(PublishError::Elsewhere { key, known, location });
-            }
-            None => rows.push(Row {
-                object_id: key.as_str().to_owned(),
-                object_type: TABLE.to_owned(),
-                location: Some(location.clone()),
-                table_key: key.as_str().to_owned(),
-                ..Row::default()
-            }),
-        }
-    }
-    Ok(rows)
-}
-
-fn tombstone_row(tombstone: &Tombstone) -> Row {
-    let key = tombstone.key.as_str();
-    Row {
-        object_id: tombstone_row_id(key, tombstone.version),
-        object_type: TABLE_TOMBSTONE.to_owned(),
-        table_key: key.to_owned(),
-        table_version: Some(tombstone.version.0),
-        ..Row::default()
-    }
-}
-
-fn version_row(pin_move: &PinMove, branch: &Branch) -> Result<Row, serde_json::Error> {
-    let metadata = VersionMetadata {
-        manifest_path: pin_move.manifest_path.clone(),
-        manifest_size: pin_move.manifest_size,
-        e_tag: None,
-        naming_scheme: Some(pin_move.naming_scheme.to_owned()),
-    };
-    Ok(Row {
-        object_id: version_row_id(pin_move.key.as_str(), pin_move.to),
-        object_type: TABLE_VERSION.to_owned(),
-        location: None,
-        metadata: Some(serde_json::to_string(&metadata)?),
-        table_key: pin_move.key.as_str().to_owned(),
-        table_version: Some(pin_move.to.0),
-        table_branch: branch.name().map(ToOwned::to_owned),
-        row_count: Some(pin_move.rows),
-    })
 }
 
 /// The merge-insert of rows, written but not committed.

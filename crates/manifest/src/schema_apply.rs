@@ -8,16 +8,14 @@
 //! deleted the other way round, so that what a crash leaves of them is what clients leave, too,
 //! and no beginning of the one looks like an end of the other.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use chrono::{DateTime, Utc};
-use lancekeeper_model::{Branch, TableKey};
+use lancekeeper_model::Branch;
 use lancekeeper_planner::recover::Staging;
 use lancekeeper_store::failpoint;
 use lancekeeper_store::root::MANIFEST_DIR;
 use lancekeeper_store::{Files, LanceFailure};
-use serde::Deserialize;
 
+use crate::catalog::{SchemaTables, tables_of};
 use crate::graph::{Graph, GraphError, SCHEMA_APPLY_LOCK};
 use crate::lineage::COMMITS;
 use crate::schema_files::{COMPILED, SOURCE, STATE, SchemaFilesError, compact_hash, hash_of_state};
@@ -25,9 +23,6 @@ use crate::schema_source::difference;
 
 /// The files of a schema, in the order in which they are written and renamed.
 const FILES: [&str; 3] = [SOURCE, COMPILED, STATE];
-
-/// The tables of a schema, each with its columns.
-pub type SchemaTables = BTreeMap<TableKey, BTreeSet<String>>;
 
 /// The schema that counts and the staged one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,26 +35,6 @@ pub struct StagedSchema {
     pub live: Option<SchemaTables>,
     /// Those of the staged one, where there is one.
     pub staged: Option<SchemaTables>,
-}
-
-#[derive(Deserialize)]
-struct Compiled {
-    #[serde(default)]
-    nodes: Vec<Type>,
-    #[serde(default)]
-    edges: Vec<Type>,
-}
-
-#[derive(Deserialize)]
-struct Type {
-    name: String,
-    #[serde(default)]
-    properties: Vec<Property>,
-}
-
-#[derive(Deserialize)]
-struct Property {
-    name: String,
 }
 
 fn staging(name: &str) -> String {
@@ -98,19 +73,6 @@ pub async fn read_schemas(graph: &Files) -> Result<StagedSchema, SchemaFilesErro
         },
         staging: found,
     })
-}
-
-/// The tables that a compiled schema has, with their columns.
-fn tables_of(compiled: &[u8]) -> Option<SchemaTables> {
-    let compiled: Compiled = serde_json::from_slice(compiled).ok()?;
-    let nodes = compiled.nodes.into_iter().map(|node| ("node", &["id"][..], node));
-    let edges = compiled.edges.into_iter().map(|edge| ("edge", &["id", "src", "dst"][..], edge));
-    let table = |(kind, own, of): (&str, &[&str], Type)| {
-        let own = own.iter().map(|name| (*name).to_owned());
-        let columns = own.chain(of.properties.into_iter().map(|property| property.name));
-        (TableKey::new(format!("{kind}:{}", of.name)), columns.collect())
-    };
-    Some(nodes.chain(edges).map(table).collect())
 }
 
 /// What there is of the staging files, given source, compiled form and state of both schemas.
@@ -251,15 +213,18 @@ impl Graph {
 
 #[cfg(test)]
 mod tests {
+    use lancekeeper_model::TableKey;
+
     use super::*;
 
     const OLD: &str = "node P { a: String }";
     const NEW: &str = "node P { a: String }\nnode Q { b: String }";
 
     fn compiled(source: &str) -> String {
-        let q =
-            if source.contains('Q') { r#",{"name":"Q","properties":[{"name":"b"}]}"# } else { "" };
-        format!(r#"{{"nodes":[{{"name":"P","properties":[{{"name":"a"}}]}}{q}],"edges":[]}}"#)
+        let q = if source.contains('Q') { r#",{"name":"Q","properties":[@b]}"# } else { "" };
+        let text = format!(r#"{{"nodes":[{{"name":"P","properties":[@a]}}{q}],"edges":[]}}"#);
+        let property = |name| format!(r#"{{"name":"{name}","prop_type":{{"scalar":"String"}}}}"#);
+        text.replace("@a", &property('a')).replace("@b", &property('b'))
     }
 
     fn state(compiled: &str) -> String {
@@ -334,21 +299,6 @@ mod tests {
         let found = read_schemas(&graph).await.unwrap();
         let Staging::Odd(why) = found.staging else { panic!("{found:?}") };
         assert!(why.contains("contradict each other"), "{why}");
-    }
-
-    #[tokio::test]
-    async fn tables_have_the_columns_that_clients_give_them() {
-        let text = r#"{"nodes":[{"name":"P","properties":[{"name":"a"}]}],
-            "edges":[{"name":"K","properties":[{"name":"since"}]}]}"#;
-        let tables = tables_of(text.as_bytes()).unwrap();
-        let columns = |key: &str| {
-            tables[&TableKey::new(key)].iter().map(String::as_str).collect::<Vec<_>>().join(" ")
-        };
-        assert_eq!(
-            (columns("node:P"), columns("edge:K")),
-            ("a id".into(), "dst id since src".into())
-        );
-        assert_eq!(tables_of(b"1"), None);
     }
 
     #[tokio::test]

@@ -20,7 +20,7 @@ use lance_io::object_store::ObjectStore as LanceStore;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::{Path as StorePath, PathPart};
-use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
 use object_store::{PutMode, UpdateVersion};
 use prost::bytes::Bytes;
 
@@ -37,6 +37,7 @@ mod times;
 pub use error::FilesError;
 pub use identity::{Identity, identity_at};
 pub use join::{Part, places};
+use listed::as_listed;
 pub use listed::{Condition, Deleted, Doomed, Listed};
 pub use notices::Notices;
 
@@ -377,18 +378,6 @@ fn check_is_below(name: &str) -> Result<(), FilesError> {
         return Err(FilesError::Outside { path: name.to_owned() });
     }
     Ok(())
-}
-
-/// What a store listed below a prefix, sorted by path.
-fn as_listed(prefix: &StorePath, found: Vec<ObjectMeta>) -> Vec<Listed> {
-    let relative = |meta: ObjectMeta| {
-        let parts: Vec<_> = meta.location.prefix_match(prefix)?.collect();
-        let path = parts.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join("/");
-        Some(Listed { path, bytes: meta.size, modified: meta.last_modified })
-    };
-    let mut listed: Vec<Listed> = found.into_iter().filter_map(relative).collect();
-    listed.sort_by(|a, b| a.path.cmp(&b.path));
-    listed
 }
 
 /// Runs what waits for a file system where nobody else waits for it.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use lancekeeper_settings::Work;
 
 use super::{Answer, Call, VerbSpec, answer};
 use crate::args::{RecoverArgs, Roots};
@@ -23,6 +24,10 @@ impl VerbSpec for RecoverArgs {
 
     fn writes(&self) -> bool {
         self.confirm
+    }
+
+    fn work(&self) -> Work {
+        Work::Bulk
     }
 
     fn lock_wait(&self) -> Duration {

@@ -37,9 +37,9 @@ fn the_root_is_what_precedes_the_place_of_the_dataset() {
 #[test]
 fn every_version_is_changed_and_the_newest_of_each_branch_last() {
     let mut manifests = vec![
-        manifest("work", 9, &[(0, "/old/g/nodes/x")]),
-        manifest("work", 7, &[(0, "/old/g/nodes/x")]),
-        manifest("deep", 8, &[(0, "/old/g/nodes/x"), (1, "file:///old/g/nodes/x/tree/work")]),
+        manifest("dev", 9, &[(0, "/old/g/nodes/x")]),
+        manifest("dev", 7, &[(0, "/old/g/nodes/x")]),
+        manifest("deep", 8, &[(0, "/old/g/nodes/x"), (1, "file:///old/g/nodes/x/tree/dev")]),
         manifest("made-here", 5, &[(0, "/new/g/nodes/x")]),
         manifest("main", 3, &[]),
     ];
@@ -47,16 +47,16 @@ fn every_version_is_changed_and_the_newest_of_each_branch_last() {
     let files: Vec<&str> = plan.steps.iter().map(|step| step.file.as_str()).collect();
     let file =
         |branch: &str, version| format!("nodes/x/tree/{branch}/_versions/{version}.manifest");
-    assert_eq!(files, [file("work", 7), file("deep", 8), file("work", 9)]);
+    assert_eq!(files, [file("dev", 7), file("deep", 8), file("dev", 9)]);
     assert_eq!(plan.steps[1].bases[&0], "/new/g/nodes/x");
-    assert_eq!(plan.steps[1].bases[&1], "file:///new/g/nodes/x/tree/work");
+    assert_eq!(plan.steps[1].bases[&1], "file:///new/g/nodes/x/tree/dev");
     let spelled = ["/old/g", "file:///old/g"].map(str::to_owned);
     assert_eq!(plan.old_roots, BTreeSet::from(spelled));
     assert!(plan.refusals.is_empty());
     let chain = |at: usize| {
         (plan.chains[at].branch.label(), plan.chains[at].manifests.len(), plan.chains[at].files)
     };
-    assert_eq!([chain(0), chain(1)], [("deep", 1, 8), ("work", 2, 9)]);
+    assert_eq!([chain(0), chain(1)], [("deep", 1, 8), ("dev", 2, 9)]);
     // What was done needs nothing more, however far it went.
     for done in 0..=plan.steps.len() {
         for step in &plan.steps[..done] {
@@ -71,13 +71,13 @@ fn every_version_is_changed_and_the_newest_of_each_branch_last() {
 
 #[test]
 fn nothing_is_changed_while_anything_is_missing_or_lies_elsewhere() {
-    let mut lacking = manifest("work", 7, &[(0, "/old/g/nodes/x")]);
+    let mut lacking = manifest("dev", 7, &[(0, "/old/g/nodes/x")]);
     lacking.missing = vec!["nodes/x/data/a.lance".to_owned(), "nodes/x/data/b.lance".to_owned()];
-    let stray = manifest("work", 8, &[(0, "/old/g/nodes/x"), (1, "/warehouse/files")]);
+    let stray = manifest("dev", 8, &[(0, "/old/g/nodes/x"), (1, "/elsewhere/files")]);
     let plan = plan_relocate(&[lacking.clone(), stray], NEW);
     insta::assert_snapshot!(plan.refusals.join("\n"), @r"
-    nodes/x/tree/work/_versions/7.manifest needs nodes/x/data/a.lance and 1 more, which is not here as it was written
-    nodes/x/tree/work/_versions/8.manifest reads from /warehouse/files, which is no part of this root
+    nodes/x/tree/dev/_versions/7.manifest needs nodes/x/data/a.lance and 1 more, which is not here as it was written
+    nodes/x/tree/dev/_versions/8.manifest reads from /elsewhere/files, which is no part of this root
     ");
     let many: Vec<ManifestFacts> = (1..=50)
         .map(|version| ManifestFacts { version: Some(Version(version)), ..lacking.clone() })

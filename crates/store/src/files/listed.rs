@@ -1,6 +1,8 @@
 //! What was listed, and what of it goes.
 
 use chrono::{DateTime, Utc};
+use object_store::ObjectMeta;
+use object_store::path::Path as StorePath;
 
 use super::FilesError;
 
@@ -58,4 +60,16 @@ impl Deleted {
             Err(error) => self.failed.push(error),
         }
     }
+}
+
+/// What a store listed below a prefix, sorted by path.
+pub(super) fn as_listed(prefix: &StorePath, found: Vec<ObjectMeta>) -> Vec<Listed> {
+    let relative = |meta: ObjectMeta| {
+        let parts: Vec<_> = meta.location.prefix_match(prefix)?.collect();
+        let path = parts.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join("/");
+        Some(Listed { path, bytes: meta.size, modified: meta.last_modified })
+    };
+    let mut listed: Vec<Listed> = found.into_iter().filter_map(relative).collect();
+    listed.sort_by(|a, b| a.path.cmp(&b.path));
+    listed
 }
