@@ -26,7 +26,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use lancekeeper_model::{Branch, RecoverAction, RecoverOptions, TableKey, TableRef, Version};
@@ -37,6 +37,7 @@ pub use facts::{
     AddedTable, AheadVersion, DroppedTable, Fit, ForeignContent, ForeignFacts, ForeignTable,
     SchemaFacts, Staging,
 };
+use kind::CONFIRMS_SINCE;
 pub use kind::WriterKind;
 pub use schema::{LockFacts, StagedFate, decide_lock, decide_staging};
 
@@ -190,8 +191,9 @@ pub fn plan_recover(
             living.extend(tables);
         }
     }
+    let claims = Claims { living, contested: contested(&sidecars) };
     let steps = sidecars.iter().zip(&pulses).map(|(sidecar, pulse)| {
-        let (decision, why) = decide(sidecar, pulse.as_ref(), &living);
+        let (decision, why) = decide(sidecar, pulse.as_ref(), &claims);
         let content = sidecar.content.as_ref().ok();
         RecoverStep {
             file: sidecar.file.clone(),
@@ -202,6 +204,28 @@ pub fn plan_recover(
         }
     });
     RecoverPlan { steps: steps.collect() }
+}
+
+/// What several sidecars say of one table.
+struct Claims<'a> {
+    /// Tables of writers that may be alive, each with the sidecar that names it.
+    living: BTreeMap<&'a TableRef, &'a str>,
+    /// Tables that went ahead of a pin from which more than one operation was to go on.
+    contested: BTreeSet<&'a TableRef>,
+}
+
+/// Of a commit that two operations were about to make it cannot be told whose it is: published for the one, it
+/// would be half of the other.
+fn contested<'a>(sidecars: &[&'a ForeignFacts]) -> BTreeSet<&'a TableRef> {
+    let (mut claimed, mut contested) = (BTreeSet::new(), BTreeSet::new());
+    for content in sidecars.iter().filter_map(|sidecar| sidecar.content.as_ref().ok()) {
+        for of in content.tables.iter().filter(|of| !of.ahead.is_empty()) {
+            if !claimed.insert((&of.table, of.expected)) {
+                contested.insert(&of.table);
+            }
+        }
+    }
+    contested
 }
 
 fn classes(content: &ForeignContent) -> Vec<Class> {
@@ -216,7 +240,7 @@ fn classes(content: &ForeignContent) -> Vec<Class> {
 fn decide(
     sidecar: &ForeignFacts,
     pulse: Option<&Pulse>,
-    living: &BTreeMap<&TableRef, &str>,
+    claims: &Claims<'_>,
 ) -> (Decision, String) {
     let content = match &sidecar.content {
         Ok(content) => content,
@@ -237,7 +261,7 @@ fn decide(
         return (Decision::DiscardOrphan, why);
     }
     let beside = content.tables.iter().find_map(|table| {
-        let file = living.get(&table.table).filter(|file| **file != sidecar.file)?;
+        let file = claims.living.get(&table.table).filter(|file| **file != sidecar.file)?;
         Some(format!("{} is also named by {file}, whose writer may be alive", table.table))
     });
     if let Some(why) = beside {
@@ -246,7 +270,7 @@ fn decide(
     if let Some(why) = dead::not_his(content, kind) {
         return (Decision::Refuse, why);
     }
-    settle(content, kind, &classes(content))
+    settle(content, kind, &classes(content), &claims.contested)
 }
 
 /// What a sidecar says of places that contradicts the graph.
@@ -262,7 +286,12 @@ fn misplaced(content: &ForeignContent) -> Option<String> {
 }
 
 /// All of it goes forward, or all of it back.
-fn settle(content: &ForeignContent, kind: WriterKind, classes: &[Class]) -> (Decision, String) {
+fn settle(
+    content: &ForeignContent,
+    kind: WriterKind,
+    classes: &[Class],
+    contested: &BTreeSet<&TableRef>,
+) -> (Decision, String) {
     let of = |class| content.tables.iter().zip(classes).find(move |(_, found)| **found == class);
     if let Some((table, _)) = of(Class::InvariantViolation) {
         let why = format!("HEAD of {} is behind its pin: {}", table.table, words::place(table));
@@ -273,10 +302,17 @@ fn settle(content: &ForeignContent, kind: WriterKind, classes: &[Class]) -> (Dec
     let was_published =
         content.tables.iter().any(|table| table.pin.is_some_and(|pin| pin > table.expected));
     if is_all_still && was_published {
-        let why = "it was published already: only its sidecar was left".to_owned();
-        let promotes = content.schema.is_staged() && content.schema.staged.now;
-        let went_back = content.tables.iter().any(|table| table.pin_is_restored);
-        return (Decision::Record { went_back, promotes }, why);
+        return published(content, kind);
+    }
+    if let Some(table) = content.tables.iter().find(|of| contested.contains(&of.table)) {
+        let why = format!(
+            "another operation was to go on from pin {} of {}, too: whose its versions are cannot be told",
+            table.expected, table.table
+        );
+        return match kind {
+            WriterKind::SchemaApply => (Decision::Refuse, why),
+            _ => (back(content, false), why),
+        };
     }
     let is_whole = classes.iter().all(|class| *class == Class::RolledPastExpected);
     match kind {
@@ -284,6 +320,38 @@ fn settle(content: &ForeignContent, kind: WriterKind, classes: &[Class]) -> (Dec
         _ if is_whole => (forward(content, false), words::forward(content)),
         _ => (back(content, false), words::back(content, classes)),
     }
+}
+
+/// What is ahead of no pin any more is written down as what it came to.
+fn published(content: &ForeignContent, kind: WriterKind) -> (Decision, String) {
+    let mut why = "it was published already: only its sidecar was left".to_owned();
+    let mut went_back = content.tables.iter().any(|table| table.pin_is_restored);
+    // Written down as merged, a branch of which a part is missing would never be merged again: its rows would be
+    // hidden for good. Written down as not merged it is merged once more, at worst for nothing.
+    let confirms = content.schema_version >= CONFIRMS_SINCE;
+    let is_merged = |table: &ForeignTable| is_merged(table, confirms);
+    if kind == WriterKind::BranchMerge && !content.tables.iter().all(is_merged) {
+        why = "its tables were published by others, and it was not merged to the end".to_owned();
+        went_back = true;
+    }
+    if kind != WriterKind::SchemaApply || went_back {
+        return (Decision::Record { went_back, promotes: false }, why);
+    }
+    match &content.schema.staging {
+        Staging::Odd(why) => (Decision::Refuse, why.clone()),
+        // The tables are published: a recovery died while it took the new schema over.
+        Staging::Either => (Decision::Record { went_back, promotes: true }, why),
+        _ => {
+            let promotes = content.schema.is_staged() && content.schema.staged.now;
+            (Decision::Record { went_back, promotes }, why)
+        }
+    }
+}
+
+/// Whether readers see what a merge had made of a table: what it confirmed, since merges do that.
+fn is_merged(table: &ForeignTable, confirms: bool) -> bool {
+    let reached = if confirms { table.confirmed } else { Some(table.expected.next()) };
+    table.pin.zip(reached).is_some_and(|(pin, reached)| pin >= reached)
 }
 
 /// Publishes what was looked at.

@@ -49,7 +49,7 @@ fn hint(facts: &ForeignFacts, step: &RecoverStep) -> Option<String> {
             "open the graph with the client that wrote it, which may know more; else look at the tables, and `lancekeeper recover ROOT --quarantine {} --confirm` moves it aside",
             step.file
         )),
-        Decision::Wait { until: Some(_) } => {
+        Decision::Wait { .. } => {
             Some(format!("if its writer is known to be dead: --assume-dead {}", facts.operation))
         }
         _ => None,

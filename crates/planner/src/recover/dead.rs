@@ -37,10 +37,16 @@ pub(super) fn pulse(
     let content = sidecar.content.as_ref().ok()?;
     content.kind?;
     let ahead = content.tables.iter().flat_map(|table| &table.ahead);
-    let newest = ahead.filter_map(|ahead| ahead.committed_at).max();
+    // A restore of ours that died before its publish is no sign of the writer's life.
+    let his = ahead.filter(|ahead| !ahead.is_ours);
+    let newest = his.filter_map(|ahead| ahead.committed_at).max();
     if let Some(newest) = newest.filter(|newest| *newest > now) {
         let why = format!("somebody committed to its tables at {}", words::time(newest));
         return Some(Pulse::Alive { until: Some(newest + options.dead_after), why });
+    }
+    if let Some(started_at) = content.started_at.filter(|started_at| *started_at > now) {
+        let why = format!("it began at {}, after this run did", words::time(started_at));
+        return Some(Pulse::Alive { until: Some(started_at + options.dead_after), why });
     }
     if options.assumed_dead.includes(&sidecar.operation) {
         return Some(Pulse::Dead);

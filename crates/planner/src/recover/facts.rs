@@ -137,8 +137,24 @@ pub enum Staging {
     Rest,
     /// What a crash while they were written leaves: not all of them, the source among them.
     Torn,
+    /// The source is that of the staged schema or of the one before: both have the same types and properties.
+    Either,
     /// None of these, and why.
     Odd(String),
+}
+
+impl Staging {
+    /// Why nothing can be decided by it alone, if so.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&str> {
+        match self {
+            Self::Odd(why) => Some(why),
+            Self::Either => Some(
+                "the source of the schema may be of the staged one or of the one before: both have the same types and properties",
+            ),
+            Self::None | Self::Whole | Self::Rest | Self::Torn => None,
+        }
+    }
 }
 
 /// Whether a schema is that of the tables: it has the same tables, with the same columns.

@@ -1,7 +1,7 @@
 //! Who arms sidecars, and what each kind of writer commits.
 
 /// From this version of the format on, a merge says which versions it had reached.
-const CONFIRMS_SINCE: u32 = 2;
+pub(super) const CONFIRMS_SINCE: u32 = 2;
 
 /// Who armed a sidecar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -19,8 +19,8 @@ pub(super) fn settle(
     classes: &[Class],
 ) -> (Decision, String) {
     let schema = &content.schema;
-    if let Staging::Odd(why) = &schema.staging {
-        return (Decision::Refuse, why.clone());
+    if let Some(why) = schema.staging.refusal() {
+        return (Decision::Refuse, why.to_owned());
     }
     if !is_whole {
         return go_back(content, words::back(content, classes));
@@ -115,9 +115,11 @@ pub fn decide_staging(
         let why = format!("its writer may be alive; it is presumed dead at {}", words::time(until));
         return Some(StagedFate { action: RecoverAction::Wait, why, until: Some(until) });
     }
+    if let Some(why) = schema.staging.refusal() {
+        return fate(RecoverAction::Refuse, why);
+    }
     match &schema.staging {
-        Staging::None => None,
-        Staging::Odd(why) => fate(RecoverAction::Refuse, why),
+        Staging::None | Staging::Either | Staging::Odd(_) => None,
         Staging::Torn => fate(RecoverAction::Remove, "they were not written to the end"),
         Staging::Rest => {
             fate(RecoverAction::Promote, "the tables are published, and the source counts already")
@@ -172,10 +174,14 @@ fn young(
     options: &RecoverOptions,
     now: DateTime<Utc>,
 ) -> Option<DateTime<Utc>> {
+    // What has no date is as young as can be.
+    let until = made_at.unwrap_or(now) + options.dead_after;
+    // Whoever began after this run did is not who was said to be dead.
+    if made_at.is_some_and(|made_at| made_at > now) {
+        return Some(until);
+    }
     if options.assumed_dead.includes(name) {
         return None;
     }
-    // What has no date is as young as can be.
-    let until = made_at.unwrap_or(now) + options.dead_after;
     (until > now).then_some(until)
 }

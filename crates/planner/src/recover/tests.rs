@@ -233,6 +233,12 @@ fn all_of_it_goes_forward_or_all_of_it_goes_back() {
         // Published, and only the sidecar stayed.
         (Load, 1, &["4>5 P5 H5", "7>8 P8 H8"], "record"),
         (Optimize, 1, &["4>5 P7 H7"], "record"),
+        // A merge: whole, or not said to be whole, or of which only a part was published by others.
+        (BranchMerge, 1, &["4>5 P5 H5", "7>8 P8 H8"], "record"),
+        (BranchMerge, 1, &["4>5 P5 H5", "7>8 P7 H7"], "record as gone back"),
+        (BranchMerge, 2, &["4>5 P6 H6 C6", "7>8 P8 H8 C8"], "record"),
+        (BranchMerge, 2, &["4>5 P5 H5 C6", "7>8 P8 H8 C8"], "record as gone back"),
+        (BranchMerge, 2, &["4>5 P5 H5", "7>8 P8 H8"], "record as gone back"),
         // One table was published with another's later write, the other is as it was.
         (Load, 1, &["4>5 P5 H5", "7>8 P7 H7"], "record"),
         (Load, 1, &["4>5 P- H5", "7>8 P8 H8"], "record"),
@@ -322,6 +328,19 @@ fn what_points_elsewhere_is_refused() {
         check(facts),
         @"refuse: it is about branch main, and names node:A@feat"
     );
+}
+
+#[test]
+fn a_commit_that_two_operations_claim_is_published_for_neither() {
+    let first = sidecar(WriterKind::Load, 1, &["4>5 P4 H5"]);
+    let mut second = sidecar(WriterKind::Load, 1, &["4>5 P4 H5", "7>8 P7 H8"]);
+    second.file = "__recovery/02.json".to_owned();
+    let lines: Vec<String> = plan(&[first.clone(), second]).steps.iter().map(line).collect();
+    assert_eq!(lines, ["back: node:A 5 to 4", "back: node:A 5 to 4, node:B 8 to 7"]);
+    // One that began from another pin claims something else.
+    let mut later = sidecar(WriterKind::Load, 1, &["5>6 P4 H5"]);
+    later.file = "__recovery/02.json".to_owned();
+    assert_eq!(line(&plan(&[first, later]).steps[0]), "forward: node:A 4>5");
 }
 
 #[test]

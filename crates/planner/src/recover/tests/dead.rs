@@ -53,6 +53,12 @@ fn whoever_commits_after_the_run_began_is_alive_whatever_is_said() {
         check_at(&facts, &all, 0),
         @"wait: somebody committed to its tables at 2027-01-15T08:00:01Z"
     );
+    // So is who began after it, and has not committed yet.
+    let facts = sidecar(WriterKind::Load, 1, &["4>5 P4 H4"]);
+    insta::assert_snapshot!(
+        check_at(&facts, &all, -1),
+        @"wait: it began at 2027-01-15T08:00:00Z, after this run did"
+    );
 }
 
 #[test]
