@@ -20,14 +20,14 @@ use lancekeeper_manifest::{
 };
 use lancekeeper_model::{
     InternalSchema, MigrateGoal, MigrateOptions, OperationId, ProgressEvent, RootKind,
-    RootMigrateReport,
+    RootMigrateReport, Stamp,
 };
 use lancekeeper_planner::migrate::{Goal, MigrationPlan};
 use thiserror::Error;
 
 use crate::root::{
-    OpenRootError, Opening, Purpose, ReadGraph, ReadRoot, Tolerance, check_writable, look,
-    read_root, recovery_needed, write_root,
+    OpenRootError, Opening, Purpose, ReadGraph, ReadRoot, Tolerance, check_settled, check_writable,
+    look, read_root, write_root,
 };
 use crate::run::ended::{Ended, EndsRoot, ended};
 use crate::run::{Context, new_operation};
@@ -170,6 +170,22 @@ fn graph_of<'a>(read: &'a ReadRoot, uri: &str) -> Result<&'a ReadGraph, MigrateR
     read.graph.as_ref().ok_or(MigrateRootError::NotAGraph { uri, kind })
 }
 
+/// What others left unfinished at v3 is brought to its end by the rules of v3. Before v3 nothing is, so such a graph
+/// goes to v3 first; and what is half-way, nobody but a migration can go on with.
+async fn check_drained(
+    read: &ReadRoot,
+    graph: &ReadGraph,
+    options: &MigrateOptions,
+) -> Result<(), OpenRootError> {
+    let is_half_way = *graph.graph.stamp() == Stamp::Migrating;
+    match options.goal {
+        MigrateGoal::Newest { .. } if !is_half_way => {
+            check_settled(read, graph, PURPOSE.verb).await
+        }
+        _ => Ok(()),
+    }
+}
+
 async fn preview(
     context: &Context,
     uri: &str,
@@ -180,6 +196,7 @@ async fn preview(
     let read = open(context, uri, report).await?;
     check_writable(&read, PURPOSE, now).await?;
     let graph = graph_of(&read, uri)?;
+    check_drained(&read, graph, options).await?;
     let operation = &new_operation();
     let asked = Asked { uri, graph, options, operation, now };
     let plan = asked.plan(report).await?;
@@ -205,6 +222,7 @@ async fn run(
         // What is refused leaves the root as it was, the lock included.
         check_writable(&read, PURPOSE, now).await?;
         let graph = graph_of(&read, uri)?;
+        check_drained(&read, graph, options).await?;
         Asked { uri, graph, options, operation, now }.plan(report).await?;
     }
     let observer = context.observer();
@@ -213,10 +231,7 @@ async fn run(
     report.recovery.clone_from(&write.recovery);
     report.warnings.extend(write.warnings.iter().cloned());
     let graph = graph_of(&write.read, uri)?;
-    let found = graph.sidecars.list().await.map_err(OpenRootError::from)?;
-    if let Some(sidecar) = found.first() {
-        return Err(recovery_needed(uri, PURPOSE.verb, sidecar).into());
-    }
+    check_drained(&write.read, graph, options).await?;
     let asked = Asked { uri, graph, options, operation, now };
     let plan = asked.plan(report).await?;
     let mut outcome = MigrationOutcome::default();

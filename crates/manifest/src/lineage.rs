@@ -182,6 +182,12 @@ impl Graph {
         let head = newest_publish(&manifest).await;
         let owner = owners_between(&manifest, Version(head.0.saturating_sub(1)), head).await;
         let Some(Owner::Ours(operation)) = owner.first() else { return Ok(false) };
+        // The copy that a migration made and that was taken back is no publish.
+        let before = self.snapshot_at(branch, Version(head.0.saturating_sub(1))).await;
+        let at = self.snapshot_at(branch, head).await.map_err(Box::new)?;
+        if before.is_ok_and(|before| before.pins == at.pins) {
+            return Ok(false);
+        }
         let commits = self.tables.open(&self.root.address_of(COMMITS), branch).await?;
         if v3_head(&commits, head.next()).await?.is_some_and(|last| last.manifest_version >= head.0)
         {

@@ -139,11 +139,12 @@ impl Migration<'_> {
         let mut copying = v3_to_v4::Copying::of(self);
         for step in &plan.steps {
             failpoint::cross_async(failpoint::MIGRATE_BEFORE_STEP).await?;
-            Box::pin(self.step(step, &mut copying)).await?;
+            let done = Box::pin(self.step(step, &mut copying)).await;
+            outcome.histories.append(&mut copying.copied);
+            done?;
             tracing::info!(target: "lancekeeper::migrate", operation_id = %self.operation, %step, "done");
             outcome.done.push(step.clone());
         }
-        outcome.histories.append(&mut copying.copied);
         Ok(())
     }
 
@@ -179,6 +180,9 @@ impl Migration<'_> {
             Step::Return(branch) => {
                 let is_ahead =
                     |stamp: &Stamp| is_fenced(stamp) || *stamp == Stamp::Known(InternalSchema::V4);
+                if branch.is_main() {
+                    self.check_others(|stamp| !is_ahead(stamp)).await?;
+                }
                 self.stamp(branch, 3, is_ahead).await
             }
             Step::End => Ok(Note::remove(&self.graph.root.files()).await?),

@@ -18,7 +18,7 @@ mod refusal;
 mod tests;
 
 use chrono::{DateTime, Utc};
-use lancekeeper_model::{Branch, InternalSchema, Stamp};
+use lancekeeper_model::{Branch, InternalSchema, Stamp, Version};
 
 pub use plan::plan_migration;
 pub use refusal::Refusal;
@@ -47,8 +47,18 @@ pub struct BranchFacts {
     pub stamp: Stamp,
     /// Its key.
     pub key: Key,
-    /// Whether commits are among its rows, as v4 has them; `None` if nobody looked.
-    pub has_commit_rows: Option<bool>,
+    /// The newest commits that it has; `None` if nobody looked.
+    pub newest: Option<NewestCommits>,
+}
+
+/// The version of the newest commit of a branch, in both places where commits are kept: a graph that was migrated
+/// has them in both, and which of them is behind says of which version it is not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NewestCommits {
+    /// Among its rows, as v4 has them.
+    pub rows: Option<Version>,
+    /// In the history that v3 keeps apart.
+    pub apart: Option<Version>,
 }
 
 /// Which column of `__manifest` is annotated as its key.

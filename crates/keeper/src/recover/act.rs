@@ -6,13 +6,14 @@ use lancekeeper_model::{
     ErrorKind, MovedPin, OperationId, ProgressEvent, RecoverAction, RecoverOptions, RecoverRow,
     RootRecoverReport, TableRef,
 };
-use lancekeeper_planner::recover::{Decision, plan_recover};
+use lancekeeper_planner::recover::{Back, Decision, plan_recover};
 use lancekeeper_reconciler::recover::{self, Case, RecoverError};
 use lancekeeper_store::failure::text_with_hint;
+use lancekeeper_store::tables::version_of;
 
 use super::ask::{self, RecoverRootError};
 use super::{PURPOSE, inventory, report, rest};
-use crate::root::{Opening, ReadGraph, Recovering, lock_to_recover, read_root};
+use crate::root::{OpenRootError, Opening, ReadGraph, Recovering, lock_to_recover, read_root};
 use crate::run::stop::Interrupted;
 use crate::run::{Context, new_operation};
 
@@ -170,7 +171,11 @@ impl Run<'_> {
             match outcome {
                 Ok(()) => row.done = true,
                 Err(error) if error.kind() == ErrorKind::Conflict => {
-                    self.lost_race(graph, found, &error, &mut row).await?;
+                    let back = match &step.decision {
+                        Decision::RollBack { tables, .. } => tables.as_slice(),
+                        _ => &[],
+                    };
+                    self.lost_race(graph, found, &error, back, &mut row).await?;
                 }
                 Err(error) => {
                     row.error = Some(text_with_hint(&error));
@@ -190,9 +195,19 @@ impl Run<'_> {
         graph: &ReadGraph,
         found: &FoundSidecar,
         error: &RecoverError,
+        back: &[Back],
         row: &mut RecoverRow,
     ) -> Result<(), RecoverRootError> {
         if !graph.sidecars.is_armed(&found.file).await? {
+            if let Some(table) = self.covered(graph, back).await? {
+                row.error = Some(format!(
+                    "its writer was alive, and published {table} while that was taken back: readers see what he published, but the newest version is not that"
+                ));
+                row.hint = Some(
+                    "`lancekeeper repair ROOT --restore-pin --assume-dead --confirm` makes what is published the newest version again".to_owned(),
+                );
+                return Ok(());
+            }
             row.done = true;
             row.why = "another recovery dealt with it meanwhile".to_owned();
             return Ok(());
@@ -203,6 +218,26 @@ impl Run<'_> {
             "its writer is alive, or another recovery is at work: look again later".to_owned(),
         );
         Ok(())
+    }
+
+    /// A table over whose pin a restore of this run lies that was not published: somebody else's publish came first.
+    async fn covered(
+        &self,
+        graph: &ReadGraph,
+        back: &[Back],
+    ) -> Result<Option<TableRef>, RecoverRootError> {
+        for Back { table, head, .. } in back {
+            let snapshot =
+                graph.graph.snapshot(&table.branch).await.map_err(OpenRootError::from)?;
+            let Some(pin) = snapshot.pin(&table.key) else { continue };
+            let uri = graph.graph.root().address_of(&pin.location);
+            let opened = self.context.tables.open(&uri, &table.branch).await;
+            let newest = version_of(&opened.map_err(OpenRootError::from)?);
+            if newest > pin.version && newest > *head {
+                return Ok(Some(table.clone()));
+            }
+        }
+        Ok(None)
     }
 
     /// Tells of the pins that moved: whoever caches what they read drops it.

@@ -27,10 +27,10 @@ use lancekeeper_store::failure::text_with_hint;
 use lancekeeper_store::root::MANIFEST_DIR;
 use thiserror::Error;
 
-use super::{PURPOSE, VERB};
+use super::PURPOSE;
 use crate::root::{
-    OpenRootError, Opening, Purpose, ReadGraph, ReadRoot, Tolerance, WriteRoot,
-    check_no_schema_apply, check_writable, look, read_root, write_root,
+    OpenRootError, Opening, Purpose, ReadGraph, ReadRoot, Tolerance, WriteRoot, check_writable,
+    look, read_root, write_root,
 };
 use crate::run::ended::{EndsRoot, ended};
 use crate::run::stop::Interrupted;
@@ -280,7 +280,6 @@ async fn relocate(
     let live = graph.live_branches().await?;
     let _keys = write.queue.acquire(keys(&write, &live)?).await?;
     write.hold.check().map_err(OpenRootError::from)?;
-    check_no_schema_apply(graph, VERB).await?;
     change_manifests(context, &write, uri, &operation, report).await?;
     // What was read through the old place must not answer any more.
     context.tables.forget();

@@ -192,6 +192,9 @@ impl OpenRootError {
             Self::NotRecovered { found: Stamp::Newer(_) | Stamp::Unreadable(_), .. } => {
                 Some("upgrade lancekeeper first")
             }
+            Self::NotRecovered { found: Stamp::Migrating, .. } => Some(
+                "`lancekeeper migrate ROOT --abort --confirm` takes it back to v3, where it can be",
+            ),
             Self::NotRecovered { .. } => {
                 Some("`lancekeeper migrate ROOT` shows what makes it one that is")
             }
@@ -206,7 +209,7 @@ impl OpenRootError {
                 "`lancekeeper recover ROOT` shows what would become of it, and --confirm ends it once its writer is presumed dead; or name unaffected tables with --table",
             ),
             Self::HalfMade { has_rows: true, .. } => Some(
-                "its __manifest was lost: restore it from a backup; nothing here may be deleted",
+                "its __manifest was lost: restore the whole graph from one backup; nothing here may be deleted",
             ),
             Self::HalfMade { .. } => Some(
                 "its making was interrupted and no row was ever in it: empty the directory and make the graph again with its client",

@@ -26,7 +26,10 @@ pub(super) fn half_made(directory: &Path) -> Option<HalfMade> {
     let mut there: Vec<String> =
         SCHEMA.into_iter().filter(|name| is_there(name)).map(ToOwned::to_owned).collect();
     let tables = tables(directory);
-    let has_rows = tables.iter().any(|table| has_entries(&table.join("data")));
+    // Rows of branches lie in directories of their own.
+    let has_rows = tables
+        .iter()
+        .any(|table| ["data", "tree"].iter().any(|part| has_entries(&table.join(part))));
     if !tables.is_empty() {
         let rows = if has_rows { "some with rows" } else { "all without rows" };
         there.push(format!("{} tables, {rows}", tables.len()));
@@ -56,6 +59,10 @@ fn tables(directory: &Path) -> Vec<std::path::PathBuf> {
     entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
 }
 
+/// Whether something is in a directory. One that cannot be read may be full.
 fn has_entries(directory: &Path) -> bool {
-    fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some())
+    match fs::read_dir(directory) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    }
 }

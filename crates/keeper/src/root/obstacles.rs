@@ -70,8 +70,16 @@ pub(crate) async fn look_ahead(read: &ReadRoot, purpose: Purpose<'_>, now: DateT
     if !tolerates.migration && graph.graph.lacks_history().await {
         way.obstacles.push(OpenRootError::NoHistory { uri: uri.clone() });
     }
-    way.obstacles.extend(check_no_schema_apply(&graph.graph, verb).await.err());
-    way.obstacles.extend(check_schema(read, graph).await.err());
+    // Who moves no pin and no row may go on beside what others left, and must: what recovers that refuses a graph of
+    // another version, or at another place.
+    if tolerates.moved || tolerates.migration {
+        match plan_of(graph, &read.tables).await {
+            Ok(sweep) => way.sweep = sweep,
+            Err(error) => way.obstacles.push(error),
+        }
+        return way;
+    }
+    way.obstacles.extend(settled(read, graph, verb).await);
     let blocking = graph.found.iter().filter(|sidecar| match tolerates.unfinished {
         true => blocks(sidecar, selected, now),
         false => sidecar.our_operation().is_none(),
@@ -82,6 +90,27 @@ pub(crate) async fn look_ahead(read: &ReadRoot, purpose: Purpose<'_>, now: DateT
         Err(error) => way.obstacles.push(error),
     }
     way
+}
+
+/// What stands in the way of a schema apply that runs or died.
+async fn settled(read: &ReadRoot, graph: &ReadGraph, verb: &'static str) -> Vec<OpenRootError> {
+    let mut obstacles = Vec::new();
+    obstacles.extend(check_no_schema_apply(&graph.graph, verb).await.err());
+    obstacles.extend(check_schema(read, graph).await.err());
+    obstacles
+}
+
+/// Refuses while anything is unfinished that others began.
+pub(crate) async fn check_settled(
+    read: &ReadRoot,
+    graph: &ReadGraph,
+    verb: &'static str,
+) -> Result<(), OpenRootError> {
+    if let Some(obstacle) = settled(read, graph, verb).await.into_iter().next() {
+        return Err(obstacle);
+    }
+    let found = graph.sidecars.list().await?;
+    check_no_foreign_sidecar(&read.root, verb, &found)
 }
 
 /// Refuses if anything forbids writing; returns what lies ahead.

@@ -118,7 +118,9 @@ pub(crate) async fn write_root(
             SweepPlan::default()
         }
         Some(graph) => {
-            check_no_schema_apply(&graph.graph, verb).await?;
+            if !(tolerates.moved || tolerates.migration) {
+                check_no_schema_apply(&graph.graph, verb).await?;
+            }
             let plan = sweep_all(graph, tables, opening, &mut recovery.sidecars).await?;
             if let Some(migration) = &way.migration {
                 let migrated = migrate(graph, migration, tables, &read.root, opening).await?;

@@ -64,14 +64,6 @@ pub enum MigrateError {
         /// How often it was looked at.
         plans: u32,
     },
-    /// A commit is there already, and is another one.
-    #[error("commit {id} on branch {branch} is in __manifest already, but is another one there")]
-    Contradicts {
-        /// The branch.
-        branch: Branch,
-        /// The commit.
-        id: String,
-    },
     /// What was written is not what was to be written.
     #[error("branch {branch} after the migration: {what}")]
     Otherwise {
@@ -96,9 +88,7 @@ impl MigrateError {
             Self::Lance(error) => error.kind(),
             Self::Commit(error) => error.kind(),
             Self::Files(error) => error.kind(),
-            Self::Note { .. } | Self::Contradicts { .. } | Self::Otherwise { .. } => {
-                ErrorKind::Corrupt
-            }
+            Self::Note { .. } | Self::Otherwise { .. } => ErrorKind::Corrupt,
             Self::NewerNote { .. } => ErrorKind::Refused,
             Self::Changed { .. } => ErrorKind::Conflict,
             // Not a conflict any more: nobody tries again.
@@ -116,7 +106,7 @@ impl MigrateError {
             Self::Note { .. } => Some(
                 "remove the file; if a branch is stamped 5, `lancekeeper migrate ROOT --restamp N` looks what the graph is",
             ),
-            Self::Contradicts { .. } | Self::Otherwise { .. } => {
+            Self::Otherwise { .. } => {
                 Some("`lancekeeper migrate ROOT --abort --confirm` takes it back to v3")
             }
             _ => None,

@@ -4,8 +4,8 @@
 use chrono::{DateTime, Utc};
 use lance::Dataset;
 use lance::dataset::refs::BranchContents;
-use lancekeeper_model::{Branch, InternalSchema, Stamp};
-use lancekeeper_planner::migrate::{BranchFacts, Facts, Key, RunBranch};
+use lancekeeper_model::{Branch, InternalSchema, Stamp, Version};
+use lancekeeper_planner::migrate::{BranchFacts, Facts, Key, NewestCommits, RunBranch};
 use lancekeeper_store::LanceFailure;
 use lancekeeper_store::failure::full_text;
 
@@ -76,19 +76,35 @@ impl Graph {
         manifest: &Dataset,
         look: Look,
     ) -> Result<BranchFacts, GraphError> {
-        let has_commit_rows = match look {
-            Look::AtContent => {
-                let rows = self.rows(manifest).await?;
-                Some(rows.iter().any(|row| row.object_type == GRAPH_COMMIT))
-            }
+        let newest = match look {
+            Look::AtContent => Some(self.newest_commits(branch, manifest).await?),
             Look::ToWrite | Look::ToMigrate => None,
         };
         Ok(BranchFacts {
             branch: branch.clone(),
             stamp: stamp_of(manifest),
             key: key_of(manifest),
-            has_commit_rows,
+            newest,
         })
+    }
+
+    async fn newest_commits(
+        &self,
+        branch: &Branch,
+        manifest: &Dataset,
+    ) -> Result<NewestCommits, GraphError> {
+        let rows = self.rows(manifest).await?;
+        let rows = rows.iter().filter(|row| row.object_type == GRAPH_COMMIT);
+        let rows = rows.filter_map(|row| row.table_version).max().map(Version);
+        let apart = match self.v3_commits(branch).await {
+            Ok(commits) => commits.iter().map(|commit| commit.manifest_version).max(),
+            // One that cannot be read speaks for nothing.
+            Err(error) => {
+                tracing::debug!(target: "lancekeeper::migrate", %branch, %error, "no history apart");
+                None
+            }
+        };
+        Ok(NewestCommits { rows, apart })
     }
 
     /// A branch that cannot be opened counts as used when it was made.

@@ -12,7 +12,7 @@ mod rows;
 
 use std::collections::BTreeMap;
 
-use lancekeeper_model::Branch;
+use lancekeeper_model::{Branch, Stamp};
 use lancekeeper_planner::migrate::Goal;
 
 use super::{MigrateError, Migration};
@@ -43,14 +43,16 @@ impl<'a> Copying<'a> {
     }
 
     async fn histories(&mut self) -> Result<&Histories, MigrateError> {
-        if self.histories.is_none() {
-            let is_out_of_hands = |stamp: &lancekeeper_model::Stamp| stamp.number() >= Some(4);
-            self.migration.check_others(is_out_of_hands).await?;
-            let rebuild = matches!(self.migration.goal, Goal::Newest { rebuild: true });
-            let read = Histories::read(self.migration.graph, rebuild).await?;
-            return Ok(self.histories.insert(read));
-        }
-        self.histories.as_ref().ok_or_else(|| MigrateError::Unsettled { plans: 0 })
+        let read = match self.histories.take() {
+            Some(read) => read,
+            None => {
+                let is_out_of_hands = |stamp: &Stamp| stamp.number() >= Some(4);
+                self.migration.check_others(is_out_of_hands).await?;
+                let rebuild = matches!(self.migration.goal, Goal::Newest { rebuild: true });
+                Histories::read(self.migration.graph, rebuild).await?
+            }
+        };
+        Ok(self.histories.insert(read))
     }
 
     /// Copies the history of a branch. What is there already stays as it is.

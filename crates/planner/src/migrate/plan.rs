@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use lancekeeper_model::{Branch, InternalSchema, Stamp};
 
-use super::{BranchFacts, Facts, Goal, Key, MigrationPlan, Phase, Refusal, Step};
+use super::{BranchFacts, Facts, Goal, Key, MigrationPlan, NewestCommits, Phase, Refusal, Step};
 
 /// Plans what takes a graph from what it is to what it should be. `dead_after` is how long a branch
 /// of a run must be left alone before it counts as nobody's.
@@ -135,7 +135,8 @@ fn to_v3(facts: &Facts, main: &Stamp, dead: &Dead) -> Result<Vec<Step>, Refusal>
     // then is somebody else's.
     if main.known().is_some_and(|schema| schema < InternalSchema::V3) {
         for run in &facts.runs {
-            let age = dead.now - run.last_used;
+            // A clock that is ahead is no work in flight for ever.
+            let age = (dead.now - run.last_used).max(TimeDelta::zero());
             if age < dead.after {
                 let (branch, minutes) = (run.branch.clone(), age.num_minutes());
                 return Err(Refusal::RunInFlight { branch, minutes });
@@ -152,10 +153,20 @@ fn newest(facts: &Facts, main: &Stamp, rebuild: bool, dead: &Dead) -> Result<Vec
     facts.check_all_read()?;
     let mut steps = Vec::new();
     match main.known() {
-        Some(InternalSchema::V4) => {
-            facts.check_agree(main, is_v4)?;
+        Some(InternalSchema::V4) if facts.check_agree(main, is_v4).is_ok() => {
             steps.extend(facts.journal.map(|_| Step::End));
             return Ok(steps);
+        }
+        // A client that had the graph open since before made a branch: that one is brought along.
+        Some(InternalSchema::V4) => {
+            let fenced = facts.branches.iter().find(|b| b.stamp == Stamp::Migrating);
+            if let (Some(fenced), None) = (fenced, facts.journal) {
+                return Err(Refusal::NoJournal { branch: fenced.branch.clone() });
+            }
+            steps.extend(to_v3(facts, main, dead)?);
+            if facts.journal != Some(Phase::Forward) {
+                steps.push(Step::Begin);
+            }
         }
         Some(_) => {
             facts.check_agree(main, is_older)?;
@@ -214,8 +225,13 @@ fn aborted(facts: &Facts, main: &Stamp) -> Result<Vec<Step>, Refusal> {
 
 /// Stamps that say the truth.
 fn restamped(facts: &Facts, to: InternalSchema) -> Result<Vec<Step>, Refusal> {
-    if let Some(phase) = facts.journal {
-        return Err(Refusal::UnderWay { phase });
+    let is_known = |b: &BranchFacts| b.stamp.known().is_some() || b.stamp == Stamp::Migrating;
+    match facts.journal {
+        // It can be finished or taken back, which a stamp that nobody can read forbids.
+        Some(phase) if facts.main() == Stamp::Migrating && facts.branches.iter().all(is_known) => {
+            return Err(Refusal::UnderWay { phase });
+        }
+        _ => {}
     }
     facts.check_all_read()?;
     let mut stamps = facts.branches.iter().map(|b| b.stamp.known());
@@ -235,19 +251,29 @@ fn restamped(facts: &Facts, to: InternalSchema) -> Result<Vec<Step>, Refusal> {
     }
     let is_wrong = |b: &&BranchFacts| b.stamp != Stamp::Known(to);
     let wrong = facts.main_last().filter(is_wrong);
-    Ok(wrong.map(|b| Step::Restamp(b.branch.clone(), to)).collect())
+    let mut steps: Vec<Step> = wrong.map(|b| Step::Restamp(b.branch.clone(), to)).collect();
+    // Of a migration that these stamps end, or that ended before its note went.
+    steps.extend(facts.journal.map(|_| Step::End));
+    Ok(steps)
 }
 
 fn speaks_against(facts: &Facts, of: &BranchFacts, to: InternalSchema) -> Option<&'static str> {
     if to > InternalSchema::V1 && of.key != Key::ObjectId {
         return Some("its key is not annotated, as from v2 on");
     }
+    let NewestCommits { rows, apart } = of.newest.unwrap_or_default();
     if to == InternalSchema::V4 {
-        let has_none = of.has_commit_rows != Some(true);
-        return has_none.then_some("no commits are among its rows");
+        // By its rows alone the commits would be hidden that are only in the other place.
+        return match rows {
+            None => Some("no commits are among its rows"),
+            Some(rows) if apart.is_some_and(|apart| apart > rows) => {
+                Some("_graph_commits.lance has later commits than its rows")
+            }
+            Some(_) => None,
+        };
     }
     if !facts.has_commits {
         return Some("_graph_commits.lance is missing, which has the commits up to v3");
     }
-    None
+    (rows > apart).then_some("its rows have later commits than _graph_commits.lance")
 }

@@ -140,6 +140,13 @@ impl Refusal {
             Self::Newer { .. } => {
                 "use a version of lancekeeper that knows this format; if only the stamp is wrong, `lancekeeper migrate ROOT --restamp N` looks whether the graph is of version N and stamps it so"
             }
+            Self::Differs {
+                main: Stamp::Known(InternalSchema::V4),
+                found: Stamp::Known(_),
+                ..
+            } => {
+                "a client made the branch that had the graph open since before its migration: `lancekeeper migrate ROOT --to 4 --confirm` brings it along"
+            }
             Self::Unreadable { .. } | Self::Differs { .. } | Self::NoJournal { .. } => {
                 "`lancekeeper migrate ROOT --restamp N` looks whether every branch is of version N and, with --confirm, stamps it so; nothing was changed"
             }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use lancekeeper_model::{Branch, ErrorKind, InternalSchema, Stamp};
+use lancekeeper_model::{Branch, ErrorKind, InternalSchema, Stamp, Version};
 
 use super::{
-    BranchFacts, Facts, Goal, Key, MigrationPlan, Phase, Refusal, RunBranch, Step, plan_migration,
+    BranchFacts, Facts, Goal, Key, MigrationPlan, NewestCommits, Phase, Refusal, RunBranch, Step,
+    plan_migration,
 };
 
 const NEWEST: Goal = Goal::Newest { rebuild: false };
@@ -27,7 +28,10 @@ fn graph(stamps: &[(&str, &str)]) -> Facts {
         BranchFacts {
             branch: branch(name),
             key: if is_v1 { Key::Absent } else { Key::ObjectId },
-            has_commit_rows: Some(stamp.number() >= Some(4)),
+            newest: Some(NewestCommits {
+                rows: (stamp.number() >= Some(4)).then_some(Version(9)),
+                apart: Some(Version(9)),
+            }),
             stamp,
         }
     };
@@ -239,7 +243,7 @@ fn what_no_migration_explains_is_refused_by_name() {
     for goal in [Goal::Write, NEWEST] {
         assert!(refused(&[("main", "3"), ("work", "4")], goal).contains("branch work"));
         assert!(refused(&[("main", "3"), ("work", "5")], goal).contains("branch work"));
-        assert!(refused(&[("main", "4"), ("work", "3")], goal).contains("branch work"));
+        assert!(refused(&[("main", "4"), ("work", "5")], goal).contains("branch work"));
         let lost = Facts { has_commits: false, ..graph(&[("main", "3")]) };
         assert!(plan(&lost, goal).unwrap_err().to_string().contains("_graph_commits.lance"));
     }
@@ -279,4 +283,55 @@ fn stamps_are_written_anew_only_where_they_are_wrong_and_the_content_agrees() {
     let wrong = restamp(&[("main", "banana")], v4).unwrap_err();
     assert!(matches!(wrong, Refusal::Content { .. }), "{wrong}");
     assert!(restamp(&[("main", "banana")], InternalSchema::V3).is_ok());
+}
+
+#[test]
+fn a_stamp_that_would_hide_commits_is_refused() {
+    let with = |rows: Option<u64>, apart: Option<u64>, to| {
+        let mut facts = graph(&[("main", "banana")]);
+        let (rows, apart) = (rows.map(Version), apart.map(Version));
+        facts.branches[0].newest = Some(NewestCommits { rows, apart });
+        plan(&facts, Goal::Restamp(to)).map(|plan| texts(&plan))
+    };
+    let (v3, v4) = (InternalSchema::V3, InternalSchema::V4);
+    // Migrated, and written by clients of v4 since; what v3 kept may be gone.
+    for apart in [Some(9), None] {
+        let refused = with(Some(12), apart, v3).unwrap_err().to_string();
+        assert!(refused.contains("its rows have later commits"), "{refused}");
+        assert!(with(Some(12), apart, v4).is_ok());
+    }
+    // Taken back, and written by clients of v3 since.
+    let refused = with(Some(9), Some(12), v4).unwrap_err().to_string();
+    assert!(refused.contains("_graph_commits.lance has later commits"), "{refused}");
+    assert!(with(Some(9), Some(12), v3).is_ok());
+    // Right after either, both say the same.
+    assert!(with(Some(9), Some(9), v3).is_ok() && with(Some(9), Some(9), v4).is_ok());
+}
+
+#[test]
+fn a_note_does_not_stand_in_the_way_of_the_only_way_out() {
+    let noted = |stamps: &[(&str, &str)], phase| Facts { journal: Some(phase), ..graph(stamps) };
+    let restamp = |facts: &Facts| plan(facts, Goal::Restamp(InternalSchema::V3));
+    // Half-way, and a stamp that nobody can read: it can be neither finished nor taken back.
+    let facts = noted(&[("main", "5"), ("work", "banana")], Phase::Forward);
+    assert!(plan(&facts, NEWEST).is_err() && plan(&facts, Goal::Abort).is_err());
+    let steps = texts(&restamp(&facts).unwrap());
+    assert_eq!(steps, ["work: stamp 3", "main: stamp 3", "remove the note"]);
+    // Half-way and readable: it can be.
+    let facts = noted(&[("main", "5"), ("work", "3")], Phase::Forward);
+    assert!(matches!(restamp(&facts), Err(Refusal::UnderWay { .. })));
+    // Over, but for the note.
+    let facts = noted(&[("main", "4"), ("work", "banana")], Phase::Forward);
+    assert!(plan(&facts, Goal::Restamp(InternalSchema::V4)).is_err(), "no commits of work");
+}
+
+#[test]
+fn a_branch_that_an_old_client_made_after_the_migration_is_brought_along() {
+    let facts = graph(&[("main", "4"), ("late", "3")]);
+    let refused = plan(&facts, Goal::Write).unwrap_err();
+    assert!(refused.hint().contains("--to 4"), "{refused}");
+    let steps = texts(&plan(&facts, NEWEST).unwrap());
+    let of_late: Vec<&String> = steps.iter().filter(|step| step.starts_with("late:")).collect();
+    assert_eq!(of_late.len(), 4, "{steps:?}");
+    assert!(!steps.iter().any(|step| step.starts_with("main:")), "{steps:?}");
 }

@@ -46,8 +46,6 @@ pub struct Notices {
 #[derive(Debug, Default)]
 struct Followed {
     numbers: BTreeMap<(usize, String), i32>,
-    /// The kernel has no room for more.
-    is_full: bool,
 }
 
 impl Notices {
@@ -73,9 +71,6 @@ impl Notices {
         let added: Vec<(String, PathBuf)> = {
             let followed = self.followed();
             let is_new = |name: &&String| !followed.numbers.contains_key(&(group, (*name).clone()));
-            if followed.is_full {
-                return;
-            }
             names.iter().filter(is_new).map(|name| (name.clone(), directory.join(name))).collect()
         };
         if added.is_empty() {
@@ -92,7 +87,6 @@ impl Notices {
                 Ok(number) => _ = followed.numbers.insert((group, name), number),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
-                    followed.is_full |= error.kind() == io::ErrorKind::StorageFull;
                     tracing::debug!(target: "lancekeeper::files", name, %error, "changes are not told");
                 }
             }
@@ -130,8 +124,11 @@ impl Notices {
             let meant = followed.numbers.iter().filter(|(_, number)| is_meant(**number));
             groups.extend(meant.map(|((group, _), _)| *group));
             drop(followed);
-            if let Said::Gone(gone) = said {
-                self.drop_number(*gone);
+            match said {
+                Said::Gone(gone) => self.drop_number(*gone),
+                // What went meanwhile was not told: all are asked for anew.
+                Said::Everything => self.drop_where(|_| true),
+                Said::Changed(_) => {}
             }
         }
         groups
@@ -142,7 +139,6 @@ impl Notices {
         let before = followed.numbers.len();
         followed.numbers.retain(|_, other| *other != number);
         if followed.numbers.len() < before {
-            followed.is_full = false;
             self.kernel.remove(number);
         }
     }
@@ -160,7 +156,6 @@ impl Notices {
             return;
         }
         followed.numbers.retain(|name, _| !is_dropped(name));
-        followed.is_full = false;
         let left: BTreeSet<i32> = followed.numbers.values().copied().collect();
         dropped
             .iter()

@@ -61,7 +61,6 @@ impl Histories {
     pub(super) async fn read(graph: &Graph, rebuild: bool) -> Result<Self, MigrateError> {
         let live = graph.live_branches().await?;
         let mut read = Self::default();
-        let actors = actors(graph).await?;
         let mut left: Vec<LiveBranch> = live;
         left.retain(|live| !live.branch.label().starts_with(RUN_PREFIX));
         // A branch comes after the one it was cut from; main was cut from none.
@@ -71,7 +70,7 @@ impl Histories {
             };
             let at = left.iter().position(is_next).unwrap_or(0);
             let live = left.remove(at);
-            let commits = read.commits_of(graph, &live, &actors, rebuild).await?;
+            let commits = read.commits_of(graph, &live, rebuild).await?;
             read.0.insert(live.branch, commits);
         }
         read.0.retain(|branch, _| !branch.is_internal());
@@ -82,7 +81,6 @@ impl Histories {
         &self,
         graph: &Graph,
         live: &LiveBranch,
-        actors: &HashMap<String, String>,
         rebuild: bool,
     ) -> Result<Vec<Commit>, MigrateError> {
         let inherited = live.parent.as_ref().map(|parent| self.of(parent));
@@ -90,6 +88,8 @@ impl Histories {
         let mut waited = false;
         loop {
             let mut own = written_down(graph, &live.branch, rebuild).await?;
+            // After the commits: a publisher writes the actor's row last.
+            let actors = actors(graph).await?;
             for commit in &mut own {
                 commit.actor = actors.get(&commit.id).cloned();
             }
@@ -105,7 +105,7 @@ impl Histories {
             let after = first.unwrap_or(cut);
             let unnamed = graph.publishes_but(&live.branch, after, &named).await?;
             let is_fresh = |publish: &UnnamedPublish| {
-                (Utc::now() - publish.written_at).to_std().is_ok_and(|age| age < ROW_WAIT)
+                (Utc::now() - publish.written_at).to_std().unwrap_or_default() < ROW_WAIT
             };
             if !waited && unnamed.iter().any(is_fresh) {
                 waited = true;

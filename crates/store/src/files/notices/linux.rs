@@ -24,6 +24,8 @@ const KEPT_MAX: usize = 4_096;
 pub(super) struct Kernel {
     listening: Arc<OwnedFd>,
     told: Arc<Told>,
+    /// What is listened to from the beginning, so that to listen to it no more wakes the thread: that needs no room.
+    alarm: i32,
 }
 
 /// What was told and not heard yet.
@@ -37,10 +39,11 @@ struct Told {
 impl Kernel {
     pub(super) fn open() -> io::Result<Self> {
         let listening = Arc::new(inotify::init(CreateFlags::CLOEXEC)?);
+        let alarm = inotify::add_watch(&listening, "/", WatchFlags::DELETE_SELF)?;
         let told = Arc::<Told>::default();
         let (from, to) = (Arc::clone(&listening), Arc::clone(&told));
         thread::Builder::new().name("notices".to_owned()).spawn(move || listen(&from, &to))?;
-        Ok(Self { listening, told })
+        Ok(Self { listening, told, alarm })
     }
 
     /// Listens to a directory, and returns its number.
@@ -76,9 +79,7 @@ impl Drop for Kernel {
     /// Ends the thread: it waits for the kernel to say something, and to listen to nothing any more is something.
     fn drop(&mut self) {
         self.told.is_over.store(true, Ordering::SeqCst);
-        if let Ok(number) = inotify::add_watch(&self.listening, "/", WatchFlags::DELETE_SELF) {
-            self.remove(number);
-        }
+        self.remove(self.alarm);
     }
 }
 
