@@ -192,7 +192,8 @@ async fn what_its_writer_cannot_have_committed_is_refused_even_if_he_is_said_to_
     wreck.commit("node:A", "main", &["four"]).await.unwrap();
     let began = Utc::now() + TimeDelta::minutes(1);
     wreck.arm(ID, "Load", began, vec![table.clone()], &json!({})).unwrap();
-    let report = recover(wreck.uri(), &dead()).await;
+    let keeper = Keeper::builder().clock(move || began + TimeDelta::minutes(1)).build();
+    let report = keeper.recover([wreck.uri()], &dead()).await;
     assert_eq!(report.exit_code().number(), 12, "{report:#?}");
     assert!(only(&report).why.contains("before the operation began"), "{report:#?}");
     // And an optimize appends no rows.

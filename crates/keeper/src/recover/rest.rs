@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use lancekeeper_manifest::{BranchRemains, UnnamedPublish, promote_schema, unstage_schema};
 use lancekeeper_model::{
-    Branch, LeftBehind, OperationId, RecoverAction, RecoverOptions, RecoverRow, RootRecoverReport,
+    AssumedDead, Branch, LeftBehind, OperationId, RecoverAction, RecoverOptions, RecoverRow,
+    RootRecoverReport,
 };
 use lancekeeper_planner::recover::{
     LockFacts, StagedFate, WriterKind, decide_lock, decide_staging,
@@ -240,7 +241,7 @@ impl Rest<'_> {
                 "the commit history of {branch} has no row of version {} of __manifest",
                 versions.join(", ")
             );
-            let is_young = until > self.now && !self.options.assumed_dead.includes("commits");
+            let is_young = until > self.now && self.options.assumed_dead != AssumedDead::All;
             let fate = match is_young {
                 true => StagedFate {
                     action: RecoverAction::Wait,
