@@ -8,6 +8,7 @@ mod args;
 mod caches;
 mod drawings;
 mod output;
+mod priority;
 mod roots;
 mod run;
 mod settings;

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use crate::args::{Cli, ProgressMode};
 use crate::caches;
 use crate::output::{Format, Messages, ProgressView, Terminal, log};
+use crate::priority;
 use crate::roots::RootSet;
 use crate::settings::{Places, Refusal, settle, variables};
 use crate::target;
@@ -65,6 +66,7 @@ pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> u8 {
     for warning in roots.warnings.iter().chain(&settled.warnings) {
         messages.warning(warning);
     }
+    priority::step_back(run_settings.nice);
     let runtime = match Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -10,7 +10,7 @@
 //! # Crash consistency
 //!
 //! v1 to v3: every branch is at one version or the next, and readers, and the clients that bring
-//! graphs up to date themselves, take either. v3 to v4: before the first stamp that no client opens
+//! graphs up to date themselves, take either. v3 to v4: before the first stamp that no client writes to
 //! a note is made durable ([`journal`](self)), and by it the next run goes on, or takes it back.
 //!
 //! Not here: which steps, and what forbids them; whether sidecars and a schema apply stand in the

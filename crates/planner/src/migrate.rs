@@ -202,7 +202,7 @@ impl std::fmt::Display for Step {
             Self::Sweep(branch) | Self::Return(branch) => write!(f, "{branch}: stamp 3"),
             Self::Begin => f.write_str("note that a migration to v4 began"),
             Self::Fence(branch) => {
-                write!(f, "{branch}: stamp {}, which no client opens", Stamp::MIGRATING)
+                write!(f, "{branch}: stamp {}, which no client writes", Stamp::MIGRATING)
             }
             Self::Copy(branch) => write!(f, "{branch}: copy the history"),
             Self::Check(branch) => write!(f, "{branch}: check it"),

@@ -10,6 +10,9 @@ use crate::values;
 /// A cache of more is a slip of the pen: 16 TiB.
 const MEBIBYTES_MAX: u64 = 16 << 20;
 
+/// No system knows a lower priority.
+const NICENESS_MAX: u64 = 19;
+
 /// What the value of a setting is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -25,6 +28,8 @@ pub enum Kind {
     Share,
     /// A length of time.
     Time,
+    /// How far a process steps back, as `nice` counts it: 0 is not at all, 19 as far as it goes.
+    Niceness,
 }
 
 /// The value of a setting. Its kind says what a number counts: MiB, things, bytes or seconds.
@@ -71,6 +76,10 @@ impl Kind {
                 Ok(mebibytes) => return cache_size(mebibytes),
                 Err(_) => Err(self.expected()),
             },
+            Self::Niceness => match text.parse() {
+                Ok(steps) if steps <= NICENESS_MAX => return Ok(Value::Number(steps)),
+                _ => Err(self.expected()),
+            },
             Self::Count => values::rows(text).map(Value::Number),
             Self::Size => values::size(text).map(Value::Number),
             Self::Share => values::share(text).map(Value::Share),
@@ -83,10 +92,15 @@ impl Kind {
     pub(crate) fn read_toml(self, value: &DeValue<'_>) -> Result<Value, Refused> {
         match (self, value) {
             (Self::Switch, DeValue::Boolean(on)) => Ok(Value::Switch(*on)),
-            (Self::Mebibytes | Self::Count | Self::Size | Self::Time, DeValue::Integer(number)) => {
-                self.read(&decimal(number))
-            }
-            (Self::Share, DeValue::Integer(number)) => self.read(&decimal(number)),
+            (
+                Self::Mebibytes
+                | Self::Count
+                | Self::Size
+                | Self::Share
+                | Self::Time
+                | Self::Niceness,
+                DeValue::Integer(number),
+            ) => self.read(&decimal(number)),
             (Self::Share, DeValue::Float(number)) => self.read(number.as_str()),
             (Self::Size | Self::Share | Self::Time, DeValue::String(text)) => self.read(text),
             (_, other) => {
@@ -113,6 +127,7 @@ impl Kind {
             Self::Size => "a size like \"512MiB\", \"1GB\" or 1048576",
             Self::Share => "a share like 0.1 or \"10%\"",
             Self::Time => "a time like \"1h30m\" or 90 (seconds)",
+            Self::Niceness => "a whole number from 0 to 19",
         };
         format!("expected {expected}")
     }
@@ -193,8 +208,18 @@ mod tests {
             (Kind::Share, "0.1"),
             (Kind::Time, "1h30m"),
             (Kind::Time, "2d5s"),
+            (Kind::Niceness, "0"),
+            (Kind::Niceness, "19"),
         ] {
             assert_eq!(kind.show(kind.read(shown).unwrap()), shown);
+        }
+    }
+
+    #[test]
+    fn a_priority_that_no_system_knows_is_refused() {
+        for text in ["20", "-1", "low", ""] {
+            let why = Kind::Niceness.read(text).unwrap_err().why;
+            assert!(why.starts_with("expected a whole number from 0 to 19"), "{why}");
         }
     }
 

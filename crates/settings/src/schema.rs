@@ -8,10 +8,10 @@ use lancekeeper_model::{
 
 use crate::kind::{Kind, Value};
 use Key::{
-    BulkConcurrency, BulkIndexCache, BulkMemoryLimit, BulkMetadataCache, DatabaseIndexCache,
-    DatabaseLogCacheStats, DatabaseMetadataCache, OptimizeDeletionThreshold, OptimizeMaxBytes,
-    OptimizeMaxTime, OptimizeMinFragments, OptimizeTargetBytes, OptimizeTargetRows,
-    QueryConcurrency, QueryIndexCache, QueryMetadataCache,
+    BulkConcurrency, BulkIndexCache, BulkMemoryLimit, BulkMetadataCache, BulkNice,
+    DatabaseIndexCache, DatabaseLogCacheStats, DatabaseMetadataCache, OptimizeDeletionThreshold,
+    OptimizeMaxBytes, OptimizeMaxTime, OptimizeMinFragments, OptimizeTargetBytes,
+    OptimizeTargetRows, QueryConcurrency, QueryIndexCache, QueryMetadataCache,
 };
 
 /// A section of the file.
@@ -54,6 +54,7 @@ pub enum Key {
     BulkMetadataCache,
     BulkMemoryLimit,
     BulkConcurrency,
+    BulkNice,
     QueryIndexCache,
     QueryMetadataCache,
     QueryConcurrency,
@@ -98,11 +99,15 @@ pub enum Unset {
     Without(&'static str),
 }
 
+/// Beside an appender on two cores, a run of the same priority as the appender made it wait up to twice as long as
+/// alone; at 15 it did not notice the run. On a machine that has nothing else to do it costs nothing.
+const NICENESS: u64 = 15;
+
 /// The variable that the established client and its scripts have.
 const OLD_CONCURRENCY: &str = "OMNIGRAPH_MAINTENANCE_CONCURRENCY";
 
 /// Every setting there is, as `lancekeeper config` and docs/settings.md show them.
-pub const SETTINGS: [Setting; 16] = [
+pub const SETTINGS: [Setting; 17] = [
     Setting::new(DatabaseIndexCache, Section::Database, "index_cache_mb", Kind::Mebibytes)
         .or_number(INDEX_CACHE_BYTES >> 20)
         .about("How much of the indexes that were read stays in memory, in MiB."),
@@ -127,6 +132,9 @@ pub const SETTINGS: [Setting; 16] = [
         .flag("--concurrency")
         .old_variable(OLD_CONCURRENCY)
         .about("Tables worked on at the same time."),
+    Setting::new(BulkNice, Section::Bulk, "nice", Kind::Niceness)
+        .or_number(NICENESS)
+        .about("How far the process steps back for others that want the processor or the disk, as `nice` counts it; 0 is not at all."),
     Setting::new(QueryIndexCache, Section::Query, "index_cache_mb", Kind::Mebibytes)
         .or(Unset::As(DatabaseIndexCache))
         .about("The same as in `[database]`, for queries alone."),

@@ -71,6 +71,8 @@ pub struct RunSettings {
     pub memory_bytes: u64,
     /// Tables at the same time.
     pub concurrency: u64,
+    /// How far the process steps back for others, from 0 to 19; 0 for work that looks and counts.
+    pub nice: u64,
     /// Whether what the caches did is logged.
     pub log_cache_stats: bool,
 }
@@ -150,6 +152,10 @@ impl Settings {
             metadata_cache_bytes: self.number(metadata) << 20,
             memory_bytes: self.number(Key::BulkMemoryLimit),
             concurrency: self.number(concurrency),
+            nice: match work {
+                Work::Optimize | Work::Bulk => self.number(Key::BulkNice),
+                Work::Query | Work::Nothing => 0,
+            },
             log_cache_stats: self.get(Key::DatabaseLogCacheStats).value
                 == Some(Value::Switch(true)),
         }

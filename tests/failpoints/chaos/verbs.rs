@@ -7,8 +7,9 @@ use chrono::TimeDelta;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use lancekeeper::{
-    BranchSelection, CleanupOptions, CleanupPolicyOptions, ErrorKind, Keeper, NoProgress,
-    OptimizeOptions, Report, VerbBody, VerifyOptions,
+    BranchSelection, CleanupOptions, CleanupPolicyOptions, ErrorKind, Keeper, MigrateGoal,
+    MigrateOptions, NoProgress, OptimizeOptions, RecoverOptions, RepairOptions, Report, VerbBody,
+    VerifyOptions,
 };
 
 use super::dice::Dice;
@@ -31,6 +32,9 @@ const VERBS: &[Verb] = &[
     Verb { name: "cleanup", share: 6, run: |call| cleanup(call).boxed() },
     Verb { name: "branch create", share: 4, run: |call| create_branch(call).boxed() },
     Verb { name: "branch delete", share: 3, run: |call| delete_branch(call).boxed() },
+    Verb { name: "recover", share: 3, run: |call| recover(call).boxed() },
+    Verb { name: "repair", share: 3, run: |call| repair(call).boxed() },
+    Verb { name: "migrate", share: 1, run: |call| migrate(call).boxed() },
     Verb { name: "status", share: 1, run: |call| status(call).boxed() },
     Verb { name: "verify", share: 1, run: |call| verify(call).boxed() },
 ];
@@ -162,6 +166,34 @@ async fn delete_branch(mut call: Call) -> Result<Option<Told>> {
     let Scene { world, graph, .. } = call.scene;
     let run = async move { told(&keeper.delete_branch(&uri, name).await) };
     Ok(graph.deletes(&world, name, run).await?.flatten())
+}
+
+/// No client is slower than the window, so whoever did nothing for so long is dead.
+async fn recover(call: Call) -> Result<Option<Told>> {
+    let mut options = RecoverOptions::default();
+    options.dead_after = TimeDelta::from_std(WINDOW)?;
+    Ok(told(&call.keeper.recover([call.graph()], &options).await))
+}
+
+async fn repair(mut call: Call) -> Result<Option<Told>> {
+    let mut options = RepairOptions::default();
+    options.confirm = true;
+    options.dead_after = TimeDelta::from_std(WINDOW)?;
+    match call.dice.roll(4) {
+        0 => options.force = true,
+        1 => options.restore_pin = true,
+        _ => {}
+    }
+    Ok(told(&call.keeper.repair([call.graph()], &options).await))
+}
+
+/// The graph has the newest version already, and must stay as it is.
+async fn migrate(mut call: Call) -> Result<Option<Told>> {
+    let mut options = MigrateOptions::default();
+    if call.dice.chance(50) {
+        options.goal = MigrateGoal::Newest { rebuild: false };
+    }
+    Ok(told(&call.keeper.migrate([call.graph()], &options).await))
 }
 
 async fn status(mut call: Call) -> Result<Option<Told>> {

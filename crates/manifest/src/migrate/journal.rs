@@ -1,5 +1,5 @@
 //! The note that a migration to v4 is under way: `__maintenance/migration.json`. It is durable
-//! before the first stamp that no client opens, and goes when the last one is gone.
+//! before the first stamp that no client writes to, and goes when the last one is gone.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use lancekeeper_model::OperationId;
@@ -76,7 +76,7 @@ impl Note {
         serde_json::from_slice(&bytes).map(Some).map_err(unreadable)
     }
 
-    /// Writes it, and makes it durable: a stamp that no client opens must never outlive it.
+    /// Writes it, and makes it durable: a stamp that no client writes to must never outlive it.
     ///
     /// # Cancel safety
     ///

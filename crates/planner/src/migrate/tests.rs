@@ -139,8 +139,8 @@ fn to_v4_main_is_fenced_first_and_released_last() {
         texts(&plan),
         [
             "note that a migration to v4 began",
-            "main: stamp 5, which no client opens",
-            "work: stamp 5, which no client opens",
+            "main: stamp 5, which no client writes",
+            "work: stamp 5, which no client writes",
             "work: copy the history",
             "main: copy the history",
             "work: check it",

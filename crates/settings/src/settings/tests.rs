@@ -52,6 +52,11 @@ fn a_kind_of_work_has_sizes_of_its_own_or_those_of_all() {
         (settings.for_work(Work::Optimize).concurrency, settings.for_work(Work::Query).concurrency),
         (3, 8)
     );
+    // Who only looks is waited for by a person.
+    assert_eq!(
+        (settings.for_work(Work::Optimize).nice, settings.for_work(Work::Query).nice),
+        (15, 0)
+    );
     // The closer word counts, wherever the more general one is said.
     let settings = settled(
         "[bulk]\nindex_cache_mb = 5\n",

@@ -34,6 +34,8 @@ const VERBS: &[Verb] = &[
     Verb::of("cleanup", CLEANUP, &["cleanup."]),
     Verb::of_graphs("branch", &["create", BRANCH], &["branch_create."]),
     Verb::of_graphs("branch", &["delete", BRANCH, "--confirm"], &["branch_delete."]),
+    Verb::of_graphs("recover", &["--dead-after", WINDOW, "--confirm"], &["recover."]),
+    Verb::of_graphs("repair", &["--dead-after", WINDOW, "--confirm"], &["repair."]),
 ];
 
 /// As strict as writers can stand that are never slower than the window.

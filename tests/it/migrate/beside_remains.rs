@@ -1,0 +1,64 @@
+//! An old graph in which a client died: its sidecar can be ended only at v3, so it must not hold what takes the
+//! graph there, and nothing else may write before it is ended.
+
+use std::fs;
+use std::path::Path;
+
+use chrono::Utc;
+use lance::dataset::builder::DatasetBuilder;
+use lancekeeper::{MigrateOptions, RecoverAction};
+use lancekeeper_model::Branch;
+use lancekeeper_testkit::{FixturePath, graph_rows};
+use serde_json::json;
+
+use super::{V1, all_are_stamped, graph, migrate, optimize};
+use crate::recover::{actions, dead, is_at_rest, recover};
+
+#[tokio::test]
+async fn an_old_graph_in_which_a_client_died_is_migrated_and_then_recovered_at_fixture_path() {
+    let fixture = FixturePath::unpack(V1).unwrap();
+    let uri = fixture.uri();
+    let snapshot = graph(&uri).await.snapshot(&Branch::main()).await.unwrap();
+    let pin = snapshot.pins.iter().find(|pin| pin.table_branch.is_main() && pin.rows > 1).unwrap();
+    let path = format!("{uri}/{}", pin.location);
+    let sidecar = json!({
+        "schema_version": 1,
+        "operation_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+        "started_at": Utc::now().timestamp_micros().to_string(),
+        "branch": null,
+        "actor_id": null,
+        "writer_kind": "Mutation",
+        "tables": [{
+            "table_key": pin.key.to_string(),
+            "table_path": path,
+            "expected_version": pin.version.0,
+            "post_commit_pin": pin.version.0 + 1,
+        }],
+    });
+    let directory = Path::new(&uri).join("__recovery");
+    fs::create_dir_all(&directory).unwrap();
+    fs::write(directory.join("01ARZ3NDEKTSV4RRFFQ69G5FAV.json"), sidecar.to_string()).unwrap();
+    let mut table = DatasetBuilder::from_uri(&path).load().await.unwrap();
+    table.delete("true").await.unwrap();
+    let before = graph_rows(&uri).await.unwrap();
+
+    let refused = optimize(&uri).await;
+    assert_eq!(refused.exit_code().number(), 12, "{refused:#?}");
+    let first = recover(&uri, &dead()).await;
+    assert_ne!(first.exit_code().number(), 0, "recovered at v1: {first:#?}");
+    let hint = first.roots[0].hint.as_deref().unwrap_or_default();
+    assert!(hint.contains("lancekeeper migrate"), "{first:#?}");
+    assert!(graph_rows(&uri).await.unwrap() == before, "a refused verb moved rows");
+
+    let migrated = migrate(&uri, &MigrateOptions::default()).await;
+    assert_eq!(migrated.exit_code().number(), 0, "{migrated:#?}");
+    all_are_stamped(&uri, "3").await;
+    assert!(graph_rows(&uri).await.unwrap() == before, "the migration moved rows");
+    let done = recover(&uri, &dead()).await;
+    assert_eq!(done.exit_code().number(), 0, "{done:#?}");
+    assert_eq!(actions(&done), [RecoverAction::RollForward], "{done:#?}");
+    is_at_rest(&uri).await;
+    let now = graph(&uri).await.snapshot(&Branch::main()).await.unwrap();
+    assert_eq!(now.pin(&pin.key).unwrap().rows, 0, "what the client committed is published");
+    assert_eq!(optimize(&uri).await.exit_code().number(), 0);
+}
