@@ -7,11 +7,12 @@ use std::sync::Arc;
 use chrono::Utc;
 use lancekeeper::{
     CleanupOptions, JobCause, JobKind, JobRecord, JobStatus, JobTrigger, Keeper, NoProgress,
-    OptimizeOptions, OptimizeReport, Progress, ProgressEvent,
+    OptimizeOptions, OptimizeReport, Progress, ProgressEvent, RepairOptions,
 };
 use lancekeeper_service::jobs::{JobList, Recorder, cancel_job, jobs_of, new_job_id};
 use lancekeeper_testkit::invariants::names;
-use lancekeeper_testkit::tables;
+use lancekeeper_testkit::{Wreck, tables};
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::binary::{lancekeeper, run};
@@ -255,6 +256,45 @@ async fn a_cleanup_that_is_cancelled_stops_and_the_next_one_goes_on() {
     let versions = names(&PathBuf::from(world.table("t")).join("_versions")).unwrap();
     assert_eq!(versions.iter().filter(|name| name.ends_with(".manifest")).count(), 1);
     assert_eq!(world.jobs().await[0].compaction_status, JobStatus::Done);
+}
+
+#[tokio::test]
+async fn what_is_done_to_a_whole_graph_is_a_job_and_a_preview_or_an_idle_run_is_none() {
+    let wreck = Wreck::new().await.unwrap();
+    let keeper = Keeper::builder().job_log(Arc::new(Recorder::default())).build();
+    let (uri, dead) = (wreck.uri(), crate::recover::dead());
+    let jobs = async || {
+        let mut jobs = jobs_of(uri, Utc::now()).await.unwrap().jobs;
+        jobs.sort_by_key(|job| job.id.clone());
+        jobs
+    };
+    let table = wreck.named("node:A", "main").await.unwrap();
+    wreck.arm("01ARZ3NDEKTSV4RRFFQ69G5FAV", "Load", Utc::now(), vec![table], &json!({})).unwrap();
+    wreck.commit("node:A", "main", &["four"]).await.unwrap();
+    keeper.plan_recover([uri], &dead).await;
+    assert!(jobs().await.is_empty(), "a preview left a job");
+    for _ in 0..2 {
+        let report = keeper.recover([uri], &dead).await;
+        assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+    }
+    wreck.commit("node:A", "main", &["five"]).await.unwrap();
+    let mut force = RepairOptions::default();
+    (force.confirm, force.force, force.assume_dead) = (true, true, true);
+    for _ in 0..2 {
+        let report = keeper.repair([uri], &force).await;
+        assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+    }
+    let done: Vec<_> = jobs()
+        .await
+        .into_iter()
+        .map(|job| (job.kind, job.compaction_status, job.table, job.progress.groups_done))
+        .collect();
+    let manifest = || "__manifest".to_owned();
+    let expected = [
+        (JobKind::Recover, JobStatus::Done, manifest(), 1),
+        (JobKind::Repair, JobStatus::Done, manifest(), 1),
+    ];
+    assert_eq!(done, expected);
 }
 
 #[tokio::test]

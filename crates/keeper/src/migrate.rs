@@ -19,7 +19,7 @@ use lancekeeper_manifest::{
     MigrateError, Migration, MigrationOutcome, copied_branches, histories, migrate_internal_schema,
 };
 use lancekeeper_model::{
-    InternalSchema, MigrateGoal, MigrateOptions, OperationId, ProgressEvent, RootKind,
+    InternalSchema, JobKind, MigrateGoal, MigrateOptions, OperationId, ProgressEvent, RootKind,
     RootMigrateReport, Stamp,
 };
 use lancekeeper_planner::migrate::{Goal, MigrationPlan};
@@ -30,6 +30,7 @@ use crate::root::{
     look, read_root, write_root,
 };
 use crate::run::ended::{Ended, EndsRoot, ended};
+use crate::run::graph_job::GraphJob;
 use crate::run::{Context, new_operation};
 
 const PURPOSE: Purpose<'_> =
@@ -234,6 +235,11 @@ async fn run(
     check_drained(&write.read, graph, options).await?;
     let asked = Asked { uri, graph, options, operation, now };
     let plan = asked.plan(report).await?;
+    let job = GraphJob::new(context, &write.read.root, operation, JobKind::Migrate);
+    if !plan.steps.is_empty() {
+        let words = format!("take the graph to {}", plan.to);
+        job.begin(&write.live, (&words, plan.steps.len())).await;
+    }
     let mut outcome = MigrationOutcome::default();
     let migrated = Box::pin(migrate_internal_schema(&asked.migration(), &mut outcome)).await;
     // What was done stands in the report whatever came of it.
@@ -241,7 +247,9 @@ async fn run(
     let done = MigrationPlan { steps: outcome.done, ..plan };
     report::set_steps(report, &done);
     context.tables.forget();
-    migrated.map_err(|error| asked.failed(error))?;
+    let migrated = migrated.map_err(|error| Ended::from(asked.failed(error)));
+    job.end(done.steps.len(), migrated.as_ref().err().map(|Ended(failure)| failure)).await;
+    migrated?;
     if !done.steps.is_empty() {
         observer.on_event(ProgressEvent::GraphMigrated {
             uri: uri.to_owned(),

@@ -5,6 +5,7 @@ pub(crate) mod budget;
 pub(crate) mod clock;
 pub(crate) mod concurrency;
 pub(crate) mod ended;
+pub(crate) mod graph_job;
 pub(crate) mod jobs;
 pub(crate) mod stop;
 

@@ -91,7 +91,7 @@ pub struct JobRecord {
 /// How far a job is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobProgress {
-    /// Groups of fragments to rewrite; of a cleanup, files to delete.
+    /// Groups of fragments to rewrite; of a cleanup, files to delete; of a recovery, repair or migration, steps.
     pub groups_planned: u64,
     /// Those that are done.
     pub groups_done: u64,
@@ -208,6 +208,12 @@ words! {
         Cleanup = "cleanup",
         /// Publishes what an earlier run had committed.
         Publish = "publish",
+        /// Finishes or takes back what crashed writers of a graph left.
+        Recover = "recover",
+        /// Brings what the readers of a graph see and the newest versions of its tables together.
+        Repair = "repair",
+        /// Takes a root to another version of its format.
+        Migrate = "migrate",
     }
 }
 

@@ -87,6 +87,9 @@ pub fn end(record: &mut JobRecord, ended: &Ended<'_>, now: DateTime<Utc>) {
         JobKind::Cleanup => {
             format!("{} of {} files went", progress.groups_done, progress.groups_planned)
         }
+        JobKind::Recover | JobKind::Repair | JobKind::Migrate => {
+            format!("{} of {} steps were done", progress.groups_done, progress.groups_planned)
+        }
         _ => format!("{} of {} groups were done", progress.groups_done, progress.groups_planned),
     };
     let (status, outcome) = match ended {

@@ -19,7 +19,11 @@ async fn an_old_graph_in_which_a_client_died_is_migrated_and_then_recovered_at_f
     let fixture = FixturePath::unpack(V1).unwrap();
     let uri = fixture.uri();
     let snapshot = graph(&uri).await.snapshot(&Branch::main()).await.unwrap();
-    let pin = snapshot.pins.iter().find(|pin| pin.table_branch.is_main() && pin.rows > 1).unwrap();
+    let pin = snapshot
+        .pins
+        .iter()
+        .find(|pin| pin.table_branch == Branch::main() && pin.rows > 1)
+        .unwrap();
     let path = format!("{uri}/{}", pin.location);
     let sidecar = json!({
         "schema_version": 1,

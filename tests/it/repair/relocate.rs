@@ -197,6 +197,20 @@ async fn nothing_is_changed_while_a_file_is_missing_or_cut_off() {
     settled.is_whole_at(&uri).await;
 }
 
+/// A manifest that names the files of its indexes wants them, too.
+async fn is_refused_without_indexes(uri: &str) {
+    let tables = fs::read_dir(Path::new(uri).join("nodes")).unwrap();
+    let indexes = tables.map(|table| table.unwrap().path().join("_indices"));
+    let indexes = indexes.filter(|indexes| indexes.exists()).next().unwrap();
+    let aside = indexes.with_extension("aside");
+    fs::rename(&indexes, &aside).unwrap();
+    let report = relocate(uri, true).await;
+    assert_eq!(report.exit_code().number(), 13, "{report:#?}");
+    let refusals = &report.roots[0].refusals;
+    assert!(refusals.iter().any(|said| said.contains("/_indices/")), "{report:#?}");
+    fs::rename(&aside, &indexes).unwrap();
+}
+
 /// Clients of v3 open tables by paths in rows.
 #[tokio::test]
 async fn rows_of_a_v3_graph_name_the_new_place_on_every_branch() {
@@ -205,6 +219,9 @@ async fn rows_of_a_v3_graph_name_the_new_place_on_every_branch() {
     {
         let fixture = Fixture::unpack(name).unwrap();
         let uri = fixture.uri("graph");
+        if !has_rows {
+            is_refused_without_indexes(&uri).await;
+        }
         let report = relocate(&uri, true).await;
         assert_eq!(report.exit_code().number(), 0, "{report:#?}");
         let rows: Vec<_> =

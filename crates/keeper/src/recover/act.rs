@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use lancekeeper_manifest::FoundSidecar;
 use lancekeeper_model::{
-    ErrorKind, MovedPin, OperationId, ProgressEvent, RecoverAction, RecoverOptions, RecoverRow,
-    RootRecoverReport, TableRef,
+    ErrorKind, JobKind, MovedPin, OperationId, ProgressEvent, RecoverAction, RecoverOptions,
+    RecoverRow, RootRecoverReport, TableRef,
 };
 use lancekeeper_planner::recover::{Back, Decision, plan_recover};
 use lancekeeper_reconciler::recover::{self, Case, RecoverError};
@@ -14,6 +14,8 @@ use lancekeeper_store::tables::version_of;
 use super::ask::{self, RecoverRootError};
 use super::{PURPOSE, inventory, report, rest};
 use crate::root::{OpenRootError, Opening, ReadGraph, Recovering, lock_to_recover, read_root};
+use crate::run::ended::Ended;
+use crate::run::graph_job::GraphJob;
 use crate::run::stop::Interrupted;
 use crate::run::{Context, new_operation};
 
@@ -23,6 +25,7 @@ struct Run<'a> {
     options: &'a RecoverOptions,
     operation: &'a OperationId,
     now: DateTime<Utc>,
+    job: GraphJob<'a>,
 }
 
 /// Recovers a root and says so.
@@ -36,34 +39,50 @@ pub(super) async fn recover(
     options: &RecoverOptions,
     now: DateTime<Utc>,
     report: &mut RootRecoverReport,
-) -> Result<(), RecoverRootError> {
+) -> Result<(), Ended> {
     let Some(root) = ask::root(uri, report).await? else { return Ok(()) };
     let read = read_root(root, &context.tables).await?;
     if read.graph.is_none() {
-        return ask::check_graph_options(uri, options);
+        return Ok(ask::check_graph_options(uri, options)?);
     }
     let operation = new_operation();
     let opening =
         Opening { purpose: PURPOSE, operation: &operation, now, observer: context.observer() };
     let mut recovering = lock_to_recover(read, context, &opening).await?;
-    let run = Run { context, options, operation: &operation, now };
-    if let Some(file) = &options.quarantine {
-        run.quarantine(&mut recovering, file, report).await?;
-    }
-    if rest::mend_history(&recovering, &operation, now, report).await? {
-        return Ok(());
-    }
-    // What cannot be understood may be about any table.
-    let Some(rows) = run.stopped(&mut recovering, report).await? else {
-        recovering.sweep(context, &opening, &mut report.recovery.sidecars).await?;
-        run.sidecars(&mut recovering, report).await?;
-        return rest::mend(context, &recovering, options, &operation, now, report).await;
-    };
-    report.left.extend(rows);
-    Ok(())
+    let root = recovering.read.root.clone();
+    let job = GraphJob::new(context, &root, &operation, JobKind::Recover);
+    let run = Run { context, options, operation: &operation, now, job };
+    let outcome = run.all(&mut recovering, &opening, report).await.map_err(Ended::from);
+    let done = report.left.iter().filter(|row| row.done).count();
+    run.job.end(done, outcome.as_ref().err().map(|Ended(failure)| failure)).await;
+    outcome
 }
 
 impl Run<'_> {
+    /// All that there is to be done.
+    async fn all(
+        &self,
+        recovering: &mut Recovering,
+        opening: &Opening<'_>,
+        report: &mut RootRecoverReport,
+    ) -> Result<(), RecoverRootError> {
+        if let Some(file) = &self.options.quarantine {
+            self.quarantine(recovering, file, report).await?;
+        }
+        let Self { context, options, operation, now, job } = self;
+        if rest::mend_history(recovering, operation, *now, job, report).await? {
+            return Ok(());
+        }
+        // What cannot be understood may be about any table.
+        let Some(rows) = self.stopped(recovering, report).await? else {
+            recovering.sweep(context, opening, &mut report.recovery.sidecars).await?;
+            self.sidecars(recovering, report).await?;
+            return rest::mend(context, recovering, options, operation, *now, job, report).await;
+        };
+        report.left.extend(rows);
+        Ok(())
+    }
+
     /// Moves a file aside.
     async fn quarantine(
         &self,
@@ -75,6 +94,7 @@ impl Run<'_> {
         graph.found = graph.sidecars.list().await?;
         let (tables, now) = (&self.context.tables, self.now);
         let found = ask::to_quarantine(graph, tables, file, self.options, now).await?;
+        self.job.begin(&[], (&format!("move {file} aside"), 1)).await;
         let place = graph.sidecars.quarantine(&found.file, now).await?;
         let mut row = report::aside(&found);
         row.why = format!("{}; it is {place} now", row.why);
@@ -157,6 +177,8 @@ impl Run<'_> {
             return Ok(());
         };
         if step.decision.acts() {
+            let others = graph.found.iter().filter(|found| found.our_operation().is_none()).count();
+            self.job.begin(&[], ("recover what crashed writers left", others)).await;
             let case = Case {
                 graph: &graph.graph,
                 tables,

@@ -20,6 +20,7 @@ use super::ask::RecoverRootError;
 use crate::branch::take_remains_away;
 use crate::root::{PRESUMED_DEAD_AFTER, ReadGraph, Recovering};
 use crate::run::Context;
+use crate::run::graph_job::GraphJob;
 
 /// The branch that keeps everybody out while a schema is applied.
 const LOCK: &str = "__schema_apply_lock__";
@@ -102,11 +103,13 @@ pub(super) async fn mend_history(
     recovering: &Recovering,
     operation: &OperationId,
     now: DateTime<Utc>,
+    job: &GraphJob<'_>,
     report: &mut RootRecoverReport,
 ) -> Result<bool, RecoverRootError> {
     let Some(graph) = &recovering.read.graph else { return Ok(false) };
     let Some(mut row) = history_row(graph).await? else { return Ok(false) };
     if row.action == RecoverAction::Add {
+        job.begin(&[], ("make the commit history", 1)).await;
         graph.graph.make_history(operation, now).await?;
         row.done = true;
     }
@@ -125,12 +128,19 @@ pub(super) async fn mend(
     options: &RecoverOptions,
     operation: &OperationId,
     now: DateTime<Utc>,
+    job: &GraphJob<'_>,
     report: &mut RootRecoverReport,
 ) -> Result<(), RecoverRootError> {
     let read = &recovering.read;
     let Some(graph) = &read.graph else { return Ok(()) };
     let rest = Rest { context, graph, options, now };
+    let begins = async |row: &RecoverRow| {
+        if is_planned(row) {
+            job.begin(&[], ("take away what crashed writers left", 1)).await;
+        }
+    };
     if let Some(mut row) = rest.staging(report).await? {
+        begins(&row).await;
         let files = read.root.files();
         match row.action {
             RecoverAction::Promote => promote_schema(&files).await?,
@@ -141,6 +151,7 @@ pub(super) async fn mend(
         report.left.push(row);
     }
     if let Some(mut row) = rest.lock(report).await? {
+        begins(&row).await;
         if row.action == RecoverAction::Remove {
             failpoint::cross_async(failpoint::RECOVER_PRE_UNLOCK).await?;
             graph.graph.remove_schema_apply_lock().await?;
@@ -149,6 +160,7 @@ pub(super) async fn mend(
         report.left.push(row);
     }
     for (mut row, publishes) in rest.unnamed().await? {
+        begins(&row).await;
         if row.action == RecoverAction::Add {
             for publish in &publishes {
                 failpoint::cross_async(failpoint::RECOVER_PRE_COMMIT_ROW).await?;
@@ -159,6 +171,7 @@ pub(super) async fn mend(
         report.left.push(row);
     }
     for mut row in rest.remains().await? {
+        begins(&row).await;
         if row.action == RecoverAction::Remove && row.branch.label() == LOCK {
             graph.graph.remove_schema_apply_lock().await?;
             row.done = true;

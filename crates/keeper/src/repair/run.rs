@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use lancekeeper_manifest::PublishError;
 use lancekeeper_model::{
-    Branch, OperationId, ProgressEvent, RepairOptions, RootRepairReport, TableRef, TableRepairStats,
+    Branch, JobKind, OperationId, ProgressEvent, RepairAction, RepairOptions, RootFailure,
+    RootRepairReport, TableRef, TableRepairStats,
 };
 use lancekeeper_reconciler::repair::{Executor, RepairError, Settled};
 use lancekeeper_store::failure::text_with_hint;
@@ -15,6 +16,7 @@ use crate::root::{
     OpenRootError, ReadGraph, WriteRoot, check_no_foreign_sidecar, check_no_schema_apply,
 };
 use crate::run::Context;
+use crate::run::graph_job::GraphJob;
 use crate::run::stop::Interrupted;
 
 /// One run over one graph.
@@ -75,7 +77,17 @@ impl Run<'_> {
         let found = inventory::tables(context, read, pins, self.options, self.now).await;
         let mut rows: Vec<TableRepairStats> =
             found.iter().map(|found| report::row(found, true)).collect();
+        let steps = rows.iter().filter(|row| changes(row.would)).count();
+        let root = &self.write.read.root;
+        let job = GraphJob::new(context, root, self.operation, JobKind::Repair).of(branch);
+        if steps > 0 {
+            let plan = format!("settle the drift of {steps} tables");
+            job.begin(&self.write.live, (&plan, steps)).await;
+        }
         let warnings = self.carry_out(branch, &found, &mut rows, &mut report.published).await;
+        let done = rows.iter().filter(|row| row.published_version.is_some()).count();
+        let failed = rows.iter().find_map(failure);
+        job.end(done, failed.as_ref()).await;
         report.warnings.extend(warnings);
         report.tables.extend(rows);
         Ok(())
@@ -160,6 +172,16 @@ impl Run<'_> {
         }
         warnings
     }
+}
+
+fn changes(action: RepairAction) -> bool {
+    matches!(action, RepairAction::Healed | RepairAction::Forced | RepairAction::Restored)
+}
+
+/// What went wrong with a table, for the job.
+fn failure(row: &TableRepairStats) -> Option<RootFailure> {
+    let (message, kind) = (row.error.clone()?, row.error_kind?);
+    Some(RootFailure { message, hint: None, kind, cause: None })
 }
 
 fn is_of(row: &TableRepairStats, table: &Settled) -> bool {

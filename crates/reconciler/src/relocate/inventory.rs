@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use futures::{FutureExt, StreamExt};
+use lance_table::format::IndexMetadata;
 use lancekeeper_model::Branch;
 use lancekeeper_planner::cleanup::{Place, chain_dir, classify, split_chain};
 use lancekeeper_planner::relocate::{Leads, ManifestFacts, split_recorded};
@@ -142,6 +143,7 @@ impl Looks<'_> {
             let leads = self.leads(&facts.location, &base.path).await?;
             facts.bases.insert(base.id, (base.path.clone(), leads));
         }
+        let of_indexes = index_files(&decoded.1);
         let read = fragments.add(&facts.file, &facts.location, decoded)?;
         let sizes = sizes(&read, fragments).map_err(unreadable)?;
         let own = match chain_dir(&facts.branch) {
@@ -149,8 +151,14 @@ impl Looks<'_> {
             directory => format!("{directory}/"),
         };
         let of_fragments = read.fragments.iter().flat_map(|at| fragments.references(*at));
-        for reference in of_fragments.filter(|reference| reference.is_vital) {
-            let prefix = match reference.base {
+        let of_fragments =
+            of_fragments.filter(|reference| reference.is_vital).map(|reference| Asked {
+                base: reference.base,
+                below: format!("{}/{}", reference.directory, reference.name),
+                size: sizes.get(&reference.name).copied().flatten(),
+            });
+        for asked in of_fragments.chain(of_indexes) {
+            let prefix = match asked.base {
                 None => own.clone(),
                 Some(base) => match facts.bases.get(&base) {
                     Some((recorded, _)) => {
@@ -162,10 +170,9 @@ impl Looks<'_> {
                     }
                 },
             };
-            let name = format!("{prefix}{}/{}", reference.directory, reference.name);
+            let name = format!("{prefix}{}", asked.below);
             let found = dataset.sizes.get(&name);
-            let recorded = sizes.get(&reference.name).copied().flatten();
-            if found.is_none() || recorded.is_some_and(|recorded| found != Some(&recorded)) {
+            if found.is_none() || asked.size.is_some_and(|size| found != Some(&size)) {
                 facts.missing.push(format!("{}/{name}", facts.location));
             }
         }
@@ -192,6 +199,30 @@ impl Looks<'_> {
         self.known.insert(asked, leads.clone());
         Ok(leads)
     }
+}
+
+/// A file that a manifest asks for.
+struct Asked {
+    /// The number of the base it lies in; `None` for the chain's own directory.
+    base: Option<u32>,
+    /// Below that.
+    below: String,
+    /// Its size, if that is recorded.
+    size: Option<u64>,
+}
+
+/// The files of indexes, as far as they are recorded: older writers did not, and such an index is looked for by nobody.
+fn index_files(indexes: &[IndexMetadata]) -> Vec<Asked> {
+    let of = |index: &IndexMetadata| {
+        let (base, directory) = (index.base_id, format!("_indices/{}", index.uuid));
+        let files = index.files.iter().flatten();
+        let asked = files.map(|file| {
+            let (below, size) = (format!("{directory}/{}", file.path), Some(file.size_bytes));
+            Asked { base, below, size }
+        });
+        asked.collect::<Vec<_>>()
+    };
+    indexes.iter().flat_map(of).collect()
 }
 
 /// What names begin with of files below a base, seen from the dataset.

@@ -108,6 +108,10 @@ fn why_not_resumed(job: &JobRecord) -> Option<RootFailure> {
             "what a cleanup deletes is decided anew each time",
             "run `lancekeeper cleanup`, which shows it, and then with --confirm",
         ),
+        (_, JobKind::Recover | JobKind::Repair | JobKind::Migrate) => (
+            "what is to be done to a graph as a whole is decided anew each time",
+            "run the verb again, which shows it, and then with --confirm",
+        ),
         _ => return None,
     };
     Some(RootFailure {

@@ -159,7 +159,11 @@ fn job_text(job: &JobRecord) -> String {
 
 fn progress(job: &JobRecord) -> String {
     let progress = &job.progress;
-    let noun = if job.kind == JobKind::Cleanup { "file" } else { "group" };
+    let noun = match job.kind {
+        JobKind::Cleanup => "file",
+        JobKind::Recover | JobKind::Repair | JobKind::Migrate => "step",
+        _ => "group",
+    };
     let groups = counted(progress.groups_planned, noun);
     let (done, planned) = (size(progress.bytes_done), size(progress.bytes_planned));
     format!("{} of {groups}, {done} of {planned}", count(progress.groups_done))

@@ -18,7 +18,10 @@ pub(super) const TABLE: SystemTable = SystemTable {
         text("id", "its id; later ones are greater"),
         text("table", "the table"),
         text("branch", "the branch"),
-        text("kind", "`compact`, `layout`, `index`, `statistics`, `cleanup` or `publish`"),
+        text(
+            "kind",
+            "`compact`, `layout`, `index`, `statistics`, `cleanup`, `publish`, `recover`, `repair` or `migrate`",
+        ),
         text("trigger", "who started it: `command`, `sql` or `policy`"),
         text("reason", "why: the statement, or the policy's reason; empty for a plain command"),
         text("plan", "what was planned, in words"),

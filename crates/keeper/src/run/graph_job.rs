@@ -1,0 +1,90 @@
+//! The job of a run that works on a graph as a whole: it begins right before the first thing is written, so that a run
+//! that is killed leaves a job that says so, and a run that finds nothing to do leaves none. It stands at `__manifest`.
+//!
+//! Not here: what a job says of itself (`run::jobs`).
+
+use lancekeeper_model::{
+    Branch, ErrorKind, JobKind, JobProgress, JobRecord, OperationId, RootFailure, without_secrets,
+};
+use lancekeeper_planner::jobs::Ended;
+use lancekeeper_store::Root;
+use lancekeeper_store::root::MANIFEST_DIR;
+use tokio::sync::OnceCell;
+
+use super::Context;
+use super::jobs::{Job, UnderWay};
+
+/// The job of a run over a graph.
+#[derive(Debug)]
+pub(crate) struct GraphJob<'a> {
+    context: &'a Context,
+    root: &'a Root,
+    operation: &'a OperationId,
+    kind: JobKind,
+    branch: Branch,
+    /// None where nobody writes jobs down.
+    job: OnceCell<Option<Job>>,
+}
+
+impl<'a> GraphJob<'a> {
+    /// A job of main that has not begun.
+    pub(crate) fn new(
+        context: &'a Context,
+        root: &'a Root,
+        operation: &'a OperationId,
+        kind: JobKind,
+    ) -> Self {
+        let (branch, job) = (Branch::main(), OnceCell::new());
+        Self { context, root, operation, kind, branch, job }
+    }
+
+    /// The same, of a branch.
+    pub(crate) fn of(mut self, branch: &Branch) -> Self {
+        self.branch = branch.clone();
+        self
+    }
+
+    /// Begins it, unless it has begun. `live`: runs of others that are under way. `plan`: in words, and of how many steps.
+    ///
+    /// # Cancel safety
+    ///
+    /// It is written down or not.
+    pub(crate) async fn begin(&self, live: &[OperationId], (plan, steps): (&str, usize)) {
+        let begun = || {
+            let operations = live.iter().chain([self.operation]).cloned().collect();
+            let alive = UnderWay { operations, somebody_else: false };
+            let record = JobRecord {
+                operation: self.operation.to_string(),
+                root: without_secrets(&self.root.address),
+                table: MANIFEST_DIR.to_owned(),
+                branch: self.branch.to_string(),
+                kind: self.kind,
+                plan: plan.to_owned(),
+                progress: JobProgress { groups_planned: steps as u64, ..JobProgress::default() },
+                ..JobRecord::default()
+            };
+            let files = self.root.files();
+            async move { Job::begin(self.context, files, &alive, record).await }
+        };
+        self.job.get_or_init(begun).await;
+    }
+
+    /// Ends it, if it has begun. `failure`: what ended the run. `done`: how many steps were done.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not written down, the next run closes it.
+    pub(crate) async fn end(&self, done: usize, failure: Option<&RootFailure>) {
+        let Some(Some(job)) = self.job.get() else { return };
+        job.note(|record| record.progress.groups_done = done as u64);
+        let said = failure.filter(|failure| failure.kind != ErrorKind::Interrupted);
+        let ended = Ended {
+            error: said.map(|failure| (failure.message.as_str(), failure.kind)),
+            committed: done > 0,
+            root: failure,
+            reason: "somebody else was faster, or it has to wait",
+            ..Ended::default()
+        };
+        job.end(self.context, &ended).await;
+    }
+}
