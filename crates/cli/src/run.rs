@@ -66,7 +66,9 @@ pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> u8 {
     for warning in roots.warnings.iter().chain(&settled.warnings) {
         messages.warning(warning);
     }
-    priority::step_back(run_settings.nice);
+    if verb.steps_back() {
+        priority::step_back(run_settings.nice);
+    }
     let runtime = match Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

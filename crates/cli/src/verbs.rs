@@ -52,6 +52,11 @@ pub(crate) trait VerbSpec {
         Work::Query
     }
 
+    /// Whether it steps back for others. Not while clients wait for its end.
+    fn steps_back(&self) -> bool {
+        matches!(self.work(), Work::Optimize)
+    }
+
     /// The settings that its own options say.
     fn given(&self) -> Vec<Given> {
         Vec::new()

@@ -26,8 +26,8 @@ use lancekeeper_planner::migrate::{Goal, MigrationPlan};
 use thiserror::Error;
 
 use crate::root::{
-    OpenRootError, Opening, Purpose, ReadGraph, ReadRoot, Tolerance, check_settled, check_writable,
-    look, read_root, write_root,
+    OpenRootError, Opening, Purpose, ReadGraph, ReadRoot, Tolerance, check_quiet, check_settled,
+    check_writable, look, read_root, write_root,
 };
 use crate::run::ended::{Ended, EndsRoot, ended};
 use crate::run::graph_job::GraphJob;
@@ -177,11 +177,14 @@ async fn check_drained(
     read: &ReadRoot,
     graph: &ReadGraph,
     options: &MigrateOptions,
+    now: DateTime<Utc>,
 ) -> Result<(), OpenRootError> {
-    let is_half_way = *graph.graph.stamp() == Stamp::Migrating;
-    match options.goal {
-        MigrateGoal::Newest { .. } if !is_half_way => {
-            check_settled(read, graph, PURPOSE.verb).await
+    match (options.goal, graph.graph.stamp()) {
+        // At v4 a branch that came late is brought along, of which nothing can be recovered before that.
+        (MigrateGoal::Newest { .. }, Stamp::Migrating | Stamp::Known(InternalSchema::V4)) => Ok(()),
+        (MigrateGoal::Newest { .. }, _) => check_settled(read, graph, PURPOSE.verb).await,
+        (MigrateGoal::Writable, Stamp::Known(InternalSchema::V1 | InternalSchema::V2)) => {
+            check_quiet(read, graph, PURPOSE.verb, options.dead_after, now).await
         }
         _ => Ok(()),
     }
@@ -197,14 +200,16 @@ async fn preview(
     let read = open(context, uri, report).await?;
     check_writable(&read, PURPOSE, now).await?;
     let graph = graph_of(&read, uri)?;
-    check_drained(&read, graph, options).await?;
+    check_drained(&read, graph, options, now).await?;
     let operation = &new_operation();
     let asked = Asked { uri, graph, options, operation, now };
     let plan = asked.plan(report).await?;
-    if !copied_branches(&plan).is_empty() {
+    let copied = copied_branches(&plan);
+    if !copied.is_empty() {
         let rebuild = matches!(options.goal, MigrateGoal::Newest { rebuild: true });
         let found = histories(&graph.graph, rebuild).await.map_err(|error| asked.failed(error))?;
-        report::set_histories(report, found.into_values());
+        let found = found.into_iter().filter(|(branch, _)| copied.contains(branch));
+        report::set_histories(report, found.map(|(_, history)| history));
     }
     report::set_steps(report, &plan);
     Ok(())
@@ -223,7 +228,7 @@ async fn run(
         // What is refused leaves the root as it was, the lock included.
         check_writable(&read, PURPOSE, now).await?;
         let graph = graph_of(&read, uri)?;
-        check_drained(&read, graph, options).await?;
+        check_drained(&read, graph, options, now).await?;
         Asked { uri, graph, options, operation, now }.plan(report).await?;
     }
     let observer = context.observer();
@@ -232,13 +237,13 @@ async fn run(
     report.recovery.clone_from(&write.recovery);
     report.warnings.extend(write.warnings.iter().cloned());
     let graph = graph_of(&write.read, uri)?;
-    check_drained(&write.read, graph, options).await?;
+    check_drained(&write.read, graph, options, now).await?;
     let asked = Asked { uri, graph, options, operation, now };
     let plan = asked.plan(report).await?;
     let job = GraphJob::new(context, &write.read.root, operation, JobKind::Migrate);
     if !plan.steps.is_empty() {
         let words = format!("take the graph to {}", plan.to);
-        job.begin(&write.live, (&words, plan.steps.len())).await;
+        job.begin(&write.live, &words, plan.steps.len()).await;
     }
     let mut outcome = MigrationOutcome::default();
     let migrated = Box::pin(migrate_internal_schema(&asked.migration(), &mut outcome)).await;

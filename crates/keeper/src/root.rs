@@ -20,7 +20,7 @@ pub use error::OpenRootError;
 pub(crate) use migrating::{locked_out, runs};
 pub(crate) use obstacles::{
     PRESUMED_DEAD_AFTER, Way, at_work, check_no_foreign_sidecar, check_no_schema_apply,
-    check_settled, check_writable, look_ahead, recovery_needed,
+    check_quiet, check_settled, check_writable, look_ahead, recovery_needed,
 };
 pub(crate) use open::{look, read_root, write_root};
 pub(crate) use opened::{Opening, Purpose, ReadGraph, ReadRoot, Tolerance, WriteRoot};

@@ -182,10 +182,7 @@ impl Graph {
         let head = newest_publish(&manifest).await;
         let owner = owners_between(&manifest, Version(head.0.saturating_sub(1)), head).await;
         let Some(Owner::Ours(operation)) = owner.first() else { return Ok(false) };
-        // The copy that a migration made and that was taken back is no publish.
-        let before = self.snapshot_at(branch, Version(head.0.saturating_sub(1))).await;
-        let at = self.snapshot_at(branch, head).await.map_err(Box::new)?;
-        if before.is_ok_and(|before| before.pins == at.pins) {
+        if self.is_copied_history(branch, head).await.map_err(Box::new)? {
             return Ok(false);
         }
         let commits = self.tables.open(&self.root.address_of(COMMITS), branch).await?;
@@ -201,6 +198,29 @@ impl Graph {
         };
         self.append_v3_commit(branch, &commit_row, head, operation).await?;
         Ok(true)
+    }
+}
+
+impl Graph {
+    /// Whether a version of `__manifest` is the copy of the history that a migration made and that was taken back: no
+    /// publish of v3 has rows of commits, and that has more of them than the version before it.
+    async fn is_copied_history(
+        &self,
+        branch: &Branch,
+        version: Version,
+    ) -> Result<bool, GraphError> {
+        let commits = async |version: Version| {
+            let manifest = self.open_manifest_at(branch, version).await?;
+            let rows = self.rows(&manifest).await?;
+            Ok::<_, GraphError>(rows.iter().filter(|row| row.object_type == GRAPH_COMMIT).count())
+        };
+        let at = commits(version).await?;
+        if at == 0 {
+            return Ok(false);
+        }
+        // Of what cannot be compared any more it is not known whether it was a publish: no row is made up for it.
+        let before = commits(Version(version.0.saturating_sub(1))).await;
+        Ok(before.map_or(true, |before| before < at))
     }
 }
 

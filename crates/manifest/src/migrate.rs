@@ -43,8 +43,8 @@ pub const MIGRATION_NOTE: &str = "__maintenance/migration.json";
 /// Plans of one run. Each one after the first is because somebody else changed the graph meanwhile.
 const PLANS_MAX: u32 = 10;
 
-/// A migration of one graph. The caller holds the root's lock, has swept sidecars, and has seen that
-/// no schema apply is in progress.
+/// A migration of one graph. The caller holds the root's lock, has ended dead runs of ours, and has seen that what
+/// others left does not forbid it.
 #[derive(Debug)]
 pub struct Migration<'a> {
     /// The graph.
@@ -108,8 +108,8 @@ impl Migration<'_> {
     fn look(&self) -> Look {
         match self.goal {
             Goal::Write => Look::ToWrite,
-            Goal::Newest { .. } | Goal::Abort => Look::ToMigrate,
-            Goal::Restamp(_) => Look::AtContent,
+            Goal::Abort => Look::ToMigrate,
+            Goal::Newest { .. } | Goal::Restamp(_) => Look::AtContent,
         }
     }
 

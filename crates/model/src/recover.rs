@@ -20,6 +20,12 @@ pub enum AssumedDead {
 }
 
 impl AssumedDead {
+    /// Whether somebody named this operation: then it was there before the run, whatever its clock says.
+    #[must_use]
+    pub fn names(&self, operation: &str) -> bool {
+        matches!(self, Self::These(_)) && self.includes(operation)
+    }
+
     /// Whether an operation is among them.
     #[must_use]
     pub fn includes(&self, operation: &str) -> bool {

@@ -53,7 +53,14 @@ pub fn closed(
         }
         _ => {
             closed.compaction_status = JobStatus::Failed;
-            let hint = "run it again (jobs resume): what it had finished is taken over, if the table is still as it was";
+            let hint = match record.kind {
+                JobKind::Recover | JobKind::Repair | JobKind::Migrate => {
+                    "run it again: it goes on from where it was"
+                }
+                _ => {
+                    "run it again (jobs resume): what it had finished is taken over, if the table is still as it was"
+                }
+            };
             let message = "its process died before it was done";
             closed.error =
                 Some(JobError::new(message, ErrorKind::Interrupted, Some(hint.to_owned())));

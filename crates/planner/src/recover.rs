@@ -262,7 +262,10 @@ fn decide(
     }
     let beside = content.tables.iter().find_map(|table| {
         let file = claims.living.get(&table.table).filter(|file| **file != sidecar.file)?;
-        Some(format!("{} is also named by {file}, whose writer may be alive", table.table))
+        Some(format!(
+            "{} is also named by {file}, whose writer may be alive: that one comes first",
+            table.table
+        ))
     });
     if let Some(why) = beside {
         return (Decision::Wait { until: None }, why);
@@ -328,9 +331,10 @@ fn published(content: &ForeignContent, kind: WriterKind) -> (Decision, String) {
     let mut went_back = content.tables.iter().any(|table| table.pin_is_restored);
     // Written down as merged, a branch of which a part is missing would never be merged again: its rows would be
     // hidden for good. Written down as not merged it is merged once more, at worst for nothing.
+    // The first format says neither how many commits it makes of a table nor which tables it takes over as they are.
     let confirms = content.schema_version >= CONFIRMS_SINCE;
-    let is_merged = |table: &ForeignTable| is_merged(table, confirms);
-    if kind == WriterKind::BranchMerge && !content.tables.iter().all(is_merged) {
+    let is_merged = confirms && content.tables.iter().all(is_merged);
+    if kind == WriterKind::BranchMerge && !is_merged {
         why = "its tables were published by others, and it was not merged to the end".to_owned();
         went_back = true;
     }
@@ -349,9 +353,8 @@ fn published(content: &ForeignContent, kind: WriterKind) -> (Decision, String) {
 }
 
 /// Whether readers see what a merge had made of a table: what it confirmed, since merges do that.
-fn is_merged(table: &ForeignTable, confirms: bool) -> bool {
-    let reached = if confirms { table.confirmed } else { Some(table.expected.next()) };
-    table.pin.zip(reached).is_some_and(|(pin, reached)| pin >= reached)
+fn is_merged(table: &ForeignTable) -> bool {
+    table.pin.zip(table.confirmed).is_some_and(|(pin, confirmed)| pin >= confirmed)
 }
 
 /// Publishes what was looked at.

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use chrono::Utc;
+use chrono::{DateTime, TimeDelta, Utc};
 use lance::dataset::builder::DatasetBuilder;
 use lancekeeper::{MigrateOptions, RecoverAction};
 use lancekeeper_model::Branch;
@@ -25,10 +25,11 @@ async fn an_old_graph_in_which_a_client_died_is_migrated_and_then_recovered_at_f
         .find(|pin| pin.table_branch == Branch::main() && pin.rows > 1)
         .unwrap();
     let path = format!("{uri}/{}", pin.location);
-    let sidecar = json!({
+    let sidecar = |started_at: DateTime<Utc>| {
+        json!({
         "schema_version": 1,
         "operation_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV",
-        "started_at": Utc::now().timestamp_micros().to_string(),
+        "started_at": started_at.timestamp_micros().to_string(),
         "branch": null,
         "actor_id": null,
         "writer_kind": "Mutation",
@@ -38,10 +39,12 @@ async fn an_old_graph_in_which_a_client_died_is_migrated_and_then_recovered_at_f
             "expected_version": pin.version.0,
             "post_commit_pin": pin.version.0 + 1,
         }],
-    });
+        })
+    };
     let directory = Path::new(&uri).join("__recovery");
     fs::create_dir_all(&directory).unwrap();
-    fs::write(directory.join("01ARZ3NDEKTSV4RRFFQ69G5FAV.json"), sidecar.to_string()).unwrap();
+    let file = directory.join("01ARZ3NDEKTSV4RRFFQ69G5FAV.json");
+    fs::write(&file, sidecar(Utc::now()).to_string()).unwrap();
     let mut table = DatasetBuilder::from_uri(&path).load().await.unwrap();
     table.delete("true").await.unwrap();
     let before = graph_rows(&uri).await.unwrap();
@@ -54,6 +57,13 @@ async fn an_old_graph_in_which_a_client_died_is_migrated_and_then_recovered_at_f
     assert!(hint.contains("lancekeeper migrate"), "{first:#?}");
     assert!(graph_rows(&uri).await.unwrap() == before, "a refused verb moved rows");
 
+    // Whoever may be alive could not publish any more.
+    let young = migrate(&uri, &MigrateOptions::default()).await;
+    assert_eq!(young.exit_code().number(), 12, "{young:#?}");
+    assert!(young.roots[0].error.as_deref().unwrap().contains("may be alive"), "{young:#?}");
+    assert_eq!(super::stamp(&uri, "main").await.0, None, "a refused migration stamped main");
+    // Commits of deletions come before their sidecar.
+    fs::write(&file, sidecar(Utc::now() - TimeDelta::minutes(20)).to_string()).unwrap();
     let migrated = migrate(&uri, &MigrateOptions::default()).await;
     assert_eq!(migrated.exit_code().number(), 0, "{migrated:#?}");
     all_are_stamped(&uri, "3").await;

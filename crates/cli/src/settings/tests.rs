@@ -169,6 +169,7 @@ fn every_setting_is_shown_with_who_says_so() {
       bulk.metadata_cache_mb       64           as database.metadata_cache_mb
       bulk.memory_limit            1GiB         default
       bulk.concurrency             8            default
+      bulk.nice                    15           default
       query.index_cache_mb         256          as database.index_cache_mb
       query.metadata_cache_mb      64           as database.metadata_cache_mb
       query.concurrency            3            LANCEKEEPER_QUERY_CONCURRENCY

@@ -30,6 +30,10 @@ impl VerbSpec for CleanupArgs {
         Work::Bulk
     }
 
+    fn steps_back(&self) -> bool {
+        true
+    }
+
     fn tells_progress(&self) -> bool {
         self.confirm
     }

@@ -25,6 +25,10 @@ impl VerbSpec for VerifyArgs {
         Work::Bulk
     }
 
+    fn steps_back(&self) -> bool {
+        true
+    }
+
     fn given(&self) -> Vec<Given> {
         self.given()
     }

@@ -1,6 +1,7 @@
 //! Recovering a graph, under its lock.
 
 use chrono::{DateTime, Utc};
+use lance::Dataset;
 use lancekeeper_manifest::FoundSidecar;
 use lancekeeper_model::{
     ErrorKind, JobKind, MovedPin, OperationId, ProgressEvent, RecoverAction, RecoverOptions,
@@ -9,6 +10,7 @@ use lancekeeper_model::{
 use lancekeeper_planner::recover::{Back, Decision, plan_recover};
 use lancekeeper_reconciler::recover::{self, Case, RecoverError};
 use lancekeeper_store::failure::text_with_hint;
+use lancekeeper_store::owner::{Owner, owners_between};
 use lancekeeper_store::tables::version_of;
 
 use super::ask::{self, RecoverRootError};
@@ -18,6 +20,9 @@ use crate::run::ended::Ended;
 use crate::run::graph_job::GraphJob;
 use crate::run::stop::Interrupted;
 use crate::run::{Context, new_operation};
+
+/// What its job is for.
+pub(super) const PLAN: &str = "end what crashed writers left";
 
 /// What a run over one root works with.
 struct Run<'a> {
@@ -94,7 +99,7 @@ impl Run<'_> {
         graph.found = graph.sidecars.list().await?;
         let (tables, now) = (&self.context.tables, self.now);
         let found = ask::to_quarantine(graph, tables, file, self.options, now).await?;
-        self.job.begin(&[], (&format!("move {file} aside"), 1)).await;
+        self.job.begin(&[], PLAN, 1).await;
         let place = graph.sidecars.quarantine(&found.file, now).await?;
         let mut row = report::aside(&found);
         row.why = format!("{}; it is {place} now", row.why);
@@ -141,7 +146,7 @@ impl Run<'_> {
         let foreign = graph.found.iter().filter(|found| found.our_operation().is_none());
         let files: Vec<String> = foreign.map(|found| found.file.clone()).collect();
         for file in files {
-            if self.context.stop.is_requested() {
+            if self.context.stop.is_requested() || !self.job.may_go_on().await {
                 return Err(Interrupted.into());
             }
             let Some(graph) = &mut recovering.read.graph else { return Ok(()) };
@@ -177,8 +182,7 @@ impl Run<'_> {
             return Ok(());
         };
         if step.decision.acts() {
-            let others = graph.found.iter().filter(|found| found.our_operation().is_none()).count();
-            self.job.begin(&[], ("recover what crashed writers left", others)).await;
+            self.job.begin(&[], PLAN, 1).await;
             let case = Case {
                 graph: &graph.graph,
                 tables,
@@ -225,9 +229,10 @@ impl Run<'_> {
                 row.error = Some(format!(
                     "its writer was alive, and published {table} while that was taken back: readers see what he published, but the newest version is not that"
                 ));
-                row.hint = Some(
-                    "`lancekeeper repair ROOT --restore-pin --assume-dead --confirm` makes what is published the newest version again".to_owned(),
-                );
+                row.hint = Some(format!(
+                    "`lancekeeper repair ROOT --table {} --branch {} --restore-pin --assume-dead --confirm` makes what is published the newest version again",
+                    table.key, table.branch
+                ));
                 return Ok(());
             }
             row.done = true;
@@ -254,8 +259,13 @@ impl Run<'_> {
             let Some(pin) = snapshot.pin(&table.key) else { continue };
             let uri = graph.graph.root().address_of(&pin.location);
             let opened = self.context.tables.open(&uri, &table.branch).await;
-            let newest = version_of(&opened.map_err(OpenRootError::from)?);
-            if newest > pin.version && newest > *head {
+            let opened = opened.map_err(OpenRootError::from)?;
+            let newest = version_of(&opened);
+            // Somebody else's commit is his to publish, and nothing of ours.
+            if newest > pin.version
+                && newest > *head
+                && is_of(&opened, newest, self.operation).await
+            {
                 return Ok(Some(table.clone()));
             }
         }
@@ -273,4 +283,11 @@ impl Run<'_> {
             });
         }
     }
+}
+
+/// Whether the newest version of a table is what this run brought back.
+async fn is_of(table: &Dataset, newest: Version, operation: &OperationId) -> bool {
+    let before = Version(newest.0.saturating_sub(1));
+    let owners = owners_between(table, before, newest).await;
+    matches!(owners.first(), Some(Owner::Ours(by)) if by == operation)
 }

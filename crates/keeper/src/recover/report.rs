@@ -49,11 +49,17 @@ fn hint(facts: &ForeignFacts, step: &RecoverStep) -> Option<String> {
             "open the graph with the client that wrote it, which may know more; else look at the tables, and `lancekeeper recover ROOT --quarantine {} --confirm` moves it aside",
             step.file
         )),
+        // Another one's, or one of which the age cannot be told.
+        Decision::Wait { until: None } if is_dated(facts) => None,
         Decision::Wait { .. } => {
             Some(format!("if its writer is known to be dead: --assume-dead {}", facts.operation))
         }
         _ => None,
     }
+}
+
+fn is_dated(facts: &ForeignFacts) -> bool {
+    facts.content.as_ref().is_ok_and(|content| content.started_at.is_some())
 }
 
 /// The row of a file that is moved aside.

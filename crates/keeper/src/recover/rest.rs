@@ -16,6 +16,7 @@ use lancekeeper_reconciler::{RECOVERY_ACTOR, recover};
 use lancekeeper_store::failpoint;
 use lancekeeper_store::failure::text_with_hint;
 
+use super::act::PLAN;
 use super::ask::RecoverRootError;
 use crate::branch::take_remains_away;
 use crate::root::{PRESUMED_DEAD_AFTER, ReadGraph, Recovering};
@@ -109,7 +110,7 @@ pub(super) async fn mend_history(
     let Some(graph) = &recovering.read.graph else { return Ok(false) };
     let Some(mut row) = history_row(graph).await? else { return Ok(false) };
     if row.action == RecoverAction::Add {
-        job.begin(&[], ("make the commit history", 1)).await;
+        job.begin(&[], PLAN, 1).await;
         graph.graph.make_history(operation, now).await?;
         row.done = true;
     }
@@ -136,7 +137,7 @@ pub(super) async fn mend(
     let rest = Rest { context, graph, options, now };
     let begins = async |row: &RecoverRow| {
         if is_planned(row) {
-            job.begin(&[], ("take away what crashed writers left", 1)).await;
+            job.begin(&[], PLAN, 1).await;
         }
     };
     if let Some(mut row) = rest.staging(report).await? {

@@ -16,8 +16,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use lancekeeper_manifest::{GraphError, LiveBranch, PublishError};
 use lancekeeper_model::{
-    Branch, ErrorKind, OperationId, RelocatedBranch, RootKind, RootRelocateReport, TableKey,
-    TableRef,
+    Branch, ErrorKind, JobKind, OperationId, RelocatedBranch, RootKind, RootRelocateReport,
+    TableKey, TableRef,
 };
 use lancekeeper_planner::relocate::{RelocatePlan, plan_relocate};
 use lancekeeper_queue::QueueError;
@@ -32,7 +32,8 @@ use crate::root::{
     OpenRootError, Opening, Purpose, ReadGraph, ReadRoot, Tolerance, WriteRoot, check_writable,
     look, read_root, write_root,
 };
-use crate::run::ended::{EndsRoot, ended};
+use crate::run::ended::{Ended, EndsRoot, ended};
+use crate::run::graph_job::GraphJob;
 use crate::run::stop::Interrupted;
 use crate::run::{Context, new_operation};
 
@@ -158,7 +159,7 @@ pub(crate) fn relocate_root(
         let now = context.now();
         let outcome = match confirm {
             true => relocate(context, &uri, now, &mut report).await,
-            false => preview(context, &uri, now, &mut report).await,
+            false => preview(context, &uri, now, &mut report).await.map_err(Ended::from),
         };
         ended(report, outcome)
     }
@@ -265,7 +266,7 @@ async fn relocate(
     uri: &str,
     now: DateTime<Utc>,
     report: &mut RootRelocateReport,
-) -> Result<(), RelocateRootError> {
+) -> Result<(), Ended> {
     let read = open(context, uri, report).await?;
     let operation = new_operation();
     let observer = context.observer();
@@ -274,38 +275,20 @@ async fn relocate(
     report.recovery.clone_from(&write.recovery);
     report.warnings.extend(write.warnings.iter().cloned());
     if !write.live.is_empty() {
-        return Err(RelocateRootError::UnderWay { uri: uri.to_owned() });
+        return Err(RelocateRootError::UnderWay { uri: uri.to_owned() }.into());
     }
     let graph = &graph_of(&write.read)?.graph;
-    let live = graph.live_branches().await?;
-    let _keys = write.queue.acquire(keys(&write, &live)?).await?;
+    let live = graph.live_branches().await.map_err(RelocateRootError::from)?;
+    let keys = write.queue.acquire(keys(&write, &live)?).await;
+    let _keys = keys.map_err(RelocateRootError::from)?;
     write.hold.check().map_err(OpenRootError::from)?;
-    change_manifests(context, &write, uri, &operation, report).await?;
-    // What was read through the old place must not answer any more.
-    context.tables.forget();
-    failpoint::cross_async(failpoint::RELOCATE_CHANGED_PRE_ROWS).await?;
-    // Main last: by its rows a v3 graph is known to have been moved.
-    for LiveBranch { branch, .. } in live.iter().rev() {
-        let rows = graph.rows_elsewhere(branch).await?;
-        let published = graph.move_rows(branch, &operation, ACTOR, now).await;
-        let published = match published {
-            Err(PublishError::CommitRow { published, source }) => {
-                report.warnings.push(format!(
-                    "branch {branch}: the commit row is missing until the next repair: {}",
-                    text_with_hint(&source)
-                ));
-                Some(published)
-            }
-            other => other
-                .map_err(|source| RelocateRootError::Rows { branch: branch.clone(), source })?,
-        };
-        note_rows(report, branch, rows, published.map(|published| published.manifest_version));
-    }
-    let again = read_root(look(uri).await?, &context.tables).await?;
-    match again.spellings.elsewhere.is_empty() {
-        true => Ok(()),
-        false => Err(RelocateRootError::Unsettled { uri: uri.to_owned() }),
-    }
+    let job = GraphJob::new(context, &write.read.root, &operation, JobKind::Repair);
+    let moving = Moving { context, write: &write, uri, operation: &operation, now, job };
+    let moved = moving.all(&live, report).await.map_err(Ended::from);
+    let done = report.changed + report.branches.iter().map(|branch| branch.rows).sum::<u64>();
+    let done = usize::try_from(done).unwrap_or(usize::MAX);
+    moving.job.end(done, moved.as_ref().err().map(|Ended(failure)| failure)).await;
+    moved
 }
 
 /// The keys of every table on every branch, those of the graph's own tables included.
@@ -318,33 +301,91 @@ fn keys(write: &WriteRoot, live: &[LiveBranch]) -> Result<Vec<TableRef>, Relocat
     Ok(tables.flat_map(on_all).collect())
 }
 
-/// Changes manifests until none refers to the old place.
-async fn change_manifests(
-    context: &Context,
-    write: &WriteRoot,
-    uri: &str,
-    operation: &OperationId,
-    report: &mut RootRelocateReport,
-) -> Result<(), RelocateRootError> {
-    let files = write.read.root.files();
-    for _ in 0..LOOKS_MAX {
-        let plan = planned(&write.read, report).await?;
-        refuse(uri, &plan)?;
-        if plan.steps.is_empty() {
-            return Ok(());
+/// A relocation, under the lock and the keys of every table.
+struct Moving<'a> {
+    context: &'a Context,
+    write: &'a WriteRoot,
+    uri: &'a str,
+    operation: &'a OperationId,
+    now: DateTime<Utc>,
+    job: GraphJob<'a>,
+}
+
+impl Moving<'_> {
+    /// Manifests first, then rows that name them.
+    async fn all(
+        &self,
+        live: &[LiveBranch],
+        report: &mut RootRelocateReport,
+    ) -> Result<(), RelocateRootError> {
+        self.manifests(report).await?;
+        // What was read through the old place must not answer any more.
+        self.context.tables.forget();
+        failpoint::cross_async(failpoint::RELOCATE_CHANGED_PRE_ROWS).await?;
+        // Main last: by its rows a v3 graph is known to have been moved.
+        for LiveBranch { branch, .. } in live.iter().rev() {
+            self.rows(branch, report).await?;
         }
-        report.originals = Some(originals_of(operation));
-        for step in &plan.steps {
-            if context.stop.is_requested() {
-                return Err(Interrupted.into());
-            }
-            repoint(&files, operation, step).await?;
-            report.changed += 1;
+        let again = read_root(look(self.uri).await?, &self.context.tables).await?;
+        match again.spellings.elsewhere.is_empty() {
+            true => Ok(()),
+            false => Err(RelocateRootError::Unsettled { uri: self.uri.to_owned() }),
         }
     }
-    // Bounded above: each look found what was written since the one before.
-    match planned(&write.read, report).await?.steps.is_empty() {
-        true => Ok(()),
-        false => Err(RelocateRootError::Unsettled { uri: uri.to_owned() }),
+
+    /// The rows of a branch.
+    async fn rows(
+        &self,
+        branch: &Branch,
+        report: &mut RootRelocateReport,
+    ) -> Result<(), RelocateRootError> {
+        let graph = &graph_of(&self.write.read)?.graph;
+        let rows = graph.rows_elsewhere(branch).await?;
+        if rows > 0 {
+            self.begin(usize::try_from(rows).unwrap_or(usize::MAX)).await;
+        }
+        let published = match graph.move_rows(branch, self.operation, ACTOR, self.now).await {
+            Err(PublishError::CommitRow { published, source }) => {
+                report.warnings.push(format!(
+                    "branch {branch}: the commit row is missing until the next repair: {}",
+                    text_with_hint(&source)
+                ));
+                Some(published)
+            }
+            other => other
+                .map_err(|source| RelocateRootError::Rows { branch: branch.clone(), source })?,
+        };
+        note_rows(report, branch, rows, published.map(|published| published.manifest_version));
+        Ok(())
+    }
+
+    /// Changes manifests until none refers to the old place.
+    async fn manifests(&self, report: &mut RootRelocateReport) -> Result<(), RelocateRootError> {
+        let files = self.write.read.root.files();
+        for _ in 0..LOOKS_MAX {
+            let plan = planned(&self.write.read, report).await?;
+            refuse(self.uri, &plan)?;
+            if plan.steps.is_empty() {
+                return Ok(());
+            }
+            self.begin(plan.steps.len()).await;
+            report.originals = Some(originals_of(self.operation));
+            for step in &plan.steps {
+                if self.context.stop.is_requested() {
+                    return Err(Interrupted.into());
+                }
+                repoint(&files, self.operation, step).await?;
+                report.changed += 1;
+            }
+        }
+        // Bounded above: each look found what was written since the one before.
+        match planned(&self.write.read, report).await?.steps.is_empty() {
+            true => Ok(()),
+            false => Err(RelocateRootError::Unsettled { uri: self.uri.to_owned() }),
+        }
+    }
+
+    async fn begin(&self, steps: usize) {
+        self.job.begin(&self.write.live, "let it read from where it lies now", steps).await;
     }
 }

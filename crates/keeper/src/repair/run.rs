@@ -67,7 +67,12 @@ impl Run<'_> {
         let sidecars = self.graph.sidecars.list().await.map_err(OpenRootError::from)?;
         check_no_foreign_sidecar(&self.write.read.root, VERB, &sidecars)?;
         let snapshot = graph.snapshot(branch).await?;
+        let mut mended = 0;
+        let root = &self.write.read.root;
+        let job = GraphJob::new(self.context, root, self.operation, JobKind::Repair).of(branch);
         if graph.mend_commit_row(branch, self.now).await.map_err(RepairError::from)? {
+            job.begin(&self.write.live, "add the commit row of a run that died", 1).await;
+            mended = 1;
             report.warnings.push(format!(
                 "branch {branch}: the commit row of a publish was missing, by a run that died; it was added"
             ));
@@ -78,16 +83,14 @@ impl Run<'_> {
         let mut rows: Vec<TableRepairStats> =
             found.iter().map(|found| report::row(found, true)).collect();
         let steps = rows.iter().filter(|row| changes(row.would)).count();
-        let root = &self.write.read.root;
-        let job = GraphJob::new(context, root, self.operation, JobKind::Repair).of(branch);
         if steps > 0 {
             let plan = format!("settle the drift of {steps} tables");
-            job.begin(&self.write.live, (&plan, steps)).await;
+            job.begin(&self.write.live, &plan, steps).await;
         }
         let warnings = self.carry_out(branch, &found, &mut rows, &mut report.published).await;
         let done = rows.iter().filter(|row| row.published_version.is_some()).count();
         let failed = rows.iter().find_map(failure);
-        job.end(done, failed.as_ref()).await;
+        job.end(mended + done, failed.as_ref()).await;
         report.warnings.extend(warnings);
         report.tables.extend(rows);
         Ok(())

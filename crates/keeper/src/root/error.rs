@@ -92,6 +92,20 @@ pub enum OpenRootError {
         /// The tables it names.
         tables: String,
     },
+    /// Somebody may be writing to a graph whose format is about to change under him.
+    #[error(
+        "{verb}: in {uri}, {file} is an unfinished {writer_kind} whose writer may be alive; he could not write this graph any more once it is at internal schema v3"
+    )]
+    Living {
+        /// The verb.
+        verb: &'static str,
+        /// The root.
+        uri: String,
+        /// The file.
+        file: String,
+        /// The kind of its writer.
+        writer_kind: String,
+    },
     /// The making of a graph was interrupted.
     #[error("{uri} is no graph yet, or none any more: there are {there}, but not {missing}")]
     HalfMade {
@@ -161,6 +175,7 @@ impl OpenRootError {
             Self::SchemaFiles(error) => error.kind(),
             Self::Sidecar(error) => error.kind(),
             Self::RecoveryNeeded { .. }
+            | Self::Living { .. }
             | Self::CommitRows { .. }
             | Self::BranchRemains { .. }
             | Self::NoHistory { .. } => ErrorKind::RecoveryNeeded,
@@ -207,6 +222,9 @@ impl OpenRootError {
             Self::SchemaFiles(error) => Some(error.hint()),
             Self::RecoveryNeeded { .. } => Some(
                 "`lancekeeper recover ROOT` shows what would become of it, and --confirm ends it once its writer is presumed dead; or name unaffected tables with --table",
+            ),
+            Self::Living { .. } => Some(
+                "wait for it; if its writer is known to be dead: `lancekeeper migrate ROOT --dead-after 0s --confirm`, then `lancekeeper recover ROOT --assume-dead all --confirm`",
             ),
             Self::HalfMade { has_rows: true, .. } => Some(
                 "its __manifest was lost: restore the whole graph from one backup; nothing here may be deleted",

@@ -1,6 +1,6 @@
 //! What stands in the way of a verb that writes, looked at without writing.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use lancekeeper_manifest::{FoundSidecar, Graph, Look, check_schema_files};
 use lancekeeper_model::{BranchStamp, RootKind};
 use lancekeeper_planner::migrate::MigrationPlan;
@@ -80,6 +80,9 @@ pub(crate) async fn look_ahead(read: &ReadRoot, purpose: Purpose<'_>, now: DateT
         return way;
     }
     way.obstacles.extend(settled(read, graph, verb).await);
+    if way.migration.is_some() {
+        way.obstacles.extend(check_quiet(read, graph, verb, PRESUMED_DEAD_AFTER, now).await.err());
+    }
     let blocking = graph.found.iter().filter(|sidecar| match tolerates.unfinished {
         true => blocks(sidecar, selected, now),
         false => sidecar.our_operation().is_none(),
@@ -111,6 +114,34 @@ pub(crate) async fn check_settled(
     }
     let found = graph.sidecars.list().await?;
     check_no_foreign_sidecar(&read.root, verb, &found)
+}
+
+/// Refuses while somebody may be writing to a graph before v3, or applying a schema: his publish would fail at v3, he
+/// would write again, and a recovery would then publish what he wrote first as well.
+pub(crate) async fn check_quiet(
+    read: &ReadRoot,
+    graph: &ReadGraph,
+    verb: &'static str,
+    dead_after: TimeDelta,
+    now: DateTime<Utc>,
+) -> Result<(), OpenRootError> {
+    let is_young = |at: DateTime<Utc>| now.signed_duration_since(at) < dead_after;
+    if graph.graph.schema_apply_lock().await?.is_some_and(is_young) {
+        return Err(OpenRootError::SchemaApply { verb });
+    }
+    let found = graph.sidecars.list().await?;
+    let living = found.iter().filter(|found| found.our_operation().is_none()).find_map(|found| {
+        let content = found.content.as_ref().ok()?;
+        let started = content.started_at.parse().ok().and_then(DateTime::from_timestamp_micros);
+        started.is_none_or(is_young).then(|| (found.path(), content.writer_kind.clone()))
+    });
+    match living {
+        None => Ok(()),
+        Some((file, writer_kind)) => {
+            let uri = read.root.given.clone();
+            Err(OpenRootError::Living { verb, uri, file, writer_kind })
+        }
+    }
 }
 
 /// Refuses if anything forbids writing; returns what lies ahead.

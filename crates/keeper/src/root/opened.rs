@@ -128,8 +128,8 @@ impl Tolerance {
     /// Verbs that delete what cannot be made again tolerate nothing of which it is not known what it needs.
     pub(crate) const DELETES: Self =
         Self { spellings: false, unfinished: false, runs: true, moved: false, migration: false };
-    /// The verb that migrates takes a graph as it is. It deletes nothing that has a spelling, and what is
-    /// unfinished at the old version would be recovered by its rules.
+    /// The verb that migrates takes a graph as it is, and looks itself at what others left: some of it is recovered
+    /// before, by the rules of the old version, some only afterwards. It deletes nothing that has a spelling.
     pub(crate) const MIGRATES: Self =
         Self { spellings: true, unfinished: false, runs: false, moved: false, migration: true };
 }

@@ -4,7 +4,7 @@
 //! Not here: what a job says of itself (`run::jobs`).
 
 use lancekeeper_model::{
-    Branch, ErrorKind, JobKind, JobProgress, JobRecord, OperationId, RootFailure, without_secrets,
+    Branch, ErrorKind, JobKind, JobRecord, OperationId, RootFailure, without_secrets,
 };
 use lancekeeper_planner::jobs::Ended;
 use lancekeeper_store::Root;
@@ -44,12 +44,12 @@ impl<'a> GraphJob<'a> {
         self
     }
 
-    /// Begins it, unless it has begun. `live`: runs of others that are under way. `plan`: in words, and of how many steps.
+    /// Begins it, unless it has begun, and adds so many steps to its plan. `live`: runs of others that are under way.
     ///
     /// # Cancel safety
     ///
     /// It is written down or not.
-    pub(crate) async fn begin(&self, live: &[OperationId], (plan, steps): (&str, usize)) {
+    pub(crate) async fn begin(&self, live: &[OperationId], plan: &str, steps: usize) {
         let begun = || {
             let operations = live.iter().chain([self.operation]).cloned().collect();
             let alive = UnderWay { operations, somebody_else: false };
@@ -60,13 +60,26 @@ impl<'a> GraphJob<'a> {
                 branch: self.branch.to_string(),
                 kind: self.kind,
                 plan: plan.to_owned(),
-                progress: JobProgress { groups_planned: steps as u64, ..JobProgress::default() },
                 ..JobRecord::default()
             };
             let files = self.root.files();
             async move { Job::begin(self.context, files, &alive, record).await }
         };
-        self.job.get_or_init(begun).await;
+        if let Some(job) = self.job.get_or_init(begun).await {
+            job.note(|record| record.progress.groups_planned += steps as u64);
+        }
+    }
+
+    /// Whether the next step may be taken: nobody asked for the end of the job.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Job::may_go_on`].
+    pub(crate) async fn may_go_on(&self) -> bool {
+        match self.job.get() {
+            Some(Some(job)) => job.may_go_on().await,
+            _ => true,
+        }
     }
 
     /// Ends it, if it has begun. `failure`: what ended the run. `done`: how many steps were done.
@@ -76,11 +89,17 @@ impl<'a> GraphJob<'a> {
     /// Not written down, the next run closes it.
     pub(crate) async fn end(&self, done: usize, failure: Option<&RootFailure>) {
         let Some(Some(job)) = self.job.get() else { return };
-        job.note(|record| record.progress.groups_done = done as u64);
+        let mut is_left = false;
+        job.note(|record| {
+            record.progress.groups_done = done as u64;
+            is_left = record.progress.groups_done < record.progress.groups_planned;
+        });
         let said = failure.filter(|failure| failure.kind != ErrorKind::Interrupted);
         let ended = Ended {
             error: said.map(|failure| (failure.message.as_str(), failure.kind)),
             committed: done > 0,
+            cancelled: job.is_cancelled(),
+            left: is_left,
             root: failure,
             reason: "somebody else was faster, or it has to wait",
             ..Ended::default()

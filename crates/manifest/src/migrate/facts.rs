@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use lance::Dataset;
 use lance::dataset::refs::BranchContents;
-use lancekeeper_model::{Branch, InternalSchema, Stamp, Version};
+use lancekeeper_model::{Branch, ErrorKind, InternalSchema, Stamp, Version};
 use lancekeeper_planner::migrate::{BranchFacts, Facts, Key, NewestCommits, RunBranch};
 use lancekeeper_store::LanceFailure;
 use lancekeeper_store::failure::full_text;
@@ -98,11 +98,9 @@ impl Graph {
         let rows = rows.filter_map(|row| row.table_version).max().map(Version);
         let apart = match self.v3_commits(branch).await {
             Ok(commits) => commits.iter().map(|commit| commit.manifest_version).max(),
-            // One that cannot be read speaks for nothing.
-            Err(error) => {
-                tracing::debug!(target: "lancekeeper::migrate", %branch, %error, "no history apart");
-                None
-            }
+            // One that is there and cannot be read may have anything.
+            Err(GraphError::Open(error)) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
         };
         Ok(NewestCommits { rows, apart })
     }

@@ -55,7 +55,7 @@ impl<'a> Copying<'a> {
         Ok(self.histories.insert(read))
     }
 
-    /// Copies the history of a branch. What is there already stays as it is.
+    /// Copies the history of a branch. Rows of an attempt that was taken back stay where they are as they should be.
     ///
     /// # Cancel safety
     ///

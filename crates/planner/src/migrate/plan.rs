@@ -163,6 +163,7 @@ fn newest(facts: &Facts, main: &Stamp, rebuild: bool, dead: &Dead) -> Result<Vec
             if let (Some(fenced), None) = (fenced, facts.journal) {
                 return Err(Refusal::NoJournal { branch: fenced.branch.clone() });
             }
+            check_of_v3(facts)?;
             steps.extend(to_v3(facts, main, dead)?);
             if facts.journal != Some(Phase::Forward) {
                 steps.push(Step::Begin);
@@ -200,6 +201,19 @@ fn newest(facts: &Facts, main: &Stamp, rebuild: bool, dead: &Dead) -> Result<Vec
     steps.extend(left().map(Step::Release));
     steps.push(Step::End);
     Ok(steps)
+}
+
+/// A branch of v4 whose stamp alone is wrong must not get the history that v3 kept, which ends where v4 began: its
+/// commits would be written down anew under other ids, and without what they merged.
+fn check_of_v3(facts: &Facts) -> Result<(), Refusal> {
+    let has_v4_commits = |of: &&BranchFacts| {
+        let NewestCommits { rows, apart } = of.newest.unwrap_or_default();
+        of.stamp.known().is_some_and(is_older) && rows > apart
+    };
+    match facts.branches.iter().find(has_v4_commits) {
+        None => Ok(()),
+        Some(of) => Err(Refusal::Stamp { branch: of.branch.clone(), found: of.stamp.clone() }),
+    }
 }
 
 /// Back to v3, as long as no client can have written v4.

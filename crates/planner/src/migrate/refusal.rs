@@ -41,6 +41,16 @@ pub enum Refusal {
         /// Main's.
         main: Stamp,
     },
+    /// A branch of v4 is stamped with an older version.
+    #[error(
+        "branch {branch} is stamped {found}, but its rows have commits that _graph_commits.lance lacks: it is of internal schema v4"
+    )]
+    Stamp {
+        /// The branch.
+        branch: Branch,
+        /// Its stamp.
+        found: Stamp,
+    },
     /// The stamp of a migration, without the note that every keeper writes before it.
     #[error(
         "branch {branch} is stamped {}, as in a migration to v4, but no keeper's note of one is there",
@@ -125,6 +135,7 @@ impl Refusal {
             | Self::Unread { .. } => ErrorKind::Corrupt,
             Self::Newer { .. }
             | Self::Differs { .. }
+            | Self::Stamp { .. }
             | Self::NoJournal { .. }
             | Self::NothingToAbort
             | Self::Finished
@@ -142,10 +153,13 @@ impl Refusal {
             }
             Self::Differs {
                 main: Stamp::Known(InternalSchema::V4),
-                found: Stamp::Known(_),
+                found: Stamp::Known(_) | Stamp::Migrating,
                 ..
             } => {
-                "a client made the branch that had the graph open since before its migration: `lancekeeper migrate ROOT --to 4 --confirm` brings it along"
+                "a client may have made the branch that had the graph open since before its migration: `lancekeeper migrate ROOT --to 4 --confirm` brings it along, unless only its stamp is wrong, which it then says"
+            }
+            Self::Stamp { .. } => {
+                "`lancekeeper migrate ROOT --restamp 4` looks whether every branch is of v4 and, with --confirm, stamps it so; nothing was changed"
             }
             Self::Unreadable { .. } | Self::Differs { .. } | Self::NoJournal { .. } => {
                 "`lancekeeper migrate ROOT --restamp N` looks whether every branch is of version N and, with --confirm, stamps it so; nothing was changed"

@@ -334,4 +334,15 @@ fn a_branch_that_an_old_client_made_after_the_migration_is_brought_along() {
     let of_late: Vec<&String> = steps.iter().filter(|step| step.starts_with("late:")).collect();
     assert_eq!(of_late.len(), 4, "{steps:?}");
     assert!(!steps.iter().any(|step| step.starts_with("main:")), "{steps:?}");
+    // Half brought along, too.
+    let half = noted(&[("main", "4"), ("late", "5")], Phase::Forward);
+    let refused = plan(&half, Goal::Write).unwrap_err();
+    assert!(refused.hint().contains("--to 4") && plan(&half, NEWEST).is_ok(), "{refused}");
+    // One whose commits are those of v4 has a wrong stamp, and nothing else.
+    let mut facts = facts;
+    facts.branches[1].newest =
+        Some(NewestCommits { rows: Some(Version(12)), apart: Some(Version(9)) });
+    let refused = plan(&facts, NEWEST).unwrap_err();
+    assert!(matches!(&refused, Refusal::Stamp { .. }), "{refused}");
+    assert!(refused.hint().contains("--restamp 4"), "{refused}");
 }

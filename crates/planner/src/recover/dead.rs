@@ -40,13 +40,19 @@ pub(super) fn pulse(
     // A restore of ours that died before its publish is no sign of the writer's life.
     let his = ahead.filter(|ahead| !ahead.is_ours);
     let newest = his.filter_map(|ahead| ahead.committed_at).max();
+    // The clock of a writer that began in the future is ahead of ours, so his times say nothing; but nobody can name
+    // an operation that was not there yet.
+    let is_ahead = content.started_at.is_some_and(|started_at| started_at > now);
+    if is_ahead && options.assumed_dead.names(&sidecar.operation) {
+        return Some(Pulse::Dead);
+    }
     if let Some(newest) = newest.filter(|newest| *newest > now) {
         let why = format!("somebody committed to its tables at {}", words::time(newest));
-        return Some(Pulse::Alive { until: Some(newest + options.dead_after), why });
+        return Some(Pulse::Alive { until: Some(later(newest, options.dead_after)), why });
     }
     if let Some(started_at) = content.started_at.filter(|started_at| *started_at > now) {
         let why = format!("it began at {}, after this run did", words::time(started_at));
-        return Some(Pulse::Alive { until: Some(started_at + options.dead_after), why });
+        return Some(Pulse::Alive { until: Some(later(started_at, options.dead_after)), why });
     }
     if options.assumed_dead.includes(&sidecar.operation) {
         return Some(Pulse::Dead);
@@ -56,7 +62,7 @@ pub(super) fn pulse(
         return Some(Pulse::Alive { until: None, why });
     };
     let last = newest.map_or(started_at, |newest| newest.max(started_at));
-    let until = last + options.dead_after;
+    let until = later(last, options.dead_after);
     if until <= now {
         return Some(Pulse::Dead);
     }
@@ -67,6 +73,11 @@ pub(super) fn pulse(
         words::time(until)
     );
     Some(Pulse::Alive { until: Some(until), why })
+}
+
+/// A time that much later; the last there is, where there is none so late.
+pub(super) fn later(time: DateTime<Utc>, by: TimeDelta) -> DateTime<Utc> {
+    time.checked_add_signed(by).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 /// Why what lies ahead of the pins cannot be taken for the writer's own, if it cannot.

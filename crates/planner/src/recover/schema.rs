@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use lancekeeper_model::{RecoverAction, RecoverOptions, Version};
 
 use super::class::Class;
+use super::dead::later;
 use super::facts::{ForeignContent, SchemaFacts, Staging};
 use super::{Decision, back, forward, words};
 
@@ -175,8 +176,11 @@ fn young(
     now: DateTime<Utc>,
 ) -> Option<DateTime<Utc>> {
     // What has no date is as young as can be.
-    let until = made_at.unwrap_or(now) + options.dead_after;
-    // Whoever began after this run did is not who was said to be dead.
+    let until = later(made_at.unwrap_or(now), options.dead_after);
+    if options.assumed_dead.names(name) {
+        return None;
+    }
+    // Whoever began after this run did is not who was said to be dead with all others.
     if made_at.is_some_and(|made_at| made_at > now) {
         return Some(until);
     }

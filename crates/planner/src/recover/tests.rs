@@ -234,7 +234,7 @@ fn all_of_it_goes_forward_or_all_of_it_goes_back() {
         (Load, 1, &["4>5 P5 H5", "7>8 P8 H8"], "record"),
         (Optimize, 1, &["4>5 P7 H7"], "record"),
         // A merge: whole, or not said to be whole, or of which only a part was published by others.
-        (BranchMerge, 1, &["4>5 P5 H5", "7>8 P8 H8"], "record"),
+        (BranchMerge, 1, &["4>5 P5 H5", "7>8 P8 H8"], "record as gone back"),
         (BranchMerge, 1, &["4>5 P5 H5", "7>8 P7 H7"], "record as gone back"),
         (BranchMerge, 2, &["4>5 P6 H6 C6", "7>8 P8 H8 C8"], "record"),
         (BranchMerge, 2, &["4>5 P5 H5 C6", "7>8 P8 H8 C8"], "record as gone back"),

@@ -62,6 +62,19 @@ fn whoever_commits_after_the_run_began_is_alive_whatever_is_said() {
 }
 
 #[test]
+fn an_operation_that_somebody_names_was_there_whatever_its_clock_says() {
+    let named = options(TimeDelta::minutes(15), AssumedDead::These(vec!["01".to_owned()]));
+    let facts = sidecar(WriterKind::Load, 1, &["4>5 P4 H5"]);
+    assert_eq!(check_at(&facts, &named, -100), "forward: node:A 4>5");
+    // One whose clock is right lives as long as it commits.
+    assert!(check_at(&facts, &named, 0).starts_with("wait: somebody committed"));
+    // No date is too late.
+    let facts = changed(facts, |content| content.started_at = Some(DateTime::<Utc>::MAX_UTC));
+    let all = options(TimeDelta::minutes(15), AssumedDead::All);
+    assert!(check_at(&facts, &all, 3600).starts_with("wait: it began"));
+}
+
+#[test]
 fn without_a_beginning_there_is_no_age_and_no_proof() {
     let facts = changed(sidecar(WriterKind::Load, 1, &["4>5 P4 H5"]), |content| {
         content.started_at = None;
@@ -178,7 +191,7 @@ fn what_anybody_alive_writes_to_is_nobody_elses_to_recover() {
     let plan = plan_recover(&[old, young], &options(TimeDelta::minutes(15), these), at(3601));
     let lines: Vec<String> = plan.steps.iter().map(line).collect();
     insta::assert_snapshot!(lines.join("\n"), @r"
-    wait: node:A is also named by __recovery/02.json, whose writer may be alive
+    wait: node:A is also named by __recovery/02.json, whose writer may be alive: that one comes first
     wait: its writer may be alive: its tables were last committed to at 2027-01-15T09:00:00Z; it is presumed dead at 2027-01-15T09:15:00Z
     ");
 }
