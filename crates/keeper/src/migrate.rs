@@ -240,6 +240,11 @@ async fn run(
     check_drained(&write.read, graph, options, now).await?;
     let asked = Asked { uri, graph, options, operation, now };
     let plan = asked.plan(report).await?;
+    if !copied_branches(&plan).is_empty() {
+        // One that cannot be read is found before the first stamp, not after all of them.
+        let rebuild = matches!(options.goal, MigrateGoal::Newest { rebuild: true });
+        histories(&graph.graph, rebuild).await.map_err(|error| asked.failed(error))?;
+    }
     let job = GraphJob::new(context, &write.read.root, operation, JobKind::Migrate);
     if !plan.steps.is_empty() {
         let words = format!("take the graph to {}", plan.to);

@@ -85,6 +85,7 @@ async fn preview(
         Some(file) => Some(ask::to_quarantine(graph, &context.tables, file, options, now).await?),
         None => None,
     };
+    report.warnings.extend(ask::unknown_names(graph, options).await?);
     report.left.extend(aside.as_ref().map(report::aside));
     let others = graph
         .found

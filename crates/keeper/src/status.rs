@@ -12,7 +12,9 @@ use futures::future::BoxFuture;
 use lancekeeper_model::{RootStatus, StatusOptions};
 
 use crate::optimize::Wish;
-use crate::root::{Purpose, Tolerance, at_work, beside, look, look_ahead, read_root};
+use crate::root::{
+    OpenRootError, Purpose, Tolerance, at_work, beside, look, look_ahead, read_root,
+};
 use crate::run::Context;
 use crate::run::ended::{Ended, ended};
 
@@ -46,6 +48,9 @@ async fn look_at_root(
     let purpose = Purpose { verb: "optimize", selected: &[], tolerates };
     let mut way = look_ahead(&read, purpose, now).await;
     way.obstacles.extend(at_work(&read.root).await);
+    let unread = std::mem::take(&mut way.unread).into_iter();
+    way.obstacles
+        .extend(unread.map(|(branch, why)| OpenRootError::BranchUnreadable { branch, why }));
     if let Some(graph) = &read.graph {
         match beside(graph).await {
             Ok(found) => way.obstacles.extend(found),

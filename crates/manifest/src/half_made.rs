@@ -2,7 +2,7 @@
 //! as it was made.
 
 use chrono::{DateTime, Utc};
-use lancekeeper_model::{Branch, InternalSchema, OperationId, Version};
+use lancekeeper_model::{Branch, ErrorKind, InternalSchema, OperationId, Version};
 use lancekeeper_store::tables::version_of;
 
 use crate::graph::{Graph, GraphError};
@@ -15,6 +15,23 @@ impl Graph {
     /// Whether the commit history is not there that a v3 graph keeps apart.
     pub async fn lacks_history(&self) -> bool {
         self.schema == InternalSchema::V3 && !self.root.files().has_directory(COMMITS).await
+    }
+
+    /// The first branch whose commit history, kept apart up to v3, is there and cannot be opened; `None` on v4.
+    pub async fn unreadable_history(&self, branches: &[Branch]) -> Option<(Branch, GraphError)> {
+        if self.schema != InternalSchema::V3 {
+            return None;
+        }
+        let uri = self.root.address_of(COMMITS);
+        for branch in std::iter::once(&Branch::main()).chain(branches) {
+            match self.tables.open(&uri, branch).await {
+                Err(error) if branch.is_main() || error.kind() != ErrorKind::NotFound => {
+                    return Some((branch.clone(), GraphError::Open(error)));
+                }
+                _ => {}
+            }
+        }
+        None
     }
 
     /// Whether nothing happened to the graph since it was made: no publish, no branch, and not a

@@ -22,6 +22,8 @@ pub struct BranchRemains {
     pub location: &'static str,
     /// When the newest version of it was written.
     pub newest: DateTime<Utc>,
+    /// How many versions there are. Whoever makes a branch writes one; what is more was published there.
+    pub versions: u64,
 }
 
 impl Graph {
@@ -35,14 +37,16 @@ impl Graph {
         let mut remains = Vec::new();
         for location in std::iter::once(MANIFEST_DIR).chain(commits) {
             let files = self.root.files().below(location).list(TREE).await?;
-            let mut newest: BTreeMap<Branch, DateTime<Utc>> = BTreeMap::new();
+            let mut found: BTreeMap<Branch, (DateTime<Utc>, u64)> = BTreeMap::new();
             for file in files {
                 let Some(branch) = branch_of(&file.path) else { continue };
-                let at = newest.entry(branch).or_insert(file.modified);
-                *at = (*at).max(file.modified);
+                let (newest, versions) = found.entry(branch).or_insert((file.modified, 0));
+                *newest = (*newest).max(file.modified);
+                *versions += 1;
             }
-            let of = |(branch, newest)| BranchRemains { branch, location, newest };
-            remains.extend(newest.into_iter().map(of));
+            let of =
+                |(branch, (newest, versions))| BranchRemains { branch, location, newest, versions };
+            remains.extend(found.into_iter().map(of));
         }
         // Most graphs have no branches at all: those are not asked for them.
         if !remains.is_empty() {

@@ -5,7 +5,7 @@ use lance::Dataset;
 use lancekeeper_manifest::FoundSidecar;
 use lancekeeper_model::{
     ErrorKind, JobKind, MovedPin, OperationId, ProgressEvent, RecoverAction, RecoverOptions,
-    RecoverRow, RootRecoverReport, TableRef,
+    RecoverRow, RootRecoverReport, TableRef, Version,
 };
 use lancekeeper_planner::recover::{Back, Decision, plan_recover};
 use lancekeeper_reconciler::recover::{self, Case, RecoverError};
@@ -75,6 +75,9 @@ impl Run<'_> {
             self.quarantine(recovering, file, report).await?;
         }
         let Self { context, options, operation, now, job } = self;
+        if let Some(graph) = &recovering.read.graph {
+            report.warnings.extend(ask::unknown_names(graph, options).await?);
+        }
         if rest::mend_history(recovering, operation, *now, job, report).await? {
             return Ok(());
         }

@@ -5,7 +5,8 @@ use lancekeeper_manifest::{
     FoundSidecar, GraphError, LineageError, RECOVERY_DIR, SchemaFilesError, SidecarError,
 };
 use lancekeeper_model::{
-    ErrorKind, LeftBehind, RecoverAction, RecoverOptions, RecoverRow, RootRecoverReport,
+    AssumedDead, ErrorKind, LeftBehind, RecoverAction, RecoverOptions, RecoverRow,
+    RootRecoverReport,
 };
 use lancekeeper_planner::recover::{Decision, plan_recover};
 use lancekeeper_queue::QueueError;
@@ -14,6 +15,7 @@ use lancekeeper_store::{Root, Tables};
 use thiserror::Error;
 
 use super::inventory;
+use super::rest::LOCK;
 use crate::root::{OpenRootError, ReadGraph, look};
 use crate::run::ended::EndsRoot;
 use crate::run::stop::Interrupted;
@@ -156,4 +158,24 @@ pub(super) async fn to_quarantine(
         }
         _ => Ok(found.clone()),
     }
+}
+
+/// A warning for each operation that is assumed dead and that is not there: mostly a slip of the pen.
+pub(super) async fn unknown_names(
+    graph: &ReadGraph,
+    options: &RecoverOptions,
+) -> Result<Vec<String>, RecoverRootError> {
+    let AssumedDead::These(names) = &options.assumed_dead else { return Ok(Vec::new()) };
+    let is_sidecar = |name: &&String| {
+        graph.found.iter().any(|found| found.file.strip_suffix(".json") == Some(name.as_str()))
+    };
+    let unknown: Vec<&String> =
+        names.iter().filter(|name| !is_sidecar(name) && *name != LOCK).collect();
+    if unknown.is_empty() {
+        return Ok(Vec::new());
+    }
+    let remains = graph.graph.branch_remains().await?;
+    let is_branch = |name: &str| remains.iter().any(|remains| remains.branch.label() == name);
+    let warning = |name: &String| format!("--assume-dead {name}: there is nothing of that name");
+    Ok(unknown.into_iter().filter(|name| !is_branch(name)).map(warning).collect())
 }

@@ -15,6 +15,7 @@ use lancekeeper_planner::recover::{
 use lancekeeper_reconciler::{RECOVERY_ACTOR, recover};
 use lancekeeper_store::failpoint;
 use lancekeeper_store::failure::text_with_hint;
+use lancekeeper_store::root::MANIFEST_DIR;
 
 use super::act::PLAN;
 use super::ask::RecoverRootError;
@@ -24,7 +25,7 @@ use crate::run::Context;
 use crate::run::graph_job::GraphJob;
 
 /// The branch that keeps everybody out while a schema is applied.
-const LOCK: &str = "__schema_apply_lock__";
+pub(super) const LOCK: &str = "__schema_apply_lock__";
 
 /// Adds a row for all of it. Writes nothing.
 pub(super) async fn look(
@@ -89,7 +90,7 @@ async fn history_row(graph: &ReadGraph) -> Result<Option<RecoverRow>, RecoverRoo
         row.why =
             "its commit history is missing, though things happened that are in none".to_owned();
         row.hint =
-            Some("restore _graph_commits.lance from a backup; nothing was changed".to_owned());
+            Some("nothing was changed; restore _graph_commits.lance from a backup; if there is none, `lancekeeper migrate ROOT --to 4 --rebuild-history` makes a history of the versions of __manifest".to_owned());
     }
     Ok(Some(row))
 }
@@ -290,16 +291,34 @@ impl Rest<'_> {
             // dead: he is given his time.
             let floor = self.options.dead_after.max(PRESUMED_DEAD_AFTER);
             let until = newest.unwrap_or(self.now) + floor;
-            let fate = match until > self.now && !is_dead {
-                true => StagedFate {
+            let published = remains
+                .iter()
+                .filter(|remains| remains.location == MANIFEST_DIR)
+                .map(|remains| remains.versions.saturating_sub(1))
+                .sum::<u64>();
+            let is_named = self.options.assumed_dead.names(branch.label());
+            let mut hint = None;
+            let fate = if published > 0 && !is_lock && !is_named {
+                hint = Some(format!(
+                    "if only __manifest/_refs/branches/ lost its file, restore that from a backup; if the branch was being deleted: --assume-dead {}",
+                    branch.label()
+                ));
+                StagedFate {
+                    action: RecoverAction::Refuse,
+                    why: format!("{what}, and {published} of them were published there"),
+                    until: None,
+                }
+            } else if until > self.now && !is_dead {
+                StagedFate {
                     action: RecoverAction::Wait,
                     why: format!("{what}: somebody may be making it"),
                     until: Some(until),
-                },
-                false => StagedFate { action: RecoverAction::Remove, why: what, until: None },
+                }
+            } else {
+                StagedFate { action: RecoverAction::Remove, why: what, until: None }
             };
             let mut row = row_of(LeftBehind::BranchRemains, branch.label(), fate);
-            row.hint = None;
+            row.hint = hint;
             row.branch = branch;
             row
         });

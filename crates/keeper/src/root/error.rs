@@ -92,6 +92,25 @@ pub enum OpenRootError {
         /// The tables it names.
         tables: String,
     },
+    /// What a v3 publish writes its commit down in cannot be read: it would move pins first and then fail.
+    #[error("{uri}: the commit history of branch {branch} cannot be read: {source}")]
+    HistoryUnreadable {
+        /// The root.
+        uri: String,
+        /// The branch.
+        branch: Branch,
+        /// Why not.
+        #[source]
+        source: GraphError,
+    },
+    /// A branch cannot be read. Others can be worked on.
+    #[error("branch {branch} cannot be read: {why}")]
+    BranchUnreadable {
+        /// The branch.
+        branch: Branch,
+        /// Why not.
+        why: String,
+    },
     /// Somebody may be writing to a graph whose format is about to change under him.
     #[error(
         "{verb}: in {uri}, {file} is an unfinished {writer_kind} whose writer may be alive; he could not write this graph any more once it is at internal schema v3"
@@ -174,6 +193,8 @@ impl OpenRootError {
             Self::Queue(error) => error.kind(),
             Self::SchemaFiles(error) => error.kind(),
             Self::Sidecar(error) => error.kind(),
+            Self::HistoryUnreadable { source, .. } => source.kind(),
+            Self::BranchUnreadable { .. } => ErrorKind::Corrupt,
             Self::RecoveryNeeded { .. }
             | Self::Living { .. }
             | Self::CommitRows { .. }
@@ -220,8 +241,11 @@ impl OpenRootError {
                 "wait for it; if its process died, the branch __schema_apply_lock__ of __manifest is left over: `lancekeeper recover ROOT` shows that, and --confirm ends it",
             ),
             Self::SchemaFiles(error) => Some(error.hint()),
-            Self::RecoveryNeeded { .. } => Some(
+            Self::RecoveryNeeded { verb: "optimize", .. } => Some(
                 "`lancekeeper recover ROOT` shows what would become of it, and --confirm ends it once its writer is presumed dead; or name unaffected tables with --table",
+            ),
+            Self::RecoveryNeeded { .. } => Some(
+                "`lancekeeper recover ROOT` shows what would become of it, and --confirm ends it once its writer is presumed dead",
             ),
             Self::Living { .. } => Some(
                 "wait for it; if its writer is known to be dead: `lancekeeper migrate ROOT --dead-after 0s --confirm`, then `lancekeeper recover ROOT --assume-dead all --confirm`",
@@ -232,9 +256,19 @@ impl OpenRootError {
             Self::HalfMade { .. } => Some(
                 "its making was interrupted and no row was ever in it: empty the directory and make the graph again with its client",
             ),
-            Self::CommitRows { .. } | Self::BranchRemains { .. } | Self::NoHistory { .. } => {
-                Some("`lancekeeper recover ROOT --confirm` mends it")
+            Self::CommitRows { .. } => Some("`lancekeeper recover ROOT --confirm` mends it"),
+            Self::BranchRemains { .. } => {
+                Some("`lancekeeper recover ROOT` shows what it is and what would become of it")
             }
+            Self::NoHistory { .. } => Some(
+                "`lancekeeper recover ROOT` says whether it can be made; if not, and there is no backup of it, `lancekeeper migrate ROOT --to 4 --rebuild-history` makes one of the versions of __manifest",
+            ),
+            Self::HistoryUnreadable { .. } => Some(
+                "nothing was changed; restore _graph_commits.lance from a backup; if there is none, move it out of the root, and `lancekeeper migrate ROOT --to 4 --rebuild-history` makes a history of the versions of __manifest",
+            ),
+            Self::BranchUnreadable { .. } => Some(
+                "restore the whole graph from one backup, or delete the branch: `lancekeeper branch delete ROOT NAME` shows what is lost with it",
+            ),
             // The file may be all that is known of an unfinished write.
             Self::Sweep(SweepError::Stopped { .. }) => Some(
                 "open the graph with the client that wrote the file; if that cannot read it either, `lancekeeper recover ROOT --quarantine FILE --confirm` moves it aside",

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use lancekeeper_manifest::{FoundSidecar, Graph, Look, check_schema_files};
-use lancekeeper_model::{BranchStamp, RootKind};
+use lancekeeper_model::{Branch, BranchStamp, RootKind};
 use lancekeeper_planner::migrate::MigrationPlan;
 use lancekeeper_planner::sweep::{SweepPlan, plan_sweep};
 use lancekeeper_queue::{LiveRun, RootLock, live_runs};
@@ -16,8 +16,7 @@ use super::outer::databases_around;
 
 /// A foreign sidecar older than this is presumed to belong to a dead writer. A live load of
 /// a real client is done in seconds; the established tools wait for nothing at all.
-pub(crate) const PRESUMED_DEAD_AFTER: chrono::TimeDelta =
-    lancekeeper_model::RecoverOptions::DEAD_AFTER;
+pub(crate) const PRESUMED_DEAD_AFTER: TimeDelta = lancekeeper_model::RecoverOptions::DEAD_AFTER;
 
 /// What lies ahead of a verb that writes.
 #[derive(Debug, Default)]
@@ -30,6 +29,8 @@ pub(crate) struct Way {
     pub(crate) migration: Option<MigrationPlan>,
     /// What the branches of a graph are stamped with, main first.
     pub(crate) stamps: Vec<BranchStamp>,
+    /// Branches that cannot be read, and why. They stand in the way of nobody who works on others.
+    pub(crate) unread: Vec<(Branch, String)>,
 }
 
 impl Way {
@@ -48,6 +49,7 @@ pub(crate) async fn look_ahead(read: &ReadRoot, purpose: Purpose<'_>, now: DateT
         let facts = graph.graph.migration_facts(Look::ToWrite).await;
         if let Err(source) = facts.and_then(|facts| {
             way.stamps = migrating::stamps(&facts);
+            way.unread.clone_from(&facts.unread);
             if !tolerates.migration {
                 way.migration = migrating::first_write(&facts, now)?;
             }
@@ -67,8 +69,8 @@ pub(crate) async fn look_ahead(read: &ReadRoot, purpose: Purpose<'_>, now: DateT
     }
     let Some(graph) = &read.graph else { return way };
     // A migration says itself what it needs the history for, and how to go on without.
-    if !tolerates.migration && graph.graph.lacks_history().await {
-        way.obstacles.push(OpenRootError::NoHistory { uri: uri.clone() });
+    if !tolerates.migration {
+        way.obstacles.extend(check_history(&uri, graph).await.err());
     }
     // Who moves no pin and no row may go on beside what others left, and must: what recovers that refuses a graph of
     // another version, or at another place.
@@ -93,6 +95,18 @@ pub(crate) async fn look_ahead(read: &ReadRoot, purpose: Purpose<'_>, now: DateT
         Err(error) => way.obstacles.push(error),
     }
     way
+}
+
+/// Refuses a v3 graph without the history that a publish adds to, or with one that cannot be opened.
+async fn check_history(uri: &str, graph: &ReadGraph) -> Result<(), OpenRootError> {
+    let uri = uri.to_owned();
+    if graph.graph.lacks_history().await {
+        return Err(OpenRootError::NoHistory { uri });
+    }
+    match graph.graph.unreadable_history(&graph.branches).await {
+        None => Ok(()),
+        Some((branch, source)) => Err(OpenRootError::HistoryUnreadable { uri, branch, source }),
+    }
 }
 
 /// What stands in the way of a schema apply that runs or died.

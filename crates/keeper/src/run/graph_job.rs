@@ -102,7 +102,6 @@ impl<'a> GraphJob<'a> {
             left: is_left,
             root: failure,
             reason: "somebody else was faster, or it has to wait",
-            ..Ended::default()
         };
         job.end(self.context, &ended).await;
     }

@@ -335,7 +335,7 @@ fn a_branch_that_an_old_client_made_after_the_migration_is_brought_along() {
     assert_eq!(of_late.len(), 4, "{steps:?}");
     assert!(!steps.iter().any(|step| step.starts_with("main:")), "{steps:?}");
     // Half brought along, too.
-    let half = noted(&[("main", "4"), ("late", "5")], Phase::Forward);
+    let half = Facts { journal: Some(Phase::Forward), ..graph(&[("main", "4"), ("late", "5")]) };
     let refused = plan(&half, Goal::Write).unwrap_err();
     assert!(refused.hint().contains("--to 4") && plan(&half, NEWEST).is_ok(), "{refused}");
     // One whose commits are those of v4 has a wrong stamp, and nothing else.

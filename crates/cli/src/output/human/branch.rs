@@ -60,7 +60,8 @@ fn root_text(root: &RootBranchReport, dry_run: bool, screen: Screen) -> String {
         text += &table_text(&root.tables, dry_run, screen);
     }
     if let Some(lost) = &root.lost {
-        text += &loss_text(lost, dry_run || is_refused, screen);
+        let is_known = root.branches.iter().all(|branch| branch.error.is_none());
+        text += &loss_text(lost, is_known, dry_run || is_refused, screen);
     }
     text
 }
@@ -148,9 +149,10 @@ fn table_outcome(table: &BranchTableStats, dry_run: bool) -> Remark {
     }
 }
 
-fn loss_text(lost: &BranchLoss, dry_run: bool, screen: Screen) -> String {
+fn loss_text(lost: &BranchLoss, is_known: bool, dry_run: bool, screen: Screen) -> String {
     let verb = if dry_run { "would lose" } else { "lost" };
     let mut parts = vec![match lost.unmerged_commits.len() {
+        0 if !is_known => "nobody knows whether other branches have its commits".to_owned(),
         0 => "every commit of it is in the history of another branch".to_owned(),
         _ => {
             let commits = counted(lost.unmerged_commits.len() as u64, "commit");

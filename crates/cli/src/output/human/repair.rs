@@ -79,7 +79,7 @@ fn root_text(root: &RootRepairReport, screen: Screen) -> String {
     text += &notes.render(screen.width);
     if root.tables.iter().any(waits) {
         text += &indented(
-            "--confirm --force publishes what is refused, --confirm --restore-pin takes it back",
+            "--confirm --force publishes what is refused, --confirm --restore-pin takes it back; what is younger than --dead-after (15m) only with --assume-dead besides",
             screen.width,
         );
     }
