@@ -1,5 +1,6 @@
 //! The watcher: what it does beside writers, after a crash, beside another one, and when things are not as they should be.
 
+mod beside;
 mod conditions;
 mod handle;
 mod retention;

@@ -12,6 +12,7 @@ mod priority;
 mod roots;
 mod run;
 mod settings;
+mod signals;
 mod target;
 mod verbs;
 
@@ -22,7 +23,9 @@ use std::process::ExitCode;
 /// Usage errors, `--help` and `--version` end the process here, with code 2 or 0.
 #[must_use]
 pub fn main() -> ExitCode {
+    // Before anything else, so that whoever asks for the end in the first moments is heard.
+    let listening = signals::listen();
     let cli = args::Cli::read(std::env::args_os()).unwrap_or_else(|refusal| refusal.exit());
     let mut terminal = output::Terminal::of_process();
-    ExitCode::from(run::run(&cli, &mut terminal))
+    ExitCode::from(run::run(&cli, &mut terminal, listening))
 }

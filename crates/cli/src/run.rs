@@ -10,7 +10,7 @@ use lancekeeper::Keeper;
 use lancekeeper_model::ExitCode;
 use lancekeeper_service::jobs::Recorder;
 use lancekeeper_settings::{RunSettings, Work};
-use tokio::runtime::Builder;
+use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use crate::args::{Cli, ProgressMode};
@@ -19,13 +19,18 @@ use crate::output::{Format, Messages, ProgressView, Terminal, log};
 use crate::priority;
 use crate::roots::RootSet;
 use crate::settings::{Places, Refusal, settle, variables};
+use crate::signals::Ends;
 use crate::target;
 use crate::verbs::{Answer, Call, VerbSpec, spec};
 
 const INTERRUPTED: &str = "interrupted: finishing the current step; ask again to stop at once";
 
-/// Runs one verb and returns the exit code of the process.
-pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> u8 {
+/// Runs one verb on this runtime and returns the exit code of the process.
+pub(crate) fn run(
+    cli: &Cli,
+    terminal: &mut Terminal,
+    listening: io::Result<(Runtime, Ends)>,
+) -> u8 {
     let messages = terminal.messages();
     let verb = spec(&cli.verb);
     let roots = match RootSet::gather(verb.roots()) {
@@ -69,8 +74,12 @@ pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> u8 {
     if verb.steps_back() {
         priority::step_back(run_settings.nice);
     }
-    let runtime = match Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
+    let started = listening.and_then(|listening| {
+        // After the step back: threads take the priority of the one that starts them.
+        Ok((listening, Builder::new_multi_thread().enable_all().build()?))
+    });
+    let ((hearing, ends), runtime) = match started {
+        Ok(started) => started,
         Err(error) => {
             messages.error(&format!("cannot start: {error}"));
             return ExitCode::Failed.number();
@@ -83,17 +92,18 @@ pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> u8 {
     let work = async {
         let view = progress_view(cli, verb, &messages);
         let progress = view.progress();
-        let messages = messages.clone();
-        let call =
-            Call { keeper: &keeper, roots: &roots.uris, settled: &settled, progress, messages };
+        let (messages, ends) = (messages.clone(), ends.clone());
+        let (keeper, uris, settled) = (&keeper, &roots.uris, &settled);
+        let call = Call { keeper, roots: uris, settled, progress, messages, ends };
         let mut answer = answered(cli, verb, call).await;
         answer.complete(&roots);
         answer
     };
-    let work = until_interrupted(work, keeper.clone(), verb.writes(), &messages);
+    let work = until_interrupted(work, keeper.clone(), verb.writes(), ends.clone(), &messages);
     let answer = runtime.block_on(work);
     // Blocking calls may be left over after an interruption: nobody waits for them.
     runtime.shutdown_background();
+    hearing.shutdown_background();
     match answer {
         Some(answer) => deliver(answer.as_ref(), verb, Format::of(cli.speech.json), terminal),
         None => ExitCode::Interrupted.number(),
@@ -177,23 +187,6 @@ fn target_line(verb: &dyn VerbSpec, uri: &str) -> String {
     format!("lancekeeper {} → {}{dry}", verb.name(), target::resolved(uri))
 }
 
-/// Waits for Ctrl-C, or for what a supervisor sends to end a process. Returns whether that can be heard at all.
-#[cfg(unix)]
-async fn asked_to_end() -> bool {
-    use tokio::signal::unix::{SignalKind, signal};
-
-    let Ok(mut terminated) = signal(SignalKind::terminate()) else { return false };
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted.is_ok(),
-        heard = terminated.recv() => heard.is_some(),
-    }
-}
-
-#[cfg(not(unix))]
-async fn asked_to_end() -> bool {
-    tokio::signal::ctrl_c().await.is_ok()
-}
-
 /// Runs `work` to its end. At the first Ctrl-C or SIGTERM the keeper is asked to stop, and a verb that
 /// only reads is dropped; a second one ends the process.
 ///
@@ -204,22 +197,20 @@ async fn until_interrupted<T>(
     work: impl Future<Output = T>,
     keeper: Keeper,
     writes: bool,
+    mut ends: Ends,
     messages: &Messages,
 ) -> Option<T> {
     let (first, interrupted) = oneshot::channel();
     let messages = messages.clone();
     // A task of its own, so that it is heard while `work` computes.
     tokio::spawn(async move {
-        if !asked_to_end().await {
-            return;
-        }
+        ends.asked(1).await;
         messages.line(INTERRUPTED);
         keeper.stop();
         // Nobody listens any more when the work ended at the same moment.
         let _ = first.send(());
-        if asked_to_end().await {
-            std::process::exit(ExitCode::Interrupted.number().into());
-        }
+        ends.asked(2).await;
+        std::process::exit(ExitCode::Interrupted.number().into());
     });
     let mut work = pin!(work);
     tokio::select! {

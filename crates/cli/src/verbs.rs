@@ -30,6 +30,7 @@ use crate::args::{BranchVerb, JobsVerb, Roots, Verb};
 use crate::output::{Format, Messages, Terminal, View, show};
 use crate::roots::RootSet;
 use crate::settings::Settled;
+use crate::signals::Ends;
 
 /// One verb.
 pub(crate) trait VerbSpec {
@@ -99,6 +100,8 @@ pub(crate) struct Call<'a> {
     pub(crate) progress: Arc<dyn Progress>,
     /// Where to say what happens on the way.
     pub(crate) messages: Messages,
+    /// How often the process was asked to end, for a verb that ends by being asked.
+    pub(crate) ends: Ends,
 }
 
 impl Call<'_> {

@@ -12,7 +12,7 @@ mod prune;
 mod search;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
@@ -26,6 +26,7 @@ use lancekeeper_model::{
 
 use crate::run::concurrency::in_order;
 use crate::run::stop::Stop;
+use crate::run::yielding::Yielding;
 use crate::run::{Context, millis};
 use crate::seen::{self, SeenRoot};
 use crate::{cleanup, count, migrate, recover, repair, status, verify};
@@ -78,6 +79,14 @@ impl Keeper {
     #[must_use]
     pub fn stopped_apart(self) -> Self {
         Self { context: Context { stop: Stop::default(), ..self.context } }
+    }
+
+    /// The same keeper, whose runs over graphs wait before they commit, for so long at most, until no client of the
+    /// graph is seen to write: clients refuse to write to a table that is ahead of its pin, and do not wait. Unless
+    /// told, a run does not wait.
+    #[must_use]
+    pub fn yielding_to_writers(self, patience: Duration) -> Self {
+        Self { context: Context { yielding: Yielding::of(patience), ..self.context } }
     }
 
     /// What time it is for its runs.

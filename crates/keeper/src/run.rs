@@ -8,6 +8,7 @@ pub(crate) mod ended;
 pub(crate) mod graph_job;
 pub(crate) mod jobs;
 pub(crate) mod stop;
+pub(crate) mod yielding;
 
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,7 @@ use clock::Clock;
 use concurrency::tables_at_once;
 use jobs::Log;
 use stop::Stop;
+use yielding::Yielding;
 
 /// What all runs of a keeper share. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -45,6 +47,8 @@ pub(crate) struct Context {
     pub(crate) cause: JobCause,
     /// Tables worked on at the same time where a verb does not say.
     pub(crate) concurrency: Option<usize>,
+    /// How it yields to writers that know nothing of it.
+    pub(crate) yielding: Yielding,
 }
 
 impl Default for Context {
@@ -60,6 +64,7 @@ impl Default for Context {
             jobs: Log::default(),
             cause: JobCause::default(),
             concurrency: None,
+            yielding: Yielding::default(),
         }
     }
 }

@@ -52,7 +52,9 @@ pub use migrate::{
     copied_branches, histories, migrate_internal_schema,
 };
 pub use old_snapshots::OldSnapshots;
-pub use publish::{Changes, NewTable, PinMove, PublishError, Published, StalePin, Tombstone};
+pub use publish::{
+    Changes, NewTable, PinMove, PreparedPublish, PublishError, Published, StalePin, Tombstone,
+};
 pub use recoveries::{RecoveryKind, RecoveryOutcome, RecoveryRecord};
 pub use remains::BranchRemains;
 pub use schema_apply::{StagedSchema, promote_schema, read_schemas, unstage_schema};

@@ -77,6 +77,18 @@ pub(crate) struct Commit {
     pub(crate) merged: Option<String>,
 }
 
+impl Commit {
+    /// One that is made now.
+    pub(crate) fn minted(actor: Option<&str>, now: DateTime<Utc>, merged: Option<&str>) -> Self {
+        Self {
+            id: ulid::Ulid::generate().to_string(),
+            actor: actor.map(ToOwned::to_owned),
+            created_at: now,
+            merged: merged.map(ToOwned::to_owned),
+        }
+    }
+}
+
 /// The two rows a v4 publish adds in the same merge. `lands_at` is the version the publish
 /// becomes.
 pub(crate) fn v4_rows(

@@ -7,6 +7,8 @@
 //! together with the commit's own rows) and commits strictly on top of exactly the version
 //! that was folded. A conflict leads to another attempt, bounded; a pin that moved is
 //! [`PublishError::Stale`] and is never retried here: what it means is the caller's decision.
+//! All but the commit can be done ahead (`prepared`), for a caller whose tables must not be ahead of
+//! their pins for long.
 //!
 //! # Crash consistency
 //!
@@ -23,17 +25,17 @@ use lance::dataset::{MergeInsertBuilder, WhenMatched, WhenNotMatched};
 use lancekeeper_model::{Branch, ErrorKind, InternalSchema, OperationId, Stamp, TableKey, Version};
 use lancekeeper_store::LanceFailure;
 use lancekeeper_store::failpoint;
-use lancekeeper_store::strict::{Change, CommitError, Signature, commit};
-use lancekeeper_store::tables::version_of;
+use lancekeeper_store::strict::{Change, CommitError};
 use thiserror::Error;
 
-use crate::graph::{Graph, GraphError, stamp_of};
-use crate::lineage::{Commit, LineageError, v4_rows};
-use crate::row::encode;
+use crate::graph::{Graph, GraphError};
+use crate::lineage::{Commit, LineageError};
 
 mod changes;
+mod prepared;
 
 pub use changes::{Changes, NewTable, PinMove, Tombstone};
+pub use prepared::PreparedPublish;
 
 /// Attempts at one publish. Each lost attempt is one publish of somebody else, and giving up
 /// leaves committed tables behind for recovery: worth more patience than a client's five.
@@ -199,31 +201,38 @@ impl Graph {
         actor: Option<&str>,
         now: DateTime<Utc>,
     ) -> Result<Published, PublishError> {
-        let commit_row = Commit {
-            id: ulid::Ulid::generate().to_string(),
-            actor: actor.map(ToOwned::to_owned),
-            created_at: now,
-            merged: changes.merged.map(ToOwned::to_owned),
-        };
+        let commit_row = Commit::minted(actor, now, changes.merged);
         let mut attempt = 0;
         let manifest_version = loop {
-            match self.try_publish(branch, changes, operation, step, attempt, &commit_row).await {
+            let prepared = self.prepare(branch, changes, &commit_row).await?;
+            match prepared.commit(operation, &format!("{step}-{attempt}")).await {
                 Ok(version) => break version,
-                Err(PublishError::Commit(source @ CommitError::Conflict { .. })) => {
+                Err(source @ CommitError::Conflict { .. }) => {
                     attempt += 1;
                     if attempt == PUBLISH_ATTEMPTS {
                         return Err(PublishError::Contention { attempts: attempt, source });
                     }
                     tracing::debug!(operation_id = %operation, attempt, "publish lost a race, retrying");
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(PublishError::Commit(error)),
             }
         };
+        self.with_commit_row(branch, &commit_row, manifest_version, operation).await
+    }
+
+    /// Writes down on v3 what was published, in its history.
+    async fn with_commit_row(
+        &self,
+        branch: &Branch,
+        commit_row: &Commit,
+        manifest_version: Version,
+        operation: &OperationId,
+    ) -> Result<Published, PublishError> {
         let published = Published { manifest_version, commit_id: commit_row.id.clone() };
         if self.keeps_commits_apart() {
             let append = async {
                 failpoint::cross_async(failpoint::PUBLISH_BEFORE_COMMIT_ROW).await?;
-                self.append_v3_commit(branch, &commit_row, manifest_version, operation).await
+                self.append_v3_commit(branch, commit_row, manifest_version, operation).await
             };
             append.await.map_err(|source| PublishError::CommitRow {
                 published: published.clone(),
@@ -231,44 +240,6 @@ impl Graph {
             })?;
         }
         Ok(published)
-    }
-
-    async fn try_publish(
-        &self,
-        branch: &Branch,
-        changes: &Changes<'_>,
-        operation: &OperationId,
-        step: &str,
-        attempt: u32,
-        commit_row: &Commit,
-    ) -> Result<Version, PublishError> {
-        let manifest = self.open_manifest(branch).await?;
-        let found = stamp_of(&manifest);
-        if !self.schema.is_writable() || found != Stamp::Known(self.schema) {
-            return Err(PublishError::SchemaVersion { branch: branch.clone(), found });
-        }
-        let folded = self.fold(&manifest, branch).await?;
-        changes.check(&folded)?;
-        let mut rows = changes.rows(branch, &folded)?;
-        if rows.is_empty() && self.keeps_commits_apart() {
-            return Ok(version_of(&manifest));
-        }
-        if !self.keeps_commits_apart() {
-            let lands_at = version_of(&manifest).next();
-            rows.extend(v4_rows(commit_row, branch, &folded, lands_at)?);
-        }
-        let schema = Arc::new(arrow_schema::Schema::from(manifest.schema()));
-        let batch = encode(&rows, &schema)
-            .map_err(|error| LanceFailure::new("failed to build the publish", error.into()))?;
-        let change = merge(&manifest, batch).await?;
-        let signature = Signature {
-            operation: operation.clone(),
-            table: Self::manifest_ref(branch),
-            step: format!("{step}-{attempt}"),
-        };
-        let published =
-            commit(&manifest, change, &signature).await.map_err(PublishError::Commit)?;
-        Ok(version_of(&published))
     }
 
     /// Whether commit rows lie in a dataset of their own.

@@ -17,6 +17,8 @@ pub struct StatusOptions {
     /// Leaves out what a cleanup would free: for that every version is read, and what else is shown
     /// costs the same however many there are.
     pub quick: bool,
+    /// Leaves out how many versions and which branches each table has: to learn that its directories are listed.
+    pub brief: bool,
     /// The columns over which clustering depth is measured, of every table that is shown; none for no
     /// measuring. Those columns are read as a whole.
     pub depth: Vec<String>,

@@ -10,6 +10,7 @@ pub mod cleanup;
 pub mod index;
 pub mod jobs;
 pub mod migrate;
+pub mod moment;
 pub mod optimize;
 pub mod recover;
 pub mod relocate;

@@ -104,6 +104,14 @@ pub struct Committed {
     pub head: Dataset,
 }
 
+/// How many commits are made of a table with this work, if none is refused. None of them changes what rows there are.
+#[must_use]
+pub fn commits_of(head: &Dataset, has_indexes: bool, has_groups: bool) -> u64 {
+    let strips = strip_auto_cleanup(head).is_some();
+    // A group takes a reservation and the Rewrite.
+    u64::from(strips) + u64::from(has_indexes) + 2 * u64::from(has_groups)
+}
+
 /// Told when the first commit of a table was made, before the next.
 pub trait Watch: Send + Sync {
     /// HEAD has moved. What goes wrong here is the watcher's own affair.

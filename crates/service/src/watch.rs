@@ -41,6 +41,9 @@ use actor::{Actor, Command};
 pub use event::{WatchEvent, WatchEventKind};
 pub use standing::{RootSummary, WatchSummary};
 
+/// How long a run over a graph waits before its commits for a moment in which no client is seen to write. One that is
+/// never at rest is kept in order all the same.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// Events that a listener may be behind before it misses some: at one a millisecond, a second.
 const EVENTS_KEPT: usize = 1_024;
 /// Commands that may wait: they come from people and signals.
@@ -122,7 +125,8 @@ pub fn watch(
     let (stop, stops) = watch::channel(false);
     let (events, _) = broadcast::channel(EVENTS_KEPT);
     let roots = roots.into_iter().map(|root| root.as_ref().to_owned()).collect();
-    let actor = Actor::new(keeper.clone().stopped_apart(), roots, options, events.clone());
+    let keeper = keeper.clone().stopped_apart().yielding_to_writers(PATIENCE);
+    let actor = Actor::new(keeper, roots, options, events.clone());
     let task = tokio::spawn(actor.live(received, stops));
     WatchHandle { commands, stop, events, task }
 }

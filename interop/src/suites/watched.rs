@@ -1,4 +1,5 @@
-//! A real client loads a graph in a loop, alone and beside the watcher: it hears of no error there that it does not hear alone.
+//! A real client loads a graph in a loop, and now and then a branch that it merges, alone and beside the watcher: it
+//! hears of no error there that it does not hear alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -16,6 +17,8 @@ use super::race::{MARK, expect_whole_loads, reason};
 use super::report::{Report, Scenario};
 use super::{Args, Lab, answers};
 
+/// Every so many loads go to a branch of their own, which is merged and deleted.
+const BRANCH_EVERY: usize = 5;
 /// Every table is merged as soon as there are four fragments that a plan would merge.
 const POLICY: &str = "[defaults]\nauto_compact = true\ncompact_threshold_files = 4\n";
 
@@ -74,8 +77,10 @@ struct World<'a> {
 #[derive(Default)]
 struct Loads {
     done: BTreeSet<usize>,
+    /// How many of all loads were made by a branch.
+    branches: usize,
     seconds: f64,
-    /// What the client said of the others, and how often.
+    /// What the client said when it refused something, and how often.
     refusals: BTreeMap<String, usize>,
 }
 
@@ -111,15 +116,33 @@ impl<'a> World<'a> {
             let number = self.next;
             self.next += 1;
             let (rows, _) = new_rows(&format!("{MARK}{number}x"));
-            match self.client.load(&self.path(), "main", &rows) {
-                Ok(()) => _ = loads.done.insert(number),
-                Err(error) => {
-                    *loads.refusals.entry(reason(&format!("{error:#}"))).or_default() += 1
-                }
+            let is_done = if number.is_multiple_of(BRANCH_EVERY) {
+                loads.branches += 1;
+                self.load_by_branch(&format!("b{number}"), &rows, &mut loads)
+            } else {
+                loads.note("load", self.client.load(&self.path(), "main", &rows))
+            };
+            if is_done {
+                loads.done.insert(number);
             }
         }
         loads.seconds = began.elapsed().as_secs_f64();
         Ok(loads)
+    }
+
+    /// Whether the rows came to main by a branch. What was refused on the way is noted.
+    fn load_by_branch(&self, branch: &str, rows: &str, loads: &mut Loads) -> bool {
+        let (client, path) = (self.client, self.path());
+        if !loads.note("branch create", client.create_branch(&path, branch, "main")) {
+            return false;
+        }
+        let is_loaded = loads.note("load of a branch", client.load(&path, branch, rows));
+        let merged = is_loaded && {
+            let merged = client.merge_branch(&path, branch, "main").map(drop);
+            loads.note("branch merge", merged)
+        };
+        loads.note("branch delete", client.delete_branch(&path, branch));
+        merged
     }
 
     fn expect_whole(&self, all: &[&Loads]) -> Result<()> {
@@ -130,12 +153,23 @@ impl<'a> World<'a> {
 }
 
 impl Loads {
+    /// Takes note of what was refused, and returns whether it was done.
+    fn note(&mut self, what: &str, result: Result<()>) -> bool {
+        let said = result.err().map(|error| reason(&format!("{error:#}")));
+        let is_done = said.is_none();
+        if let Some(said) = said {
+            *self.refusals.entry(format!("{what}: {said}")).or_default() += 1;
+        }
+        is_done
+    }
+
     fn tell(&self, when: &str, scenario: &mut Scenario<'_>) {
         let loads = self.done.len();
         let each = self.seconds / (loads.max(1)) as f64;
-        scenario.note(&format!("loads done {when}"), &format!("{loads}, {each:.2} s each"));
+        let done = format!("{loads}, of which {} by a branch, {each:.2} s each", self.branches);
+        scenario.note(&format!("loads done {when}"), &done);
         for (said, count) in &self.refusals {
-            scenario.note(&format!("loads refused {when}"), &format!("{count} × {said}"));
+            scenario.note(&format!("refused {when}"), &format!("{count} × {said}"));
         }
     }
 

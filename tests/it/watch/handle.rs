@@ -95,3 +95,27 @@ async fn policies_are_read_again_when_told_and_a_wrong_file_changes_nothing() {
     process.until("done: compact:");
     assert_eq!((process.end().0, world.rows().await), (Some(0), 22));
 }
+
+/// Whoever asks for the end at the first word, or before: nothing has begun then, and the end is one like any other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watcher_that_is_told_to_end_in_its_first_moments_ends_with_0() {
+    let world = World::new().await;
+    for _ in 0..5 {
+        let mut process = Process::start(&world);
+        // Said before the watcher itself is begun.
+        process.until("lancekeeper watch");
+        let (code, said) = process.end();
+        assert_eq!(code, Some(0), "{said}");
+    }
+    for millis in [0, 5, 20, 100, 300] {
+        let mut process = Process::start(&world);
+        thread::sleep(Duration::from_millis(millis));
+        process.signal("-TERM");
+        process.stderr.read_to_string(&mut process.said).unwrap();
+        let status = process.child.wait().unwrap();
+        // Before a program has come to its first line, nobody can hear for it.
+        let is_unborn = status.code().is_none() && process.said.is_empty();
+        assert!(status.code() == Some(0) || is_unborn, "{millis} ms: {status}: {}", process.said);
+    }
+    assert_eq!(world.rows().await, 10);
+}

@@ -15,6 +15,7 @@ use lancekeeper_settings::Work;
 use super::policy::say_mistakes;
 use super::{Answer, Call, VerbSpec, answer};
 use crate::args::{Roots, WatchArgs};
+use crate::signals::Ends;
 
 impl VerbSpec for WatchArgs {
     fn name(&self) -> &'static str {
@@ -62,29 +63,18 @@ impl WatchArgs {
             ..WatchOptions::default()
         };
         let handle = watch(call.keeper, call.roots, options);
-        let summary = until_told(handle).await;
+        let summary = until_told(handle, call.ends).await;
         report(self.once, summary, u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 }
 
 /// Waits for the end of a watcher, which the first SIGTERM or Ctrl-C brings about; SIGHUP reads policies again.
-#[cfg(unix)]
-async fn until_told(mut handle: WatchHandle) -> WatchSummary {
-    use tokio::signal::unix::{SignalKind, signal};
-
-    let (Ok(mut ends), Ok(mut interrupts), Ok(mut reloads)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::hangup()),
-    ) else {
-        // Without signals the process is ended as a whole, which a watcher bears.
-        return handle.finished().await;
-    };
+async fn until_told(mut handle: WatchHandle, mut ends: Ends) -> WatchSummary {
+    let mut reloads = Reloads::listen();
     loop {
         tokio::select! {
-            _ = ends.recv() => break,
-            _ = interrupts.recv() => break,
-            _ = reloads.recv() => {
+            () = ends.asked(1) => break,
+            () = reloads.next() => {
                 handle.reload();
             }
             summary = handle.finished() => return summary,
@@ -94,15 +84,41 @@ async fn until_told(mut handle: WatchHandle) -> WatchSummary {
     handle.finished().await
 }
 
-#[cfg(not(unix))]
-async fn until_told(mut handle: WatchHandle) -> WatchSummary {
-    tokio::select! {
-        summary = handle.finished() => return summary,
-        // Without signals the watcher is ended with its process, which it bears.
-        Ok(()) = tokio::signal::ctrl_c() => {}
+/// Requests to read policies again, where there are any.
+#[cfg(unix)]
+struct Reloads(Option<tokio::signal::unix::Signal>);
+
+#[cfg(unix)]
+impl Reloads {
+    fn listen() -> Self {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        Self(signal(SignalKind::hangup()).ok())
     }
-    handle.shutdown();
-    handle.finished().await
+
+    /// Waits for the next one, which may be for ever.
+    async fn next(&mut self) {
+        if let Some(hangups) = &mut self.0
+            && hangups.recv().await.is_some()
+        {
+            return;
+        }
+        std::future::pending().await
+    }
+}
+
+#[cfg(not(unix))]
+struct Reloads;
+
+#[cfg(not(unix))]
+impl Reloads {
+    fn listen() -> Self {
+        Self
+    }
+
+    async fn next(&mut self) {
+        std::future::pending().await
+    }
 }
 
 fn report(once: bool, summary: WatchSummary, duration_ms: u64) -> WatchReport {

@@ -20,14 +20,26 @@ use crate::optimize::{Run, Wish};
 use crate::root::facts::Totals;
 use crate::run::millis;
 
+/// From so many fragments on an internal table is compacted by a run that names tables, if it is one of those that
+/// go on for ever beside writers: every publish adds a fragment, and whoever publishes reads all of them.
+const FRAGMENTS_MOST: u64 = 32;
+
 /// Compacts every internal table; one row each. They are never selected by name, so a run
-/// that names tables leaves them alone.
+/// that names tables leaves them alone, but for a patient one where nobody else would.
 pub(crate) async fn run(run: &Run<'_>, graph: &Graph) -> Vec<TableOptimizeStats> {
-    if !run.options.selected().is_empty() {
+    let is_limited = !run.options.selected().is_empty();
+    if is_limited && run.context.yielding.patience.is_zero() {
         return Vec::new();
     }
     let mut rows = Vec::new();
     for table in graph.internal_tables() {
+        if is_limited {
+            // What cannot be read is an error of the runs that are about it.
+            let size = graph.internal_size(&table).await;
+            if !size.is_ok_and(|size| size.fragments >= FRAGMENTS_MOST) {
+                continue;
+            }
+        }
         let started = Instant::now();
         let mut stats = match left_alone(run, graph, &table).await {
             Some(stats) => stats,

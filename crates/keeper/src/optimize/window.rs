@@ -1,4 +1,4 @@
-//! One window: enter, re-check, arm, commit, publish, disarm.
+//! One window: enter, re-check, prepare the publish, arm, commit, publish, disarm.
 //!
 //! # Protocol
 //!
@@ -12,8 +12,10 @@
 //! leaves sidecar and journal of every table that moved and was not published: the next open
 //! rolls them forward.
 
+mod ahead;
 mod cover;
 mod member;
+mod moment;
 mod publish;
 
 use std::time::Instant;
@@ -22,7 +24,7 @@ use futures::{FutureExt, StreamExt};
 use lance::Dataset;
 use lancekeeper_manifest::{GraphError, Intent, SidecarError};
 use lancekeeper_model::{ErrorKind, RootOptimizeReport, SkipReason, TableRef, Version};
-use lancekeeper_queue::QueueError;
+use lancekeeper_queue::{QueueError, TableGuards};
 use lancekeeper_rewrite::StagedGroup;
 use lancekeeper_rewrite::check::{HeadCheck, RowsError, index_ids, same_rows};
 use lancekeeper_rewrite::table_commit::TableCommit;
@@ -35,9 +37,11 @@ use crate::root::{OpenRootError, check_no_schema_apply};
 use crate::run::concurrency::in_order;
 use crate::run::ended::EndsRoot;
 use crate::run::millis;
+use ahead::Ahead;
 use cover::Cover;
 use member::MemberError;
 pub(crate) use member::{Member, Window};
+use moment::Moment;
 use publish::{PublishFailure, publish_members};
 
 /// Tables of a window committed at the same time: each commit is a few small files.
@@ -94,23 +98,63 @@ pub(crate) async fn run_window(
         return Ok(run.write.hold.retake(&run.context.stop).await?);
     }
     failpoint::cross_async(failpoint::OPTIMIZE_STAGED_PRE_ENTER).await?;
+    let mut moment = Moment::of(window, members);
+    // Ends at the latest when the run is not patient any more.
+    let (keys, ahead) = loop {
+        moment.wait().await;
+        let keys = enter(window, members).await?;
+        if moment.is_over().await {
+            continue;
+        }
+        recheck(window, members).await?;
+        let ahead = Ahead::prepare(window, members).await;
+        if !moment.is_over().await {
+            break (keys, ahead);
+        }
+        // Whoever waits for the keys has them meanwhile.
+        drop(keys);
+        if let Some(ahead) = ahead {
+            ahead.publish.discard().await;
+        }
+    };
+    let outcome = make_visible(window, members, ahead, report).await;
+    moment.was_used().await;
+    drop(keys);
+    outcome
+}
+
+/// Takes the root's lock again, if it was given back, and the keys of the window's tables.
+async fn enter(
+    window: &Window<'_>,
+    members: &mut [Member<'_>],
+) -> Result<TableGuards, WindowError> {
+    let run = window.run;
     if let Err(error) = run.write.hold.retake(&run.context.stop).await {
         // Whoever is asked to stop deletes what it staged. Else it is left to the next run, as by one that died.
         let is_kept = error.kind() == ErrorKind::Busy;
         members.iter_mut().for_each(|member| member.left_open |= is_kept);
         return Err(error.into());
     }
-    let keys = members.iter().map(|member| member.target().table.clone());
-    let _keys = run.write.queue.acquire(keys).await?;
+    let tables = members.iter().map(|member| member.target().table.clone());
+    let keys = run.write.queue.acquire(tables).await?;
     run.write.hold.check().map_err(OpenRootError::from)?;
     failpoint::cross_async(failpoint::OPTIMIZE_ENTERED_PRE_RECHECK).await?;
-    recheck(window, members).await?;
+    Ok(keys)
+}
+
+/// Arms, commits, publishes and disarms. From a table's first commit to the publish clients refuse to write to it, so
+/// nothing is done in between that can be done before.
+async fn make_visible(
+    window: &Window<'_>,
+    members: &mut [Member<'_>],
+    ahead: Option<Ahead>,
+    report: &mut RootOptimizeReport,
+) -> Result<(), WindowError> {
     failpoint::cross_async(failpoint::OPTIMIZE_RECHECKED_PRE_ARM).await?;
     let commits = members.iter_mut().map(|member| commit_member(window, member).boxed()).collect();
     in_order(commits, COMMITS_AT_ONCE).collect::<Vec<()>>().await;
-    publish_members(window, members, report).await?;
-    let disarmed = disarm(window, members, report).await;
-    disarmed?;
+    publish_members(window, members, ahead, report).await?;
+    disarm(window, members, report).await?;
     Ok(())
 }
 
@@ -161,6 +205,10 @@ async fn recheck_member(
     pin: Option<Version>,
     is_claimed: bool,
 ) -> Result<(), MemberError> {
+    if member.error.is_some() || member.skipped.is_some() {
+        // Found when the window was entered before.
+        return Ok(());
+    }
     let Some(pin) = pin else {
         member.drop_all("the branch reads the table no more, or elsewhere");
         return Ok(());

@@ -43,6 +43,7 @@ pub(crate) async fn tables(
         draws: options.draw,
         small_bytes: options.small_bytes.unwrap_or(SMALL_FRAGMENT_BYTES),
         statistics: options.statistics,
+        is_brief: options.brief,
     };
     let rows =
         wanted.into_iter().map(|(branch, target)| looks.row(branch, target).boxed()).collect();
@@ -62,6 +63,8 @@ struct Looks<'a> {
     small_bytes: u64,
     /// Whether the statistics of values are shown that were kept.
     statistics: bool,
+    /// Whether versions and branches are left out.
+    is_brief: bool,
 }
 
 impl Looks<'_> {
@@ -123,6 +126,9 @@ impl Looks<'_> {
             _ => head.clone(),
         };
         self.fill(&visible, &target.table, status).await?;
+        if self.is_brief {
+            return Ok(());
+        }
         status.versions = head.count_versions().await.map_err(failed("the versions"))?;
         let branches = head.list_branches().await.map_err(failed("the branches"))?;
         status.branches = branches.into_keys().collect();

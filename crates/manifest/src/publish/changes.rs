@@ -39,22 +39,65 @@ impl PinMove {
         expected: Version,
         table: &Dataset,
     ) -> Result<Self, LanceFailure> {
-        let rows = table.count_rows(None).await.map_err(|source| {
-            LanceFailure::new(format!("failed to count rows of {key}"), source)
-        })?;
+        let rows = live_rows(&key, table).await?;
         let location = table.manifest_location();
         Ok(Self {
             key,
             expected,
             to: version_of(table),
-            rows: rows as u64,
+            rows,
             manifest_path: location.path.to_string(),
             manifest_size: location.size,
-            naming_scheme: match location.naming_scheme {
-                ManifestNamingScheme::V1 => "V1",
-                ManifestNamingScheme::V2 => "V2",
-            },
+            naming_scheme: scheme(location.naming_scheme),
         })
+    }
+
+    /// Moves a table's pin to the version that so many strict commits on top of a handle make, none of which
+    /// changes what rows there are. How large its manifest will be is not told: clients ask the disk then.
+    ///
+    /// # Errors
+    ///
+    /// When the rows cannot be counted.
+    pub async fn ahead_of(
+        key: TableKey,
+        expected: Version,
+        table: &Dataset,
+        commits: u64,
+    ) -> Result<Self, LanceFailure> {
+        let rows = live_rows(&key, table).await?;
+        let to = Version(version_of(table).0 + commits);
+        let scheme_of = table.manifest_location().naming_scheme;
+        let base = table.branch_location().path;
+        Ok(Self {
+            key,
+            expected,
+            to,
+            rows,
+            manifest_path: scheme_of.manifest_path(&base, to.0).to_string(),
+            manifest_size: None,
+            naming_scheme: scheme(scheme_of),
+        })
+    }
+
+    /// Whether a handle stands at the version that the pin is moved to.
+    #[must_use]
+    pub fn is_to(&self, table: &Dataset) -> bool {
+        let path = &table.manifest_location().path;
+        self.to == version_of(table) && self.manifest_path.as_str() == AsRef::<str>::as_ref(path)
+    }
+}
+
+async fn live_rows(key: &TableKey, table: &Dataset) -> Result<u64, LanceFailure> {
+    let rows = table.count_rows(None).await.map_err(|source| {
+        LanceFailure::new(format!("failed to count rows of {key}"), source)
+    })?;
+    Ok(rows as u64)
+}
+
+fn scheme(of: ManifestNamingScheme) -> &'static str {
+    match of {
+        ManifestNamingScheme::V1 => "V1",
+        ManifestNamingScheme::V2 => "V2",
     }
 }
 

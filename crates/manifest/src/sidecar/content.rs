@@ -1,5 +1,6 @@
 //! What a sidecar says, in the form of the clients. Not here: where sidecars lie, and what becomes of them.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 /// A sidecar's content.
@@ -31,6 +32,14 @@ pub struct Sidecar {
     /// Ours: which operation armed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keeper: Option<Keeper>,
+}
+
+impl Sidecar {
+    /// When its operation began, by its writer's clock; `None` when that cannot be read.
+    #[must_use]
+    pub fn began(&self) -> Option<DateTime<Utc>> {
+        self.started_at.parse().ok().and_then(DateTime::<Utc>::from_timestamp_micros)
+    }
 }
 
 /// A table in a sidecar.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
 use lance::Dataset;
 use lance::dataset::transaction::Operation;
 use lancekeeper_manifest::{FoundSidecar, Graph, Sidecar, SidecarTable};
@@ -64,12 +63,11 @@ impl Look<'_> {
     async fn content(&mut self, sidecar: &Sidecar) -> Result<ForeignContent, RecoverError> {
         let branch = Branch::from(sidecar.branch.clone());
         let branch_exists = branch.is_main() || self.branches.contains(&branch);
-        let micros = sidecar.started_at.parse().ok();
         let mut content = ForeignContent {
             schema_version: sidecar.schema_version,
             kind: WriterKind::named(&sidecar.writer_kind),
             kind_text: sidecar.writer_kind.clone(),
-            started_at: micros.and_then(DateTime::<Utc>::from_timestamp_micros),
+            started_at: sidecar.began(),
             tables: sidecar.tables.iter().map(named).collect(),
             added: Vec::new(),
             dropped: Vec::new(),

@@ -9,7 +9,7 @@ use futures::StreamExt;
 use lancekeeper::Keeper;
 use lancekeeper_model::{
     EffectivePolicy, ErrorKind, Policy, PolicyOption, PolicySource, RootKind, SourcedPolicy,
-    StatusOptions, TableKey, TableStatus,
+    StatusOptions, TableKey, TableStatus, Version,
 };
 use lancekeeper_planner::schedule::{Planned, Shape, Work, optimize_options};
 use lancekeeper_settings::PolicyFile;
@@ -72,6 +72,9 @@ pub(super) type Members = (Arc<BTreeMap<TableKey, String>>, Option<DateTime<Utc>
 pub(super) struct Known {
     /// When its directory of versions changed last; `None` if its facts are to be read in any case.
     pub(super) changed: Option<DateTime<Utc>>,
+    /// The newest version that its facts are of, and when the file of that was written; `None` where that is not
+    /// looked at.
+    newest: Option<(Version, DateTime<Utc>)>,
 }
 
 /// What to look at.
@@ -163,18 +166,22 @@ pub(super) async fn look(request: Request) -> Result<Looked, LookError> {
         })
         .map(|(table, _)| table)
         .collect();
+    let stale = with_news(&request, &files, &members.0, stale).await;
     let mut shapes = facts(&request, &wanted, &stale).await?;
     let now = Utc::now();
-    let tables = wanted
-        .into_iter()
-        .map(|(table, policy)| {
-            let fresh = shapes.remove(&table);
-            let changed = changes.get(&table).copied().flatten();
-            // What changed just now is read again: it may change once more within the same step of the disk's clock.
-            let known = Known { changed: changed.filter(|at| is_settled(*at, now)) };
-            (table, Seen { policy, known, fresh })
-        })
-        .collect();
+    let mut tables = BTreeMap::new();
+    for (table, policy) in wanted {
+        let fresh = shapes.remove(&table);
+        let newest = match &fresh {
+            Some(Ok(shape)) => newest(&request, &files, members.0.get(&table), shape.version).await,
+            Some(Err(_)) => None,
+            None => request.known.get(&table).and_then(|known| known.newest),
+        };
+        let changed = changes.get(&table).copied().flatten();
+        // What changed just now is looked at again: it may change once more within the same step of the disk's clock.
+        let known = Known { changed: changed.filter(|at| is_settled(*at, now)), newest };
+        tables.insert(table, Seen { policy, known, fresh });
+    }
     Ok(Looked { documents, members, warnings, tables })
 }
 
@@ -251,6 +258,60 @@ async fn changes(
     answers.collect::<Result<_, FilesError>>().map_err(LookError::from)
 }
 
+/// Those of the tables that have another newest version than their facts are of. A directory of versions changes more
+/// often than once a commit, and with files that are none.
+async fn with_news<'t>(
+    request: &Request,
+    files: &Files,
+    members: &BTreeMap<TableKey, String>,
+    stale: BTreeSet<&'t TableKey>,
+) -> BTreeSet<&'t TableKey> {
+    let mut news = BTreeSet::new();
+    for table in stale {
+        let known = request.known.get(table).and_then(|known| known.newest);
+        let is_known = match (known, members.get(table)) {
+            (Some(known), Some(location)) if !request.asked.contains(table) => {
+                is_still_newest(files, location, known).await
+            }
+            _ => false,
+        };
+        if !is_known {
+            news.insert(table);
+        }
+    }
+    news
+}
+
+/// Whether a version is still the newest one of the same table: its file is the one that was seen, and there is none of
+/// the version after it. What cannot be asked is read anew.
+async fn is_still_newest(
+    files: &Files,
+    location: &str,
+    (version, written): (Version, DateTime<Utc>),
+) -> bool {
+    let at = |version: Version| manifest_of(location, version);
+    let (this, next) = (files.changed(&at(version)).await, files.changed(&at(version.next())).await);
+    matches!((this, next), (Ok(Some(changed)), Ok(None)) if changed == written)
+}
+
+/// The version and when its file was written, of a table that is no graph's.
+async fn newest(
+    request: &Request,
+    files: &Files,
+    location: Option<&String>,
+    version: Version,
+) -> Option<(Version, DateTime<Utc>)> {
+    let location = location.filter(|_| request.root.kind != RootKind::Graph)?;
+    // Tables of another way of naming have none: they are read whenever their directory changes.
+    let written = files.changed(&manifest_of(location, version)).await.ok()??;
+    Some((version, written))
+}
+
+/// The file of a version, as Lance has named them since long.
+fn manifest_of(location: &str, version: Version) -> String {
+    format!("{}/{:020}.manifest", versions_of(location), u64::MAX - version.0)
+}
+
 /// Has changes told of the root, of the documents of policies, and of what tells of each table.
 async fn follow(
     request: &Request,
@@ -284,6 +345,7 @@ async fn facts(
         let alike = |other: &EffectivePolicy| {
             (other.small_bytes, other.target_bytes, other.deletion_share)
                 == (policy.small_bytes, policy.target_bytes, policy.deletion_share)
+                && other.retention.is_some() == policy.retention.is_some()
         };
         let group = match groups.iter_mut().find(|(_, other)| alike(other)) {
             Some((group, _)) => group,
@@ -308,6 +370,8 @@ fn options_of(policy: &EffectivePolicy, table: &TableKey) -> StatusOptions {
         tables: vec![table.as_str().to_owned()],
         small_bytes: Some(policy.small_bytes),
         quick: true,
+        // How many versions there are says whether to clean up, and nothing else.
+        brief: policy.retention.is_none(),
         optimize: optimize_options(policy, table, Work::Compact),
         ..StatusOptions::default()
     }

@@ -19,6 +19,30 @@ impl Files {
         let place = directory.join(name);
         blocking(move || local::changed(&place)).await
     }
+
+    /// When any of these was last changed, as [`Files::changed`] tells it of one.
+    ///
+    /// # Errors
+    ///
+    /// When one cannot be looked at.
+    pub async fn last_change<'n>(
+        &self,
+        names: impl IntoIterator<Item = &'n String>,
+    ) -> Result<Option<DateTime<Utc>>, FilesError> {
+        let Place::Local(directory) = &self.place else { return Ok(None) };
+        let place = |name: &String| {
+            check_is_below(name)?;
+            Ok::<_, FilesError>(directory.join(name))
+        };
+        let places = names.into_iter().map(place).collect::<Result<Vec<_>, _>>()?;
+        let newest = move || {
+            let mut changes = places.iter().map(|place| local::changed(place));
+            changes.try_fold(None, |newest: Option<DateTime<Utc>>, changed| {
+                Ok::<_, FilesError>(newest.max(changed?))
+            })
+        };
+        blocking(newest).await
+    }
 }
 
 #[cfg(test)]
@@ -36,6 +60,10 @@ mod tests {
         let after = files.changed("").await.unwrap();
         assert!(after > before, "{after:?}");
         assert_eq!(files.changed("b").await.unwrap(), None);
+        std::fs::create_dir(directory.path().join("d")).unwrap();
+        let (a, b, d) = ("a".to_owned(), "b".to_owned(), "d".to_owned());
+        assert_eq!(files.last_change([&a, &b, &d]).await.unwrap(), files.changed("d").await.unwrap());
+        assert_eq!(files.last_change([&b]).await.unwrap(), None);
         assert!(files.changed("../a").await.is_err());
         assert_eq!(Files::in_memory().changed("").await.unwrap(), None);
     }

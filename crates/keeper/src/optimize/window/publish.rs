@@ -5,8 +5,10 @@ use lancekeeper_model::{ErrorKind, ProgressEvent, RootOptimizeReport, TableKey, 
 use lancekeeper_store::LanceFailure;
 use lancekeeper_store::failpoint::{self, Injected};
 use lancekeeper_store::owner::{Owner, owners_between};
+use lancekeeper_store::strict::CommitError;
 use thiserror::Error;
 
+use super::ahead::Ahead;
 use super::member::{Member, MemberError, Window};
 use crate::optimize::Run;
 
@@ -34,7 +36,7 @@ impl PublishFailure {
     }
 }
 
-/// Publishes every member that moved, in one merge.
+/// Publishes every member that moved, in one merge: the one that was prepared, if it came as expected.
 ///
 /// # Cancel safety
 ///
@@ -42,9 +44,10 @@ impl PublishFailure {
 pub(crate) async fn publish_members(
     window: &Window<'_>,
     members: &mut [Member<'_>],
+    ahead: Option<Ahead>,
     report: &mut RootOptimizeReport,
 ) -> Result<(), PublishFailure> {
-    let outcome = try_publish(window, members, report).await;
+    let outcome = try_publish(window, members, ahead, report).await;
     if outcome.is_err() {
         for member in members.iter_mut().filter(|member| member.moved.is_some()) {
             member.left_open = true;
@@ -56,9 +59,15 @@ pub(crate) async fn publish_members(
 async fn try_publish(
     window: &Window<'_>,
     members: &mut [Member<'_>],
+    ahead: Option<Ahead>,
     report: &mut RootOptimizeReport,
 ) -> Result<(), PublishFailure> {
     failpoint::cross_async(failpoint::OPTIMIZE_POST_PHASE_B).await?;
+    if let Some(ahead) = ahead
+        && publish_ahead(window, members, ahead, report).await?
+    {
+        return Ok(());
+    }
     let mut moves = Vec::new();
     for member in members.iter() {
         // A table that recovery has to look at is recovery's to publish: with its pin moved,
@@ -107,6 +116,33 @@ async fn try_publish(
         lose(members, &pin_move.key, "a newer version".to_owned(), pin_move.to);
     }
     Ok(())
+}
+
+/// Makes the publish that was prepared. Returns whether it was: not when a table came elsewhere, or when somebody
+/// published meanwhile.
+async fn publish_ahead(
+    window: &Window<'_>,
+    members: &mut [Member<'_>],
+    ahead: Ahead,
+    report: &mut RootOptimizeReport,
+) -> Result<bool, PublishFailure> {
+    if !ahead.fits(members) {
+        ahead.publish.discard().await;
+        return Ok(false);
+    }
+    let step = format!("publish-{}-{}-ahead", window.round, window.number);
+    let Ahead { moves, publish } = ahead;
+    let published = window.graph.graph.publish_prepared(publish, &window.run.operation, &step);
+    match published.await {
+        Err(PublishError::Commit(CommitError::Conflict { .. })) => Ok(false),
+        outcome => {
+            if outcome.as_ref().err().is_none_or(PublishError::is_visible) {
+                report.published += 1;
+                mark_published(window, members, &moves);
+            }
+            Ok(outcome.map(|_| true)?)
+        }
+    }
 }
 
 fn mark_published(window: &Window<'_>, members: &mut [Member<'_>], moves: &[PinMove]) {
