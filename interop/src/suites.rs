@@ -24,6 +24,7 @@ mod index_uuids;
 mod keeper;
 mod killed;
 mod kills;
+mod layouts;
 mod omnigraph;
 mod pause;
 mod process;
@@ -100,6 +101,8 @@ enum Suite {
     Recover,
     /// Graphs of old formats, migrated by us
     Migrate,
+    /// Graphs whose edges we give another order
+    Layouts,
     /// Our runs killed in a loop while clients write; takes long
     Kills,
     /// What lost data elsewhere: forks, merges, dropped types, links, names, late writers
@@ -216,6 +219,9 @@ fn run_suites(report: &mut Report, lab: &Lab, args: &Args) -> Result<()> {
     }
     if wanted(Suite::Migrate) {
         formats::run(report, lab)?;
+    }
+    if wanted(Suite::Layouts) {
+        layouts::run(report, lab)?;
     }
     if wanted(Suite::Kills) {
         kills::run(report, lab, args)?;

@@ -3,7 +3,7 @@
 //! `beside` lets other verbs work on a root while a run stages there. `crash` kills a run, `resume` lets the
 //! next one take over what it finished, `fail_there` lets it fail, `sweep` kills its recovery, `foreign` lets
 //! somebody else write meanwhile: mostly on graphs. `plain` does the same on databases, `layouts` on databases whose
-//! rows get another order, `cleanup`, `branch`, `repair` and `relocate` with those verbs. `content` lets a rewrite get a
+//! rows get another order, `graph_layouts` on graphs whose edges do, `cleanup`, `branch`, `repair` and `relocate` with those verbs. `content` lets a rewrite get a
 //! value wrong. `recover` stops the recovery of what others left, `migrate` migrations. `jobs` kills a run that records its
 //! jobs. `chaos` lets all of them work at once, with failpoints at random. `names` checks that no failpoint is left out.
 
@@ -19,6 +19,7 @@ mod content;
 mod crash;
 mod fail_there;
 mod foreign;
+mod graph_layouts;
 mod histories;
 mod jobs;
 mod layouts;

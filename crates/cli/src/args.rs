@@ -219,8 +219,9 @@ pub(crate) struct OptimizeArgs {
     #[arg(long, value_name = "N", value_parser = values::concurrency)]
     concurrency: Option<usize>,
 
-    /// Keep the rows in this order from now on: sort:ts,-id, zorder:a,b, hilbert:a,b, or auto to
-    /// choose; binpack leaves them as they come, none forgets [default: what each table is kept in].
+    /// Keep the rows in this order from now on: sort:ts,-id, zorder:a,b, hilbert:a,b, graph for edges
+    /// of a graph, or auto to choose; binpack leaves them as they come, none forgets [default: what
+    /// each table is kept in].
     #[arg(long, value_name = "LAYOUT")]
     layout: Option<Layout>,
 

@@ -10,7 +10,7 @@ use lancekeeper::Keeper;
 use lancekeeper_model::ExitCode;
 use lancekeeper_service::jobs::Recorder;
 use lancekeeper_settings::{RunSettings, Work};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
 use crate::args::{Cli, ProgressMode};

@@ -5,9 +5,13 @@
 //! says are taken for new ones. So one that is lost costs a rewrite, and a copied or restored table
 //! without it is what it was. The layout itself is a setting of the table, so it goes where the table goes.
 //!
+//! Tables of graphs have no setting of ours: it would be a commit to a table that its clients version, for something
+//! that none of them reads. There the document says which layout it is, and one that is lost ends it.
+//!
 //! Not here: which layout is wanted (`optimize::arranged`), and the form of the documents (`layout`).
 
 mod columns;
+mod expansions;
 
 use lance::Dataset;
 use lance_table::format::Fragment;
@@ -18,6 +22,7 @@ use thiserror::Error;
 use xxhash_rust::xxh3::Xxh3Default;
 
 pub(crate) use columns::{ColumnError, extents, measured, sample};
+pub(crate) use expansions::expansions;
 
 /// The setting of a table that names its layout.
 pub(crate) const LAYOUT_KEY: &str = "lancekeeper.layout";
@@ -100,8 +105,21 @@ impl Layouts {
         location: &str,
         branch: &Branch,
         state: &LayoutState,
-    ) -> Result<(), LayoutsError> {
-        Ok(self.files.put(&name_of(location, branch), state.to_json()).await?)
+    ) -> Result<(), FilesError> {
+        self.files.put(&name_of(location, branch), state.to_json()).await
+    }
+
+    /// Keeps nothing of a table's layout any more.
+    ///
+    /// # Errors
+    ///
+    /// When it is still there afterwards.
+    ///
+    /// # Cancel safety
+    ///
+    /// It is there or not.
+    pub(crate) async fn forget(&self, location: &str, branch: &Branch) -> Result<(), FilesError> {
+        self.files.delete(&name_of(location, branch)).await
     }
 }
 

@@ -17,6 +17,7 @@ mod arranged;
 mod chosen;
 mod conclude;
 mod cut;
+mod expansions;
 mod graph;
 mod internal;
 mod inventory;
@@ -57,8 +58,8 @@ use crate::run::stop::Interrupted;
 use crate::run::{Both, Context, new_operation};
 use resumed::Resumable;
 
-use inventory::check_layout;
 pub(crate) use inventory::{Wish, inherited};
+use inventory::{check_fits_one, check_layout};
 pub(crate) use look::look_at;
 pub(crate) use made::Made;
 use made::{check_prunable, made};
@@ -214,7 +215,7 @@ async fn optimize(
 }
 
 /// Runs over the tables that were asked for.
-async fn tables(run: &Run<'_>, report: &mut RootOptimizeReport) -> Result<(), TargetError> {
+async fn tables(run: &Run<'_>, report: &mut RootOptimizeReport) -> Result<(), Ended> {
     match &run.write.read.graph {
         Some(graph) => Box::pin(branches(run, graph, report)).await,
         None => {
@@ -231,7 +232,7 @@ async fn branches(
     run: &Run<'_>,
     graph: &ReadGraph,
     report: &mut RootOptimizeReport,
-) -> Result<(), TargetError> {
+) -> Result<(), Ended> {
     let views = branch_views(graph, &run.options.branches).await?;
     let mut work = Vec::new();
     for view in views {
@@ -242,12 +243,16 @@ async fn branches(
         if report.error.is_some() {
             break;
         }
-        if !view.snapshot.branch.is_main() && !view.is_among(&graph.graph.branches().await?) {
+        let branches = graph.graph.branches().await.map_err(TargetError::from)?;
+        if !view.snapshot.branch.is_main() && !view.is_among(&branches) {
             let gone = format!("branch {} was deleted since the run began", view.snapshot.branch);
             report.warnings.push(gone);
             continue;
         }
         graph::run(run, &view, targets, report).await;
+    }
+    if report.error.is_none() {
+        check_fits_one(run.options, &report.tables)?;
     }
     if report.error.is_none() && run.wish.is_of_all_fragments() {
         report.tables.extend(internal::run(run, &graph.graph).await);
@@ -321,6 +326,7 @@ async fn plan(
             return Err(error.into());
         }
     }
+    check_fits_one(options, &report.tables)?;
     let is_whole = options.selected().is_empty() && wish.is_of_all_fragments();
     if let Some(graph) = read.graph.as_ref().filter(|_| is_whole) {
         report.tables.extend(internal::preview(&graph.graph, &wish).await);

@@ -22,7 +22,8 @@
 //! 6. [`Space::box_around`] the rows of each new fragment is its box. [`LayoutState::with_run`] is the new state,
 //!    which is written right before the commit: [`LayoutState::to_json`]. It has the sources as well as the new
 //!    fragments; [`LayoutState::keep`] leaves those that the table turns out to have.
-//! 7. [`depth`] and [`touched`], before and after, say what it was good for.
+//! 7. [`depth`] and [`touched`], before and after, say what it was good for; of edges [`Steps`] does, for queries that
+//!    follow them.
 //!
 //! A purge that keeps the order of rows passes through [`LayoutState::with_copies`], and what other tools have
 //! rewritten is of no run by itself, because its fragments have new ids. A table with a layout must not be
@@ -34,6 +35,7 @@ mod cut;
 mod depth;
 mod document;
 mod drawing;
+mod expansion;
 mod order_keys;
 mod orderable;
 mod plan;
@@ -51,6 +53,7 @@ pub use cut::Cutter;
 pub use depth::{Extent, depth};
 pub use document::{DocumentError, LayoutState, Member, layout_from_json, layout_to_json};
 pub use drawing::{Axis, DRAWN_MAX, Drawing, DrawnFragment};
+pub use expansion::{NEIGHBOURS_MAX, STARTS, Starts, Steps, Walk};
 pub use orderable::{Unorderable, check_orderable};
 pub use plan::{ClusterGroup, ClusterPlan, Fragment, Request, Scope, Targets, plan_clustering};
 pub use ranks::{NULL_RANK, Ranks};

@@ -31,6 +31,9 @@ pub use parse::LayoutError;
 /// eight steps; with more columns none would be cut often enough for a range to skip anything.
 pub const CURVE_COLUMNS_MAX: usize = 8;
 
+/// The columns of a graph's edges that say from which node they go and to which: those of the layout `graph`.
+pub const EDGE_COLUMNS: [&str; 2] = ["src", "dst"];
+
 /// The order of a table's rows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Layout {
@@ -42,7 +45,8 @@ pub enum Layout {
     ZOrder(Vec<String>),
     /// Along a Hilbert curve over the ranks of these columns.
     Hilbert(Vec<String>),
-    /// For edges of a graph: by the locality of source and destination.
+    /// For edges of a graph: along a Hilbert curve over the ranks of source and destination, so that both the
+    /// edges that go out of a node and those that come in lie in few places.
     Graph,
     /// Whatever the declared keys, the indexes and the queries suggest.
     Auto,
@@ -132,7 +136,7 @@ impl Layout {
         }
     }
 
-    /// The columns it names, in their order. What `graph` and `auto` come to is not known here.
+    /// The columns it is about, in their order. What `auto` comes to is not known here.
     #[must_use]
     pub fn columns(&self) -> Vec<&str> {
         match self {
@@ -140,7 +144,8 @@ impl Layout {
             Self::ZOrder(columns) | Self::Hilbert(columns) => {
                 columns.iter().map(String::as_str).collect()
             }
-            Self::BinPack | Self::Graph | Self::Auto | Self::None => Vec::new(),
+            Self::Graph => EDGE_COLUMNS.to_vec(),
+            Self::BinPack | Self::Auto | Self::None => Vec::new(),
         }
     }
 }

@@ -62,7 +62,8 @@ pub use job::{
 pub use jobs_report::{JobsBody, JobsOptions, JobsReport, JobsTotals, RootJobs};
 pub use kind::{ErrorKind, ExitCode};
 pub use layout::{
-    CURVE_COLUMNS_MAX, Direction, Layout, LayoutError, LayoutKind, NullPlacement, SortColumn,
+    CURVE_COLUMNS_MAX, Direction, EDGE_COLUMNS, Layout, LayoutError, LayoutKind, NullPlacement,
+    SortColumn,
 };
 pub use left::{BudgetLimit, WorkLeft};
 pub use migrate::{
@@ -71,8 +72,8 @@ pub use migrate::{
 };
 pub use names::{file_name_of, nearest, without_secrets};
 pub use optimize::{
-    ChosenFragments, LayoutStats, OptimizeBody, OptimizeReport, OptimizeTotals, PrunedStats,
-    RootOptimizeReport, TableOptimizeStats,
+    ChosenFragments, Expansion, Expansions, LayoutStats, OptimizeBody, OptimizeReport,
+    OptimizeTotals, PrunedStats, RootOptimizeReport, TableOptimizeStats, Touch,
 };
 pub use options::{
     BranchSelection, INDEX_CACHE_BYTES, IndexMode, MEMORY_BYTES, METADATA_CACHE_BYTES,

@@ -99,6 +99,41 @@ pub struct LayoutStats {
     pub before: Option<Clustering>,
     /// After the run.
     pub after: Option<Clustering>,
+    /// What following edges touches; null unless the layout is `graph` and this run has rewritten the table.
+    pub expansions: Option<Expansions>,
+}
+
+/// What following the edges of a table touches before and after a run, from the same nodes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Expansions {
+    /// Of how many nodes the edges were followed that go out, at most; and of as many those that come in.
+    pub nodes: u64,
+    /// Before the run.
+    pub before: Expansion,
+    /// After it.
+    pub after: Expansion,
+}
+
+/// What following the edges of a table touches: the mean over some of the nodes that have edges of the direction.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Expansion {
+    /// Along the edges that go out of a node.
+    pub one_hop_out: Touch,
+    /// Along those that come in.
+    pub one_hop_in: Touch,
+    /// Along those that go out of a node, and out of the nodes that they lead to.
+    pub two_hops_out: Touch,
+    /// Along those that come into a node, and into the nodes that they come from.
+    pub two_hops_in: Touch,
+}
+
+/// Where rows lie that are looked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Touch {
+    /// Fragments with such a row in them.
+    pub fragments: f64,
+    /// Bytes of the data files of those.
+    pub bytes: u64,
 }
 
 /// How a predicate divides the fragments of a table that could be rewritten.

@@ -50,6 +50,9 @@ pub enum SkipReason {
     LayoutImpossible,
     /// The caller's predicate cannot be asked of the table: it lacks a column, for example.
     PredicateUnfit,
+    /// The layout that was asked for of all tables is none for this one of a graph: it is no edge table, lacks a
+    /// column, or has an index that the graph's clients cannot use over rows in another order.
+    LayoutUnfit,
 }
 
 impl SkipReason {
@@ -77,6 +80,7 @@ impl SkipReason {
             Self::NoSuchBranch => "no_such_branch",
             Self::LayoutImpossible => "layout_impossible",
             Self::PredicateUnfit => "predicate_unfit",
+            Self::LayoutUnfit => "layout_unfit",
         }
     }
 
@@ -103,13 +107,17 @@ impl SkipReason {
             Self::NoSuchBranch => "has no branch of that name",
             Self::LayoutImpossible => "its layout has become impossible",
             Self::PredicateUnfit => "the predicate cannot be asked of it",
+            Self::LayoutUnfit => "not a table for this layout",
         }
     }
 
     /// Whether the caller's own limits left the table alone, and nothing else stands in the way.
     #[must_use]
     pub fn is_by_choice(&self) -> bool {
-        matches!(self, Self::AlreadyCompact | Self::BudgetSpent | Self::PredicateUnfit)
+        matches!(
+            self,
+            Self::AlreadyCompact | Self::BudgetSpent | Self::PredicateUnfit | Self::LayoutUnfit
+        )
     }
 }
 

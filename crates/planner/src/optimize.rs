@@ -39,6 +39,7 @@ mod budget;
 mod carry;
 mod cluster;
 mod eligible;
+mod fitting;
 mod inventory;
 mod merges;
 mod pack;
@@ -65,6 +66,7 @@ pub use carry::{SourceRows, Uncarried, carry_deletions, find_deletions};
 pub use cluster::Choice;
 use cluster::cluster_groups;
 pub use eligible::Ineligible;
+pub use fitting::why_unfit;
 pub use inventory::{Authority, SidecarClaim, TableInventory};
 pub use pack::{
     BATCH_BYTES, BATCH_ROWS_MAX, BlobBatch, PAGE_BYTES_WORTH_KEEPING, blob_batch, replan_groups,

@@ -37,8 +37,8 @@ impl Arrangement {
                 Order::Columns(columns.iter().map(|c| (c.name.clone(), options(c))).collect())
             }
             Layout::ZOrder(_) => Order::Curve(Curve::ZOrder),
-            Layout::Hilbert(_) => Order::Curve(Curve::Hilbert),
-            Layout::BinPack | Layout::Graph | Layout::Auto | Layout::None => return None,
+            Layout::Hilbert(_) | Layout::Graph => Order::Curve(Curve::Hilbert),
+            Layout::BinPack | Layout::Auto | Layout::None => return None,
         };
         Some(Self { order, space })
     }

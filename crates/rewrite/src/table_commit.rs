@@ -16,9 +16,9 @@ use lance::dataset::transaction::{
 };
 use lance_table::format::Fragment;
 use lancekeeper_model::{ErrorKind, OperationId, TableRef};
-use lancekeeper_store::LanceFailure;
 use lancekeeper_store::failpoint::{self, Injected};
 use lancekeeper_store::strict::{CommitError, Signature, commit};
+use lancekeeper_store::{FilesError, LanceFailure};
 use thiserror::Error;
 
 use crate::carry::{miscounted, write_deletions};
@@ -58,6 +58,9 @@ pub enum StepError {
         /// Live rows of those that were to come.
         new: usize,
     },
+    /// What has to be written down before the Rewrite could not be.
+    #[error(transparent)]
+    Note(#[from] FilesError),
     /// Whether the staged files are there could not be learned.
     #[error(transparent)]
     Look(#[from] LanceFailure),
@@ -79,6 +82,7 @@ impl StepError {
             Self::Commit(error) => error.kind(),
             // As if a writer had spoiled it: it is staged again.
             Self::Lost { .. } => ErrorKind::Conflict,
+            Self::Note(error) => error.kind(),
             Self::Look(error) => error.kind(),
             Self::Injected(_) | Self::Reservation { .. } | Self::Rows { .. } => ErrorKind::Internal,
         }
@@ -112,10 +116,17 @@ pub fn commits_of(head: &Dataset, has_indexes: bool, has_groups: bool) -> u64 {
     u64::from(strips) + u64::from(has_indexes) + 2 * u64::from(has_groups)
 }
 
-/// Told when the first commit of a table was made, before the next.
+/// Told of what happens between the commits of a table.
 pub trait Watch: Send + Sync {
-    /// HEAD has moved. What goes wrong here is the watcher's own affair.
+    /// HEAD has moved by the first commit. What goes wrong here is the watcher's own affair.
     fn moved(&self) -> BoxFuture<'_, ()>;
+
+    /// The new fragments of these groups have their ids, and the Rewrite that brings them comes next.
+    ///
+    /// # Errors
+    ///
+    /// When it must not come.
+    fn reserved<'a>(&'a self, groups: &'a [StagedGroup]) -> BoxFuture<'a, Result<(), FilesError>>;
 }
 
 /// The commits of one table in one run.
@@ -126,7 +137,7 @@ pub struct TableCommit<'a> {
     pub table: &'a TableRef,
     /// Distinguishes repeated steps of one run.
     pub round: u32,
-    /// Who wants to know that HEAD moved.
+    /// Who wants to know what happens in between.
     pub watch: Option<&'a dyn Watch>,
 }
 
@@ -188,6 +199,9 @@ impl TableCommit<'_> {
         if !groups.is_empty() {
             head = self.reserve(&head, &mut groups).await?;
             self.has_moved(reached, &head).await;
+            if let Some(watch) = self.watch {
+                watch.reserved(&groups).await?;
+            }
             failpoint::cross_async(failpoint::OPTIMIZE_RESERVED_PRE_REWRITE).await?;
             head = self.rewrite(&head, groups, Vec::new()).await?;
         }

@@ -96,6 +96,12 @@ pub struct Publish {
 }
 
 impl GraphWriter {
+    /// A client of a graph that is there.
+    #[must_use]
+    pub fn at(uri: &str) -> Self {
+        Self { uri: uri.to_owned() }
+    }
+
     /// Makes a graph of empty node types.
     ///
     /// # Errors

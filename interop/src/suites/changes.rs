@@ -24,7 +24,7 @@ const ALONE: &[(&str, usize)] = &[("main", 6010)];
 const NEW_PROPERTY: &str = "nickname";
 
 /// What the queries answer, by graph commit.
-type History = BTreeMap<String, Vec<Lines>>;
+pub(super) type History = BTreeMap<String, Vec<Lines>>;
 
 pub(super) fn run(report: &mut Report, lab: &Lab) -> Result<()> {
     for client in &lab.clients.omnigraph {
@@ -95,7 +95,7 @@ fn check(graph: &Graph<'_>, scenario: &mut Scenario<'_>) -> Option<()> {
 }
 
 /// What the client reads at every commit of every branch.
-fn history(graph: &Graph<'_>) -> Result<History> {
+pub(super) fn history(graph: &Graph<'_>) -> Result<History> {
     let mut history = History::new();
     for (branch, _) in graph.fixture.branches {
         for commit in graph.client.commits(&graph.path(), branch)? {
@@ -113,7 +113,7 @@ pub(super) fn rows_at(client: &Omnigraph, graph: &Graph<'_>, commit: &str) -> Re
 }
 
 /// Nothing of the past has changed, and what is new repeats something that was there.
-fn expect_past(past: &History, now: &History) -> Result<()> {
+pub(super) fn expect_past(past: &History, now: &History) -> Result<()> {
     for (commit, rows) in past {
         expect_rows(commit, rows, now.get(commit))?;
     }

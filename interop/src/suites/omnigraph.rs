@@ -96,6 +96,22 @@ impl Omnigraph {
         Ok(values.map(str::to_owned).collect())
     }
 
+    /// The values of two columns of the answer, one blank between those of a row; `query` is the body of a query.
+    pub(super) fn pairs(
+        &self,
+        graph: &Path,
+        branch: &str,
+        query: &str,
+        columns: [&str; 2],
+    ) -> Result<Vec<String>> {
+        let rows = self.rows(graph, ["--branch", branch], query)?;
+        let pair = |row: &Value| {
+            let [one, other] = columns.map(|column| row[column].as_str());
+            Some(format!("{} {}", one?, other?))
+        };
+        rows.iter().map(|row| pair(row).with_context(|| format!("no pair: {row}"))).collect()
+    }
+
     /// The rows of the answer at an earlier commit, each as JSON.
     pub(super) fn query_at(&self, graph: &Path, commit: &str, query: &str) -> Result<Lines> {
         let rows = self.rows(graph, ["--snapshot", commit], query)?;

@@ -1,4 +1,4 @@
-//! Layouts of databases with several tables, of branches, and of graphs, which have none.
+//! Layouts of databases with several tables, and of their branches.
 
 use std::fs;
 use std::path::Path;
@@ -10,12 +10,10 @@ use lancekeeper::{
     BranchSelection, ErrorKind, Keeper, NoProgress, OptimizeOptions, OptimizeReport,
 };
 use lancekeeper_layout::LayoutState;
-use lancekeeper_testkit::{Fixture, graph_rows, table_rows, tables};
+use lancekeeper_testkit::{table_rows, tables};
 use tempfile::TempDir;
 
 use super::table::{TARGET_ROWS, batch, is_in_order, layout, write};
-use crate::binary::{lancekeeper, run as run_binary};
-use crate::fixtures::tree;
 
 fn options(wanted: Option<&str>) -> OptimizeOptions {
     let layout = wanted.map(layout);
@@ -167,25 +165,4 @@ async fn a_branch_of_a_table_has_its_own_layout_and_main_keeps_its_order() {
         (0, 0),
         "{report:#?}"
     );
-}
-
-#[tokio::test]
-async fn graphs_keep_the_order_of_their_rows() {
-    let fixture = Fixture::unpack("omnigraph-0.8.0-main-only").unwrap();
-    let uri = fixture.uri("graph");
-    let (before, rows) = (tree(&uri), graph_rows(&uri).await.unwrap());
-    let ran = run_binary(lancekeeper(["optimize", &uri, "--layout", "sort:id"]));
-    assert!(ran.code.is_some_and(|code| code != 0), "{ran:#?}");
-    assert!(ran.stderr.contains("tables of graphs keep the order of their rows"), "{ran:#?}");
-    let report = run(&uri, &options(Some("hilbert:id"))).await;
-    assert_ne!(report.exit_code().number(), 0, "{report:#?}");
-    let is_ours = |(path, _): &(String, u64)| path.contains("__maintenance");
-    let rest =
-        |tree: Vec<(String, u64)>| tree.into_iter().filter(|e| !is_ours(e)).collect::<Vec<_>>();
-    assert_eq!(rest(tree(&uri)), rest(before));
-    assert_eq!(graph_rows(&uri).await.unwrap(), rows);
-    for wanted in ["graph", "auto"] {
-        let report = run(&uri, &options(Some(wanted))).await;
-        assert_ne!(report.exit_code().number(), 0, "{wanted}: {report:#?}");
-    }
 }

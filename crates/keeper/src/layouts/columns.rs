@@ -28,7 +28,7 @@ const SAMPLE_BYTES: u64 = 64 << 20;
 /// Rows that are looked at first, to learn how long the values are.
 const PROBE_ROWS: u64 = 32;
 /// The size of a batch that is measured: values may be a megabyte long.
-const BATCH_BYTES: u64 = 8 << 20;
+pub(super) const BATCH_BYTES: u64 = 8 << 20;
 
 /// Columns cannot be measured.
 #[derive(Debug, Error)]
@@ -168,12 +168,12 @@ fn check<T: AsRef<str>>(table: &Dataset, columns: &[T]) -> Result<(), ColumnErro
     }
 }
 
-fn column(batch: &RecordBatch, name: &str) -> Result<ArrayRef, ColumnError> {
+pub(super) fn column(batch: &RecordBatch, name: &str) -> Result<ArrayRef, ColumnError> {
     let missing = || ColumnError::NoColumn(name.to_owned());
     batch.column_by_name(name).cloned().ok_or_else(missing)
 }
 
-fn failed(source: lance::Error) -> LanceFailure {
+pub(super) fn failed(source: lance::Error) -> LanceFailure {
     LanceFailure::new("failed to read the columns", source)
 }
 

@@ -14,9 +14,10 @@ use lancekeeper_layout::{
     Scope, Space, SpaceError, Targets, plan_clustering,
 };
 use lancekeeper_model::{
-    Clustering, DeclaredIndex, ErrorKind, FragmentFacts, IndexFacts, IndexKind, Layout, LayoutStats,
+    Clustering, DeclaredIndex, ErrorKind, FragmentFacts, IndexKind, Layout, LayoutStats,
 };
-use lancekeeper_planner::optimize::{Choice, LayoutPolicy};
+use lancekeeper_planner::index::IndexInventory;
+use lancekeeper_planner::optimize::{Choice, LayoutPolicy, why_unfit};
 use lancekeeper_rewrite::stage::why_not_permuted;
 use lancekeeper_rewrite::{Arrangement, StagedGroup};
 use thiserror::Error;
@@ -93,44 +94,73 @@ impl OrderError {
     }
 }
 
-/// What is to be done about the order of the rows of a table that has so many and these indexes.
+/// What is to be done about the order of the rows of a table that has these indexes.
 pub(super) async fn order(
     read: &ReadRoot,
     target: &Target,
     table: &Dataset,
-    (rows, indexes): (u64, &[IndexFacts]),
+    indexes: &IndexInventory,
     wish: &Wish,
 ) -> Result<Order, OrderError> {
-    if target.pin.is_some() {
-        return Ok(Order::default());
-    }
-    let before = remembered(table)?;
+    let is_of_graph = target.pin.is_some();
+    // Of a graph's table nothing but the document says which layout it has.
+    let of_graph = if is_of_graph { kept(read, target, wish).await? } else { None };
+    let before = match is_of_graph {
+        true => of_graph.as_ref().map(|state| state.layout.clone()),
+        false => remembered(table)?,
+    };
     let wanted = match &wish.order {
         Some(Layout::Auto) => {
             let impossible = |why| OrderError::Impossible { layout: Layout::Auto, why };
-            Some(suggested(table, indexes, &wish.workload).map_err(impossible)?)
+            let suggested = suggested(table, &indexes.existing, &wish.workload);
+            Some(suggested.map_err(impossible)?)
         }
+        // Packed as they come is what tables without a layout are.
+        Some(Layout::BinPack) if is_of_graph => Some(Layout::None),
         wanted => wanted.clone().or_else(|| before.clone()),
     };
-    let kept = wanted.filter(|layout| !matches!(layout, Layout::None));
-    let remember = match &kept {
-        _ if kept == before => None,
+    let wanted = wanted.filter(|layout| !matches!(layout, Layout::None));
+    let remember = match &wanted {
+        _ if wanted == before => None,
         Some(layout) => Some(Remember::Layout(layout.clone())),
         None => Some(Remember::Nothing),
     };
-    let arranged = match kept {
-        Some(layout) => arranged(read, target, table, rows, &layout, wish).await?,
-        None => None,
+    let Some(layout) = wanted else { return Ok(Order { arranged: None, remember }) };
+    let unfit = match is_of_graph {
+        true => why_unfit(&target.table.key, &layout, &indexes.existing, &indexes.declared),
+        false => None,
     };
+    if let Some(why) = unfit {
+        return Err(OrderError::Impossible { layout, why });
+    }
+    let state = match is_of_graph {
+        true => of_graph,
+        false if layout.columns().is_empty() => None,
+        false => kept(read, target, wish).await?,
+    };
+    let arranged = arranged(table, indexes.rows, &layout, state, wish).await?;
     Ok(Order { arranged, remember })
 }
 
-async fn arranged(
+/// What is kept of the layout of a table, whichever that is. What a later program has written is replaced when the
+/// caller asks for a layout.
+async fn kept(
     read: &ReadRoot,
     target: &Target,
+    wish: &Wish,
+) -> Result<Option<LayoutState>, LayoutsError> {
+    let layouts = Layouts::of(&read.root.files());
+    match layouts.read(&target.location, &target.table.branch).await {
+        Err(LayoutsError::Document { .. }) if wish.order.is_some() => Ok(None),
+        read => read,
+    }
+}
+
+async fn arranged(
     table: &Dataset,
     rows: u64,
     layout: &Layout,
+    state: Option<LayoutState>,
     wish: &Wish,
 ) -> Result<Option<Arranged>, OrderError> {
     let columns = layout.columns();
@@ -140,13 +170,8 @@ async fn arranged(
     if let Some(why) = why_not_permuted(table) {
         return Err(OrderError::Impossible { layout: layout.clone(), why: why.to_owned() });
     }
-    let kept = Layouts::of(&read.root.files());
     // Another layout's state says nothing about this one, whatever it was written by.
-    let state = match kept.read(&target.location, &target.table.branch).await {
-        Ok(state) => state.filter(|state| state.layout == *layout),
-        Err(LayoutsError::Document { .. }) if wish.order.is_some() => None,
-        Err(error) => return Err(error.into()),
-    };
+    let state = state.filter(|state| state.layout == *layout);
     let fields = fields_of(table, &columns);
     let state = state_now(table, layout, &fields, rows, state).await;
     let state = state.map_err(|source| OrderError::Column { layout: layout.clone(), source })?;
@@ -227,6 +252,11 @@ fn means_the_same(table: &Dataset, space: &Space) -> Result<bool, ColumnError> {
 }
 
 impl Arranged {
+    /// Whether it is an order of the edges of a graph.
+    pub(super) fn is_of_edges(&self) -> bool {
+        matches!(self.state.layout, Layout::Graph)
+    }
+
     /// The zone maps of its columns: Lance skips rows by nothing else.
     pub(super) fn zone_maps(&self, table: &Dataset) -> Vec<DeclaredIndex> {
         let path = |field: &i32| table.schema().field_path(*field).ok();
@@ -322,6 +352,7 @@ impl Arranged {
     /// The row of the report, of a table with these fragments.
     pub(super) fn stats(&self, fragments: &[FragmentFacts]) -> LayoutStats {
         let now = self.clustering(fragments);
-        LayoutStats { layout: self.state.layout.to_string(), before: now.clone(), after: now }
+        let (before, after) = (now.clone(), now);
+        LayoutStats { layout: self.state.layout.to_string(), before, after, expansions: None }
     }
 }

@@ -4,6 +4,7 @@
 use lancekeeper_model::SkipReason;
 use lancekeeper_planner::index::Upkeep;
 
+use crate::optimize::arranged::Arranged;
 use crate::optimize::report::set_after;
 use crate::optimize::table::TableRun;
 use crate::optimize::work::{Carried, Work};
@@ -27,6 +28,13 @@ impl TableRun {
             stats.skipped = stats.skipped.filter(|reason| !reason.is_by_choice());
             stats.fragments_removed += committed.fragments_removed;
             stats.fragments_added += committed.fragments_added;
+            if committed.fragments_removed > 0
+                && arranged.as_ref().is_some_and(Arranged::is_of_edges)
+            {
+                let first = self.relaid.take().map(|relaid| relaid.0);
+                let before = first.or_else(|| self.handle.clone());
+                self.relaid = before.map(|before| Box::new((before, committed.head.clone())));
+            }
             let seen = view(&committed.head, &self.target.table, Upkeep::default()).await;
             if let Ok(seen) = seen {
                 if let Some((arranged, row)) = arranged.as_ref().zip(stats.layout.as_mut()) {

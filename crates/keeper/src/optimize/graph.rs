@@ -8,6 +8,7 @@ use lancekeeper_planner::optimize::{WINDOW_TABLES_MAX, windows};
 use lancekeeper_reconciler::SweepError;
 
 use crate::optimize::cut::leave;
+use crate::optimize::expansions::measure;
 use crate::optimize::planning::{Plans, REDO_PAUSE};
 use crate::optimize::report::set_error;
 use crate::optimize::stage::{StagedTable, stage_table, stages_of};
@@ -39,6 +40,12 @@ pub(crate) async fn run(
     };
     if let Err(error) = outcome {
         // What was done before stands in the rows, those of other branches too.
+        report.fail(Ended::from(error).0);
+    }
+    if report.error.is_none()
+        && let Err(error) = measure(run, &mut tables).await
+    {
+        // Everything is done: only the lock was lost, or the run is asked to stop.
         report.fail(Ended::from(error).0);
     }
     let is_cut_off = report.error.is_some();

@@ -29,6 +29,8 @@ pub(crate) struct Wish {
     pub(crate) workload: Vec<String>,
     /// What every live row of a fragment has to match, or the fragment stays as it is.
     pub(crate) predicate: Option<String>,
+    /// Whether the caller has named the tables.
+    pub(crate) names_tables: bool,
 }
 
 impl Wish {
@@ -44,6 +46,7 @@ impl Wish {
             full: options.full,
             workload: options.workload.clone(),
             predicate: options.predicate.clone(),
+            names_tables: !options.selected().is_empty(),
         })
     }
 }
@@ -62,15 +65,18 @@ impl EndsRoot for PolicyError {
     }
 }
 
-/// A layout that is not kept yet.
+/// A layout that a root of its kind cannot have.
 #[derive(Debug, Error)]
 pub(crate) enum LayoutRefused {
+    #[error("no layout is chosen by itself for the tables of a graph")]
+    NotChosen,
     #[error(
-        "tables of graphs keep the order of their rows: what their clients make of another one is not known yet"
+        "the layout graph is for the edge tables of a graph: it puts edges together whose sources and whose \
+         destinations lie close to each other"
     )]
-    Graph,
-    #[error("the layout {0} is not known yet")]
-    Kind(&'static str),
+    NoGraph,
+    #[error("no table of those that were asked for can have the layout {0}")]
+    FitsNone(Layout),
 }
 
 impl EndsRoot for LayoutRefused {
@@ -80,8 +86,11 @@ impl EndsRoot for LayoutRefused {
 
     fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Graph => None,
-            Self::Kind(_) => Some("name the columns: sort:ts,-id, zorder:a,b or hilbert:a,b"),
+            Self::NotChosen => {
+                Some("name it: graph for edges, or sort:a,-b, zorder:a,b or hilbert:a,b")
+            }
+            Self::NoGraph => Some("name the columns: sort:ts,-id, zorder:a,b or hilbert:a,b"),
+            Self::FitsNone(_) => Some("the row of each table says why not"),
         }
     }
 }
@@ -89,10 +98,25 @@ impl EndsRoot for LayoutRefused {
 /// Refuses layouts that a root of this kind cannot have.
 pub(super) fn check_layout(kind: RootKind, options: &OptimizeOptions) -> Result<(), LayoutRefused> {
     match &options.layout {
-        None | Some(Layout::BinPack | Layout::None) => Ok(()),
-        Some(Layout::Graph) => Err(LayoutRefused::Kind("graph")),
-        Some(_) if kind == RootKind::Graph => Err(LayoutRefused::Graph),
-        Some(_) => Ok(()),
+        Some(Layout::Graph) if kind != RootKind::Graph => Err(LayoutRefused::NoGraph),
+        Some(Layout::Auto) if kind == RootKind::Graph => Err(LayoutRefused::NotChosen),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a layout that no table of a graph could have, once all of them were looked at: these are their rows.
+/// Where some could, the others are skipped.
+pub(super) fn check_fits_one(
+    options: &OptimizeOptions,
+    rows: &[TableOptimizeStats],
+) -> Result<(), LayoutRefused> {
+    let Some(layout) = &options.layout else { return Ok(()) };
+    // What a branch reads from where it was cut says nothing about it.
+    let mut own = rows.iter().filter(|row| row.skipped != Some(SkipReason::Inherited)).peekable();
+    let is_some = own.peek().is_some();
+    match is_some && own.all(|row| row.skipped == Some(SkipReason::LayoutUnfit)) {
+        true => Err(LayoutRefused::FitsNone(layout.clone())),
+        false => Ok(()),
     }
 }
 

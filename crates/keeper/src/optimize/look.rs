@@ -57,6 +57,13 @@ async fn look_with(
                 run.stats.skipped = Some(SkipReason::LayoutImpossible);
                 run.stats.reason = error.to_string();
             }
+            // Of a graph, all tables are asked for when some of one kind are meant.
+            Err(LookError::Order(error))
+                if run.target.pin.is_some() && !wish.names_tables && error.is_lasting() =>
+            {
+                run.stats.skipped = Some(SkipReason::LayoutUnfit);
+                run.stats.reason = error.to_string();
+            }
             Err(error) => set_error(&mut run.stats, error.kind(), &error),
         },
         // The table is known to its authority, so a missing one is damage.
@@ -169,9 +176,10 @@ async fn plan_run(
         return Ok(());
     }
     let data_bytes = seen.totals.sizes.data_bytes;
-    let known = (seen.totals.rows, indexes.existing.as_slice());
-    let order = order(read, &run.target, &handle, known, &run.wish).await?;
-    let zone_maps = order.arranged.iter().flat_map(|arranged| arranged.zone_maps(&handle));
+    let order = order(read, &run.target, &handle, &indexes, &run.wish).await?;
+    // The clients of a graph find no row at all through those that this Lance writes.
+    let of_databases = order.arranged.iter().filter(|_| run.target.pin.is_none());
+    let zone_maps = of_databases.flat_map(|arranged| arranged.zone_maps(&handle));
     let zone_maps: Vec<DeclaredIndex> = zone_maps.filter(|map| !is_served(map, &indexes)).collect();
     indexes.declared.extend(zone_maps);
     let fragments = &inventory.facts.fragments;

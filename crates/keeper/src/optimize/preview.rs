@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use lancekeeper_planner::optimize::RewritePlan;
 
 use crate::optimize::table::TableRun;
-use crate::optimize::work::Work;
+use crate::optimize::work::{Planned, Work};
 
 /// The row of a dry run: what the table would look like, as far as the plan can tell.
 pub(crate) fn preview(table: &mut TableRun) {
-    table.stats.would_commit = table.is_ready();
+    table.stats.would_commit = table.is_ready() && !is_only_remembered(table);
     if matches!(table.work, Work::Publish(None)) {
         // As a run does when it has published them.
         table.stats.skipped = table.stats.skipped.filter(|reason| !reason.is_by_choice());
@@ -32,6 +32,14 @@ pub(crate) fn preview(table: &mut TableRun) {
     stats.files_after = stats.files_before.saturating_sub(files) + added;
     stats.sizes_after = stats.sizes_before.without_rows(purged);
     stats.bytes_after = stats.sizes_after.total();
+}
+
+/// Whether nothing is to be done but to remember a layout, which is no commit to a table of a graph.
+fn is_only_remembered(table: &TableRun) -> bool {
+    let is_nothing =
+        |planned: &Planned| planned.rewrite.groups.is_empty() && planned.indexes.is_empty();
+    let planned = matches!(&table.work, Work::Planned(planned) if is_nothing(planned));
+    table.target.pin.is_some() && planned
 }
 
 fn counts(plan: &RewritePlan) -> (u64, u64) {

@@ -38,6 +38,8 @@ pub(crate) struct TableRun {
     pub(crate) work: Work,
     /// Its job in this run, once it has begun and if somebody writes jobs down.
     pub(crate) job: Option<Arc<Job>>,
+    /// Of edges along their curve: the table before this run changed where they lie, and after.
+    pub(crate) relaid: Option<Box<(Dataset, Dataset)>>,
 }
 
 /// What a plan is made of.
@@ -62,6 +64,7 @@ impl TableRun {
             wish: wish.clone(),
             work: Work::Nothing,
             job: None,
+            relaid: None,
         }
     }
 
@@ -120,8 +123,8 @@ impl TableRun {
         let is_redo = matches!(self.work, Work::Redo);
         let found = fresh.stats.clone();
         let stats = std::mem::replace(&mut self.stats, TableOptimizeStats::of(&self.target.table));
-        let job = self.job.take();
-        *self = Self { stats, job, ..fresh };
+        let (job, relaid) = (self.job.take(), self.relaid.take());
+        *self = Self { stats, job, relaid, ..fresh };
         if is_redo {
             self.stats.groups_redone += self.groups().len() as u64;
         }

@@ -10,7 +10,8 @@
 //!
 //! From a table's first commit to the publish its sidecar is armed. A window that fails
 //! leaves sidecar and journal of every table that moved and was not published: the next open
-//! rolls them forward.
+//! rolls them forward. Which layout a table is to have is written down before anything of it is
+//! committed, and where its rows lie right before the Rewrite (`cover`).
 
 mod ahead;
 mod cover;
@@ -284,10 +285,14 @@ async fn commit_member(window: &Window<'_>, member: &mut Member<'_>) {
         }
         return;
     }
+    let Some(head) = member.head.take() else { return };
+    if let Err(error) = member.remember(window.run).await {
+        member.error = Some(error.into());
+        return;
+    }
     if member.groups.is_empty() && member.indexes.is_none() {
         return;
     }
-    let Some(head) = member.head.take() else { return };
     let started = Instant::now();
     let committed = arm_and_commit(window, member, head).await;
     member.table.stats.duration_ms += millis(started);
@@ -328,7 +333,9 @@ async fn arm_and_commit(
     let run = window.run;
     arm(window, member).await?;
     failpoint::cross_async(failpoint::OPTIMIZE_ARMED_PRE_COMMIT).await?;
-    let cover = Cover::new(window, intent(window, member), member.sidecar.clone());
+    let (sidecar, location) = (member.sidecar.clone(), member.target().location.clone());
+    let arranged = member.arranged.clone();
+    let cover = Cover::new(window, intent(window, member), sidecar, &location, arranged);
     let commit = TableCommit {
         operation: &run.operation,
         table: &member.target().table,
@@ -341,6 +348,7 @@ async fn arm_and_commit(
     member.sidecar = cover.file();
     match outcome {
         Ok(committed) => {
+            member.arranged = cover.take_arranged();
             // HEAD refers to the files, whatever is published.
             member.rewritten = true;
             match same_rows(&member.target().table, &head, &committed.head).await {

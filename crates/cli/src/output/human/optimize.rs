@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use lancekeeper_model::{
-    BudgetLimit, ChosenFragments, Clustering, LayoutStats, OptimizeBody, OptimizeReport,
-    OptimizeTotals, PrunedStats, RootKind, RootOptimizeReport, SkipReason, TableOptimizeStats,
-    TableRef, WorkLeft,
+    BudgetLimit, ChosenFragments, Clustering, Expansion, Expansions, LayoutStats, OptimizeBody,
+    OptimizeReport, OptimizeTotals, PrunedStats, RootKind, RootOptimizeReport, SkipReason,
+    TableOptimizeStats, TableRef, Touch, WorkLeft,
 };
 
 use super::{Notes, named_commits, recovery_text, root_label};
@@ -201,6 +201,9 @@ fn add_details(notes: &mut Notes, name: &str, table: &TableOptimizeStats) {
     }
     if let Some(layout) = &table.layout {
         notes.add(name, &layout_text(layout));
+        if let Some(expansions) = &layout.expansions {
+            notes.add(name, &expansions_text(expansions));
+        }
     }
     if let Some(chosen) = &table.chosen {
         notes.add(name, &chosen_text(chosen));
@@ -230,7 +233,7 @@ fn add_details(notes: &mut Notes, name: &str, table: &TableOptimizeStats) {
 
 /// `kept in layout hilbert:a,b: depth 10.0 -> 1.4, a range of 1 % of a column touches 100.0 % -> 12.0 %`.
 fn layout_text(stats: &LayoutStats) -> String {
-    let LayoutStats { layout, before, after } = stats;
+    let LayoutStats { layout, before, after, .. } = stats;
     let Some(after) = after else { return format!("kept in layout {layout}") };
     let widest = |of: &Clustering| of.ranges.iter().copied().fold(0.0, f64::max) * 100.0;
     let before = before.as_ref().filter(|before| *before != after);
@@ -243,6 +246,27 @@ fn layout_text(stats: &LayoutStats) -> String {
         "kept in layout {layout}: depth {}, a range of 1 % of a column touches {} of the fragments",
         joined(depth.collect()),
         joined(touched.collect())
+    )
+}
+
+/// `a hop touches 9.4 → 5.8 fragments (12.0 MiB → 7.0 MiB) out of a node and 8.8 → 5.7 (…) into it; two hops …`.
+fn expansions_text(Expansions { before, after, .. }: &Expansions) -> String {
+    let change = |noun: &str, of: fn(&Expansion) -> Touch| {
+        let (before, after) = (of(before), of(after));
+        format!(
+            "{:.1} → {:.1}{noun} ({} → {})",
+            before.fragments,
+            after.fragments,
+            size(before.bytes),
+            size(after.bytes)
+        )
+    };
+    format!(
+        "following edges, one hop touches {} out of a node and {} into it, two hops {} and {}",
+        change(" fragments", |of| of.one_hop_out),
+        change("", |of| of.one_hop_in),
+        change("", |of| of.two_hops_out),
+        change("", |of| of.two_hops_in)
     )
 }
 
@@ -306,4 +330,28 @@ fn totals_text(totals: &OptimizeTotals, tables: usize, screen: Screen) -> String
     }
     let text = dotted(&parts, screen.width);
     format!("{}\n", paint(&text, Tone::Strong, screen.colour))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_following_edges_touches_is_said_for_both_directions_before_and_after() {
+        let touch = |fragments, mib| Touch { fragments, bytes: mib << 20 };
+        let before = Expansion {
+            one_hop_out: touch(9.4, 94),
+            one_hop_in: touch(8.8, 88),
+            two_hops_out: touch(50.5, 505),
+            two_hops_in: touch(49.4, 494),
+        };
+        let after = Expansion { one_hop_out: touch(5.75, 57), ..before };
+        let text = expansions_text(&Expansions { nodes: 100, before, after });
+        assert_eq!(
+            text,
+            "following edges, one hop touches 9.4 → 5.8 fragments (94.0 MiB → 57.0 MiB) out of a node \
+             and 8.8 → 8.8 (88.0 MiB → 88.0 MiB) into it, two hops 50.5 → 50.5 (505.0 MiB → 505.0 MiB) \
+             and 49.4 → 49.4 (494.0 MiB → 494.0 MiB)"
+        );
+    }
 }

@@ -1,24 +1,45 @@
-//! The sidecar over a table while we commit to it: whether it is still there.
+//! A table while we commit to it: whether the sidecar over it is still there, and what is kept of its layout before the
+//! Rewrite.
 
 use std::sync::{Mutex, PoisonError};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use lancekeeper_manifest::{Intent, SidecarError};
+use lancekeeper_rewrite::StagedGroup;
 use lancekeeper_rewrite::table_commit::Watch;
+use lancekeeper_store::FilesError;
 
 use super::member::Window;
+use crate::layouts::Layouts;
+use crate::optimize::arranged::Arranged;
 
-/// The sidecar over a table that is being committed to.
+/// The sidecar over a table that is being committed to, and the order of its rows.
 pub(crate) struct Cover<'a> {
     window: &'a Window<'a>,
     intent: Intent,
     file: Mutex<Option<String>>,
+    /// Where the table lies, relative to the root.
+    location: &'a str,
+    /// The order that is kept up, if one is; with the new fragments, once they have their ids.
+    arranged: Mutex<Option<Arranged>>,
 }
 
 impl<'a> Cover<'a> {
-    pub(crate) fn new(window: &'a Window<'a>, intent: Intent, file: Option<String>) -> Self {
-        Self { window, intent, file: Mutex::new(file) }
+    pub(crate) fn new(
+        window: &'a Window<'a>,
+        intent: Intent,
+        file: Option<String>,
+        location: &'a str,
+        arranged: Option<Arranged>,
+    ) -> Self {
+        let (file, arranged) = (Mutex::new(file), Mutex::new(arranged));
+        Self { window, intent, file, location, arranged }
+    }
+
+    /// The order as it is now, of which nothing is known here any more.
+    pub(crate) fn take_arranged(&self) -> Option<Arranged> {
+        self.arranged.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The sidecar there is now.
@@ -38,6 +59,18 @@ impl<'a> Cover<'a> {
         *self.file.lock().unwrap_or_else(PoisonError::into_inner) = Some(renewed);
         Ok(())
     }
+
+    /// Keeps where the rows lie once the groups are committed. Before the Rewrite: what is kept and not committed is
+    /// no fragment of the table, and costs nothing; what is committed and not kept would be laid out again.
+    async fn keep_layout(&self, groups: &[StagedGroup]) -> Result<(), FilesError> {
+        let Some(mut arranged) = self.take_arranged() else { return Ok(()) };
+        groups.iter().for_each(|group| arranged.learn(group));
+        arranged.state = arranged.with(&groups.iter().collect::<Vec<_>>());
+        let layouts = Layouts::of(&self.window.run.write.read.root.files());
+        layouts.write(self.location, &self.intent.table.branch, &arranged.state).await?;
+        *self.arranged.lock().unwrap_or_else(PoisonError::into_inner) = Some(arranged);
+        Ok(())
+    }
 }
 
 impl Watch for Cover<'_> {
@@ -49,5 +82,9 @@ impl Watch for Cover<'_> {
             }
         }
         .boxed()
+    }
+
+    fn reserved<'a>(&'a self, groups: &'a [StagedGroup]) -> BoxFuture<'a, Result<(), FilesError>> {
+        self.keep_layout(groups).boxed()
     }
 }

@@ -8,10 +8,12 @@ use lancekeeper_planner::index::IndexWish;
 use lancekeeper_rewrite::CommitFailure;
 use lancekeeper_rewrite::check::RowsError;
 use lancekeeper_store::failpoint::Injected;
-use lancekeeper_store::{LanceFailure, OpenError};
+use lancekeeper_store::{FilesError, LanceFailure, OpenError};
 use thiserror::Error;
 
+use crate::layouts::Layouts;
 use crate::optimize::Run;
+use crate::optimize::arranged::{Arranged, Remember};
 use crate::optimize::notes::{Journaled, JournaledIndexes, give_up};
 use crate::optimize::report::set_error;
 use crate::optimize::stage::StagedTable;
@@ -41,6 +43,8 @@ pub(crate) enum MemberError {
     #[error("{0}; it is not published")]
     Rows(#[from] RowsError),
     #[error(transparent)]
+    Layout(#[from] FilesError),
+    #[error(transparent)]
     Injected(#[from] Injected),
     #[error("{table}: HEAD {head} is behind manifest version {pin}")]
     Behind { table: TableRef, head: Version, pin: Version },
@@ -58,6 +62,7 @@ impl MemberError {
             Self::Sidecar(error) => error.kind(),
             Self::Commit(error) => error.source.kind(),
             Self::Rows(error) => error.kind(),
+            Self::Layout(error) => error.kind(),
             Self::Injected(_) => ErrorKind::Internal,
             Self::Behind { .. } => ErrorKind::Corrupt,
             Self::LostToRecovery { .. } => ErrorKind::Conflict,
@@ -74,6 +79,10 @@ pub(crate) struct Member<'t> {
     pub(super) indexes: Option<JournaledIndexes>,
     /// What is to follow once all of it is carried out.
     then: Option<IndexWish>,
+    /// The order of the table's rows, if one is kept up.
+    pub(super) arranged: Option<Arranged>,
+    /// What is to be remembered of it from now on, if that changes.
+    remember: Option<Remember>,
     /// Versions of ours lie between pin and HEAD and are to be published as they are.
     pub(super) adopt: bool,
     /// Set by the re-check: HEAD, standing at the pin.
@@ -103,6 +112,7 @@ impl<'t> Member<'t> {
         staged: StagedTable,
         adopt: bool,
     ) -> Self {
+        let arranged = table.facts.as_ref().and_then(|facts| facts.order.arranged.clone());
         Self {
             expected: table.target.pin.unwrap_or_default(),
             table,
@@ -110,6 +120,8 @@ impl<'t> Member<'t> {
             groups: staged.groups,
             indexes: staged.indexes,
             then: staged.then,
+            arranged,
+            remember: staged.remember,
             dropped_indexes: None,
             adopt,
             head: None,
@@ -135,6 +147,28 @@ impl<'t> Member<'t> {
         self.dropped.append(&mut self.groups);
         self.dropped_indexes = self.indexes.take().or_else(|| self.dropped_indexes.take());
         self.dropped_why.push(why.to_owned());
+    }
+
+    /// Has the root remember the table's layout from now on, or none. No version of the table says so.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written down; then nothing has been committed.
+    ///
+    /// # Cancel safety
+    ///
+    /// It is remembered or not.
+    pub(super) async fn remember(&mut self, run: &Run<'_>) -> Result<(), FilesError> {
+        let Some(remember) = self.remember.take() else { return Ok(()) };
+        let layouts = Layouts::of(&run.write.read.root.files());
+        let (location, branch) = (&self.target().location, &self.target().table.branch);
+        match (&remember, &self.arranged) {
+            (Remember::Nothing, _) => layouts.forget(location, branch).await,
+            (Remember::Layout(_), Some(arranged)) => {
+                layouts.write(location, branch, &arranged.state).await
+            }
+            (Remember::Layout(_), None) => Ok(()),
+        }
     }
 
     /// Clears up after the window and decides what is next for the table.
@@ -166,7 +200,7 @@ impl<'t> Member<'t> {
         let head = self.moved.filter(|_| self.published);
         let from = self.expected;
         let carried = Carried {
-            arranged: None,
+            arranged: self.arranged,
             committed: head.map(|head| Committed {
                 from,
                 head,

@@ -4,7 +4,7 @@
 use lancekeeper_rewrite::StagedGroup;
 
 use super::{Attempt, COMMIT_ATTEMPTS, PlainError};
-use crate::layouts::{LAYOUT_KEY, Layouts, setting_of};
+use crate::layouts::{LAYOUT_KEY, Layouts, LayoutsError, setting_of};
 use crate::optimize::arranged::Remember;
 
 impl Attempt<'_> {
@@ -39,6 +39,7 @@ impl Attempt<'_> {
         arranged.state = arranged.with(&groups);
         let layouts = Layouts::of(&self.run.write.read.root.files());
         let (location, branch) = (&self.target.location, &self.target.table.branch);
-        Ok(layouts.write(location, branch, &arranged.state).await?)
+        let written = layouts.write(location, branch, &arranged.state).await;
+        Ok(written.map_err(LayoutsError::from)?)
     }
 }
