@@ -23,6 +23,7 @@ mod graph_layouts;
 mod histories;
 mod jobs;
 mod layouts;
+mod manifest_names;
 mod meanwhile;
 mod migrate;
 mod names;

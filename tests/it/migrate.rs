@@ -3,6 +3,7 @@
 
 mod bad_stamps;
 mod beside_remains;
+mod lance_steps;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -18,6 +18,7 @@ mod chosen;
 mod conclude;
 mod cut;
 mod expansions;
+mod formats;
 mod graph;
 mod internal;
 mod inventory;
@@ -59,7 +60,7 @@ use crate::run::{Both, Context, new_operation};
 use resumed::Resumable;
 
 pub(crate) use inventory::{Wish, inherited};
-use inventory::{check_fits_one, check_layout};
+use inventory::{check_fits_one, check_layout, check_storage};
 pub(crate) use look::look_at;
 pub(crate) use made::Made;
 use made::{check_prunable, made};
@@ -146,6 +147,7 @@ async fn recognised(
     report.kind = Some(root.kind);
     check_prunable(root.kind, options)?;
     check_layout(root.kind, options)?;
+    check_storage(root.kind, options)?;
     Ok((wish, root))
 }
 

@@ -50,9 +50,8 @@ struct Look {
 impl<'a> Moment<'a> {
     pub(super) fn of(window: &'a Window<'a>, members: &[Member<'_>]) -> Self {
         let branch = &window.graph.snapshot.branch;
-        let is_own = |location: &&str| {
-            members.iter().any(|member| member.target().location == **location)
-        };
+        let is_own =
+            |location: &&str| members.iter().any(|member| member.target().location == **location);
         let locations = window.graph.snapshot.pins.iter().map(|pin| pin.location.as_str());
         let (own, others): (Vec<&str>, Vec<&str>) = locations.partition(is_own);
         let data = |locations: Vec<&str>| -> Vec<String> {
