@@ -27,7 +27,7 @@ pub fn file_name_of(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::file_name_of;
+    use super::{BEGINNING, LONGEST, file_name_of};
 
     #[test]
     fn plain_names_stay_and_odd_ones_are_written_byte_by_byte() {
