@@ -41,12 +41,7 @@ impl Yielding {
     }
 
     /// Takes note that the newest end is one of ours, and when others had last ended before it.
-    pub(crate) fn ended(
-        &self,
-        root: &Path,
-        ours: DateTime<Utc>,
-        others: Option<DateTime<Utc>>,
-    ) {
+    pub(crate) fn ended(&self, root: &Path, ours: DateTime<Utc>, others: Option<DateTime<Utc>>) {
         self.ends().insert(root.to_owned(), Ends { ours, others });
     }
 

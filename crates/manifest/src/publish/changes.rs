@@ -88,9 +88,10 @@ impl PinMove {
 }
 
 async fn live_rows(key: &TableKey, table: &Dataset) -> Result<u64, LanceFailure> {
-    let rows = table.count_rows(None).await.map_err(|source| {
-        LanceFailure::new(format!("failed to count rows of {key}"), source)
-    })?;
+    let rows = table
+        .count_rows(None)
+        .await
+        .map_err(|source| LanceFailure::new(format!("failed to count rows of {key}"), source))?;
     Ok(rows as u64)
 }
 

@@ -101,8 +101,9 @@ impl Graph {
             true => None,
             false => {
                 let schema = Arc::new(arrow_schema::Schema::from(manifest.schema()));
-                let batch = encode(&rows, &schema)
-                    .map_err(|error| LanceFailure::new("failed to build the publish", error.into()))?;
+                let batch = encode(&rows, &schema).map_err(|error| {
+                    LanceFailure::new("failed to build the publish", error.into())
+                })?;
                 Some(merge(&manifest, batch).await?)
             }
         };

@@ -290,7 +290,8 @@ async fn is_still_newest(
     (version, written): (Version, DateTime<Utc>),
 ) -> bool {
     let at = |version: Version| manifest_of(location, version);
-    let (this, next) = (files.changed(&at(version)).await, files.changed(&at(version.next())).await);
+    let (this, next) =
+        (files.changed(&at(version)).await, files.changed(&at(version.next())).await);
     matches!((this, next), (Ok(Some(changed)), Ok(None)) if changed == written)
 }
 

@@ -62,7 +62,10 @@ mod tests {
         assert_eq!(files.changed("b").await.unwrap(), None);
         std::fs::create_dir(directory.path().join("d")).unwrap();
         let (a, b, d) = ("a".to_owned(), "b".to_owned(), "d".to_owned());
-        assert_eq!(files.last_change([&a, &b, &d]).await.unwrap(), files.changed("d").await.unwrap());
+        assert_eq!(
+            files.last_change([&a, &b, &d]).await.unwrap(),
+            files.changed("d").await.unwrap()
+        );
         assert_eq!(files.last_change([&b]).await.unwrap(), None);
         assert!(files.changed("../a").await.is_err());
         assert_eq!(Files::in_memory().changed("").await.unwrap(), None);
