@@ -12,6 +12,9 @@ use std::time::Duration;
 /// For so long after a writer has ended, the next one has not come far: even a command that is started at once opens
 /// the graph and reads its input first.
 const JUST_ENDED: Duration = Duration::from_millis(100);
+/// For so long after it the moment lasts: what a run has not prepared by then comes too late, because the next writer may
+/// be about to look at its tables.
+const LASTS: Duration = Duration::from_millis(300);
 /// Who did nothing for so long is not in the middle of anything that takes a moment.
 const CALM: Duration = Duration::from_secs(2);
 
@@ -32,12 +35,22 @@ pub struct Neighbours {
 /// never at rest is kept in order, too.
 #[must_use]
 pub fn is_moment(neighbours: Neighbours, waited: Duration, patience: Duration) -> bool {
+    is_free(neighbours, JUST_ENDED, waited, patience)
+}
+
+/// Whether it is still the moment, for a run that has prepared itself since it came.
+#[must_use]
+pub fn is_still_moment(neighbours: Neighbours, waited: Duration, patience: Duration) -> bool {
+    is_free(neighbours, LASTS, waited, patience)
+}
+
+fn is_free(neighbours: Neighbours, lasts: Duration, waited: Duration, patience: Duration) -> bool {
     if waited >= patience {
         return true;
     }
     let Neighbours { is_committing, staged, ended } = neighbours;
     let is_writing = is_committing || staged.is_some_and(|since| since < CALM);
-    let may_have_begun = ended.is_some_and(|since| since > JUST_ENDED && since < CALM);
+    let may_have_begun = ended.is_some_and(|since| since > lasts && since < CALM);
     !is_writing && (!may_have_begun || waited * 2 >= patience)
 }
 
@@ -61,6 +74,9 @@ mod tests {
         assert!(at(ended(0), 0) && at(ended(100), 0));
         assert!(!at(ended(101), 0) && !at(ended(1_999), 0));
         assert!(at(ended(2_000), 0) && at(ended(60_000), 0));
+        let is_still = |after| is_still_moment(ended(after), Duration::ZERO, PATIENCE);
+        assert!(is_still(101) && is_still(300) && is_still(2_000));
+        assert!(!is_still(301) && !is_still(1_999));
     }
 
     #[test]

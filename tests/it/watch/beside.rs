@@ -2,7 +2,7 @@
 
 use lancekeeper_service::load_policies;
 use lancekeeper_store::strict::STEP_PROPERTY;
-use lancekeeper_testkit::check_files;
+use lancekeeper_testkit::invariants::check_files;
 
 use super::*;
 

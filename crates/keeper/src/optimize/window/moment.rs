@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use lancekeeper_manifest::{FoundSidecar, RECOVERY_DIR, Sidecar};
 use lancekeeper_model::Branch;
-use lancekeeper_planner::moment::{Neighbours, is_moment};
+use lancekeeper_planner::moment::{Neighbours, is_moment, is_still_moment};
 use lancekeeper_store::root::MANIFEST_DIR;
 use lancekeeper_store::{Files, FilesError};
 
@@ -94,14 +94,16 @@ impl<'a> Moment<'a> {
         }
     }
 
-    /// Whether a writer is seen that was not there when the moment came, and there is time for another one.
+    /// Whether the moment has passed, or a writer is seen that was not there when it came; and there is time for another
+    /// one.
     pub(super) async fn is_over(&self) -> bool {
         if !self.may_wait() {
             return false;
         }
         let now = self.look().await;
         let is_news = now.staged > self.seen.staged || now.ended > self.seen.ended;
-        now.is_committing || is_news
+        let (waited, patience) = (self.began.elapsed(), self.patience());
+        is_news || !is_still_moment(now.at(Utc::now()), waited, patience)
     }
 
     /// Takes note that the newest changes are those of the run.
