@@ -34,6 +34,7 @@ fn main() -> Result<()> {
             shared_fragments: 0,
             unchosen: std::collections::BTreeSet::new(),
             pages: std::collections::BTreeMap::new(),
+            of_other_versions: std::collections::BTreeSet::new(),
         },
         authority: Authority::Head { head: Version(count) },
         sidecar: None,

@@ -245,8 +245,10 @@ async fn branches(
         if report.error.is_some() {
             break;
         }
-        let branches = graph.graph.branches().await.map_err(TargetError::from)?;
-        if !view.snapshot.branch.is_main() && !view.is_among(&branches) {
+        // Main is never gone: nothing is asked of the store for it.
+        let is_gone = !view.snapshot.branch.is_main()
+            && !view.is_among(&graph.graph.branches().await.map_err(TargetError::from)?);
+        if is_gone {
             let gone = format!("branch {} was deleted since the run began", view.snapshot.branch);
             report.warnings.push(gone);
             continue;

@@ -338,7 +338,7 @@ mod tests {
 
     #[test]
     fn what_following_edges_touches_is_said_for_both_directions_before_and_after() {
-        let touch = |fragments, mib| Touch { fragments, bytes: mib << 20 };
+        let touch = |fragments, mib: u64| Touch { fragments, bytes: mib << 20 };
         let before = Expansion {
             one_hop_out: touch(9.4, 94),
             one_hop_in: touch(8.8, 88),
