@@ -62,6 +62,7 @@ fn every_option_arrives() {
         predicate: Some("day<5".to_owned()),
         statistics: true,
         pages: Some(PageTarget::Rows(500)),
+        storage_version: None,
         target_rows: 1000,
         target_bytes: 64 << 20,
         deletion_threshold: 0.25,

@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn versions_of_data_files_that_are_not_written_are_refused_by_name() {
         for version in StorageVersion::ALL {
-            assert_eq!(version.to_string().parse(), Ok(version));
+            assert_eq!(version.to_string().parse::<StorageVersion>(), Ok(version));
         }
         let refused = |text: &str| text.parse::<StorageVersion>().unwrap_err().to_string();
         assert!(refused("0.1").starts_with("0.1 is Lance's first format"));

@@ -79,7 +79,15 @@ mod tests {
             fragment(5, 0, true),
         ]);
         table.facts.of_other_versions = [1, 2, 4, 5].into();
-        insta::assert_snapshot!(plan(&table), @"");
+        let TablePlan::Rewrite(rewrite) = plan(&table) else { panic!("some are of others") };
+        let of = |group: &Group| (group.fragments.clone(), group.outputs.clone());
+        let groups: Vec<_> = rewrite.groups.iter().map(of).collect();
+        assert_eq!(groups, [(vec![1], vec![10]), (vec![2], vec![6])]);
+        let is_of_2_1 = |group: &Group| {
+            let recipe = Recipe::Reformat { batch_rows: BATCH_ROWS_MAX, version: V2_1 };
+            (group.recipe, group.why) == (recipe, GroupReason::Reformat)
+        };
+        assert!(rewrite.groups.iter().all(is_of_2_1), "{rewrite:?}");
         table.facts.of_other_versions = [5].into();
         let TablePlan::Nothing { reason } = plan(&table) else { panic!("held") };
         assert!(reason.contains("held by an index"), "{reason}");
