@@ -14,7 +14,7 @@ use lancekeeper::{
 use lancekeeper_service::jobs::Recorder;
 use lancekeeper_store::failpoint;
 
-use crate::{branch, migrate, recover};
+use crate::{branch, manifest_names, migrate, recover};
 
 /// The order a child finds in its environment.
 const ORDER: &str = "LANCEKEEPER_TEST_DEATH";
@@ -41,6 +41,8 @@ pub(crate) enum Verb {
     Relocate,
     /// To v4.
     Migrate,
+    /// Manifests of a table get new names.
+    NameManifests,
 }
 
 /// A repair that takes back what others committed, however young it is.
@@ -119,6 +121,7 @@ impl Death {
             "Recover" => Verb::Recover,
             "Relocate" => Verb::Relocate,
             "Migrate" => Verb::Migrate,
+            "NameManifests" => Verb::NameManifests,
             other => panic!("no such verb: {other}"),
         };
         let name = failpoint::ALL.iter().find(|name| **name == parts[1]).unwrap();
@@ -193,6 +196,9 @@ async fn a_child_dies_where_it_is_told() {
         Verb::Repair => format!("{:#?}", keeper.repair(&roots, &taking_back()).await),
         Verb::Relocate => format!("{:#?}", keeper.relocate(&roots, true).await),
         Verb::Migrate => format!("{:#?}", keeper.migrate(&roots, &migrate::to_v4()).await),
+        Verb::NameManifests => {
+            format!("{:#?}", keeper.migrate(&roots, &manifest_names::to_new_names()).await)
+        }
     };
     panic!("{} was not crossed {} times: {report}", death.name, death.crossing);
 }

@@ -22,6 +22,7 @@ mod foreign;
 mod histories;
 mod jobs;
 mod layouts;
+mod manifest_names;
 mod meanwhile;
 mod migrate;
 mod names;

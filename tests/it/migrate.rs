@@ -2,6 +2,7 @@
 //! and on every branch; and stamps that forbid both.
 
 mod bad_stamps;
+mod lance_steps;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

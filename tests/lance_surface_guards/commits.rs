@@ -8,6 +8,9 @@ use async_trait::async_trait;
 use lance::Dataset;
 use lance::dataset::CommitBuilder;
 use lance::dataset::transaction::{Operation, Transaction, TransactionBuilder};
+use lance::index::DatasetIndexExt;
+use lance_index::IndexType;
+use lance_index::scalar::ScalarIndexParams;
 use lance_io::object_store::ObjectStore;
 use lance_io::utils::CachedFileSize;
 use lance_table::format::{
@@ -189,4 +192,33 @@ async fn a_rewrite_of_a_fragment_that_is_gone_is_refused() {
     let error = commit(&reserved, rewrite(&staged)).await.unwrap_err();
     assert!(matches!(error.find_root(), lance::Error::CommitConflict { .. }), "{error:?}");
     assert_eq!(row_ids(&table.head().await).await, rows);
+}
+
+/// Lance gives row ids that stay in one commit, which conflicts with every write, but not beside indexes.
+#[tokio::test]
+async fn row_ids_that_stay_are_given_in_one_commit_and_not_to_tables_with_indexes() {
+    let table = Table::of(3, false).await;
+    table.head().await.delete("id = 15").await.unwrap();
+    let mut head = table.head().await;
+    let params = ScalarIndexParams::default();
+    head.create_index(&["id"], IndexType::BTree, None, &params, false).await.unwrap();
+    let said = head.migrate_to_stable_row_ids().await.unwrap_err().to_string();
+    assert!(
+        said.contains("id_idx") && !table.head().await.manifest().uses_stable_row_ids(),
+        "{said}"
+    );
+
+    head.drop_index("id_idx").await.unwrap();
+    let before = table.head().await;
+    let mut late = table.head().await;
+    head.migrate_to_stable_row_ids().await.unwrap();
+    let now = table.head().await;
+    assert!(now.manifest().uses_stable_row_ids());
+    assert_eq!(now.manifest().version, before.manifest().version + 1);
+    assert_eq!(now.manifest().next_row_id, 30, "a deleted row keeps its id to itself");
+    assert_eq!(now.count_rows(None).await.unwrap(), 29);
+    assert!(
+        late.migrate_to_stable_row_ids().await.is_err(),
+        "it is not made on top of another commit"
+    );
 }

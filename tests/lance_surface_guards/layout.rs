@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatchIterator;
 use lance::Dataset;
+use lance::dataset::builder::DatasetBuilder;
 use lance::dataset::transaction::{Operation, Transaction};
 use lance::dataset::{CommitBuilder, WriteParams};
 use lance::index::DatasetIndexExt;
@@ -81,6 +82,45 @@ async fn a_table_made_with_the_old_naming_keeps_it() {
         (1..=12).map(|version| format!("_versions/{version}.manifest")).collect();
     expected.insert(HINT.to_owned());
     assert_eq!(table.files_under("_versions/"), expected);
+}
+
+/// A table that began with the old names, at version 3.
+async fn with_old_names() -> Table {
+    let table = Table::empty();
+    let params = WriteParams { enable_v2_manifest_paths: false, ..WriteParams::default() };
+    let batch = tables::batch(0, 10);
+    let schema = batch.schema();
+    let reader = RecordBatchIterator::new([Ok(batch)], schema);
+    Dataset::write(reader, &table.uri(), Some(params)).await.unwrap();
+    tables::append(&table.uri(), 10, 10).await.unwrap();
+    tables::append(&table.uri(), 20, 10).await.unwrap();
+    table
+}
+
+/// So whoever changes names has to be alone, and has to finish.
+#[tokio::test]
+async fn a_table_with_both_names_is_opened_by_nobody_and_an_old_handle_goes_on_under_the_old_ones()
+{
+    let table = with_old_names().await;
+    let mut old = table.head().await;
+    let versions = table.path().join("_versions");
+    let new_name = |version: u64| versions.join(format!("{:020}.manifest", u64::MAX - version));
+    fs::rename(versions.join("3.manifest"), new_name(3)).unwrap();
+    let said = DatasetBuilder::from_uri(table.uri()).load().await.unwrap_err().to_string();
+    assert!(said.contains("multiple manifest naming schemes"), "{said}");
+    for version in 1..=3 {
+        assert_eq!(table.at(version).await.manifest().version, version);
+    }
+    for version in 1..=2 {
+        fs::rename(versions.join(format!("{version}.manifest")), new_name(version)).unwrap();
+    }
+    assert_eq!(table.head().await.manifest().version, 3);
+
+    let batch = tables::batch(30, 10);
+    let schema = batch.schema();
+    old.append(RecordBatchIterator::new([Ok(batch)], schema), None).await.unwrap();
+    assert!(versions.join("4.manifest").exists(), "hazard: nobody opens the table any more");
+    assert!(DatasetBuilder::from_uri(table.uri()).load().await.is_err());
 }
 
 #[tokio::test]

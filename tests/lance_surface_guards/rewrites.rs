@@ -1,7 +1,7 @@
 //! Rewrites: what staging does and does not do, what a Rewrite replaces, and what disturbs it.
 
 use arrow_array::RecordBatchIterator;
-use lance::dataset::optimize::CompactionMode;
+use lance::dataset::optimize::{CompactionMode, CompactionOptions, compact_files};
 use lance::dataset::transaction::Operation;
 use lance::dataset::{InsertBuilder, WriteMode, WriteParams};
 use lance::{Dataset, Error};
@@ -278,4 +278,50 @@ async fn files_under_a_base_that_is_no_dataset_are_rewritten_into_the_tables_own
         assert_eq!(ids(&reserved).await, (0..20).collect::<Vec<_>>());
     }
     assert_eq!(files_in(other.path()), before);
+}
+
+/// Only an Overwrite changes the version of a table. A rewrite may write files of another one, which then stand beside
+/// those of the table's own under a feature bit that never goes, and which Lance before 12 does not know.
+#[tokio::test]
+async fn a_rewrite_into_another_version_of_files_sets_a_bit_for_good_and_leaves_the_tables_own() {
+    let table = Table::empty();
+    let write = |version: &str| WriteParams {
+        data_storage_version: Some(version.parse().unwrap()),
+        ..WriteParams::default()
+    };
+    let rows = || {
+        let batch = tables::batch(0, 10);
+        let schema = batch.schema();
+        RecordBatchIterator::new([Ok(batch)], schema)
+    };
+    let mut head = Dataset::write(rows(), &table.uri(), Some(write("2.0"))).await.unwrap();
+    let options = |version: &str| CompactionOptions {
+        data_storage_version: Some(version.parse().unwrap()),
+        ..CompactionOptions::default()
+    };
+    head.delete("id < 3").await.unwrap();
+    compact_files(&mut head, options("2.1"), None).await.unwrap();
+    let own =
+        |table: &Dataset| table.manifest().data_storage_format.lance_file_format().to_string();
+    let files = |table: &Dataset| -> Vec<String> {
+        let files = table.fragments().iter().flat_map(|fragment| fragment.files.iter());
+        files.map(|file| file.file_version().unwrap().to_string()).collect()
+    };
+    let is_mixed = |table: &Dataset| table.manifest().reader_feature_flags & 1 << 8 != 0;
+    assert_eq!(
+        (own(&head).as_str(), files(&head), is_mixed(&head)),
+        ("2.0", vec!["2.1".to_owned()], true)
+    );
+    let head = tables::append(&table.uri(), 10, 10).await.unwrap();
+    assert_eq!(
+        (own(&head).as_str(), files(&head)),
+        ("2.0", vec!["2.1".to_owned(), "2.0".to_owned()])
+    );
+
+    // And none crosses the line between the first format and the second.
+    let old = Table::empty();
+    let mut head = Dataset::write(rows(), &old.uri(), Some(write("0.1"))).await.unwrap();
+    head.delete("id < 3").await.unwrap();
+    let said = compact_files(&mut head, options("2.1"), None).await.unwrap_err().to_string();
+    assert!(said.contains("cannot be mixed"), "{said}");
 }

@@ -7,6 +7,7 @@
 mod branches;
 mod builder;
 mod established;
+mod migrating;
 mod optimizing;
 mod prune;
 mod search;
@@ -313,7 +314,7 @@ impl Keeper {
         options: &'a MigrateOptions,
     ) -> BoxFuture<'a, MigrateReport> {
         let started = Instant::now();
-        let runs = each(roots, |root| migrate::migrate_root(&self.context, root, options));
+        let runs = each(roots, |root| migrating::migrate_root(&self.context, root, options));
         async move { MigrateReport::new(false, runs.await, millis(started)) }.boxed()
     }
 }

@@ -4,13 +4,15 @@
 //!
 //! Open as every verb does that writes, but for the version of the graph; then the steps of
 //! `manifest::migrate` under the root's lock. What any other verb does by itself on its first write
-//! can be seen and done here, too. A preview is the same plan, not carried out.
+//! can be seen and done here, too. A preview is the same plan, not carried out. What is done with tables of
+//! databases is in `tables`.
 //!
 //! # Crash consistency
 //!
 //! See `manifest::migrate`: the next run goes on, or takes it back.
 
 mod report;
+mod tables;
 
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
@@ -47,8 +49,8 @@ enum MigrateRootError {
         #[source]
         source: MigrateError,
     },
-    /// Only graphs have an internal schema.
-    #[error("{uri} is a {kind}: only graphs have an internal schema version")]
+    /// Somebody put something else in its place meanwhile.
+    #[error("{uri} is a {kind} now")]
     NotAGraph {
         /// The root.
         uri: String,
@@ -85,7 +87,13 @@ pub(crate) fn migrate_root<'a>(
 ) -> BoxFuture<'a, RootMigrateReport> {
     async move {
         let mut report = RootMigrateReport::of(&uri);
-        let outcome = run(context, &uri, options, &mut report).await;
+        let outcome = async {
+            match is_graph(&uri, options, &mut report).await? {
+                true => run(context, &uri, options, &mut report).await,
+                false => tables::run(context, &uri, options, &mut report).await,
+            }
+        };
+        let outcome = outcome.await;
         ended(report, outcome)
     }
     .boxed()
@@ -99,10 +107,30 @@ pub(crate) fn plan_root<'a>(
 ) -> BoxFuture<'a, RootMigrateReport> {
     async move {
         let mut report = RootMigrateReport::of(&uri);
-        let outcome = preview(context, &uri, options, &mut report).await;
+        let outcome = async {
+            match is_graph(&uri, options, &mut report).await? {
+                true => preview(context, &uri, options, &mut report).await,
+                false => tables::preview(context, &uri, options, &mut report).await,
+            }
+        };
+        let outcome = outcome.await;
         ended(report, outcome)
     }
     .boxed()
+}
+
+/// Whether it is a graph. What is asked of it must make sense for one.
+async fn is_graph(
+    uri: &str,
+    options: &MigrateOptions,
+    report: &mut RootMigrateReport,
+) -> Result<bool, Ended> {
+    let root = look(uri).await?;
+    report.kind = Some(root.kind);
+    if root.kind == RootKind::Graph {
+        tables::step_of(uri, root.kind, options)?;
+    }
+    Ok(root.kind == RootKind::Graph)
 }
 
 /// A root as it was read, with what is asked of it.
@@ -121,6 +149,8 @@ impl Asked<'_> {
             MigrateGoal::Newest { rebuild } => Goal::Newest { rebuild },
             MigrateGoal::Abort => Goal::Abort,
             MigrateGoal::Restamp(to) => Goal::Restamp(to),
+            // Refused before: it is about tables of databases.
+            MigrateGoal::Tables(_) => Goal::Write,
         };
         Migration {
             graph: &self.graph.graph,
@@ -158,10 +188,6 @@ async fn open(
 ) -> Result<ReadRoot, Ended> {
     let root = look(uri).await?;
     report.kind = Some(root.kind);
-    if root.kind != RootKind::Graph {
-        let (uri, kind) = (uri.to_owned(), root.kind);
-        return Err(MigrateRootError::NotAGraph { uri, kind }.into());
-    }
     Ok(read_root(root, &context.tables).await?)
 }
 

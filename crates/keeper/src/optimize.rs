@@ -17,6 +17,7 @@ mod arranged;
 mod chosen;
 mod conclude;
 mod cut;
+mod formats;
 mod graph;
 mod internal;
 mod inventory;
@@ -57,8 +58,8 @@ use crate::run::stop::Interrupted;
 use crate::run::{Both, Context, new_operation};
 use resumed::Resumable;
 
-use inventory::check_layout;
 pub(crate) use inventory::{Wish, inherited};
+use inventory::{check_layout, check_storage};
 pub(crate) use look::look_at;
 pub(crate) use made::Made;
 use made::{check_prunable, made};
@@ -145,6 +146,7 @@ async fn recognised(
     report.kind = Some(root.kind);
     check_prunable(root.kind, options)?;
     check_layout(root.kind, options)?;
+    check_storage(root.kind, options)?;
     Ok((wish, root))
 }
 

@@ -15,16 +15,17 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::boxes::RankBox;
 use crate::runs::{Run, Runs};
 use crate::space::Space;
 use columns::ColumnV1;
-use lancekeeper_model::{ErrorKind, Layout};
+use lancekeeper_model::{DocumentError as Unusable, DocumentKind, ErrorKind, Layout};
 
 /// The version that is written.
-const VERSION: u32 = 1;
+const VERSION: u32 = DocumentKind::Layout.version();
 
 /// What belongs to the layout of a table.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,8 +100,10 @@ pub enum DocumentError {
     #[error("the document of the layout cannot be read")]
     Unreadable(#[source] serde_json::Error),
     /// Written by a later program.
-    #[error("the document of the layout has the version {0}, and this program knows {VERSION}")]
-    Version(u32),
+    #[error(
+        "the document of the layout has the version {0}, and this program knows {VERSION}: upgrade lancekeeper first"
+    )]
+    Version(u64),
     /// Readable, but it contradicts itself.
     #[error("the document of the layout is damaged: {0}")]
     Damaged(String),
@@ -115,11 +118,6 @@ impl DocumentError {
             Self::Unreadable(_) | Self::Damaged(_) => ErrorKind::Corrupt,
         }
     }
-}
-
-#[derive(Deserialize)]
-struct VersionOnly {
-    version: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -256,13 +254,11 @@ fn written(document: &impl Serialize) -> String {
     serde_json::to_string(document).expect("plain data with text as keys can be written")
 }
 
-/// The version first: another version may have other fields.
-fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, DocumentError> {
-    let VersionOnly { version } = serde_json::from_str(text).map_err(DocumentError::Unreadable)?;
-    if version != VERSION {
-        return Err(DocumentError::Version(version));
-    }
-    serde_json::from_str(text).map_err(DocumentError::Unreadable)
+fn read<T: DeserializeOwned>(text: &str) -> Result<T, DocumentError> {
+    DocumentKind::Layout.read(text.as_bytes()).map_err(|error| match error {
+        Unusable::Newer { found, .. } => DocumentError::Version(found),
+        Unusable::Damaged(error) => DocumentError::Unreadable(error),
+    })
 }
 
 fn parsed(layout: &str) -> Result<Layout, DocumentError> {

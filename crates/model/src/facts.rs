@@ -53,7 +53,7 @@ pub struct TableFacts {
     pub version: Version,
     /// Top-level columns: with the bytes, they tell how large pages are.
     pub columns: u32,
-    /// Whether Lance can copy pages of this table (no blob columns).
+    /// Whether Lance can copy pages of this table: no blob columns, and all data files of one version.
     pub can_copy_pages: bool,
     /// Fragments in manifest order, without those that it shares.
     pub fragments: Vec<FragmentFacts>,
@@ -63,6 +63,8 @@ pub struct TableFacts {
     pub unchosen: BTreeSet<u64>,
     /// The pages of fragments whose pages can be made anew, by id; none unless that was asked for.
     pub pages: BTreeMap<u64, PageFacts>,
+    /// Fragments with data files of another version than was asked for; none unless one was.
+    pub of_other_versions: BTreeSet<u64>,
 }
 
 /// What is known of the pages of a fragment: those of its widest column.

@@ -11,13 +11,13 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{CacheStats, ErrorKind};
+use crate::{CacheStats, DocumentError, DocumentKind, ErrorKind};
 
 #[cfg(test)]
 mod tests;
 
 /// The version of the format that is written, and the newest that is read.
-pub const JOB_SCHEMA: u32 = 1;
+pub const JOB_SCHEMA: u32 = DocumentKind::Job.version();
 
 /// One job on one table.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -268,7 +268,9 @@ pub struct JobCause {
 #[derive(Debug, Error)]
 pub enum JobDocumentError {
     /// A newer program wrote it.
-    #[error("it has schema {found}; this version of lancekeeper knows {JOB_SCHEMA}")]
+    #[error(
+        "it has schema {found}; this version of lancekeeper knows {JOB_SCHEMA}: upgrade lancekeeper first"
+    )]
     Newer {
         /// Its version.
         found: u64,
@@ -293,12 +295,6 @@ impl JobDocumentError {
     }
 }
 
-/// The version of a document, whatever else is in it.
-#[derive(Deserialize)]
-struct Schema {
-    schema: u64,
-}
-
 impl JobRecord {
     /// The document.
     ///
@@ -316,10 +312,9 @@ impl JobRecord {
     ///
     /// [`JobDocumentError::Newer`] or [`JobDocumentError::Damaged`].
     pub fn from_json(text: &[u8]) -> Result<Self, JobDocumentError> {
-        let Schema { schema } = serde_json::from_slice(text).map_err(JobDocumentError::Damaged)?;
-        if schema > u64::from(JOB_SCHEMA) {
-            return Err(JobDocumentError::Newer { found: schema });
-        }
-        serde_json::from_slice(text).map_err(JobDocumentError::Damaged)
+        DocumentKind::Job.read(text).map_err(|error| match error {
+            DocumentError::Newer { found, .. } => JobDocumentError::Newer { found },
+            DocumentError::Damaged(error) => JobDocumentError::Damaged(error),
+        })
     }
 }

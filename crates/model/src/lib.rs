@@ -1,14 +1,12 @@
-//! The nouns of Lancekeeper: ids, versions, snapshots, facts, options, reports and error
-//! kinds, as plain values.
-//!
-//! Nothing here does I/O and nothing here decides: decisions are in `planner`, effects in
-//! the crates above it. Lance is not named in this crate, so that everything built on it
-//! compiles and tests in seconds.
+//! The nouns of Lancekeeper: ids, versions, snapshots, facts, options, reports and error kinds, as plain values. Nothing
+//! here does I/O and nothing here decides: decisions are in `planner`, effects in the crates above it. Lance is not named
+//! in this crate, so that everything built on it compiles and tests in seconds.
 
 mod branch;
 mod caches;
 mod cleanup;
 mod count;
+mod document;
 mod facts;
 mod ids;
 mod job;
@@ -50,6 +48,7 @@ pub use cleanup::{
     RootCleanupReport, TableCleanupStats,
 };
 pub use count::{CountBody, CountOptions, CountReport, CountTotals, RootCounts, TableCount};
+pub use document::{DocumentError, DocumentKind};
 pub use facts::{
     CarryOver, DeclaredIndex, FragmentFacts, IndexFacts, IndexKind, PageFacts, SegmentFacts,
     TableFacts,
@@ -66,8 +65,9 @@ pub use layout::{
 };
 pub use left::{BudgetLimit, WorkLeft};
 pub use migrate::{
-    MigrateBody, MigrateGoal, MigrateOptions, MigrateReport, MigrateTotals, MigratedBranch,
-    RootMigrateReport,
+    ManifestPaths, MigrateBody, MigrateGoal, MigrateOptions, MigrateReport, MigrateTotals,
+    MigratedBranch, MigratedTable, RootMigrateReport, StorageVersion, StorageVersionError,
+    TableStep,
 };
 pub use names::{file_name_of, nearest, without_secrets};
 pub use optimize::{

@@ -1,15 +1,19 @@
 //! `migrate`: what it is asked and what it reports. The report's fields are those of `--json`.
 
+mod tables;
+
 use chrono::TimeDelta;
 use serde::Serialize;
 
 use crate::report::{Report, RootOutcome, RootReport, VerbBody};
-use crate::{Branch, InternalSchema, Recovery, Stamp};
+use crate::{Branch, InternalSchema, Recovery, RootKind, Stamp};
 
-/// Where a graph is to be taken.
+pub use tables::{ManifestPaths, MigratedTable, StorageVersion, StorageVersionError, TableStep};
+
+/// Where a graph is to be taken, or the tables of a database.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum MigrateGoal {
-    /// Where the first write of any verb takes it.
+    /// Where the first write of any verb takes it. Of a database it is only said what there is.
     #[default]
     Writable,
     /// To the newest version, which locks out the clients of the one before.
@@ -21,6 +25,8 @@ pub enum MigrateGoal {
     Abort,
     /// Nowhere: only its stamps are written anew, after a look whether it is of that version.
     Restamp(InternalSchema),
+    /// Tables of a database, or a single one, are taken to another form of Lance's own.
+    Tables(TableStep),
 }
 
 /// What to migrate, and how careful to be.
@@ -30,6 +36,8 @@ pub struct MigrateOptions {
     pub goal: MigrateGoal,
     /// How long the branch of a run of an old client must be left alone before it counts as nobody's.
     pub dead_after: TimeDelta,
+    /// Only these tables of a database; empty means all.
+    pub tables: Vec<String>,
 }
 
 impl MigrateOptions {
@@ -39,7 +47,7 @@ impl MigrateOptions {
 
 impl Default for MigrateOptions {
     fn default() -> Self {
-        Self { goal: MigrateGoal::default(), dead_after: Self::DEAD_AFTER }
+        Self { goal: MigrateGoal::default(), dead_after: Self::DEAD_AFTER, tables: Vec::new() }
     }
 }
 
@@ -77,6 +85,10 @@ pub struct MigrateBody {
     pub locked_out: Vec<String>,
     /// What was done, or would be, in this order.
     pub steps: Vec<String>,
+    /// The tables of a database, each with its branches; none of a graph.
+    pub tables: Vec<MigratedTable>,
+    /// What can be done with the tables, where nothing was asked.
+    pub available: Vec<String>,
     /// What opening it recovered of runs that died.
     pub recovery: Recovery,
     /// Things to know that are no errors.
@@ -91,6 +103,8 @@ pub struct MigrateTotals {
     pub graphs: u64,
     /// Steps that were done, or would be.
     pub steps: u64,
+    /// Tables of databases that were changed, or would be, a branch counting as one more.
+    pub tables: u64,
     /// Wall time of the run, in milliseconds.
     pub duration_ms: u64,
 }
@@ -102,7 +116,8 @@ impl VerbBody for MigrateBody {
     type Totals = MigrateTotals;
 
     fn add(root: &RootMigrateReport, totals: &mut MigrateTotals) {
-        totals.graphs += 1;
+        totals.graphs += u64::from(root.kind == Some(RootKind::Graph));
+        totals.tables += root.tables.iter().filter(|table| table.changed).count() as u64;
         totals.steps += root.steps.len() as u64;
     }
 
@@ -111,6 +126,7 @@ impl VerbBody for MigrateBody {
     }
 
     fn outcome(root: &RootMigrateReport) -> RootOutcome {
-        root.outcome(0, root.branches.len())
+        let failed = root.tables.iter().filter(|table| table.error.is_some()).count();
+        root.outcome(failed, root.branches.len() + root.tables.len())
     }
 }

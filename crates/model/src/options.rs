@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use crate::Layout;
+use crate::{Layout, StorageVersion};
 
 /// A fragment below this many bytes counts as small in `status` and in triggers: opening it
 /// costs about as much as reading it. 64 MiB.
@@ -97,6 +97,9 @@ pub struct OptimizeOptions {
     /// How large pages are to be: fragments whose pages are far from that are rewritten, even alone. `None` leaves
     /// that to Lance.
     pub pages: Option<PageTarget>,
+    /// Of databases and tables: nothing is rewritten but fragments whose data files are of another version, each to
+    /// one of its own. `None`: files are of the version that they were of, or that the table says.
+    pub storage_version: Option<StorageVersion>,
     /// Tables rewritten at the same time; `None` takes the environment's or the default.
     pub concurrency: Option<usize>,
     /// What to do with indexes.
@@ -185,6 +188,7 @@ impl Default for OptimizeOptions {
             deletion_threshold: Self::DELETION_THRESHOLD,
             predicate: None,
             pages: None,
+            storage_version: None,
             concurrency: None,
             index: IndexMode::default(),
             index_only: false,

@@ -13,13 +13,15 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
+use crate::DocumentKind;
+
 pub use effective::EffectivePolicy;
 pub use options::{PolicyOption, PolicyValue};
 pub use quiet::{QuietError, QuietTimes, QuietWindow};
 pub use sourced::{PolicySource, SourcedPolicy};
 
 /// The version of the document of a table's policy that is written, and the newest that is read.
-pub const POLICY_FORMAT: u32 = 1;
+pub const POLICY_FORMAT: u32 = DocumentKind::Policy.version();
 
 /// What is wanted of a table. What is `None` is said elsewhere, or by nobody. The names of the fields are those of
 /// the options in SQL and in files, and the format of the document.

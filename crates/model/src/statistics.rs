@@ -4,8 +4,10 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::DocumentKind;
+
 /// The version of the format that is written, and the newest that is read.
-pub const STATISTICS_FORMAT: u32 = 1;
+pub const STATISTICS_FORMAT: u32 = DocumentKind::Statistics.version();
 
 /// What is known of the values in a table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

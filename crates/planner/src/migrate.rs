@@ -1,5 +1,5 @@
 //! Which steps take a graph to another internal schema version, on main and on every branch, and
-//! what forbids it.
+//! what forbids it. What is done with tables of databases is in [`tables`].
 //!
 //! One step is one commit, one file written or one branch deleted, and each can be done twice. A
 //! plan is made of what is there, so a migration that died anywhere is planned again and goes on
@@ -14,6 +14,7 @@
 
 mod plan;
 mod refusal;
+pub mod tables;
 #[cfg(test)]
 mod tests;
 

@@ -14,6 +14,8 @@
 //! * The new fragment is so small that writing it is lost in the price of the commit.
 //! * The pages of a fragment are far from the size that was asked for.
 //!
+//! A run may be asked for files of another version, and does nothing else then (`reformat`).
+//!
 //! A new fragment does not stand where its sources stood: a manifest is sorted by fragment
 //! id, and new ids are the highest. A plan therefore goes on over the list as it will be, its own
 //! outputs at the end, until nothing pays any more. What lies between two fragments is no obstacle
@@ -45,6 +47,7 @@ mod pack;
 mod pages;
 mod plan;
 mod policy;
+mod reformat;
 mod tiers;
 mod windows;
 mod words;
@@ -72,6 +75,7 @@ pub use pack::{
 pub use pages::PAGES_OFF_MAX;
 pub use plan::{Group, GroupReason, Recipe, RewritePlan, TablePlan};
 pub use policy::{LayoutPolicy, PolicyError};
+use reformat::reformat_groups;
 pub use tiers::Tiers;
 pub use windows::{WINDOW_TABLES_MAX, windows};
 pub(crate) use words::size as size_in_words;
@@ -85,6 +89,9 @@ use words::{why_first, why_nothing};
 #[must_use]
 pub fn plan_table(inventory: &TableInventory, policy: &LayoutPolicy) -> TablePlan {
     plan_groups(inventory, policy, || {
+        if let Some(version) = policy.storage {
+            return reformat_groups(&inventory.facts, policy, version);
+        }
         let groups = replan_groups(&inventory.facts, policy);
         if groups.is_empty() { Err(why_nothing(&inventory.facts, policy)) } else { Ok(groups) }
     })
@@ -98,7 +105,10 @@ pub fn plan_clustered(
     policy: &LayoutPolicy,
     choose: impl FnOnce(&[&FragmentFacts]) -> Choice,
 ) -> TablePlan {
-    plan_groups(inventory, policy, || cluster_groups(&inventory.facts, policy, choose))
+    plan_groups(inventory, policy, || match policy.storage {
+        Some(version) => reformat_groups(&inventory.facts, policy, version),
+        None => cluster_groups(&inventory.facts, policy, choose),
+    })
 }
 
 /// What is to be done if these are the groups, or this is why there are none.

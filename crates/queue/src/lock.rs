@@ -61,7 +61,7 @@ pub enum LockError {
         path: PathBuf,
     },
     /// The lock file is of a keeper newer than this one, whose rules are not known here.
-    #[error("{} was written by a newer keeper (schema {found}, known here: up to {})", path.display(), holder::SCHEMA)]
+    #[error("{} was written by a newer keeper (schema {found}, known here: up to {}): upgrade lancekeeper first", path.display(), holder::SCHEMA)]
     NewerSchema {
         /// The lock file.
         path: PathBuf,

@@ -115,6 +115,7 @@ fn estimate(group: &Group, largest_batch: u64, by_writer: u64) -> u64 {
         Recipe::CopyPages => COPY_BYTES,
         Recipe::Reencode { batch_rows }
         | Recipe::Permute { batch_rows, .. }
+        | Recipe::Reformat { batch_rows, .. }
         | Recipe::Repage { page_rows: batch_rows } => {
             let row = group.bytes.checked_div(group.rows()).unwrap_or(group.bytes).max(1);
             let batch = row.saturating_mul(u64::from(batch_rows)).max(largest_batch);

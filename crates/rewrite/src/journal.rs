@@ -10,7 +10,9 @@ mod settle;
 
 use lance_table::format::Fragment;
 
-use lancekeeper_model::{Branch, ErrorKind, OperationId, TableRef, Version};
+use lancekeeper_model::{
+    Branch, DocumentError, DocumentKind, ErrorKind, OperationId, TableRef, Version,
+};
 use lancekeeper_store::{Files, FilesError, LanceFailure, OpenError};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -20,8 +22,6 @@ pub use settle::{Settled, discard};
 
 /// Where the journal lies, relative to the root.
 const JOURNAL_DIR: &str = "__maintenance/journal";
-/// The version of the format we write, and the newest we read.
-const SCHEMA: u32 = 1;
 
 /// A file that was staged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,13 +129,14 @@ pub enum JournalError {
     },
     /// An entry is of a version we do not know.
     #[error(
-        "journal entry {JOURNAL_DIR}/{file} has schema {found}; this version of lancekeeper knows {SCHEMA}"
+        "journal entry {JOURNAL_DIR}/{file} has schema {found}; this version of lancekeeper knows {}: upgrade lancekeeper first",
+        DocumentKind::Journal.version()
     )]
     Newer {
         /// The file.
         file: String,
         /// Its version.
-        found: u32,
+        found: u64,
     },
     /// A table could not be opened.
     #[error(transparent)]
@@ -193,7 +194,7 @@ impl Journal {
     ) -> Result<String, JournalError> {
         let group = noted.group.map(serde_json::to_value).transpose()?;
         let entry = JournalEntry {
-            schema: SCHEMA,
+            schema: DocumentKind::Journal.version(),
             operation: operation.to_string(),
             table_key: table.key.as_str().to_owned(),
             location: location.to_owned(),
@@ -239,13 +240,13 @@ impl Journal {
     /// When it is there and cannot be understood.
     pub async fn read(&self, name: &str) -> Result<Option<JournalEntry>, JournalError> {
         let Some(bytes) = self.files.read(name).await? else { return Ok(None) };
-        let entry: JournalEntry = serde_json::from_slice(&bytes).map_err(|error| {
-            JournalError::Unreadable { file: name.to_owned(), why: error.to_string() }
-        })?;
-        if entry.schema > SCHEMA {
-            return Err(JournalError::Newer { file: name.to_owned(), found: entry.schema });
-        }
-        Ok(Some(entry))
+        let file = name.to_owned();
+        DocumentKind::Journal.read(&bytes).map(Some).map_err(|error| match error {
+            DocumentError::Newer { found, .. } => JournalError::Newer { file, found },
+            DocumentError::Damaged(error) => {
+                JournalError::Unreadable { file, why: error.to_string() }
+            }
+        })
     }
 
     /// What the entries name that can be read.

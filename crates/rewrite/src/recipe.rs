@@ -12,7 +12,11 @@ use lance::Dataset;
 use lance::dataset::optimize::{
     CompactionMode, CompactionOptions, CompactionTask, IndexRemapMode, TaskData,
 };
+use lance_file::version::{ConcreteFileVersion, LanceFileVersion};
+use lance_table::feature_flags::FLAG_MIXED_DATA_FILE_VERSIONS;
 use lance_table::format::Fragment;
+use lancekeeper_model::StorageVersion;
+use lancekeeper_planner::migrate::tables::COMPACTION_STORAGE_KEY;
 use lancekeeper_planner::optimize::{Group, Recipe};
 use lancekeeper_store::failure::guarded;
 use lancekeeper_store::tables::version_of;
@@ -97,11 +101,11 @@ pub(crate) async fn carry_out(
             by_lance(
                 table,
                 source,
-                CompactionOptions { compaction_mode: Some(mode), ..options(group, order) },
+                CompactionOptions { compaction_mode: Some(mode), ..options(table, group, order) },
             )
             .await
         }
-        Recipe::Reencode { batch_rows } => {
+        Recipe::Reencode { batch_rows } | Recipe::Reformat { batch_rows, .. } => {
             if let Some(rewritten) =
                 bounded(table, source, read, group, batch_rows, keeps_addresses).await?
             {
@@ -131,7 +135,7 @@ async fn reencoded(
     let options = CompactionOptions {
         compaction_mode: Some(CompactionMode::Reencode),
         batch_size: Some(batch_rows as usize),
-        ..options(group, order)
+        ..options(table, group, order)
     };
     by_lance(table, source, options).await
 }
@@ -151,7 +155,7 @@ async fn by_lance(
     Ok(Rewritten { fragments: result.new_fragments, kept_addrs: result.row_addrs, permuted: None })
 }
 
-fn options(group: &Group, order: RowOrder) -> CompactionOptions {
+fn options(table: &Dataset, group: &Group, order: RowOrder) -> CompactionOptions {
     // The planner has sized the outputs, and Lance would otherwise split by its own rule.
     let rows = group.outputs.iter().copied().max().unwrap_or(1);
     CompactionOptions {
@@ -165,8 +169,38 @@ fn options(group: &Group, order: RowOrder) -> CompactionOptions {
         num_threads: Some(1),
         index_remap_mode: IndexRemapMode::Compact,
         binary_copy_read_batch_bytes: Some(COPY_BATCH_BYTES),
+        data_storage_version: Some(written(table, group).to_selector()),
         ..CompactionOptions::default()
     }
+}
+
+/// Of which version the files are that a group is written to.
+pub(crate) fn written(table: &Dataset, group: &Group) -> ConcreteFileVersion {
+    match group.recipe {
+        Recipe::Reformat { version, .. } => concrete(version),
+        _ => kept_version(table),
+    }
+}
+
+/// Of which version files are that are written for another reason than their version: as the table says that
+/// compaction is to write them, as Lance's does. But only in a table that has files of several versions already:
+/// the first file of another version is one that many clients cannot read.
+pub(crate) fn kept_version(table: &Dataset) -> ConcreteFileVersion {
+    let manifest = table.manifest();
+    let default = manifest.data_storage_format.lance_file_format();
+    let is_mixed = manifest.reader_feature_flags & FLAG_MIXED_DATA_FILE_VERSIONS != 0;
+    let told = manifest.config.get(COMPACTION_STORAGE_KEY).filter(|_| is_mixed);
+    let told = told.and_then(|told| told.parse::<StorageVersion>().ok()).map(concrete);
+    told.unwrap_or(default)
+}
+
+fn concrete(version: StorageVersion) -> ConcreteFileVersion {
+    match version {
+        StorageVersion::V2_0 => LanceFileVersion::V2_0,
+        StorageVersion::V2_1 => LanceFileVersion::V2_1,
+        StorageVersion::V2_2 => LanceFileVersion::V2_2,
+    }
+    .resolve()
 }
 
 /// The addresses of all live rows of these fragments, as [`Rewritten::kept_addrs`] has them.

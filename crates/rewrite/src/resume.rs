@@ -33,7 +33,8 @@ impl Finished {
     /// Whether it is what rewriting this group would give.
     #[must_use]
     pub fn replaces(&self, group: &Group, order: RowOrder) -> bool {
-        // The journal says neither by which layout rows were sorted nor how large pages were made.
+        // The journal says neither by which layout rows were sorted nor how large pages were made, nor what was asked
+        // of files.
         let is_plain = matches!(group.recipe, Recipe::CopyPages | Recipe::Reencode { .. });
         is_plain && self.group.fragments == group.fragments && self.group.order == order
     }

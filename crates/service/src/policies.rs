@@ -7,7 +7,10 @@ mod error;
 
 use std::collections::BTreeMap;
 
-use lancekeeper_model::{POLICY_FORMAT, Policy, PolicyOption, PolicyValue, TableKey, file_name_of};
+use lancekeeper_model::{
+    DocumentError, DocumentKind, POLICY_FORMAT, Policy, PolicyOption, PolicyValue, TableKey,
+    file_name_of,
+};
 use lancekeeper_settings::check_together;
 use lancekeeper_store::Files;
 use serde::{Deserialize, Serialize};
@@ -47,12 +50,6 @@ struct Document {
     table: String,
     /// What is wanted of it.
     policy: Policy,
-}
-
-/// The format of a document, whatever else is in it.
-#[derive(Deserialize)]
-struct Format {
-    format: u64,
 }
 
 impl PolicyList {
@@ -236,13 +233,11 @@ impl Policies {
             Some(_) => {}
         }
         let Some(content) = self.files.read(name).await? else { return Ok(None) };
-        let format: Format =
-            serde_json::from_slice(&content).map_err(|error| damaged(error.to_string()))?;
-        if format.format > u64::from(POLICY_FORMAT) {
-            return Err(PoliciesError::Newer { file: file(), found: format.format });
-        }
-        let document: Document =
-            serde_json::from_slice(&content).map_err(|error| damaged(error.to_string()))?;
+        let read = DocumentKind::Policy.read(&content).map_err(|error| match error {
+            DocumentError::Newer { found, .. } => PoliciesError::Newer { file: file(), found },
+            DocumentError::Damaged(error) => damaged(error.to_string()),
+        });
+        let document: Document = read?;
         // A copy under another name would count for another table than whoever looks at the directory thinks.
         let expected = name_of(&TableKey::new(document.table.as_str()));
         if expected != name {

@@ -110,6 +110,8 @@ pub const RECOVER_PRE_UNLOCK: &str = "recover.pre_unlock";
 pub const RECOVER_PRE_COMMIT_ROW: &str = "recover.pre_commit_row";
 /// In a migration of a graph, before the next step of its plan: between every two commits of it.
 pub const MIGRATE_BEFORE_STEP: &str = "migrate.before_step";
+/// In a migration of tables, one manifest has its new name, before the next one gets it.
+pub const MIGRATE_BETWEEN_NAMES: &str = "migrate.between_names";
 
 /// Every failpoint there is.
 pub const ALL: &[&str] = &[
@@ -160,6 +162,7 @@ pub const ALL: &[&str] = &[
     RECOVER_PRE_UNLOCK,
     RECOVER_PRE_COMMIT_ROW,
     MIGRATE_BEFORE_STEP,
+    MIGRATE_BETWEEN_NAMES,
 ];
 
 /// A failpoint was told to fail. The text is the established one.

@@ -135,7 +135,9 @@ pub fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<&'static str
     }
     // Some layers keep the text only.
     let text = full_text(error);
-    if text.contains("Too many open files") {
+    if text.contains("Found multiple manifest naming schemes") {
+        Some("`migrate ROOT --manifest-paths v2` gives all manifests the same names")
+    } else if text.contains("Too many open files") {
         Some("too few file handles: raise `ulimit -n`")
     } else if text.contains("No space left on device") || text.contains("quota exceeded") {
         Some(DISK_FULL)

@@ -349,6 +349,23 @@ impl Files {
         renamed.map_err(|error| self.failure("rename", name, error))
     }
 
+    /// Gives a file another name below this directory, unless there is a file of that name. Returns whether it did.
+    ///
+    /// # Errors
+    ///
+    /// When it is not there, or cannot be renamed.
+    ///
+    /// # Cancel safety
+    ///
+    /// It has the one name, the other, or for a moment both.
+    pub async fn rename_if_absent(&self, name: &str, to: &str) -> Result<bool, FilesError> {
+        match self.store.rename_if_not_exists(&self.path(name)?, &self.path(to)?).await {
+            Ok(()) => Ok(true),
+            Err(StoreError::AlreadyExists { .. }) => Ok(false),
+            Err(error) => Err(self.failure("rename", name, error)),
+        }
+    }
+
     fn failure(&self, action: &'static str, name: &str, source: StoreError) -> FilesError {
         FilesError::of_store(action, self.place_of(name), source)
     }

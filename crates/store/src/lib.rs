@@ -6,7 +6,7 @@
 //!
 //! * Every Lance commit of Lancekeeper is made by [`strict::commit`]: our uuid and operation
 //!   id in the transaction, no auto-cleanup, one attempt, at HEAD+1 as observed or not at
-//!   all.
+//!   all. But for one that only Lance can make ([`row_ids`]), which has none of our ids.
 //! * [`Files`] is the only way to a file that Lance does not read, once a root is known.
 //! * A table is always opened by the root's address plus its relative location, because
 //!   Lance compares base paths as strings.
@@ -22,6 +22,7 @@ pub mod owner;
 pub mod presence;
 pub mod restore;
 pub mod root;
+pub mod row_ids;
 pub mod sizes;
 pub mod spelling;
 pub mod strict;

@@ -178,7 +178,7 @@ pub async fn commit(
         source,
     };
     let inner = commit_handler_from_url(head.uri(), &None).await.map_err(failed)?;
-    let guard = Arc::new(ExpectHead { inner, expected: expected.0, refused_at: AtomicU64::new(0) });
+    let guard = Arc::new(ExpectHead::on(inner, expected));
     let transaction = TransactionBuilder::new(version_of(head).0, change.operation)
         .uuid(uuid.clone())
         .transaction_properties(Some(Arc::new(signature.properties())))
@@ -221,7 +221,7 @@ async fn judge(
 ) -> Result<Dataset, CommitError> {
     let table = signature.table.clone();
     let step = signature.step.clone();
-    if guard.refused_at.load(Ordering::SeqCst) != 0 {
+    if guard.has_refused() {
         // We never wrote a manifest.
         return Err(CommitError::Conflict { table, step, expected, source: Some(source) });
     }
@@ -245,11 +245,28 @@ async fn judge(
 
 /// A commit handler that writes the expected version or none.
 #[derive(Debug)]
-struct ExpectHead {
+pub(crate) struct ExpectHead {
     inner: Arc<dyn CommitHandler>,
     expected: u64,
     /// The version that was refused; 0 when none was.
     refused_at: AtomicU64,
+}
+
+impl ExpectHead {
+    pub(crate) fn on(inner: Arc<dyn CommitHandler>, expected: Version) -> Self {
+        Self { inner, expected: expected.0, refused_at: AtomicU64::new(0) }
+    }
+
+    /// Whether it refused to write a version.
+    pub(crate) fn has_refused(&self) -> bool {
+        self.refused_at.load(Ordering::SeqCst) != 0
+    }
+
+    /// Refuses to write on top of a version, for a reason.
+    fn refuse(&self, newest: u64, why: String) -> HandlerError {
+        self.refused_at.store(newest.max(1), Ordering::SeqCst);
+        HandlerError::OtherError(lance::Error::commit_conflict_source(newest, why.into()))
+    }
 }
 
 #[async_trait]
@@ -317,12 +334,9 @@ impl CommitHandler for ExpectHead {
         naming_scheme: ManifestNamingScheme,
         transaction: Option<StoredTransaction>,
     ) -> Result<ManifestLocation, HandlerError> {
+        let expected = || format!("a strict commit expected version {}", self.expected);
         if manifest.version != self.expected {
-            self.refused_at.store(manifest.version, Ordering::SeqCst);
-            return Err(HandlerError::OtherError(lance::Error::commit_conflict_source(
-                manifest.version,
-                format!("a strict commit expected version {}", self.expected).into(),
-            )));
+            return Err(self.refuse(manifest.version, expected()));
         }
         // Below a version that was collected Lance may take an old version for HEAD, and would
         // write into the gap.
@@ -330,14 +344,15 @@ impl CommitHandler for ExpectHead {
             .inner
             .resolve_latest_location(base_path, object_store)
             .await
-            .map_err(HandlerError::OtherError)?
-            .version;
-        if newest + 1 != self.expected {
-            self.refused_at.store(newest, Ordering::SeqCst);
-            return Err(HandlerError::OtherError(lance::Error::commit_conflict_source(
-                newest,
-                format!("a strict commit expected version {}", self.expected).into(),
-            )));
+            .map_err(HandlerError::OtherError)?;
+        if newest.version + 1 != self.expected {
+            return Err(self.refuse(newest.version, expected()));
+        }
+        // A handle that was opened before the manifests got other names goes on under the old ones, and nobody could
+        // open the table any more.
+        if newest.naming_scheme != naming_scheme {
+            let why = "its manifests have other names than when it was opened".to_owned();
+            return Err(self.refuse(newest.version, why));
         }
         self.inner
             .commit(

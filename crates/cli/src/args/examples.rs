@@ -15,6 +15,7 @@ Examples:
   lancekeeper branch create ./graph feat  a branch of main; no table is copied
   lancekeeper branch delete ./graph feat  what would be lost; --confirm deletes
   lancekeeper migrate ./graph --to 4      to the format of omnigraph 0.8; a preview
+  lancekeeper migrate ./db                which forms of Lance's its tables have
   lancekeeper --db-path ./db optimize events --prune-now
   lancekeeper --db-path ./db count-rows events
   lancekeeper verify ./graph              reads everything, asks every index

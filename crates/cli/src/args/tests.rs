@@ -3,7 +3,7 @@
 use lancekeeper_model::{
     AssumedDead, CleanupOptions, CleanupPolicyOptions, CountOptions, IndexMode, InternalSchema,
     JobStatus, MigrateGoal, MigrateOptions, PageTarget, PruneOptions, RecoverOptions,
-    RepairOptions, RewriteCheck, VerifyOptions,
+    RepairOptions, RewriteCheck, StorageVersion, TableStep, VerifyOptions,
 };
 use lancekeeper_settings::Said;
 
@@ -62,6 +62,7 @@ fn every_option_arrives() {
         predicate: Some("day<5".to_owned()),
         statistics: true,
         pages: Some(PageTarget::Rows(500)),
+        storage_version: None,
         target_rows: 1000,
         target_bytes: 64 << 20,
         deletion_threshold: 0.25,
@@ -460,6 +461,19 @@ fn migrate_previews_unless_confirmed_and_says_where_to() {
         ("--to 4 --rebuild-history", MigrateGoal::Newest { rebuild: true }),
         ("--abort", MigrateGoal::Abort),
         ("--restamp 3", MigrateGoal::Restamp(InternalSchema::V3)),
+        (
+            "--storage-version 2.1",
+            MigrateGoal::Tables(TableStep::StorageVersion(StorageVersion::V2_1)),
+        ),
+        (
+            "--manifest-paths v2",
+            MigrateGoal::Tables(TableStep::ManifestPaths { assume_alone: false }),
+        ),
+        (
+            "--manifest-paths v2 --assume-alone",
+            MigrateGoal::Tables(TableStep::ManifestPaths { assume_alone: true }),
+        ),
+        ("--stable-row-ids", MigrateGoal::Tables(TableStep::StableRowIds)),
     ];
     for (line, goal) in goals {
         let options = MigrateOptions { goal, ..MigrateOptions::default() };
@@ -483,11 +497,25 @@ fn migrate_previews_unless_confirmed_and_says_where_to() {
         "--to 4 --restamp 4",
         "--rebuild-history",
         "--plan --confirm",
+        "--manifest-paths v1",
+        "--assume-alone",
+        "--stable-row-ids --manifest-paths v2",
+        "--storage-version 2.1 --to 4",
     ] {
         refusal(&format!("lancekeeper migrate r {line}"));
     }
     let named = refusal("lancekeeper --db-path r migrate table");
     assert!(named.contains("as a whole"), "{named}");
+    let legacy = refusal("lancekeeper migrate r --storage-version 0.1");
+    assert!(legacy.contains("first format"), "{legacy}");
+    let unstable = refusal("lancekeeper migrate r --storage-version next");
+    assert!(unstable.contains("not stable yet"), "{unstable}");
+    for line in ["migrate r --table a --stable-row-ids", "--db-path r migrate a --stable-row-ids"] {
+        let Verb::Migrate(args) = parse(&format!("lancekeeper {line}")).unwrap().verb else {
+            panic!("{line}")
+        };
+        assert_eq!(args.options().tables, ["a"], "{line}");
+    }
 }
 
 #[test]

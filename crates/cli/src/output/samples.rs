@@ -3,14 +3,15 @@
 use lancekeeper_model::{
     Branch, BranchReconcileStats, BudgetLimit, CleanupReport, Clustering, CountReport, DriftClass,
     ErrorKind, Finding, FindingKind, InternalSchema, InternalStatus, KeptVersionReport,
-    LayoutStats, LeftBehind, LostCommitReport, MigrateReport, Migrated, MigratedBranch, MovedPin,
-    Obstacle, OptimizeReport, PendingIndex, PendingSidecar, Reclaimable, RecoverAction,
-    RecoverReport, RecoverRow, RecoverTable, RecoveredSidecar, Recovery, RepairAction,
-    RepairReport, RootCleanupReport, RootCounts, RootFailure, RootKind, RootMigrateReport,
-    RootOptimizeReport, RootRecoverReport, RootRepairReport, RootReport, RootStatus,
-    RootVerification, RowChanges, SkipReason, Stamp, StatusReport, TableBytes, TableCleanupStats,
-    TableCount, TableKey, TableOptimizeStats, TableRef, TableRepairStats, TableStatus,
-    TableVerification, Unchecked, VerifyReport, Version, WorkLeft,
+    LayoutStats, LeftBehind, LostCommitReport, ManifestPaths, MigrateReport, Migrated,
+    MigratedBranch, MigratedTable, MovedPin, Obstacle, OptimizeReport, PendingIndex,
+    PendingSidecar, Reclaimable, RecoverAction, RecoverReport, RecoverRow, RecoverTable,
+    RecoveredSidecar, Recovery, RepairAction, RepairReport, RootCleanupReport, RootCounts,
+    RootFailure, RootKind, RootMigrateReport, RootOptimizeReport, RootRecoverReport,
+    RootRepairReport, RootReport, RootStatus, RootVerification, RowChanges, SkipReason, Stamp,
+    StatusReport, TableBytes, TableCleanupStats, TableCount, TableKey, TableOptimizeStats,
+    TableRef, TableRepairStats, TableStatus, TableVerification, Unchecked, VerifyReport, Version,
+    WorkLeft,
 };
 
 const MIB: u64 = 1 << 20;
@@ -386,6 +387,26 @@ pub(crate) fn migrated(dry_run: bool) -> MigrateReport {
         run_branches_deleted: vec![Branch::named("__run__01A")],
         locked_out: vec![InternalSchema::V1.clients().to_owned()],
     });
+    MigrateReport::new(dry_run, vec![root], 1_234)
+}
+
+/// A database of which a table would be migrated, or was, and another was refused.
+pub(crate) fn migrated_tables(dry_run: bool) -> MigrateReport {
+    let table = |name: &str, changed| {
+        let mut row = MigratedTable::of(&on_main(name));
+        row.storage_version = Some("2.0".to_owned());
+        row.file_versions = vec!["2.0".to_owned(), "2.1".to_owned()];
+        (row.manifest_paths, row.stable_row_ids) = (Some(ManifestPaths::V1), Some(false));
+        (row.versions, row.changed) = (12, changed);
+        row
+    };
+    let mut events = table("events", true);
+    "write 3 data files anew as 2.1".clone_into(&mut events.reason);
+    events.bytes = 5 * MIB;
+    let mut images = table("images", false);
+    images.error = Some("images: it has columns of blobs".to_owned());
+    let mut root = RootMigrateReport::of("/data/db").of_kind(RootKind::Database);
+    root.tables = vec![events, images];
     MigrateReport::new(dry_run, vec![root], 1_234)
 }
 

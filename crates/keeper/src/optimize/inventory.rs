@@ -86,6 +86,30 @@ impl EndsRoot for LayoutRefused {
     }
 }
 
+/// Data files of graphs stay what their clients read.
+#[derive(Debug, Error)]
+#[error(
+    "data files of graphs keep their version: clients that do not know another one would not open their tables"
+)]
+pub(crate) struct StorageRefused;
+
+impl EndsRoot for StorageRefused {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Refused
+    }
+}
+
+/// Refuses to write data files of another version to a graph.
+pub(super) fn check_storage(
+    kind: RootKind,
+    options: &OptimizeOptions,
+) -> Result<(), StorageRefused> {
+    match options.storage_version {
+        Some(_) if kind == RootKind::Graph => Err(StorageRefused),
+        _ => Ok(()),
+    }
+}
+
 /// Refuses layouts that a root of this kind cannot have.
 pub(super) fn check_layout(kind: RootKind, options: &OptimizeOptions) -> Result<(), LayoutRefused> {
     match &options.layout {

@@ -16,6 +16,7 @@ use thiserror::Error;
 
 use crate::optimize::arranged::{OrderError, order};
 use crate::optimize::chosen;
+use crate::optimize::formats;
 use crate::optimize::inventory::{Wish, claim_of};
 use crate::optimize::paging;
 use crate::optimize::probe::probe;
@@ -154,6 +155,7 @@ async fn plan_run(
         return Ok(());
     }
     paging::measure(&handle, &run.wish, &mut seen_facts).await?;
+    formats::compare(&handle, &run.wish, &mut seen_facts)?;
     let inventory = TableInventory {
         facts: seen_facts,
         authority,

@@ -6,6 +6,7 @@ mod indexes;
 use std::collections::{BTreeMap, BTreeSet};
 
 use lance::Dataset;
+use lance_table::feature_flags::FLAG_MIXED_DATA_FILE_VERSIONS;
 use lance_table::format::Fragment;
 use lance_table::io::manifest::read_manifest_indexes;
 use lancekeeper_model::{
@@ -114,11 +115,13 @@ pub(crate) async fn view(
             table: table_ref.clone(),
             version: version_of(table),
             columns: u32::try_from(schema.fields.len()).unwrap_or(u32::MAX),
-            can_copy_pages: !schema.fields_pre_order().any(lance::datatypes::Field::is_blob),
+            can_copy_pages: !schema.fields_pre_order().any(lance::datatypes::Field::is_blob)
+                && !is_mixed(table),
             fragments,
             shared_fragments: shared.len() as u64,
             unchosen: BTreeSet::new(),
             pages: BTreeMap::new(),
+            of_other_versions: BTreeSet::new(),
         },
         totals,
         small_fragments,
@@ -127,6 +130,11 @@ pub(crate) async fn view(
         indexes: seen.indexes,
         untouchable: seen.untouchable,
     })
+}
+
+/// Whether it has, or had, data files of several versions. Of those pages are copied only where all are of one.
+fn is_mixed(table: &Dataset) -> bool {
+    table.manifest().reader_feature_flags & FLAG_MIXED_DATA_FILE_VERSIONS != 0
 }
 
 /// Whether a fragment's files are those of another table, or of the chain this one was cut from.

@@ -1,9 +1,11 @@
 //! The document of a table's statistics: its place, how it is written, and what is said of one that cannot be
 //! understood.
 
-use lancekeeper_model::{ErrorKind, STATISTICS_FORMAT, TableRef, TableStatistics, file_name_of};
+use lancekeeper_model::{
+    DocumentError, DocumentKind, ErrorKind, STATISTICS_FORMAT, TableRef, TableStatistics,
+    file_name_of,
+};
 use lancekeeper_store::{Files, FilesError};
-use serde::Deserialize;
 use thiserror::Error;
 
 /// Where the documents lie, relative to the root.
@@ -36,7 +38,9 @@ pub(crate) enum StatisticsError {
         why: String,
     },
     /// A newer keeper wrote it.
-    #[error("{file} has format {found}; this version of lancekeeper knows {STATISTICS_FORMAT}")]
+    #[error(
+        "{file} has format {found}; this version of lancekeeper knows {STATISTICS_FORMAT}: upgrade lancekeeper first"
+    )]
     Newer {
         /// The document.
         file: String,
@@ -55,12 +59,6 @@ impl StatisticsError {
             Self::Newer { .. } => ErrorKind::Refused,
         }
     }
-}
-
-/// The format of a document, whatever else is in it.
-#[derive(Deserialize)]
-struct Format {
-    format: u64,
 }
 
 /// The document of a table on a branch, relative to the root.
@@ -112,12 +110,13 @@ pub(crate) async fn read(
         Some(_) => {}
     }
     let Some(content) = files.read(&name).await? else { return Ok(None) };
-    let format: Format = serde_json::from_slice(&content).map_err(|e| damaged(e.to_string()))?;
-    if format.format > u64::from(STATISTICS_FORMAT) {
-        return Err(StatisticsError::Newer { file: file_of(table), found: format.format });
-    }
-    let known: TableStatistics =
-        serde_json::from_slice(&content).map_err(|error| damaged(error.to_string()))?;
+    let read = DocumentKind::Statistics.read(&content).map_err(|error| match error {
+        DocumentError::Newer { found, .. } => {
+            StatisticsError::Newer { file: file_of(table), found }
+        }
+        DocumentError::Damaged(error) => damaged(error.to_string()),
+    });
+    let known: TableStatistics = read?;
     if known.table != table.key.as_str() || known.branch.as_deref() != table.branch.name() {
         return Err(damaged(format!("it is about table {}", known.table)));
     }

@@ -73,7 +73,7 @@ fn told(text: &str) -> String {
 fn later_versions_and_damage_are_refused() {
     assert_eq!(
         told(r#"{"version":2,"other":[]}"#),
-        "Invalid: the document of the layout has the version 2, and this program knows 1"
+        "Invalid: the document of the layout has the version 2, and this program knows 1: upgrade lancekeeper first"
     );
     assert_eq!(told("{"), "Corrupt: the document of the layout cannot be read");
     assert_eq!(told("{}"), "Corrupt: the document of the layout cannot be read");

@@ -43,7 +43,7 @@ pub enum MigrateError {
     )]
     NewerNote {
         /// Its version.
-        found: u32,
+        found: u64,
         /// Ours.
         known: u32,
     },

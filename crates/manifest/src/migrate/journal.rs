@@ -2,7 +2,7 @@
 //! before the first stamp that no client opens, and goes when the last one is gone.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use lancekeeper_model::OperationId;
+use lancekeeper_model::{DocumentError, DocumentKind, OperationId};
 use lancekeeper_planner::migrate::Phase;
 use lancekeeper_store::{Files, FilesError};
 use serde::{Deserialize, Serialize};
@@ -11,8 +11,6 @@ use super::{MIGRATION_NOTE, MigrateError};
 
 /// The directory it lies in.
 const DIRECTORY: &str = "__maintenance";
-/// The version of the format we write, and the newest we read.
-const SCHEMA: u32 = 1;
 
 /// The note.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,16 +31,10 @@ enum NotedPhase {
     Abort,
 }
 
-/// What of a note is the same in every version of it.
-#[derive(Deserialize)]
-struct Versioned {
-    schema: u32,
-}
-
 impl Note {
     pub(super) fn new(operation: &OperationId, phase: Phase, now: DateTime<Utc>) -> Self {
         Self {
-            schema: SCHEMA,
+            schema: DocumentKind::MigrationNote.version(),
             operation: operation.to_string(),
             phase: match phase {
                 Phase::Forward => NotedPhase::Forward,
@@ -67,13 +59,10 @@ impl Note {
     /// When it is there and cannot be understood.
     pub(super) async fn read(root: &Files) -> Result<Option<Self>, MigrateError> {
         let Some(bytes) = root.read(MIGRATION_NOTE).await? else { return Ok(None) };
-        let unreadable = |error: serde_json::Error| MigrateError::Note { why: error.to_string() };
-        // A newer one may have other fields.
-        let Versioned { schema } = serde_json::from_slice(&bytes).map_err(unreadable)?;
-        if schema > SCHEMA {
-            return Err(MigrateError::NewerNote { found: schema, known: SCHEMA });
-        }
-        serde_json::from_slice(&bytes).map(Some).map_err(unreadable)
+        DocumentKind::MigrationNote.read(&bytes).map(Some).map_err(|error| match error {
+            DocumentError::Newer { found, known, .. } => MigrateError::NewerNote { found, known },
+            DocumentError::Damaged(error) => MigrateError::Note { why: error.to_string() },
+        })
     }
 
     /// Writes it, and makes it durable: a stamp that no client opens must never outlive it.

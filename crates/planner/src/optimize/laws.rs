@@ -53,6 +53,7 @@ pub(super) fn policy() -> impl Strategy<Value = LayoutPolicy> {
             deletion_threshold,
             min_fragments: 0,
             pages: None,
+            storage: None,
             tiers,
             now: DateTime::UNIX_EPOCH,
         },
@@ -235,6 +236,7 @@ proptest! {
             deletion_threshold: 0.1,
             min_fragments: 0,
             pages: None,
+storage: None,
             tiers: Tiers::DEFAULT,
             now: DateTime::UNIX_EPOCH,
         };
@@ -389,6 +391,7 @@ fn planning_takes_time_in_proportion_to_the_fragments() {
         deletion_threshold: 0.1,
         min_fragments: 0,
         pages: None,
+        storage: None,
         tiers: Tiers::DEFAULT,
         now: DateTime::UNIX_EPOCH,
     };

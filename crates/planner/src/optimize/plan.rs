@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 #[cfg(test)]
 use lancekeeper_model::{FragmentFacts, TableFacts};
-use lancekeeper_model::{SkipReason, TableRef, Version};
+use lancekeeper_model::{SkipReason, StorageVersion, TableRef, Version};
 
 /// What to do with one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +89,13 @@ pub enum Recipe {
         /// Rows of a page in every column, at least 1.
         page_rows: u32,
     },
+    /// Decode, and encode in a file of another version.
+    Reformat {
+        /// Rows to read per batch.
+        batch_rows: u32,
+        /// The version.
+        version: StorageVersion,
+    },
 }
 
 impl Recipe {
@@ -97,7 +104,9 @@ impl Recipe {
     pub fn batch_rows(self) -> Option<u32> {
         match self {
             Self::CopyPages => None,
-            Self::Reencode { batch_rows } | Self::Permute { batch_rows, .. } => Some(batch_rows),
+            Self::Reencode { batch_rows }
+            | Self::Permute { batch_rows, .. }
+            | Self::Reformat { batch_rows, .. } => Some(batch_rows),
             // As many rows as a page has, and no blobs by which they could be fewer.
             Self::Repage { page_rows } => Some(page_rows),
         }
@@ -110,6 +119,7 @@ impl Recipe {
             Self::CopyPages | Self::Repage { .. } => self,
             Self::Reencode { .. } => Self::Reencode { batch_rows },
             Self::Permute { full_rows, .. } => Self::Permute { batch_rows, full_rows },
+            Self::Reformat { version, .. } => Self::Reformat { batch_rows, version },
         }
     }
 }
@@ -133,6 +143,8 @@ pub enum GroupReason {
     Cluster,
     /// Its pages are far from the size that was asked for; nothing is merged.
     Repage,
+    /// Its data files are of another version than was asked for; nothing is merged.
+    Reformat,
 }
 
 impl RewritePlan {

@@ -1,7 +1,7 @@
 //! When a fragment is full and when its deletions count: options that were checked.
 
 use chrono::{DateTime, Utc};
-use lancekeeper_model::{ErrorKind, FragmentFacts, OptimizeOptions, PageTarget};
+use lancekeeper_model::{ErrorKind, FragmentFacts, OptimizeOptions, PageTarget, StorageVersion};
 
 use super::Tiers;
 
@@ -18,6 +18,8 @@ pub struct LayoutPolicy {
     pub min_fragments: u64,
     /// How large pages are to be, if that is not left to Lance.
     pub pages: Option<PageTarget>,
+    /// Of which version data files are to be, if nothing else is to be done.
+    pub storage: Option<StorageVersion>,
     /// Which merges pay.
     pub tiers: Tiers,
     /// When the run began. Whatever an age decides is decided by this, at the first look at a table
@@ -112,6 +114,7 @@ impl LayoutPolicy {
             deletion_threshold: options.deletion_threshold,
             min_fragments: options.min_fragments.unwrap_or(0),
             pages: options.pages,
+            storage: options.storage_version,
             tiers: Tiers::DEFAULT,
             now,
         })

@@ -70,6 +70,7 @@ pub(super) fn inventory(fragments: Vec<FragmentFacts>) -> TableInventory {
             shared_fragments: 0,
             unchosen: BTreeSet::new(),
             pages: BTreeMap::new(),
+            of_other_versions: BTreeSet::new(),
         },
         authority: Authority::Head { head: Version(1) },
         sidecar: None,

@@ -58,6 +58,9 @@ impl fmt::Display for Group {
                 write!(f, "sorting {batch_rows} rows at a time")
             }
             Recipe::Repage { page_rows } => write!(f, "re-encoding in pages of {page_rows} rows"),
+            Recipe::Reformat { batch_rows, version } => {
+                write!(f, "re-encoding as {version}, {batch_rows} rows at a time")
+            }
         }
     }
 }
@@ -69,6 +72,7 @@ impl fmt::Display for GroupReason {
             Self::PurgeDeletions => "purge",
             Self::Cluster => "lay out",
             Self::Repage => "repage",
+            Self::Reformat => "reformat",
         })
     }
 }
@@ -167,6 +171,7 @@ fn why_rewrite(groups: &[Group]) -> String {
     let dropped: usize = dropped.map(|group| group.fragments.len()).sum();
 
     let repaged = groups.iter().filter(|group| group.why == GroupReason::Repage).count();
+    let reformatted = groups.iter().filter(|group| group.why == GroupReason::Reformat).count();
 
     let mut parts = Vec::new();
     for group in groups.iter().filter(|group| group.why == GroupReason::Cluster) {
@@ -181,6 +186,10 @@ fn why_rewrite(groups: &[Group]) -> String {
     }
     if repaged > 0 {
         parts.push(format!("make the pages of {repaged} {} anew", noun(repaged)));
+    }
+    if reformatted > 0 {
+        let noun = noun(reformatted);
+        parts.push(format!("write {reformatted} {noun} anew in another version of data files"));
     }
     if dropped > 0 {
         parts.push(format!("drop {dropped} {} without live rows", noun(dropped)));

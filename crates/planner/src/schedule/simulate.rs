@@ -102,6 +102,7 @@ impl<'a> Life<'a> {
             shared_fragments: 0,
             unchosen: std::collections::BTreeSet::new(),
             pages: std::collections::BTreeMap::new(),
+            of_other_versions: std::collections::BTreeSet::new(),
         };
         Self {
             policy,

@@ -6,11 +6,11 @@
 use std::fs;
 use std::process;
 
-use lancekeeper_model::OperationId;
+use lancekeeper_model::{DocumentKind, OperationId};
 
 /// The newest schema of lock files known here. Since 2 a run gives the lock back while it stages, and
 /// says in a record what it needs (`run_record`): a keeper that does not know that would delete it.
-pub(super) const SCHEMA: u64 = 2;
+pub(super) const SCHEMA: u32 = DocumentKind::Lock.version();
 
 /// The first line of every lock file, with its end.
 pub(super) const FIRST_LINE: &str = "schema 2\n";
@@ -87,7 +87,7 @@ impl Description {
         let schema = schema.trim();
         match schema.parse::<u64>() {
             _ if schema.is_empty() => return Self::None,
-            Ok(..=SCHEMA) => {}
+            Ok(found) if !DocumentKind::Lock.is_newer(found) => {}
             Ok(_) | Err(_) => return Self::Newer(printable(schema)),
         }
         let holder: Vec<_> = lines.map(printable).filter(|line| !line.is_empty()).collect();

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use lancekeeper_model::OperationId;
+use lancekeeper_model::{DocumentError, DocumentKind, OperationId};
 use lancekeeper_planner::cleanup::{DatasetPlan, Deletion, DeletionReason};
 use lancekeeper_store::Files;
 use serde::{Deserialize, Serialize};
@@ -15,8 +15,6 @@ use crate::cleanup::report::CleanupError;
 
 const LIST_DIR: &str = "__maintenance/cleanup";
 const RECORD_DIR: &str = "__maintenance/audit";
-/// The version of the formats we write, and the newest we read.
-const SCHEMA: u32 = 1;
 /// Records kept; older ones go.
 const RECORDS_MAX: usize = 200;
 
@@ -48,11 +46,6 @@ pub struct Pending {
     pub lists: Vec<PendingList>,
     /// Files that should be lists and cannot be understood, each with the reason.
     pub torn: Vec<(String, String)>,
-}
-
-#[derive(Deserialize)]
-struct Version {
-    schema: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,7 +98,7 @@ impl<'a> Record<'a> {
     /// Of files on a list.
     fn of(list: &'a List, gone: impl Fn(&Entry) -> bool, now: DateTime<Utc>) -> Self {
         let mut record = Self {
-            schema: SCHEMA,
+            schema: DocumentKind::CleanupList.version(),
             operation: &list.operation,
             table: &list.table,
             location: &list.location,
@@ -163,17 +156,13 @@ impl Lists {
             let Some(content) = self.lists.read(&file).await? else { continue };
             // A newer one may mean anything; one that a power cut left torn means nothing, and all it was
             // for is to save waiting.
-            if let Ok(Version { schema }) = serde_json::from_slice(&content)
-                && schema > SCHEMA
-            {
-                let why = format!(
-                    "its schema {schema} is newer than {SCHEMA}, the newest this version of lancekeeper knows"
-                );
-                return Err(CleanupError::List { file: format!("{LIST_DIR}/{file}"), why });
-            }
-            let list: List = match serde_json::from_slice(&content) {
+            let list: List = match DocumentKind::CleanupList.read(&content) {
                 Ok(list) => list,
-                Err(error) => {
+                Err(newer @ DocumentError::Newer { .. }) => {
+                    let (file, why) = (format!("{LIST_DIR}/{file}"), newer.to_string());
+                    return Err(CleanupError::List { file, why });
+                }
+                Err(DocumentError::Damaged(error)) => {
                     pending.torn.push((file, error.to_string()));
                     continue;
                 }
@@ -207,7 +196,7 @@ impl Lists {
             reason: deletion.reason.as_str().to_owned(),
         };
         let list = List {
-            schema: SCHEMA,
+            schema: DocumentKind::CleanupList.version(),
             operation: operation.to_string(),
             table: plan.table.to_string(),
             location: plan.location.clone(),

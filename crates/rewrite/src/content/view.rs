@@ -9,7 +9,8 @@ use std::sync::Arc;
 use lance::Dataset;
 use lance::dataset::builder::DatasetBuilder;
 use lance::session::Session;
-use lance_table::format::{Fragment, pb};
+use lance_table::feature_flags::FLAG_MIXED_DATA_FILE_VERSIONS;
+use lance_table::format::{DataFile, Fragment, pb};
 use prost::Message;
 
 /// What is kept of footers while new files are read once.
@@ -20,9 +21,16 @@ const CACHE_BYTES: usize = 16 << 20;
 pub(super) async fn of(table: &Dataset, staged: &[Fragment]) -> lance::Result<Dataset> {
     let mut manifest = table.manifest().clone();
     let first = manifest.max_fragment_id.map_or(0, |id| u64::from(id) + 1);
+    let own = manifest.data_storage_format.lance_file_format();
+    let mut files = staged.iter().flat_map(Fragment::referenced_lance_files);
+    let is_other = |file: &DataFile| file.file_version().is_ok_and(|version| version != own);
+    let mixed = if files.any(is_other) { FLAG_MIXED_DATA_FILE_VERSIONS } else { 0 };
     let fragments = staged.iter().zip(first..).map(|(of, id)| Fragment { id, ..of.clone() });
     manifest.fragments = Arc::new(fragments.collect());
     manifest.index_section = None;
+    // Files of another version than the table's: the commit that brings them sets these.
+    manifest.reader_feature_flags |= mixed;
+    manifest.writer_feature_flags |= mixed;
     let message = pb::Manifest::from(&manifest).encode_to_vec();
     let session = Session::new(CACHE_BYTES, CACHE_BYTES, table.session().store_registry());
     DatasetBuilder::from_uri(table.uri())

@@ -19,7 +19,7 @@ use lancekeeper_planner::optimize::Group;
 use lancekeeper_store::failure::guarded;
 
 use super::lineage::Lineages;
-use super::{IO_BUFFER_BYTES, Rewritten, addresses};
+use super::{IO_BUFFER_BYTES, Rewritten, addresses, kept_version, written};
 use crate::sources::ReadSource;
 
 /// What Lance's writer collects of a column before it writes a page.
@@ -113,6 +113,7 @@ fn params(table: &Dataset, group: &Group) -> WriteParams {
     let rows = group.outputs.iter().copied().max().unwrap_or(1);
     WriteParams {
         max_rows_per_file: usize::try_from(rows).unwrap_or(usize::MAX),
+        data_storage_version: Some(written(table, group).to_selector()),
         ..one_file(table)
     }
 }
@@ -126,7 +127,7 @@ pub(super) fn one_file(table: &Dataset) -> WriteParams {
         data_cache_bytes: Some((BUFFERS_MAX / leaves).min(COLUMN_BUFFER_BYTES) * columns),
         ..FileWriterOptions::default()
     };
-    one_file_with(table, options)
+    one_file_with(table, options, kept_version(table))
 }
 
 /// How the outputs of a group are written, by a writer with these options.
@@ -138,20 +139,22 @@ pub(super) fn params_with(
     let rows = group.outputs.iter().copied().max().unwrap_or(1);
     WriteParams {
         max_rows_per_file: usize::try_from(rows).unwrap_or(usize::MAX),
-        ..one_file_with(table, options)
+        ..one_file_with(table, options, written(table, group))
     }
 }
 
-fn one_file_with(table: &Dataset, options: FileWriterOptions) -> WriteParams {
+fn one_file_with(
+    table: &Dataset,
+    options: FileWriterOptions,
+    version: ConcreteFileVersion,
+) -> WriteParams {
     WriteParams {
         mode: WriteMode::Append,
         max_rows_per_file: usize::MAX,
         // The planner has sized the outputs.
         max_bytes_per_file: usize::MAX,
         enable_stable_row_ids: table.manifest().uses_stable_row_ids(),
-        data_storage_version: Some(
-            table.manifest().data_storage_format.lance_file_format().to_selector(),
-        ),
+        data_storage_version: Some(version.to_selector()),
         file_writer_options: Some(options),
         skip_auto_cleanup: true,
         ..WriteParams::default()

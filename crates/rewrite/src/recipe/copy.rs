@@ -30,7 +30,7 @@ use tokio::io::AsyncWrite;
 use uuid::Uuid;
 
 use super::lineage::Lineages;
-use super::{Rewritten, addresses};
+use super::{Rewritten, addresses, kept_version};
 use crate::sources::ReadSource;
 
 /// Where Lance puts data files, below a table's branch directory.
@@ -101,7 +101,7 @@ pub(super) async fn joined(
 
 /// The format of the files, if all of them are plain.
 fn plain_version(table: &Dataset, source: &[Fragment]) -> Option<ConcreteFileVersion> {
-    let version = table.manifest().data_storage_format.lance_file_format();
+    let version = kept_version(table);
     // Before 2.1 the pages of a struct say how many rows the file has.
     let is_known = !matches!(version, ConcreteFileVersion::V1 | ConcreteFileVersion::V2_0);
     let has_blobs = table.schema().fields_pre_order().any(|field| field.is_blob());

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use lancekeeper_model::{DocumentError, DocumentKind};
 use serde::{Deserialize, Serialize};
 
 use super::{Jobs, JobsError};
@@ -11,8 +12,6 @@ use super::{Jobs, JobsError};
 /// Where they are counted, in the directory of jobs.
 pub(super) const NOOPS: &str = "noops";
 const FILE: &str = "watch.json";
-/// The version of the format that is written, and the newest that is read.
-const SCHEMA: u32 = 1;
 /// Tables that are counted: more than a root has. What comes after them is not.
 const TABLES_MAX: usize = 10_000;
 
@@ -46,13 +45,13 @@ impl Jobs {
     /// When it cannot be read.
     pub async fn noops(&self) -> Result<Noops, JobsError> {
         let Some(content) = self.noops.read(FILE).await? else { return Ok(Noops::new()) };
-        match serde_json::from_slice::<Document>(&content) {
-            Ok(document) if document.schema <= SCHEMA => Ok(document.tables),
-            Ok(Document { schema, .. }) => {
-                tracing::warn!(target: "lancekeeper::jobs", schema, "no-ops were counted by a newer lancekeeper");
+        match DocumentKind::Noops.read::<Document>(&content) {
+            Ok(document) => Ok(document.tables),
+            Err(DocumentError::Newer { found, .. }) => {
+                tracing::warn!(target: "lancekeeper::jobs", schema = found, "no-ops were counted by a newer lancekeeper");
                 Ok(Noops::new())
             }
-            Err(error) => {
+            Err(DocumentError::Damaged(error)) => {
                 tracing::warn!(target: "lancekeeper::jobs", %error, "the count of no-ops is damaged and begins anew");
                 Ok(Noops::new())
             }
@@ -83,7 +82,8 @@ impl Jobs {
             known.count = known.count.saturating_add(*count);
             (known.last_at, known.reason) = (now, reason.clone());
         }
-        let document = serde_json::to_vec_pretty(&Document { schema: SCHEMA, tables });
+        let schema = DocumentKind::Noops.version();
+        let document = serde_json::to_vec_pretty(&Document { schema, tables });
         let document = document.map_err(|error| JobsError::Document {
             place: self.noops.place_of(FILE),
             source: lancekeeper_model::JobDocumentError::Encode(error),

@@ -22,7 +22,7 @@ pub enum PoliciesError {
     },
     /// A newer keeper wrote it.
     #[error(
-        "the policy in {file} has format {found}; this version of lancekeeper knows {POLICY_FORMAT}"
+        "the policy in {file} has format {found}; this version of lancekeeper knows {POLICY_FORMAT}: upgrade lancekeeper first"
     )]
     Newer {
         /// The document.

@@ -1,12 +1,15 @@
-//! Migrations, for people: each branch with its stamps, then what was done in which order.
+//! Migrations, for people: each branch of a graph with its stamps, then what was done in which order; or each table
+//! of a database with its forms, and what was done with it.
 
-use lancekeeper_model::{MigrateBody, MigrateReport, MigratedBranch, RootMigrateReport};
+use lancekeeper_model::{
+    MigrateBody, MigrateReport, MigratedBranch, MigratedTable, RootMigrateReport,
+};
 
 use super::{recovery_text, root_label};
 use crate::output::grid::{Column, Rank, Remark, render};
 use crate::output::style::{Tone, indented, paint};
 use crate::output::terminal::Screen;
-use crate::output::units::count;
+use crate::output::units::{count, size};
 use crate::output::view::View;
 
 impl View for MigrateBody {
@@ -19,7 +22,7 @@ impl View for MigrateBody {
     }
 
     fn is_shown(root: &RootMigrateReport) -> bool {
-        !root.branches.is_empty()
+        !root.branches.is_empty() || !root.tables.is_empty()
     }
 
     fn root_text(root: &RootMigrateReport, dry_run: bool, screen: Screen) -> String {
@@ -34,6 +37,9 @@ impl View for MigrateBody {
 fn root_text(root: &RootMigrateReport, dry_run: bool, screen: Screen) -> String {
     let heading = paint(&root_label(root.kind, &root.uri), Tone::Strong, screen.colour);
     let mut text = format!("{heading}\n{}", recovery_text(&root.recovery, screen.width));
+    if !root.tables.is_empty() {
+        return text + &tables_text(root, dry_run, screen);
+    }
     let is_refused = root.error.is_some();
     let remarks: Vec<Remark> =
         root.branches.iter().map(|branch| outcome(branch, dry_run, is_refused)).collect();
@@ -56,6 +62,69 @@ fn root_text(root: &RootMigrateReport, dry_run: bool, screen: Screen) -> String 
         text += &indented(&format!("locked out from then on: {clients}"), screen.width);
     }
     text
+}
+
+/// The tables of a database. What was done with each is said below them: it is longer than a line.
+fn tables_text(root: &RootMigrateReport, dry_run: bool, screen: Screen) -> String {
+    let is_asked = root.available.is_empty();
+    let remarks: Vec<Remark> =
+        root.tables.iter().map(|table| table_outcome(table, dry_run, is_asked)).collect();
+    let mut text = render(table_columns(&root.tables), "", &remarks, screen).text;
+    for table in root.tables.iter().filter(|table| table.changed && table.error.is_none()) {
+        let name = name_of(table);
+        let bytes = match table.bytes {
+            0 => String::new(),
+            bytes => format!(" ({})", size(bytes)),
+        };
+        text += &indented(&format!("{name}: {}{bytes}", table.reason), screen.width);
+    }
+    for (name, error) in
+        root.tables.iter().filter_map(|table| Some((name_of(table), table.error.as_ref()?)))
+    {
+        text += &indented(&format!("{name}: {error}"), screen.width);
+    }
+    for step in &root.available {
+        text += &indented(&format!("possible: {step}"), screen.width);
+    }
+    text
+}
+
+fn name_of(table: &MigratedTable) -> String {
+    match table.branch.name() {
+        None => table.table_key.to_string(),
+        Some(branch) => format!("{}@{branch}", table.table_key),
+    }
+}
+
+fn table_outcome(table: &MigratedTable, dry_run: bool, is_asked: bool) -> Remark {
+    let (short, tone) = match (&table.error, table.changed) {
+        (Some(_), true) => ("begun", Tone::Warn),
+        (Some(_), false) => ("error", Tone::Bad),
+        (None, true) if dry_run => ("would be migrated", Tone::Good),
+        (None, true) => ("migrated", Tone::Good),
+        (None, false) if is_asked => ("stays", Tone::Plain),
+        (None, false) => ("", Tone::Plain),
+    };
+    Remark { short: short.to_owned(), detail: None, tone }
+}
+
+fn table_columns(tables: &[MigratedTable]) -> Vec<Column> {
+    let unknown = || "?".to_owned();
+    let ids = tables.iter().map(|table| match table.stable_row_ids {
+        Some(true) => "stable".to_owned(),
+        Some(false) => "move".to_owned(),
+        None => unknown(),
+    });
+    let paths = tables.iter().map(|t| t.manifest_paths.map_or_else(unknown, |p| p.to_string()));
+    let storage = tables.iter().map(|table| table.storage_version.clone().unwrap_or_else(unknown));
+    vec![
+        Column::text("table", Rank::Always, tables.iter().map(name_of)),
+        Column::text("storage", Rank::Always, storage),
+        Column::text("files", Rank::Usual, tables.iter().map(|t| t.file_versions.join(", "))),
+        Column::text("manifests", Rank::Always, paths),
+        Column::text("row ids", Rank::Always, ids),
+        Column::numbers("versions", Rank::Usual, tables.iter().map(|t| count(t.versions))),
+    ]
 }
 
 fn outcome(branch: &MigratedBranch, dry_run: bool, is_refused: bool) -> Remark {

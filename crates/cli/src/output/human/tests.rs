@@ -147,6 +147,26 @@ fn a_migration_before_and_after() {
 }
 
 #[test]
+fn tables_that_are_migrated_and_why_others_are_not() {
+    let show = |dry_run| {
+        let report = samples::migrated_tables(dry_run);
+        seen(Some(100), |terminal| show("", &report, Format::Human, terminal))
+    };
+    let preview = show(true);
+    let lines: Vec<&str> = preview.lines().map(str::trim).collect();
+    assert!(lines.contains(&"database /data/db"), "{preview}");
+    assert!(
+        lines.contains(&"table   storage  files     manifests  row ids  versions"),
+        "{preview}"
+    );
+    let events = "events  2.0      2.0, 2.1  V1         move           12  would be migrated";
+    assert!(lines.contains(&events), "{preview}");
+    assert!(lines.contains(&"events: write 3 data files anew as 2.1 (5.0 MiB)"), "{preview}");
+    assert!(lines.contains(&"images: images: it has columns of blobs"), "{preview}");
+    assert!(show(false).contains("12  migrated"), "{}", show(false));
+}
+
+#[test]
 fn what_was_verified() {
     let show = |terminal: &mut Terminal| show("", &samples::verified(), Format::Human, terminal);
     insta::assert_snapshot!(seen(Some(80), show), @"
