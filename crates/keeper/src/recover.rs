@@ -37,6 +37,11 @@ const VERB: &str = "recover";
 const TOLERATES: Tolerance = Tolerance::REWRITES;
 const PURPOSE: Purpose<'_> = Purpose { verb: VERB, selected: &[], tolerates: TOLERATES };
 
+/// What its job is for.
+const PLAN: &str = "end what crashed writers left";
+/// The branch that keeps everybody out while a schema is applied.
+const LOCK: &str = "__schema_apply_lock__";
+
 /// Says what recovering a root would do, without writing anything. Never fails: the report says
 /// what went wrong.
 pub(crate) fn plan_root<'a>(

@@ -1,8 +1,5 @@
-//! The nouns of Lancekeeper: ids, versions, snapshots, facts, options, reports and error kinds, as plain values.
-//!
-//! Nothing here does I/O and nothing here decides: decisions are in `planner`, effects in
-//! the crates above it. Lance is not named in this crate, so that everything built on it
-//! compiles and tests in seconds.
+//! The nouns of Lancekeeper as plain values: ids, versions, snapshots, facts, options, reports and error kinds. Nothing here
+//! does I/O and nothing decides (`planner` does); Lance is not named, so that what is built on it compiles in seconds.
 
 mod branch;
 mod caches;

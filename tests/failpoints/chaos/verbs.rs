@@ -176,14 +176,14 @@ async fn recover(call: Call) -> Result<Option<Told>> {
 }
 
 async fn repair(mut call: Call) -> Result<Option<Told>> {
-    let mut options = RepairOptions::default();
-    options.confirm = true;
-    options.dead_after = TimeDelta::from_std(WINDOW)?;
-    match call.dice.roll(4) {
-        0 => options.force = true,
-        1 => options.restore_pin = true,
-        _ => {}
-    }
+    let way = call.dice.roll(4);
+    let options = RepairOptions {
+        confirm: true,
+        force: way == 0,
+        restore_pin: way == 1,
+        dead_after: TimeDelta::from_std(WINDOW)?,
+        ..RepairOptions::default()
+    };
     Ok(told(&call.keeper.repair([call.graph()], &options).await))
 }
 

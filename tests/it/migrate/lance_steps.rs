@@ -437,7 +437,7 @@ async fn tables_of_graphs_stay_as_their_clients_made_them() {
     let storage_version = Some(StorageVersion::V2_2);
     let options =
         OptimizeOptions { storage_version, index: IndexMode::Keep, ..OptimizeOptions::default() };
-    let refused = Keeper::new().optimize(&[uri.clone()], &options, Arc::new(NoProgress)).await;
+    let refused = Keeper::new().optimize([&uri], &options, Arc::new(NoProgress)).await;
     assert_eq!(refused.exit_code().number(), 13, "{refused:#?}");
     assert_eq!(tree(&uri), shape);
 }

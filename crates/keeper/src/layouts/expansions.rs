@@ -42,7 +42,7 @@ pub(crate) async fn expansions(
         let field = before.schema().fields.iter().find(|field| field.name == **name);
         field.is_some_and(|field| field.data_type() == DataType::Utf8)
     };
-    if !EDGE_COLUMNS.iter().all(|name| is_named(name)) {
+    if !EDGE_COLUMNS.iter().all(is_named) {
         return Ok(None);
     }
     let mut starts = [Starts::default(), Starts::default()];

@@ -14,15 +14,12 @@ use lancekeeper_store::owner::{Owner, owners_between};
 use lancekeeper_store::tables::version_of;
 
 use super::ask::{self, RecoverRootError};
-use super::{PURPOSE, inventory, report, rest};
+use super::{PLAN, PURPOSE, inventory, report, rest};
 use crate::root::{OpenRootError, Opening, ReadGraph, Recovering, lock_to_recover, read_root};
 use crate::run::ended::Ended;
 use crate::run::graph_job::GraphJob;
 use crate::run::stop::Interrupted;
 use crate::run::{Context, new_operation};
-
-/// What its job is for.
-pub(super) const PLAN: &str = "end what crashed writers left";
 
 /// What a run over one root works with.
 struct Run<'a> {

@@ -14,8 +14,7 @@ use lancekeeper_reconciler::RecoverError;
 use lancekeeper_store::{Root, Tables};
 use thiserror::Error;
 
-use super::inventory;
-use super::rest::LOCK;
+use super::{LOCK, inventory};
 use crate::root::{OpenRootError, ReadGraph, look};
 use crate::run::ended::EndsRoot;
 use crate::run::stop::Interrupted;

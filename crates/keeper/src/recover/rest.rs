@@ -17,15 +17,12 @@ use lancekeeper_store::failpoint;
 use lancekeeper_store::failure::text_with_hint;
 use lancekeeper_store::root::MANIFEST_DIR;
 
-use super::act::PLAN;
 use super::ask::RecoverRootError;
+use super::{LOCK, PLAN};
 use crate::branch::take_remains_away;
 use crate::root::{PRESUMED_DEAD_AFTER, ReadGraph, Recovering};
 use crate::run::Context;
 use crate::run::graph_job::GraphJob;
-
-/// The branch that keeps everybody out while a schema is applied.
-pub(super) const LOCK: &str = "__schema_apply_lock__";
 
 /// Adds a row for all of it. Writes nothing.
 pub(super) async fn look(

@@ -2,7 +2,6 @@
 //! its own. Not here: what is looked at, and when (`optimize`).
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +12,8 @@ use chrono::{DateTime, Utc};
 pub(crate) struct Yielding {
     /// How long one that is ready to commit waits for a moment in which nobody writes; zero does not wait.
     pub(crate) patience: Duration,
-    ends: Arc<Mutex<BTreeMap<PathBuf, Ends>>>,
+    /// By the address of the root.
+    ends: Arc<Mutex<BTreeMap<String, Ends>>>,
 }
 
 /// When writes to a root ended last.
@@ -31,7 +31,7 @@ impl Yielding {
     /// When somebody else last ended a write, where the newest end of all is known.
     pub(crate) fn others(
         &self,
-        root: &Path,
+        root: &str,
         newest: Option<DateTime<Utc>>,
     ) -> Option<DateTime<Utc>> {
         match self.ends().get(root) {
@@ -41,11 +41,11 @@ impl Yielding {
     }
 
     /// Takes note that the newest end is one of ours, and when others had last ended before it.
-    pub(crate) fn ended(&self, root: &Path, ours: DateTime<Utc>, others: Option<DateTime<Utc>>) {
+    pub(crate) fn ended(&self, root: &str, ours: DateTime<Utc>, others: Option<DateTime<Utc>>) {
         self.ends().insert(root.to_owned(), Ends { ours, others });
     }
 
-    fn ends(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Ends>> {
+    fn ends(&self) -> MutexGuard<'_, BTreeMap<String, Ends>> {
         // Every change of it is whole: poison means nothing here.
         self.ends.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -58,12 +58,12 @@ mod tests {
     #[test]
     fn our_own_end_is_nobody_elses() {
         let at = |seconds| DateTime::<Utc>::from_timestamp(seconds, 0);
-        let (yielding, root) = (Yielding::default(), Path::new("/g"));
+        let (yielding, root) = (Yielding::default(), "/g");
         assert_eq!(yielding.others(root, at(5)), at(5));
         yielding.ended(root, at(7).unwrap(), at(5));
         assert_eq!(yielding.others(root, at(7)), at(5));
         assert_eq!(yielding.others(root, at(8)), at(8));
-        assert_eq!(yielding.others(Path::new("/h"), at(7)), at(7));
+        assert_eq!(yielding.others("/h", at(7)), at(7));
         assert_eq!(yielding.others(root, None), None);
     }
 }

@@ -81,7 +81,9 @@ fn tables_text(root: &RootMigrateReport, dry_run: bool, screen: Screen) -> Strin
     for (name, error) in
         root.tables.iter().filter_map(|table| Some((name_of(table), table.error.as_ref()?)))
     {
-        text += &indented(&format!("{name}: {error}"), screen.width);
+        // Most errors name their table themselves.
+        let why = error.strip_prefix(&format!("{name}: ")).unwrap_or(error);
+        text += &indented(&format!("{name}: {why}"), screen.width);
     }
     for step in &root.available {
         text += &indented(&format!("possible: {step}"), screen.width);

@@ -350,8 +350,8 @@ mod tests {
         assert_eq!(
             text,
             "following edges, one hop touches 9.4 → 5.8 fragments (94.0 MiB → 57.0 MiB) out of a node \
-             and 8.8 → 8.8 (88.0 MiB → 88.0 MiB) into it, two hops 50.5 → 50.5 (505.0 MiB → 505.0 MiB) \
-             and 49.4 → 49.4 (494.0 MiB → 494.0 MiB)"
+             and 8.8 → 8.8 (88.0 MiB → 88.0 MiB) into it, two hops 50.5 → 50.5 (505 MiB → 505 MiB) \
+             and 49.4 → 49.4 (494 MiB → 494 MiB)"
         );
     }
 }

@@ -161,8 +161,8 @@ fn tables_that_are_migrated_and_why_others_are_not() {
     );
     let events = "events  2.0      2.0, 2.1  V1         move           12  would be migrated";
     assert!(lines.contains(&events), "{preview}");
-    assert!(lines.contains(&"events: write 3 data files anew as 2.1 (5.0 MiB)"), "{preview}");
-    assert!(lines.contains(&"images: images: it has columns of blobs"), "{preview}");
+    assert!(lines.contains(&"events: write 3 data files anew as 2.1 (5.00 MiB)"), "{preview}");
+    assert!(lines.contains(&"images: it has columns of blobs"), "{preview}");
     assert!(show(false).contains("12  migrated"), "{}", show(false));
 }
 

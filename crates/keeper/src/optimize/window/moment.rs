@@ -113,7 +113,7 @@ impl<'a> Moment<'a> {
             return;
         }
         if let Ok(Some(ours)) = self.files.last_change(&self.ends).await {
-            let root = &self.window.run.write.read.root.directory;
+            let root = &self.window.run.write.read.root.address;
             context.yielding.ended(root, ours, self.seen.ended);
         }
     }
@@ -130,7 +130,7 @@ impl<'a> Moment<'a> {
         let newest = self.files.last_change(&self.ends).await?;
         let own = self.files.last_change(&self.own).await?.filter(|own| *own > self.since);
         let staged = own.max(self.files.last_change(&self.others).await?);
-        let root = &self.window.run.write.read.root.directory;
+        let root = &self.window.run.write.read.root.address;
         Ok(Look {
             is_committing: self.is_anybody_committing().await,
             staged: staged.filter(|staged| Some(*staged) > newest),
