@@ -2,6 +2,7 @@
 
 mod bad;
 mod kinds;
+mod lost;
 mod unstick;
 
 use std::path::Path;

@@ -1,0 +1,82 @@
+//! What was damaged or lost, and must neither be written over nor be taken for what a crash left.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::{TimeDelta, Utc};
+use lancekeeper::{
+    AssumedDead, Keeper, MigrateGoal, MigrateOptions, NoProgress, OptimizeOptions, RecoverAction,
+    RecoverOptions,
+};
+use lancekeeper_testkit::invariants::names;
+use lancekeeper_testkit::{FixturePath, Wreck, graph_rows};
+
+use super::only;
+use crate::fixtures::tree;
+
+fn to_v4(rebuild: bool) -> MigrateOptions {
+    MigrateOptions { goal: MigrateGoal::Newest { rebuild }, ..MigrateOptions::default() }
+}
+
+#[tokio::test]
+async fn a_history_that_cannot_be_read_stops_everybody_before_anything_is_written_at_fixture_path()
+{
+    let path = FixturePath::unpack("omnigraph-0.7.0-branches").unwrap();
+    let uri = path.uri();
+    let rows = graph_rows(&uri).await.unwrap();
+    let history = Path::new(&uri).join("_graph_commits.lance");
+    for manifest in names(&history.join("_versions")).unwrap() {
+        fs::write(history.join("_versions").join(manifest), "garbage").unwrap();
+    }
+    let before = tree(&uri);
+    let keeper = Keeper::new();
+    let optimized =
+        keeper.optimize([&uri], &OptimizeOptions::default(), Arc::new(NoProgress)).await;
+    assert_ne!(optimized.exit_code().number(), 0, "{optimized:#?}");
+    assert!(optimized.roots[0].error.as_deref().unwrap().contains("commit history"));
+    assert!(optimized.roots[0].hint.as_deref().unwrap().contains("--rebuild-history"));
+    let migrated = keeper.migrate([&uri], &to_v4(false)).await;
+    assert_ne!(migrated.exit_code().number(), 0, "{migrated:#?}");
+    assert!(migrated.roots[0].steps.is_empty(), "it began: {migrated:#?}");
+    let ours = format!("{uri}/__maintenance");
+    let others = |tree: Vec<(String, u64)>| -> Vec<(String, u64)> {
+        tree.into_iter().filter(|(path, _)| !path.starts_with(&ours) && *path != uri).collect()
+    };
+    assert_eq!(others(tree(&uri)), others(before), "something was written");
+
+    // As the hint says.
+    fs::remove_dir_all(&history).unwrap();
+    let rebuilt = keeper.migrate([&uri], &to_v4(true)).await;
+    assert_eq!(rebuilt.exit_code().number(), 0, "{rebuilt:#?}");
+    assert!(graph_rows(&uri).await.unwrap() == rows);
+}
+
+#[tokio::test]
+async fn a_branch_whose_reference_was_lost_is_left_alone_until_somebody_names_it() {
+    let wreck = Wreck::new().await.unwrap();
+    wreck.writer.create_branch("feat", "main").await.unwrap();
+    let table = wreck.commit("node:A", "feat", &["four"]).await.unwrap();
+    wreck.publish("node:A", "feat", &table).await.unwrap();
+    let rows = graph_rows(wreck.uri()).await.unwrap();
+    let reference = wreck.path("__manifest/_refs/branches/feat.json");
+    let content = fs::read(&reference).unwrap();
+    fs::remove_file(&reference).unwrap();
+
+    let later = Keeper::builder().clock(|| Utc::now() + TimeDelta::hours(1)).build();
+    let left = later.recover([wreck.uri()], &RecoverOptions::default()).await;
+    assert_eq!(left.exit_code().number(), 12, "{left:#?}");
+    assert_eq!((only(&left).action, only(&left).done), (RecoverAction::Refuse, false));
+    let hint = only(&left).hint.as_deref().unwrap();
+    assert!(hint.contains("_refs/branches") && hint.contains("--assume-dead feat"), "{hint}");
+    fs::write(&reference, content).unwrap();
+    assert_eq!(graph_rows(wreck.uri()).await.unwrap(), rows, "the branch is as it was");
+
+    fs::remove_file(&reference).unwrap();
+    let mut named = RecoverOptions::default();
+    named.assumed_dead = AssumedDead::These(vec!["feat".to_owned(), "faet".to_owned()]);
+    let gone = later.recover([wreck.uri()], &named).await;
+    assert_eq!((only(&gone).action, only(&gone).done), (RecoverAction::Remove, true), "{gone:#?}");
+    assert!(gone.roots[0].warnings.iter().any(|said| said.contains("faet")), "{gone:#?}");
+    assert!(!wreck.path("__manifest/tree/feat").exists());
+}
