@@ -1,11 +1,12 @@
 //! A look at a root: which directories changed, and the facts of the tables that did. Reads only, and decides nothing.
 
+mod changes;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::StreamExt;
 use lancekeeper::Keeper;
 use lancekeeper_model::{
     EffectivePolicy, ErrorKind, Policy, PolicyOption, PolicySource, RootKind, SourcedPolicy,
@@ -20,11 +21,7 @@ use lancekeeper_store::{Files, FilesError, Root, RootError};
 use thiserror::Error;
 
 use crate::policies::{POLICIES_DIRECTORY, Policies, PoliciesError};
-
-/// Directories that are asked at the same time: each takes a thread for a few microseconds.
-const ASKED_AT_ONCE: usize = 32;
-/// A directory that changed within this time may change again without looking different: times of files come in steps.
-const STEP: TimeDelta = TimeDelta::milliseconds(50);
+use changes::{changes, follow, is_settled, newest, versions_of, with_news};
 
 /// The tables of a graph are listed this often at most: each listing opens all of them.
 const LISTED_EVERY: TimeDelta = TimeDelta::seconds(10);
@@ -157,8 +154,8 @@ pub(super) async fn look(request: Request) -> Result<Looked, LookError> {
     }
     // Before anything is asked, so that nothing is missed between the two.
     follow(&request, &files, &members.0, &wanted).await;
-    let changes = changes(&request, &files, &members.0, &wanted).await?;
-    let stale: BTreeSet<&TableKey> = changes
+    let changed_at = changes(&request, &files, &members.0, &wanted).await?;
+    let stale: BTreeSet<&TableKey> = changed_at
         .iter()
         .filter(|(table, now)| {
             let before = request.known.get(*table).and_then(|known| known.changed);
@@ -177,7 +174,7 @@ pub(super) async fn look(request: Request) -> Result<Looked, LookError> {
             Some(Err(_)) => None,
             None => request.known.get(&table).and_then(|known| known.newest),
         };
-        let changed = changes.get(&table).copied().flatten();
+        let changed = changed_at.get(&table).copied().flatten();
         // What changed just now is looked at again: it may change once more within the same step of the disk's clock.
         let known = Known { changed: changed.filter(|at| is_settled(*at, now)), newest };
         tables.insert(table, Seen { policy, known, fresh });
@@ -201,11 +198,6 @@ async fn documents(
     warnings.extend(list.warnings);
     let changed = changed.filter(|at| is_settled(*at, Utc::now()));
     Ok((Arc::new(list.policies), changed))
-}
-
-/// Whether what changed then would look different if it changed now. A disk whose clock is ahead is believed.
-fn is_settled(changed: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-    (now - changed).abs() > STEP
 }
 
 /// Where the tables of a root lie. Of a graph, which there are: listed again after its `__manifest` changed, and not
@@ -232,106 +224,6 @@ async fn located(request: &Request, changed: DateTime<Utc>) -> Result<Members, L
     let rows = rows(request, options).await?;
     let tables = rows.into_iter().map(|row| (row.table_key, MANIFEST_DIR.to_owned()));
     Ok((Arc::new(tables.collect()), Some(now)))
-}
-
-/// When the directory of versions changed that tells of each table: of a graph that of `__manifest`, for all of them.
-async fn changes(
-    request: &Request,
-    files: &Files,
-    members: &BTreeMap<TableKey, String>,
-    wanted: &BTreeMap<TableKey, EffectivePolicy>,
-) -> Result<BTreeMap<TableKey, Option<DateTime<Utc>>>, LookError> {
-    if request.root.kind == RootKind::Graph {
-        let changed = files.changed(&versions_of(MANIFEST_DIR)).await?;
-        return Ok(wanted.keys().map(|table| (table.clone(), changed)).collect());
-    }
-    let asked: Vec<_> =
-        wanted
-            .keys()
-            .filter_map(|table| Some((table.clone(), members.get(table)?.clone())))
-            .map(|(table, location)| async move {
-                (table, files.changed(&versions_of(&location)).await)
-            })
-            .collect();
-    let answers: Vec<_> = futures::stream::iter(asked).buffered(ASKED_AT_ONCE).collect().await;
-    let answers = answers.into_iter().map(|(table, changed)| Ok((table, changed?)));
-    answers.collect::<Result<_, FilesError>>().map_err(LookError::from)
-}
-
-/// Those of the tables that have another newest version than their facts are of. A directory of versions changes more
-/// often than once a commit, and with files that are none.
-async fn with_news<'t>(
-    request: &Request,
-    files: &Files,
-    members: &BTreeMap<TableKey, String>,
-    stale: BTreeSet<&'t TableKey>,
-) -> BTreeSet<&'t TableKey> {
-    let mut news = BTreeSet::new();
-    for table in stale {
-        let known = request.known.get(table).and_then(|known| known.newest);
-        let is_known = match (known, members.get(table)) {
-            (Some(known), Some(location)) if !request.asked.contains(table) => {
-                is_still_newest(files, location, known).await
-            }
-            _ => false,
-        };
-        if !is_known {
-            news.insert(table);
-        }
-    }
-    news
-}
-
-/// Whether a version is still the newest one of the same table: its file is the one that was seen, and there is none of
-/// the version after it. What cannot be asked is read anew.
-async fn is_still_newest(
-    files: &Files,
-    location: &str,
-    (version, written): (Version, DateTime<Utc>),
-) -> bool {
-    let at = |version: Version| manifest_of(location, version);
-    let (this, next) =
-        (files.changed(&at(version)).await, files.changed(&at(version.next())).await);
-    matches!((this, next), (Ok(Some(changed)), Ok(None)) if changed == written)
-}
-
-/// The version and when its file was written, of a table that is no graph's.
-async fn newest(
-    request: &Request,
-    files: &Files,
-    location: Option<&String>,
-    version: Version,
-) -> Option<(Version, DateTime<Utc>)> {
-    let location = location.filter(|_| request.root.kind != RootKind::Graph)?;
-    // Tables of another way of naming have none: they are read whenever their directory changes.
-    let written = files.changed(&manifest_of(location, version)).await.ok()??;
-    Some((version, written))
-}
-
-/// The file of a version, as Lance has named them since long.
-fn manifest_of(location: &str, version: Version) -> String {
-    format!("{}/{:020}.manifest", versions_of(location), u64::MAX - version.0)
-}
-
-/// Has changes told of the root, of the documents of policies, and of what tells of each table.
-async fn follow(
-    request: &Request,
-    files: &Files,
-    members: &BTreeMap<TableKey, String>,
-    wanted: &BTreeMap<TableKey, EffectivePolicy>,
-) {
-    let Some((notices, number)) = &request.notices else { return };
-    let locations = wanted.keys().filter_map(|table| members.get(table));
-    let mut names: BTreeSet<String> = locations.map(|location| versions_of(location)).collect();
-    names.extend([String::new(), POLICIES_DIRECTORY.to_owned()]);
-    if request.root.kind == RootKind::Graph {
-        names.insert(versions_of(MANIFEST_DIR));
-    }
-    notices.follow(*number, files, &names).await;
-}
-
-fn versions_of(location: &str) -> String {
-    if location.is_empty() { "_versions".to_owned() } else { format!("{location}/_versions") }
 }
 
 /// The facts of these tables, those with the same options in one status.
