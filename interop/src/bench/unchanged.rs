@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use xtask::cargo::output;
 
 use super::document::Row;
@@ -30,11 +31,18 @@ pub(super) fn measure(lab: &Lab) -> Result<Vec<Row>> {
     row.lines = take_turns(lab, &sides)?;
     let (time, ours) = (row.lines[0].seconds(), &row.lines[0].runs);
     let commits = ours.iter().map(committed).sum::<u64>();
-    let calls = ours.last().context("no runs")?.said["totals"]["store_calls"].as_u64();
     row.bar("commits", commits as f64, 0.0, "");
     row.bar("median time", time, 0.1, " s");
-    row.notes.extend(calls.map(|calls| format!("Calls to the store: {calls}.")));
+    row.notes.push(format!("Requests to the store: {}.", requests(lab, &database)?));
     Ok(vec![row])
+}
+
+/// What a run asks of the store, of all kinds. Only who asks for it has them counted.
+fn requests(lab: &Lab, database: &Path) -> Result<String> {
+    let said: Value = serde_json::from_str(&output(lab.ours("optimize").arg("-v").arg(database))?)?;
+    let kinds = said["requests"].as_object().context("the report says no requests")?;
+    let counts = kinds.iter().filter(|(_, count)| count.is_u64());
+    Ok(counts.map(|(kind, count)| format!("{kind} {count}")).collect::<Vec<_>>().join(", "))
 }
 
 /// The files of the tables; what the keeper notes down for itself lies beside them.
