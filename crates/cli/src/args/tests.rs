@@ -682,7 +682,7 @@ fn sql_takes_a_root_and_one_statement_from_one_place() {
 }
 
 #[test]
-fn a_repair_previews_unless_confirmed_and_nothing_is_forced_in_a_preview() {
+fn a_repair_previews_unless_confirmed_whatever_is_asked_for() {
     let options = |line: &str| match parse(&format!("lancekeeper repair {line}")).unwrap().verb {
         Verb::Repair(args) => (args.roots.roots.clone(), args.options()),
         _ => panic!("{line}"),
@@ -702,10 +702,12 @@ fn a_repair_previews_unless_confirmed_and_nothing_is_forced_in_a_preview() {
     };
     assert_eq!(options(said).1, expected);
     assert!(options("g --restore-pin").1.restore_pin, "its preview says what would be taken back");
+    let forced = options("g --force").1;
+    assert!(forced.force && !forced.confirm, "its preview says what would be published");
     assert_eq!(options("--uri g node:Person").1.tables, ["node:Person"]);
     for line in [
-        "g --force",
         "g --confirm --force --restore-pin",
+        "g --force --restore-pin",
         "g --confirm --dry-run",
         "g --relocate --restore-pin",
         "g --relocate --confirm --force",
