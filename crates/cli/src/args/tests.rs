@@ -456,7 +456,7 @@ fn migrate_previews_unless_confirmed_and_says_where_to() {
     };
     assert_eq!(migrate(""), (MigrateOptions::default(), false));
     let goals = [
-        ("--to 3", MigrateGoal::Writable),
+        ("--to 3", MigrateGoal::V3),
         ("--to 4", MigrateGoal::Newest { rebuild: false }),
         ("--to 4 --rebuild-history", MigrateGoal::Newest { rebuild: true }),
         ("--abort", MigrateGoal::Abort),
