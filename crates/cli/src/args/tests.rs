@@ -613,7 +613,10 @@ fn a_job_is_named_after_its_root_or_beside_the_option_that_names_it() {
     refusal("lancekeeper jobs resume --uri g h 01ABC");
     refusal("lancekeeper jobs list");
     refusal("lancekeeper jobs list g --status dreamt");
-    let line = "lancekeeper jobs list a b --table t --status failed --status running --limit 0";
+    // As with every other number of things: none is no number of them.
+    let none = refusal("lancekeeper jobs list g --limit 0");
+    assert!(none.contains("at least 1") && none.contains("all"), "{none}");
+    let line = "lancekeeper jobs list a b --table t --status failed --status running --limit all";
     let JobsVerb::List(args) = jobs(line) else { panic!("{line}") };
     let options = args.options();
     assert_eq!((args.roots.roots.len(), options.tables.len(), options.limit), (2, 1, None));
