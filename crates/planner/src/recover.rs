@@ -256,6 +256,13 @@ fn decide(
     if let Pulse::Alive { until, why } = pulse {
         return (Decision::Wait { until: *until }, why.clone());
     }
+    if content.branch_is_lost {
+        let why = format!(
+            "{} is no branch, but was published to: its file may be lost",
+            content.branch
+        );
+        return (Decision::Refuse, why);
+    }
     if !content.branch_exists {
         let why = format!("there is no branch {} any more", content.branch);
         return (Decision::DiscardOrphan, why);

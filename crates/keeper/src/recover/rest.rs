@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use lancekeeper_manifest::{BranchRemains, UnnamedPublish, promote_schema, unstage_schema};
 use lancekeeper_model::{
     AssumedDead, Branch, LeftBehind, OperationId, RecoverAction, RecoverOptions, RecoverRow,
-    RootRecoverReport,
+    RootRecoverReport, shell_word,
 };
 use lancekeeper_planner::recover::{
     LockFacts, StagedFate, WriterKind, decide_lock, decide_staging,
@@ -291,14 +291,14 @@ impl Rest<'_> {
             let published = remains
                 .iter()
                 .filter(|remains| remains.location == MANIFEST_DIR)
-                .map(|remains| remains.versions.saturating_sub(1))
+                .map(|remains| remains.published)
                 .sum::<u64>();
             let is_named = self.options.assumed_dead.names(branch.label());
             let mut hint = None;
             let fate = if published > 0 && !is_lock && !is_named {
                 hint = Some(format!(
                     "if only __manifest/_refs/branches/ lost its file, restore that from a backup; if the branch was being deleted: --assume-dead {}",
-                    branch.label()
+                    shell_word(branch.label())
                 ));
                 StagedFate {
                     action: RecoverAction::Refuse,

@@ -86,6 +86,7 @@ fn sidecar(kind: WriterKind, schema_version: u32, tables: &[&str]) -> ForeignFac
             started_at: Some(at(0)),
             branch: Branch::main(),
             branch_exists: true,
+            branch_is_lost: false,
             tables,
             added: Vec::new(),
             dropped: Vec::new(),
