@@ -132,6 +132,28 @@ async fn staging_files_that_no_sidecar_explains_are_told_apart_by_the_tables() {
     }
 }
 
+#[tokio::test]
+async fn the_schema_of_a_client_is_known_as_that_of_its_tables_at_fixture_path() {
+    for fixture in ["omnigraph-0.7.0-branches", "omnigraph-0.8.0-branches"] {
+        let path = FixturePath::unpack(fixture).unwrap();
+        let uri = path.uri();
+        for name in ["_schema.pg", "_schema.ir.json", "__schema_state.json"] {
+            let file = Path::new(&uri).join(name);
+            fs::copy(&file, file.with_file_name(format!("{name}.staging"))).unwrap();
+        }
+        let plan = preview(&uri, &dead()).await;
+        assert_eq!(only(&plan).action, RecoverAction::Remove, "{fixture}: {plan:#?}");
+        // As if its last schema apply had made a number of a column's values.
+        let compiled = Path::new(&uri).join("_schema.ir.json");
+        let text = fs::read_to_string(&compiled).unwrap();
+        let typed = "\"scalar\": \"String\"";
+        assert!(text.contains(typed), "{text}");
+        fs::write(&compiled, text.replacen(typed, "\"scalar\": \"I64\"", 1)).unwrap();
+        let plan = preview(&uri, &dead()).await;
+        assert_eq!(only(&plan).action, RecoverAction::Promote, "{fixture}: {plan:#?}");
+    }
+}
+
 /// Takes a branch's file away, and leaves everything else of it.
 fn forget_branch(dataset: &Path, branch: &str) {
     fs::remove_file(dataset.join("_refs/branches").join(format!("{branch}.json"))).unwrap();
