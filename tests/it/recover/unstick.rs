@@ -209,15 +209,24 @@ async fn a_v3_graph_that_was_made_without_its_history_gets_it_at_fixture_path() 
     for made_last in ["_graph_commits.lance", "_graph_commit_actors.lance"] {
         fs::remove_dir_all(root.join(made_last)).unwrap();
     }
-    is_an_obstacle(&uri, &["_graph_commits.lance is missing"]).await;
-    let done = recover(&uri, &RecoverOptions::default()).await;
-    assert_eq!(done.exit_code().number(), 0, "{done:#?}");
-    assert_eq!(only(&done).action, RecoverAction::Add);
-    is_at_rest(&uri).await;
-    let graph = Graph::open(&Tables::new(), &recognise(&uri).unwrap()).await.unwrap();
-    let commits = graph.history(&Branch::main()).await.unwrap().commits;
-    assert_eq!(commits.len(), 1);
-    assert_eq!((commits[0].manifest_version.0, commits[0].parents.len()), (3, 0));
+    // Then as a recovery leaves it that died before the first commit, and before the first version.
+    let history = root.join("_graph_commits.lance");
+    for died in ["", "before its first commit", "before its first version"] {
+        match died {
+            "" => {}
+            "before its first commit" => while uncommit_above(&history, 1).await {},
+            _ => fs::remove_dir_all(history.join("_versions")).unwrap(),
+        }
+        is_an_obstacle(&uri, &["_graph_commits.lance is missing"]).await;
+        let done = recover(&uri, &RecoverOptions::default()).await;
+        assert_eq!(done.exit_code().number(), 0, "{died}: {done:#?}");
+        assert_eq!(only(&done).action, RecoverAction::Add);
+        is_at_rest(&uri).await;
+        let graph = Graph::open(&Tables::new(), &recognise(&uri).unwrap()).await.unwrap();
+        let commits = graph.history(&Branch::main()).await.unwrap().commits;
+        assert_eq!(commits.len(), 1, "{died}");
+        assert_eq!((commits[0].manifest_version.0, commits[0].parents.len()), (3, 0));
+    }
 }
 
 /// Takes the newest version of a dataset away, if it is above one.

@@ -138,7 +138,9 @@ pub enum OpenRootError {
         has_rows: bool,
     },
     /// A v3 graph has no commit history at all.
-    #[error("{uri}: _graph_commits.lance is missing, without which its clients cannot open it")]
+    #[error(
+        "{uri}: _graph_commits.lance is missing, or without a first commit; its clients cannot open it"
+    )]
     NoHistory {
         /// The root.
         uri: String,
