@@ -40,6 +40,7 @@ mod schema_files;
 mod schema_source;
 mod sidecar;
 mod unnamed;
+mod unowned;
 
 pub use branch::{BranchError, Cut};
 pub use catalog::{Catalog, ColumnType, SchemaTables, column_type, same_tables};

@@ -164,6 +164,23 @@ async fn a_sidecar_that_can_be_recovered_is_not_moved_aside() {
 }
 
 #[tokio::test]
+async fn what_a_quarantined_writer_committed_to_a_new_fork_is_named_by_status() {
+    let wreck = Wreck::new().await.unwrap();
+    wreck.writer.create_branch("feat", "main").await.unwrap();
+    wreck.commit("node:A", "feat", &["four"]).await.unwrap();
+    fs::create_dir_all(wreck.path("__recovery")).unwrap();
+    fs::write(wreck.path(FILE), "garbage").unwrap();
+    let done = recover(wreck.uri(), &aside(FILE)).await;
+    assert_eq!(done.exit_code().number(), 0, "{done:#?}");
+    let status = Keeper::new().status([wreck.uri()]).await;
+    let named = status.roots[0].obstacles.iter().find(|of| of.message.contains("node:A"));
+    let named = named.unwrap_or_else(|| panic!("{status:#?}"));
+    assert!(named.message.contains("fork feat"), "{named:#?}");
+    assert_eq!(status.attention_code().number(), 13, "{status:#?}");
+    assert_eq!(optimize(wreck.uri()).await, 0, "it stands in nobody's way");
+}
+
+#[tokio::test]
 async fn beside_a_file_that_nobody_understands_a_preview_promises_no_more_than_a_run_does() {
     let wreck = Wreck::new().await.unwrap();
     let table = wreck.named("node:A", "main").await.unwrap();

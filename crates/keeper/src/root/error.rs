@@ -1,6 +1,8 @@
 //! Why a root cannot be opened, or not for writing, and what a person can do about it.
 
-use lancekeeper_manifest::{GraphError, MigrateError, SchemaFilesError, SidecarError};
+use lancekeeper_manifest::{
+    GraphError, MigrateError, QUARANTINE_DIR, SchemaFilesError, SidecarError,
+};
 use lancekeeper_model::{Branch, ErrorKind, Stamp};
 use lancekeeper_queue::{LockError, QueueError};
 use lancekeeper_reconciler::SweepError;
@@ -161,6 +163,16 @@ pub enum OpenRootError {
         /// Where.
         place: String,
     },
+    /// What a writer whose sidecar was moved aside may have made, and what no branch reads.
+    #[error(
+        "{tables}: there is a fork {branch} that branch {branch} does not read, and a sidecar was moved to {QUARANTINE_DIR}: it may be all that its writer committed"
+    )]
+    UnreadForks {
+        /// The branch.
+        branch: Branch,
+        /// The tables.
+        tables: String,
+    },
     /// The sweep could not be finished.
     #[error("recovery failed: {0}")]
     Sweep(#[from] SweepError),
@@ -189,6 +201,7 @@ impl OpenRootError {
             Self::Spelling(error) => error.kind(),
             Self::Migrate { source, .. } => source.kind(),
             Self::NotRecovered { .. }
+            | Self::UnreadForks { .. }
             | Self::Moved { .. }
             | Self::Spellings { .. }
             | Self::SchemaApply { .. } => ErrorKind::Refused,
@@ -262,6 +275,9 @@ impl OpenRootError {
             Self::BranchRemains { .. } => {
                 Some("`lancekeeper recover ROOT` shows what it is and what would become of it")
             }
+            Self::UnreadForks { .. } => Some(
+                "Lance reads it as a branch of the table; once it is known to be of no use, `lancekeeper cleanup ROOT --confirm` takes it away",
+            ),
             Self::NoHistory { .. } => Some(
                 "`lancekeeper recover ROOT` says whether it can be made; if not, and there is no backup of it, `lancekeeper migrate ROOT --to 4 --rebuild-history` makes one of the versions of __manifest",
             ),
