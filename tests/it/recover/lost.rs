@@ -69,6 +69,21 @@ async fn a_branch_whose_reference_was_lost_is_left_alone_until_somebody_names_it
     assert_eq!((only(&left).action, only(&left).done), (RecoverAction::Refuse, false));
     let hint = only(&left).hint.as_deref().unwrap();
     assert!(hint.contains("_refs/branches") && hint.contains("--assume-dead feat"), "{hint}");
+    // So it is where a cleanup had left the newest version alone.
+    let versions = wreck.path("__manifest/tree/feat/_versions");
+    let mut older: Vec<_> =
+        names(&versions).unwrap().into_iter().filter(|name| name.ends_with(".manifest")).collect();
+    older.sort_unstable();
+    let aside = |name: &str| wreck.path("..").join(name);
+    // Their numbers count down.
+    for name in older.iter().skip(1) {
+        fs::rename(versions.join(name), aside(name)).unwrap();
+    }
+    let left = later.recover([wreck.uri()], &RecoverOptions::default()).await;
+    assert_eq!((only(&left).action, only(&left).done), (RecoverAction::Refuse, false));
+    for name in older.iter().skip(1) {
+        fs::rename(aside(name), versions.join(name)).unwrap();
+    }
     // Nor does any other verb take what it would need, however old it is and whatever the rule.
     let cleaner = Keeper::builder().clock(|| Utc::now() + TimeDelta::days(30)).build();
     let mut strict = CleanupOptions::default();
