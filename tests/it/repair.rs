@@ -128,6 +128,11 @@ async fn what_is_taken_back_is_not_seen_any_more_and_no_cleanup_loses_it() {
     let report = world.repair(&preview).await;
     let row = of(&report, "node:Appended");
     assert_eq!((row.action, row.would), (RepairAction::Preview, RepairAction::Restored));
+    let forced = RepairOptions { force: true, restore_pin: false, ..preview.clone() };
+    let report = world.repair(&forced).await;
+    let row = of(&report, "node:Appended");
+    assert_eq!((row.action, row.would), (RepairAction::Preview, RepairAction::Forced));
+    assert!((report.roots[0].force, report.roots[0].confirm) == (true, false), "{report:#?}");
 
     let report = world.repair(&RepairOptions { confirm: true, ..preview }).await;
     assert_eq!(report.exit_code().number(), 0, "{report:#?}");

@@ -65,7 +65,7 @@ pub(crate) fn run(
     // Whoever reads events reads nothing but events there, and warnings.
     if !cli.speech.quiet && !matches!(cli.speech.progress, ProgressMode::Json) {
         for uri in &roots.uris {
-            messages.line(&target_line(verb, uri));
+            messages.sentence(&target_line(verb, uri));
         }
     }
     for warning in roots.warnings.iter().chain(&settled.warnings) {

@@ -102,6 +102,16 @@ pub(crate) enum BranchRootError {
         /// Why they stay.
         why: String,
     },
+    /// Versions of a branch of that name are there that were published to it.
+    #[error(
+        "branch {branch} cannot be made: {published} versions are there that were published to a branch of that name, whose file is gone"
+    )]
+    Lost {
+        /// The branch.
+        branch: Branch,
+        /// How many.
+        published: u64,
+    },
     /// Somebody began to use it while it was being deleted. It is there as before.
     #[error("branch {branch} was not deleted: {why}")]
     Meanwhile {
@@ -141,7 +151,8 @@ impl EndsRoot for BranchRootError {
             Self::Exists { .. }
             | Self::Protected { .. }
             | Self::Depends { .. }
-            | Self::Leftover { .. } => ErrorKind::Refused,
+            | Self::Leftover { .. }
+            | Self::Lost { .. } => ErrorKind::Refused,
             Self::Meanwhile { .. } | Self::Unsettled => ErrorKind::Conflict,
             Self::NotPutBack { source, .. } => source.kind(),
         }
@@ -160,6 +171,9 @@ impl EndsRoot for BranchRootError {
             }
             Self::Leftover { .. } => Some(
                 "somebody may be creating or deleting it; once they are old enough (--min-fork-age, 1h) `lancekeeper cleanup` takes them away",
+            ),
+            Self::Lost { .. } => Some(
+                "if only its file in __manifest/_refs/branches/ was lost, restore that; if it was being deleted, `lancekeeper recover ROOT --assume-dead NAME --confirm` takes it away",
             ),
             Self::Meanwhile { .. } | Self::Unsettled => Some("look at it, and run again"),
             Self::NotPutBack { .. } => {

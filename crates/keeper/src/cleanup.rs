@@ -149,6 +149,7 @@ pub(crate) async fn run(
     report.queue_holds = write.queue_holds(&executor.operation);
     let done = report::touched(report, &gathered, &wanted);
     report::set_failures(report, &gathered, &options.tables);
+    report::warn_of_lost(report, &gathered);
     report::tell_reconciled(&executor.operation, report);
     report.lost_commits = report::lost(&gathered, &plan, &done);
     report::order(report);
@@ -326,6 +327,7 @@ pub(crate) async fn preview_opened(
     let plan = gathered.plan(cleaning);
     let wanted = wanted(&gathered, &options.tables, read)?;
     report::set_failures(report, &gathered, &options.tables);
+    report::warn_of_lost(report, &gathered);
     report::warn_of_torn(report, &gathered, "counts for nothing");
     for at in wanted.iter().copied() {
         report::add_reclaimed(report, &plan.datasets[at]);

@@ -147,6 +147,7 @@ impl Asked<'_> {
     fn migration(&self) -> Migration<'_> {
         let goal = match self.options.goal {
             MigrateGoal::Writable => Goal::Write,
+            MigrateGoal::V3 => Goal::V3,
             MigrateGoal::Newest { rebuild } => Goal::Newest { rebuild },
             MigrateGoal::Abort => Goal::Abort,
             MigrateGoal::Restamp(to) => Goal::Restamp(to),
@@ -175,8 +176,11 @@ impl Asked<'_> {
         let facts = migration.facts().await.map_err(|error| self.failed(error))?;
         report::describe(report, &facts);
         let plan = migration.plan(&facts).map_err(|refusal| self.failed(refusal))?;
-        if self.options.goal == MigrateGoal::Writable && plan.to > InternalSchema::V3 {
-            report.warnings.push("it is at v4 already: nothing is to be done".to_owned());
+        let warning = "it is at v4 already: nothing is to be done";
+        let is_past = self.options.goal == MigrateGoal::Writable && plan.to > InternalSchema::V3;
+        // A run plans twice: before it has the lock, and under it.
+        if is_past && !report.warnings.iter().any(|said| said == warning) {
+            report.warnings.push(warning.to_owned());
         }
         Ok(plan)
     }
@@ -209,7 +213,10 @@ async fn check_drained(
         // At v4 a branch that came late is brought along, of which nothing can be recovered before that.
         (MigrateGoal::Newest { .. }, Stamp::Migrating | Stamp::Known(InternalSchema::V4)) => Ok(()),
         (MigrateGoal::Newest { .. }, _) => check_settled(read, graph, PURPOSE.verb).await,
-        (MigrateGoal::Writable, Stamp::Known(InternalSchema::V1 | InternalSchema::V2)) => {
+        (
+            MigrateGoal::Writable | MigrateGoal::V3,
+            Stamp::Known(InternalSchema::V1 | InternalSchema::V2),
+        ) => {
             check_quiet(read, graph, PURPOSE.verb, options.dead_after, now).await
         }
         _ => Ok(()),

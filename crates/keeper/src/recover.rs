@@ -16,6 +16,7 @@
 
 mod act;
 mod ask;
+mod held;
 mod inventory;
 mod report;
 mod rest;
@@ -24,7 +25,7 @@ use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use lancekeeper_model::{RecoverOptions, RootRecoverReport};
-use lancekeeper_planner::recover::{ForeignFacts, RecoverPlan, RecoverStep, plan_recover};
+use lancekeeper_planner::recover::{ForeignFacts, RecoverPlan, RecoverStep};
 
 use crate::root::{Purpose, Tolerance, check_recoverable, read_root};
 use crate::run::Context;
@@ -97,18 +98,13 @@ async fn preview(
         .iter()
         .filter(|found| Some(&found.file) != aside.as_ref().map(|aside| &aside.file));
     let others: Vec<_> = others.cloned().collect();
-    let facts = inventory::foreign(graph, &context.tables, &others).await?;
-    let plan = plan_recover(&facts, options, now);
-    let mut rows = inventory::own(graph, &context.tables, &others).await?;
-    let steps = facts_and_steps(&facts, &plan);
-    rows.extend(steps.map(|(facts, step)| report::sidecar(facts, step, &others)));
-    if let Some(lock) = rest::applying(graph, &rows, options, now).await? {
-        rest::hold_back(&mut rows);
-        report.left.push(lock);
-        report.left.extend(rows);
+    let held::Looked { first, sidecars, is_held } =
+        held::look(graph, &context.tables, &others, options, now).await?;
+    report.left.extend(first);
+    report.left.extend(sidecars);
+    if is_held {
         return Ok(());
     }
-    report.left.extend(rows);
     rest::look(context, graph, options, now, report).await
 }
 

@@ -1,8 +1,9 @@
 //! The compiled schema of a graph, as far as upkeep needs it: which indexes each table
 //! declares. The schema language itself is the client's.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use arrow_schema::DataType;
 use lancekeeper_model::{DeclaredIndex, IndexKind, TableKey};
 use lancekeeper_store::Files;
 use serde::Deserialize;
@@ -61,8 +62,67 @@ struct Annotation {
     name: String,
 }
 
-/// The tables of a schema, each with its columns.
-pub type SchemaTables = BTreeMap<TableKey, BTreeSet<String>>;
+/// What a column holds, where a schema and a table say it alike; `None` for what may be anything, as it is of a kind that
+/// is not known here.
+pub type ColumnType = Option<String>;
+
+/// The tables of a schema, each with its columns and what those hold.
+pub type SchemaTables = BTreeMap<TableKey, BTreeMap<String, ColumnType>>;
+
+/// Whether two have the same tables with the same columns, which hold the same as far as that is known.
+#[must_use]
+pub fn same_tables(one: &SchemaTables, other: &SchemaTables) -> bool {
+    let agree = |one: &ColumnType, other: &ColumnType| one.is_none() || other.is_none() || one == other;
+    let same_columns = |one: &BTreeMap<String, ColumnType>, other: &BTreeMap<String, ColumnType>| {
+        one.len() == other.len()
+            && one.iter().zip(other).all(|((name, of_one), (other, of_other))| {
+                name == other && agree(of_one, of_other)
+            })
+    };
+    one.len() == other.len()
+        && one.iter().zip(other).all(|((key, of_one), (other, of_other))| {
+            key == other && same_columns(of_one, of_other)
+        })
+}
+
+/// What a column of a table holds.
+#[must_use]
+pub fn column_type(of: &DataType) -> ColumnType {
+    let word = match of {
+        DataType::Utf8 | DataType::LargeUtf8 => "String",
+        DataType::Boolean => "Bool",
+        DataType::Int32 => "I32",
+        DataType::Int64 => "I64",
+        DataType::UInt32 => "U32",
+        DataType::UInt64 => "U64",
+        DataType::Float32 => "F32",
+        DataType::Float64 => "F64",
+        DataType::Date32 => "Date",
+        DataType::Date64 | DataType::Timestamp(..) => "DateTime",
+        DataType::FixedSizeList(item, length) if *item.data_type() == DataType::Float32 => {
+            return Some(format!("Vector({length})"));
+        }
+        DataType::List(item) | DataType::LargeList(item) => {
+            return column_type(item.data_type()).map(|item| format!("[{item}]"));
+        }
+        _ => return None,
+    };
+    Some(word.to_owned())
+}
+
+/// What a property's column holds. Clients store a blob in a form of Lance's own.
+fn declared_type(property: &PropertyType) -> ColumnType {
+    const KNOWN: [&str; 9] =
+        ["String", "Bool", "I32", "I64", "U32", "U64", "F32", "F64", "Date"];
+    let scalar = match &property.scalar {
+        Value::String(scalar) if KNOWN.contains(&scalar.as_str()) || scalar == "DateTime" => {
+            scalar.clone()
+        }
+        Value::Object(scalar) => format!("Vector({})", scalar.get("Vector")?.as_u64()?),
+        _ => return None,
+    };
+    Some(if property.list { format!("[{scalar}]") } else { scalar })
+}
 
 impl Catalog {
     /// Reads the compiled schema among the files of a graph. A graph that never had one declares
@@ -104,8 +164,13 @@ impl Compiled {
 pub(crate) fn tables_of(compiled: &[u8]) -> Option<SchemaTables> {
     let compiled: Compiled = serde_json::from_slice(compiled).ok()?;
     let tables = compiled.tables().map(|(key, table, built_in)| {
-        let own = table.properties.iter().map(|property| property.name.clone());
-        (key, built_in.iter().map(|name| (*name).to_owned()).chain(own).collect())
+        let text = || Some("String".to_owned());
+        let built_in = built_in.iter().map(|name| ((*name).to_owned(), text()));
+        let own = table
+            .properties
+            .iter()
+            .map(|property| (property.name.clone(), declared_type(&property.prop_type)));
+        (key, built_in.chain(own).collect())
     });
     Some(tables.collect())
 }
@@ -198,12 +263,50 @@ mod tests {
             "edges":[{"name":"K","properties":[{"name":"since","prop_type":{"scalar":"Date"}}]}]}"#;
         let tables = tables_of(text.as_bytes()).unwrap();
         let columns = |key: &str| {
-            tables[&TableKey::new(key)].iter().map(String::as_str).collect::<Vec<_>>().join(" ")
+            tables[&TableKey::new(key)].keys().map(String::as_str).collect::<Vec<_>>().join(" ")
         };
         assert_eq!(
             (columns("node:P"), columns("edge:K")),
             ("a id".into(), "dst id since src".into())
         );
         assert_eq!(tables_of(b"1"), None);
+    }
+
+    #[test]
+    fn a_schema_is_another_one_if_a_column_holds_something_else() {
+        let of = |kind: &str| {
+            let text = format!(
+                r#"{{"nodes":[{{"name":"P","properties":[{{"name":"a","prop_type":{kind}}}]}}]}}"#
+            );
+            tables_of(text.as_bytes()).unwrap()
+        };
+        let scalar = |name: &str| of(&format!(r#"{{"scalar":"{name}"}}"#));
+        assert!(same_tables(&scalar("I32"), &scalar("I32")));
+        assert!(!same_tables(&scalar("I32"), &scalar("I64")));
+        assert!(!same_tables(&scalar("String"), &of(r#"{"scalar":"String","list":true}"#)));
+        assert!(!same_tables(&scalar("I32"), &SchemaTables::new()));
+        // What is not known may be anything.
+        assert!(same_tables(&scalar("Blob"), &scalar("String")));
+        assert!(same_tables(&scalar("Duration"), &scalar("I64")));
+        let table = |kind: &DataType| {
+            let columns = [("a", column_type(kind)), ("id", column_type(&DataType::Utf8))];
+            let columns = columns.map(|(name, kind)| (name.to_owned(), kind));
+            SchemaTables::from([(TableKey::new("node:P"), BTreeMap::from(columns))])
+        };
+        let item = |kind| std::sync::Arc::new(arrow_schema::Field::new("item", kind, true));
+        for (declared, stored) in [
+            (r#"{"scalar":"String","enum_values":["x"]}"#, DataType::Utf8),
+            (r#"{"scalar":"Date"}"#, DataType::Date32),
+            (r#"{"scalar":"DateTime"}"#, DataType::Date64),
+            (r#"{"scalar":{"Vector":4}}"#, DataType::FixedSizeList(item(DataType::Float32), 4)),
+            (r#"{"scalar":"U64","list":true}"#, DataType::List(item(DataType::UInt64))),
+        ] {
+            assert!(same_tables(&of(declared), &table(&stored)), "{declared} {stored}");
+            assert!(!same_tables(&of(declared), &table(&DataType::Boolean)), "{declared}");
+        }
+        assert!(!same_tables(
+            &of(r#"{"scalar":{"Vector":8}}"#),
+            &table(&DataType::FixedSizeList(item(DataType::Float32), 4))
+        ));
     }
 }

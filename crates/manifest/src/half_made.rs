@@ -12,9 +12,26 @@ use crate::lineage::{ACTORS, COMMITS, LineageError, genesis_row};
 const MADE: Version = Version(3);
 
 impl Graph {
-    /// Whether the commit history is not there that a v3 graph keeps apart.
+    /// Whether the commit history is not there that a v3 graph keeps apart, or not even its first commit: whoever makes
+    /// it may die before that.
     pub async fn lacks_history(&self) -> bool {
-        self.schema == InternalSchema::V3 && !self.root.files().has_directory(COMMITS).await
+        if self.schema != InternalSchema::V3 {
+            return false;
+        }
+        let versions = self.root.files().below(COMMITS).below("_versions").names(".manifest").await;
+        match versions.as_deref() {
+            Ok([]) => true,
+            // Later ones are made by commits.
+            Ok([_]) => self.has_no_commit().await,
+            Ok(_) | Err(_) => false,
+        }
+    }
+
+    /// Whether the commit history can be read and has no row.
+    async fn has_no_commit(&self) -> bool {
+        let uri = self.root.address_of(COMMITS);
+        let Ok(commits) = self.tables.open(&uri, &Branch::main()).await else { return false };
+        commits.count_rows(None).await.is_ok_and(|rows| rows == 0)
     }
 
     /// The first branch whose commit history, kept apart up to v3, is there and cannot be opened; `None` on v4.
@@ -56,7 +73,8 @@ impl Graph {
         Ok(true)
     }
 
-    /// Makes the commit history of a graph that is as it was made, with its first commit.
+    /// Makes the commit history of a graph that is as it was made, with its first commit. What somebody had made of it
+    /// who died is taken over.
     ///
     /// # Errors
     ///
@@ -64,8 +82,7 @@ impl Graph {
     ///
     /// # Cancel safety
     ///
-    /// It is there as a whole, or without its first commit; then it is made again, once it is
-    /// taken away.
+    /// It is there as a whole, or still one that is lacking ([`Graph::lacks_history`]): making it again does the rest.
     pub async fn make_history(
         &self,
         operation: &OperationId,

@@ -40,9 +40,10 @@ mod schema_files;
 mod schema_source;
 mod sidecar;
 mod unnamed;
+mod unowned;
 
 pub use branch::{BranchError, Cut};
-pub use catalog::{Catalog, SchemaTables};
+pub use catalog::{Catalog, ColumnType, SchemaTables, column_type, same_tables};
 pub use compact::{Begins, CompactError, Compacted, InternalSize};
 pub use graph::{Graph, GraphError};
 pub use history::{BranchHistory, GraphCommit, LiveBranch};

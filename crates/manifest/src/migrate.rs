@@ -107,7 +107,7 @@ impl Migration<'_> {
     /// How closely the graph is looked at.
     fn look(&self) -> Look {
         match self.goal {
-            Goal::Write => Look::ToWrite,
+            Goal::Write | Goal::V3 => Look::ToWrite,
             Goal::Abort => Look::ToMigrate,
             Goal::Newest { .. } | Goal::Restamp(_) => Look::AtContent,
         }

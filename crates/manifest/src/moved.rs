@@ -10,11 +10,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use lance::Dataset;
 use lancekeeper_model::{Branch, OperationId, Version};
+use lancekeeper_planner::cleanup::chain_dir;
 use lancekeeper_planner::relocate::split_recorded;
 use lancekeeper_store::LanceFailure;
 use lancekeeper_store::failpoint;
 use lancekeeper_store::files::identity_at;
+use lancekeeper_store::root::MANIFEST_DIR;
 use lancekeeper_store::strict::{CommitError, Signature, commit};
 use lancekeeper_store::tables::version_of;
 
@@ -32,18 +35,42 @@ struct Moved<'r> {
 }
 
 impl Graph {
-    /// How many rows of a branch name manifests of tables at another place. None but in graphs of v3.
+    /// The manifests of tables that rows of a branch name at another place, as they name them. None but in graphs of v3.
     ///
     /// # Errors
     ///
     /// When the branch cannot be read.
-    pub async fn rows_elsewhere(&self, branch: &Branch) -> Result<u64, GraphError> {
-        if !self.keeps_commits_apart() {
-            return Ok(0);
+    pub async fn rows_elsewhere(&self, branch: &Branch) -> Result<Vec<String>, GraphError> {
+        match self.keeps_commits_apart() {
+            true => self.named_elsewhere(&self.open_manifest(branch).await?).await,
+            false => Ok(Vec::new()),
         }
-        let manifest = self.open_manifest(branch).await?;
-        let rows = self.rows(&manifest).await?;
-        Ok(self.moved(&rows).await.len() as u64)
+    }
+
+    /// The same of a branch that can be read only once its own manifest refers to this place: as with that one, which is
+    /// given as the message alone.
+    ///
+    /// # Errors
+    ///
+    /// When the branch cannot be read even so.
+    pub async fn rows_elsewhere_as(
+        &self,
+        branch: &Branch,
+        manifest: &[u8],
+    ) -> Result<Vec<String>, GraphError> {
+        if !self.keeps_commits_apart() {
+            return Ok(Vec::new());
+        }
+        let place = [MANIFEST_DIR, &chain_dir(branch)].join("/");
+        let uri = self.root.address_of(place.trim_end_matches('/'));
+        let manifest = self.tables.open_as(&uri, manifest).await.map_err(GraphError::Open)?;
+        self.named_elsewhere(&manifest).await
+    }
+
+    async fn named_elsewhere(&self, manifest: &Dataset) -> Result<Vec<String>, GraphError> {
+        let rows = self.rows(manifest).await?;
+        let moved = self.moved(&rows).await;
+        Ok(moved.into_iter().map(|moved| moved.metadata.manifest_path).collect())
     }
 
     /// Lets the rows of a branch name the manifests of tables where they are now; `None` if they do.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use lance::dataset::transaction::Operation;
 use lancekeeper_model::Branch;
 use lancekeeper_store::root::MANIFEST_DIR;
 
@@ -22,8 +23,19 @@ pub struct BranchRemains {
     pub location: &'static str,
     /// When the newest version of it was written.
     pub newest: DateTime<Utc>,
-    /// How many versions there are. Whoever makes a branch writes one; what is more was published there.
-    pub versions: u64,
+    /// The manifests of its versions, relative to that table.
+    pub manifests: Vec<String>,
+    /// How many of these versions were published there: all but the one that making the branch wrote.
+    pub published: u64,
+}
+
+impl BranchRemains {
+    /// Whether they are what readers of a branch saw, and what was published there: then the file that made
+    /// it a branch may have been lost, and nobody but a person can tell.
+    #[must_use]
+    pub fn hold_publishes(&self) -> bool {
+        self.location == MANIFEST_DIR && self.published > 0 && !self.branch.is_internal()
+    }
 }
 
 impl Graph {
@@ -37,23 +49,41 @@ impl Graph {
         let mut remains = Vec::new();
         for location in std::iter::once(MANIFEST_DIR).chain(commits) {
             let files = self.root.files().below(location).list(TREE).await?;
-            let mut found: BTreeMap<Branch, (DateTime<Utc>, u64)> = BTreeMap::new();
+            let mut found: BTreeMap<Branch, (DateTime<Utc>, Vec<String>)> = BTreeMap::new();
             for file in files {
                 let Some(branch) = branch_of(&file.path) else { continue };
-                let (newest, versions) = found.entry(branch).or_insert((file.modified, 0));
+                let (newest, manifests) = found.entry(branch).or_insert((file.modified, vec![]));
                 *newest = (*newest).max(file.modified);
-                *versions += 1;
+                manifests.push(file.path);
             }
-            let of =
-                |(branch, (newest, versions))| BranchRemains { branch, location, newest, versions };
-            remains.extend(found.into_iter().map(of));
+            remains.extend(found.into_iter().map(|(branch, (newest, manifests))| BranchRemains {
+                branch,
+                location,
+                newest,
+                published: manifests.len() as u64 - 1,
+                manifests,
+            }));
         }
         // Most graphs have no branches at all: those are not asked for them.
         if !remains.is_empty() {
             let live = self.live_branches().await?;
             remains.retain(|remains| live.iter().all(|live| live.branch != remains.branch));
         }
+        // A cleanup may have left one version of a branch that was published to a hundred times.
+        let single = |of: &&mut BranchRemains| of.location == MANIFEST_DIR && of.published == 0;
+        for remains in remains.iter_mut().filter(single) {
+            remains.published = u64::from(!self.is_as_cut(&remains.branch).await);
+        }
         Ok(remains)
+    }
+
+    /// Whether the newest version of a branch's `__manifest` is the one that making it wrote. One that cannot
+    /// be read may be any.
+    async fn is_as_cut(&self, branch: &Branch) -> bool {
+        let Ok(manifest) = self.open_manifest(branch).await else { return false };
+        let version = manifest.manifest().version;
+        let Ok(found) = manifest.read_version_transaction(version).await else { return false };
+        found.transaction.is_some_and(|made| matches!(made.operation, Operation::Clone { .. }))
     }
 }
 

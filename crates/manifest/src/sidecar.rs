@@ -8,7 +8,9 @@
 //! the sidecar.
 
 use chrono::{DateTime, Utc};
-use lancekeeper_model::{Branch, ErrorKind, OperationId, TableKey, TableRef, Version};
+use lancekeeper_model::{
+    Branch, ErrorKind, OperationId, TableKey, TableRef, Version, file_name_of,
+};
 use lancekeeper_store::failpoint::{self, Injected};
 use lancekeeper_store::{Files, FilesError};
 use thiserror::Error;
@@ -33,7 +35,7 @@ const WRITER_KIND: &str = "Optimize";
 /// A file found under `__recovery/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundSidecar {
-    /// The file's name.
+    /// The file's name; one that is no text as `Files::odd_names` writes it.
     pub file: String,
     /// Its content, or why it cannot be read.
     pub content: Result<Sidecar, String>,
@@ -131,6 +133,11 @@ impl Sidecars {
                 found.push(FoundSidecar { file, content });
             }
         }
+        // No client can read it by that name, but it may be one whose name was damaged.
+        found.extend(self.files.odd_names(".json").await?.into_iter().map(|file| {
+            let why = "its name has bytes that no client writes, and is shown with those as \\x..";
+            FoundSidecar { file, content: Err(why.to_owned()) }
+        }));
         Ok(found)
     }
 
@@ -159,7 +166,12 @@ impl Sidecars {
     pub async fn quarantine(&self, file: &str, now: DateTime<Utc>) -> Result<String, SidecarError> {
         failpoint::cross(failpoint::RECOVER_PRE_QUARANTINE)?;
         // A second one of that name does not replace the first.
-        let to = format!("{QUARANTINE_DIR}/{}-{file}", now.format("%Y%m%dT%H%M%S%6f"));
+        let time = now.format("%Y%m%dT%H%M%S%6f");
+        let of_odd = format!("{QUARANTINE_DIR}/{time}-{}", file_name_of(file));
+        if self.root.rename_odd(RECOVERY_DIR, file, &of_odd).await? {
+            return Ok(of_odd);
+        }
+        let to = format!("{QUARANTINE_DIR}/{time}-{file}");
         self.root.rename(&format!("{RECOVERY_DIR}/{file}"), &to).await?;
         Ok(to)
     }

@@ -69,7 +69,7 @@ pub use migrate::{
     MigratedBranch, MigratedTable, RootMigrateReport, StorageVersion, StorageVersionError,
     TableStep,
 };
-pub use names::{file_name_of, nearest, without_secrets};
+pub use names::{file_name_of, nearest, shell_word, without_secrets};
 pub use optimize::{
     ChosenFragments, Expansion, Expansions, LayoutStats, OptimizeBody, OptimizeReport,
     OptimizeTotals, PrunedStats, RootOptimizeReport, TableOptimizeStats, Touch,

@@ -16,6 +16,8 @@ pub enum MigrateGoal {
     /// Where the first write of any verb takes it. Of a database it is only said what there is.
     #[default]
     Writable,
+    /// To v3, by name: refused where the graph is past it.
+    V3,
     /// To the newest version, which locks out the clients of the one before.
     Newest {
         /// Make the history of the versions that are there if the one kept apart is lost.

@@ -4,7 +4,9 @@
 mod file_names;
 mod nearest;
 mod secrets;
+mod shell;
 
 pub use file_names::file_name_of;
 pub use nearest::nearest;
 pub use secrets::without_secrets;
+pub use shell::shell_word;

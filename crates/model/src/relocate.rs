@@ -23,6 +23,8 @@ pub struct RelocatedBranch {
     pub files: u64,
     /// Rows of `__manifest` on that branch that name the old place, or did. Only v3 graphs have such.
     pub rows: u64,
+    /// What these rows name: manifests of tables, as keys without the slash in front.
+    pub rows_name: Vec<String>,
     /// The version of `__manifest` with which the rows were changed.
     pub published_version: Option<Version>,
 }

@@ -35,6 +35,8 @@ pub struct Facts {
     pub runs: Vec<RunBranch>,
     /// What a keeper noted of a migration to v4 that is not finished.
     pub journal: Option<Phase>,
+    /// Why that note cannot be understood, if there is one that cannot.
+    pub damaged_note: Option<String>,
     /// Whether the commit history that v3 keeps apart is there.
     pub has_commits: bool,
 }
@@ -96,6 +98,8 @@ pub enum Phase {
 pub enum Goal {
     /// A graph that may be written: at least v3, on every branch. What every first write does.
     Write,
+    /// v3, and nothing else.
+    V3,
     /// v4, on every branch.
     Newest {
         /// Make the history of the versions that are there if the one kept apart is lost.

@@ -192,7 +192,8 @@ pub fn plan_recover(
         }
     }
     let claims = Claims { living, contested: contested(&sidecars) };
-    let steps = sidecars.iter().zip(&pulses).map(|(sidecar, pulse)| {
+    let mut plan = RecoverPlan::default();
+    plan.steps.extend(sidecars.iter().zip(&pulses).map(|(sidecar, pulse)| {
         let (decision, why) = decide(sidecar, pulse.as_ref(), &claims);
         let content = sidecar.content.as_ref().ok();
         RecoverStep {
@@ -202,8 +203,28 @@ pub fn plan_recover(
             decision,
             why,
         }
-    });
-    RecoverPlan { steps: steps.collect() }
+    }));
+    plan.hold_for_the_unknown();
+    plan
+}
+
+/// Why nothing is done about a sidecar beside one that cannot be understood.
+#[must_use]
+pub fn comes_first(file: &str) -> String {
+    format!("nothing is known of {file}, which may be about any table: that one comes first")
+}
+
+impl RecoverPlan {
+    /// Does nothing about any sidecar while there is one of which nothing is known: a restore would take with it
+    /// what that one's writer committed.
+    fn hold_for_the_unknown(&mut self) {
+        let stop = self.steps.iter().find(|step| step.decision == Decision::Stop);
+        let Some(because) = stop.map(|step| comes_first(&step.file)) else { return };
+        for step in self.steps.iter_mut().filter(|step| step.decision.acts()) {
+            step.decision = Decision::Wait { until: None };
+            step.why = format!("{because}; else: {}", step.why);
+        }
+    }
 }
 
 /// What several sidecars say of one table.
@@ -255,6 +276,13 @@ fn decide(
     }
     if let Pulse::Alive { until, why } = pulse {
         return (Decision::Wait { until: *until }, why.clone());
+    }
+    if content.branch_is_lost {
+        let why = format!(
+            "{} is no branch, but was published to: its file may be lost",
+            content.branch
+        );
+        return (Decision::Refuse, why);
     }
     if !content.branch_exists {
         let why = format!("there is no branch {} any more", content.branch);

@@ -37,7 +37,7 @@ pub(crate) mod stored;
 mod top;
 mod unknown;
 
-pub use authority::{AuthorityRead, Stamp, read_authority, stamp};
+pub use authority::{AuthorityRead, Stamp, lost_branches, read_authority, stamp};
 pub use beside::{ReadsBeside, reads_beside};
 pub use dataset::{DatasetInventory, DatasetPlace, hold_across};
 pub use empty::empty;

@@ -18,6 +18,6 @@ mod execute;
 mod inventory;
 mod report;
 
-pub use execute::{originals_of, repoint};
+pub use execute::{message_after, originals_of, repoint};
 pub use inventory::inventory;
 pub use report::RelocateError;

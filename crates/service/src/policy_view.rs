@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use lancekeeper::Keeper;
 use lancekeeper_model::{
     EffectivePolicy, ErrorKind, Policy, PolicyOption, PolicyRow, RootFailure, RootPolicies,
-    SimulatedRow, SourcedPolicy, StatusOptions,
+    SimulatedRow, SourcedPolicy, StatusOptions, nearest,
 };
 use lancekeeper_planner::schedule::{Arrival, simulate};
 use lancekeeper_settings::{PolicyFile, notices, values};
@@ -50,11 +50,17 @@ fn rows_of(table: &str, policy: &SourcedPolicy) -> Vec<PolicyRow> {
     policy.policy().set_options().map(row).collect()
 }
 
-/// Which options hold of each table of a root, and who says so. Writes nothing, but that a damaged document is moved
-/// aside.
-pub async fn show_policies(keeper: &Keeper, uri: &str, file: &PolicyFile) -> RootPolicies {
+/// Which options hold of the named tables of a root, of each for no name, and who says so. Writes nothing, but that a
+/// damaged document is moved aside.
+pub async fn show_policies(
+    keeper: &Keeper,
+    uri: &str,
+    file: &PolicyFile,
+    named: &[String],
+) -> RootPolicies {
     let mut report = RootPolicies::of(uri);
-    match tables_of(keeper, uri, file, &mut report).await {
+    let tables = tables_of(keeper, uri, file, &mut report).await;
+    match tables.and_then(|tables| selected(uri, tables, named)) {
         Ok(tables) => {
             for (name, policy) in tables {
                 report.body.warnings.extend(about(&name, policy.policy()));
@@ -64,6 +70,33 @@ pub async fn show_policies(keeper: &Keeper, uri: &str, file: &PolicyFile) -> Roo
         Err(failure) => report.fail(failure),
     }
     report
+}
+
+/// The tables that were named, or all of them. A name that no table has is a mistake.
+fn selected(
+    uri: &str,
+    mut tables: Vec<(String, SourcedPolicy)>,
+    named: &[String],
+) -> Result<Vec<(String, SourcedPolicy)>, RootFailure> {
+    let known: Vec<&str> = tables.iter().map(|(name, _)| name.as_str()).collect();
+    if let Some(name) = named.iter().find(|name| !known.contains(&name.as_str())) {
+        let hint = match nearest(name, known.iter().copied()) {
+            Some(near) => format!("did you mean {near}?"),
+            None => format!("there are {}", known.join(", ")),
+        };
+        let message = format!("there is no table {name:?} in {uri}");
+        let kind = ErrorKind::Invalid;
+        return Err(RootFailure { message, hint: Some(hint), kind, cause: None });
+    }
+    tables.retain(|(name, _)| named.is_empty() || named.contains(name));
+    Ok(tables)
+}
+
+/// What to tell of a section of a file that is about no table here: that may be another root's.
+fn about_section(name: &str, known: &[String]) -> String {
+    let near = nearest(name, known.iter().map(String::as_str));
+    let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+    format!("[table.{name:?}] of the file is about no table of this root{near}")
 }
 
 /// Replays the appends of each table of a root, as far as its versions tell of them, against its own policy and others.
@@ -160,6 +193,8 @@ async fn tables_of(
     report.body.warnings.extend(list.warnings.iter().cloned());
     let known: Vec<String> =
         root.body.tables.iter().map(|row| row.table_key.as_str().to_owned()).collect();
+    let sections = file.tables.keys().filter(|name| !known.contains(name));
+    report.body.warnings.extend(sections.map(|name| about_section(name, &known)));
     let gone = list.of_no_table(&known);
     report.body.warnings.extend(gone.iter().map(|name| about_gone(name)));
     let tables = root.body.tables.iter().map(|row| {
@@ -231,4 +266,38 @@ fn commits_of(line: &str, at: &mut f64, arrivals: &mut Vec<Arrival>) -> Result<(
         arrivals.push(Arrival { at: when, bytes, rows, deleted_rows });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_no_table_has_is_refused_with_the_nearest_one() {
+        let tables = || {
+            let of = |name: &str| (name.to_owned(), SourcedPolicy::default());
+            vec![of("node:Person"), of("edge:Knows")]
+        };
+        let asked = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            selected("g", tables(), &names)
+        };
+        assert_eq!(asked(&[]).unwrap().len(), 2);
+        assert_eq!(asked(&["edge:Knows"]).unwrap()[0].0, "edge:Knows");
+        let refused = asked(&["edge:Knows", "node:Persn"]).unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Invalid);
+        assert!(refused.message.contains("\"node:Persn\""), "{}", refused.message);
+        assert_eq!(refused.hint.as_deref(), Some("did you mean node:Person?"));
+        let far = asked(&["colours"]).unwrap_err();
+        assert_eq!(far.hint.as_deref(), Some("there are node:Person, edge:Knows"));
+    }
+
+    #[test]
+    fn a_section_that_is_about_no_table_here_is_told() {
+        let known = ["events".to_owned()];
+        assert_eq!(
+            about_section("evnts", &known),
+            "[table.\"evnts\"] of the file is about no table of this root; did you mean events?"
+        );
+    }
 }

@@ -32,6 +32,7 @@ mod join;
 mod listed;
 mod local;
 mod notices;
+mod odd;
 mod rename;
 mod times;
 
@@ -175,12 +176,18 @@ impl Files {
     }
 
     /// The names directly in it that end in `suffix`, sorted; a link to a file counts as one. No
-    /// directory is no names.
+    /// directory is no names. Those that a store has no word for are left out: [`Files::odd_names`]
+    /// has them.
     ///
     /// # Errors
     ///
     /// When the directory cannot be listed.
     pub async fn names(&self, suffix: &str) -> Result<Vec<String>, FilesError> {
+        // The store of a local disk fails over a single name that it has no word for.
+        if let Place::Local(directory) = &self.place {
+            let names = odd::names(directory.clone()).await?.plain;
+            return Ok(names.into_iter().filter(|name| name.ends_with(suffix)).collect());
+        }
         let prefix = self.directory_path("")?;
         let found = match self.store.list_with_delimiter(Some(&prefix)).await {
             Ok(found) => found.objects,

@@ -117,6 +117,21 @@ async fn stamps_of_a_v3_graph_that_nothing_explains_are_refused_and_can_be_mende
     assert_eq!(wrong.exit_code().number(), 13, "{wrong:#?}");
     restamp(&uri, InternalSchema::V3).await;
     assert!(graph_rows(&uri).await.unwrap() == rows);
+    // Half-way, and the note by which it would go on is garbage.
+    set_stamp(&uri, "main", "5").await;
+    let note = Path::new(&uri).join("__maintenance/migration.json");
+    fs::write(&note, "{\"schema\": garbage").unwrap();
+    let words = ["__maintenance/migration.json", "cannot be read"];
+    is_refused_and_readable(&uri, 1, &words, "--restamp 3", &rows).await;
+    restamp(&uri, InternalSchema::V3).await;
+    assert!(!note.exists() && graph_rows(&uri).await.unwrap() == rows);
+    assert_eq!(migrate(&uri, &to_v4()).await.exit_code().number(), 0);
+    let to = |goal| MigrateOptions { goal, ..MigrateOptions::default() };
+    let back = migrate(&uri, &to(MigrateGoal::V3)).await;
+    assert_eq!(back.exit_code().number(), 2, "{back:#?}");
+    assert!(back.roots[0].hint.as_deref().unwrap().contains("--abort"), "{back:#?}");
+    let again = migrate(&uri, &to(MigrateGoal::Writable)).await;
+    assert_eq!((again.exit_code().number(), again.roots[0].warnings.len()), (0, 1), "{again:#?}");
 }
 
 #[tokio::test]

@@ -164,6 +164,73 @@ async fn a_sidecar_that_can_be_recovered_is_not_moved_aside() {
 }
 
 #[tokio::test]
+async fn what_a_quarantined_writer_committed_to_a_new_fork_is_named_by_status() {
+    let wreck = Wreck::new().await.unwrap();
+    wreck.writer.create_branch("feat", "main").await.unwrap();
+    wreck.commit("node:A", "feat", &["four"]).await.unwrap();
+    fs::create_dir_all(wreck.path("__recovery")).unwrap();
+    fs::write(wreck.path(FILE), "garbage").unwrap();
+    let done = recover(wreck.uri(), &aside(FILE)).await;
+    assert_eq!(done.exit_code().number(), 0, "{done:#?}");
+    let status = Keeper::new().status([wreck.uri()]).await;
+    let named = status.roots[0].obstacles.iter().find(|of| of.message.contains("node:A"));
+    let named = named.unwrap_or_else(|| panic!("{status:#?}"));
+    assert!(named.message.contains("fork feat"), "{named:#?}");
+    assert_eq!(status.attention_code().number(), 13, "{status:#?}");
+    assert_eq!(optimize(wreck.uri()).await, 0, "it stands in nobody's way");
+}
+
+#[tokio::test]
+async fn beside_a_file_that_nobody_understands_a_preview_promises_no_more_than_a_run_does() {
+    let wreck = Wreck::new().await.unwrap();
+    let table = wreck.named("node:A", "main").await.unwrap();
+    wreck.arm(ID, "Load", Utc::now(), vec![table], &json!({})).unwrap();
+    wreck.commit("node:A", "main", &["four"]).await.unwrap();
+    fs::write(wreck.path("__recovery/01ZZZ3NDEKTSV4RRFFQ69G5FAV.json"), "garbage").unwrap();
+    let before = files(&wreck);
+    let said = |report: &lancekeeper::RecoverReport| -> Vec<_> {
+        let left = report.roots[0].left.iter();
+        left.map(|row| (row.name.clone(), row.action, row.why.clone(), row.done)).collect()
+    };
+    let (plan, run) = (preview(wreck.uri(), &dead()).await, recover(wreck.uri(), &dead()).await);
+    assert_eq!(said(&plan), said(&run));
+    assert_eq!((plan.exit_code().number(), run.exit_code().number()), (12, 12));
+    assert!(said(&plan)[0].2.contains("01ZZZ3NDEKTSV4RRFFQ69G5FAV.json"), "{plan:#?}");
+    assert_eq!(files(&wreck), before, "something was written");
+}
+
+#[tokio::test]
+#[cfg(unix)]
+async fn a_file_whose_name_is_no_text_is_seen_named_and_moved_aside_by_what_the_hint_says() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let wreck = Wreck::new().await.unwrap();
+    let rows = graph_rows(wreck.uri()).await.unwrap();
+    fs::create_dir_all(wreck.path("__recovery")).unwrap();
+    let odd = wreck.path("__recovery").join(OsStr::from_bytes(b"it's \xff.json"));
+    fs::write(&odd, "kept").unwrap();
+    assert_eq!(optimize(wreck.uri()).await, 12);
+    let plan = preview(wreck.uri(), &dead()).await;
+    assert_eq!((plan.exit_code().number(), only(&plan).action), (12, RecoverAction::Refuse));
+    assert_eq!(only(&plan).name, r"__recovery/it\'s \xff.json");
+    // The line of the hint, as a shell reads it.
+    let hint = only(&plan).hint.clone().unwrap();
+    let line = hint.split('`').find(|part| part.starts_with("lancekeeper recover")).unwrap();
+    let script = format!("lancekeeper() {{ \"$0\" \"$@\"; }}; {line}");
+    let mut pasted = std::process::Command::new("sh");
+    pasted.arg("-c").arg(&script).arg(crate::binary::path());
+    let ran = crate::binary::run(pasted);
+    assert_eq!(ran.code, Some(0), "{script}: {ran:#?}");
+    assert!(!odd.exists());
+    let kept = names(&wreck.path("__maintenance/quarantine")).unwrap();
+    let kept = wreck.path("__maintenance/quarantine").join(kept.iter().next().unwrap());
+    assert_eq!(fs::read_to_string(kept).unwrap(), "kept");
+    assert_eq!(optimize(wreck.uri()).await, 0);
+    assert_eq!(graph_rows(wreck.uri()).await.unwrap(), rows);
+}
+
+#[tokio::test]
 async fn a_young_writer_is_waited_for_and_the_report_says_until_when() {
     let wreck = Wreck::new().await.unwrap();
     let table = wreck.named("node:A", "main").await.unwrap();

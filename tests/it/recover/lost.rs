@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chrono::{TimeDelta, Utc};
 use lancekeeper::{
-    AssumedDead, Keeper, MigrateGoal, MigrateOptions, NoProgress, OptimizeOptions, RecoverAction,
+    AssumedDead, CleanupOptions, Keeper, MigrateGoal, MigrateOptions, NoProgress, OptimizeOptions, RecoverAction,
     RecoverOptions,
 };
 use lancekeeper_testkit::invariants::names;
@@ -69,6 +69,37 @@ async fn a_branch_whose_reference_was_lost_is_left_alone_until_somebody_names_it
     assert_eq!((only(&left).action, only(&left).done), (RecoverAction::Refuse, false));
     let hint = only(&left).hint.as_deref().unwrap();
     assert!(hint.contains("_refs/branches") && hint.contains("--assume-dead feat"), "{hint}");
+    // So it is where a cleanup had left the newest version alone.
+    let versions = wreck.path("__manifest/tree/feat/_versions");
+    let mut older: Vec<_> =
+        names(&versions).unwrap().into_iter().filter(|name| name.ends_with(".manifest")).collect();
+    older.sort_unstable();
+    let aside = |name: &str| wreck.path("..").join(name);
+    // Their numbers count down.
+    for name in older.iter().skip(1) {
+        fs::rename(versions.join(name), aside(name)).unwrap();
+    }
+    let left = later.recover([wreck.uri()], &RecoverOptions::default()).await;
+    assert_eq!((only(&left).action, only(&left).done), (RecoverAction::Refuse, false));
+    for name in older.iter().skip(1) {
+        fs::rename(aside(name), versions.join(name)).unwrap();
+    }
+    // Nor does any other verb take what it would need, however old it is and whatever the rule.
+    let cleaner = Keeper::builder().clock(|| Utc::now() + TimeDelta::days(30)).build();
+    let mut strict = CleanupOptions::default();
+    strict.policy.keep_versions = Some(1);
+    strict.writer_window = TimeDelta::zero();
+    for cleaned in [
+        cleaner.plan_cleanup([wreck.uri()], &strict).await,
+        cleaner.cleanup([wreck.uri()], &strict).await,
+    ] {
+        assert_eq!(cleaned.exit_code().number(), 0, "{cleaned:#?}");
+        let said = cleaned.roots[0].warnings.join("\n");
+        assert!(said.contains("no branch feat") && said.contains("--assume-dead feat"), "{said}");
+        assert_eq!(cleaned.roots[0].reconciled.reclaimed, [], "{cleaned:#?}");
+    }
+    let again = Keeper::new().create_branch(wreck.uri(), "feat", "main").await;
+    assert_eq!(again.exit_code().number(), 13, "{again:#?}");
     fs::write(&reference, content).unwrap();
     assert_eq!(graph_rows(wreck.uri()).await.unwrap(), rows, "the branch is as it was");
 
@@ -79,4 +110,6 @@ async fn a_branch_whose_reference_was_lost_is_left_alone_until_somebody_names_it
     assert_eq!((only(&gone).action, only(&gone).done), (RecoverAction::Remove, true), "{gone:#?}");
     assert!(gone.roots[0].warnings.iter().any(|said| said.contains("faet")), "{gone:#?}");
     assert!(!wreck.path("__manifest/tree/feat").exists());
+    let cleaned = cleaner.cleanup([wreck.uri()], &strict).await;
+    assert_eq!(cleaned.roots[0].reconciled.reclaimed.len(), 1, "{cleaned:#?}");
 }

@@ -132,6 +132,28 @@ async fn staging_files_that_no_sidecar_explains_are_told_apart_by_the_tables() {
     }
 }
 
+#[tokio::test]
+async fn the_schema_of_a_client_is_known_as_that_of_its_tables_at_fixture_path() {
+    for fixture in ["omnigraph-0.7.0-branches", "omnigraph-0.8.0-branches"] {
+        let path = FixturePath::unpack(fixture).unwrap();
+        let uri = path.uri();
+        for name in ["_schema.pg", "_schema.ir.json", "__schema_state.json"] {
+            let file = Path::new(&uri).join(name);
+            fs::copy(&file, file.with_file_name(format!("{name}.staging"))).unwrap();
+        }
+        let plan = preview(&uri, &dead()).await;
+        assert_eq!(only(&plan).action, RecoverAction::Remove, "{fixture}: {plan:#?}");
+        // As if its last schema apply had made a number of a column's values.
+        let compiled = Path::new(&uri).join("_schema.ir.json");
+        let text = fs::read_to_string(&compiled).unwrap();
+        let typed = "\"scalar\": \"String\"";
+        assert!(text.contains(typed), "{text}");
+        fs::write(&compiled, text.replacen(typed, "\"scalar\": \"I64\"", 1)).unwrap();
+        let plan = preview(&uri, &dead()).await;
+        assert_eq!(only(&plan).action, RecoverAction::Promote, "{fixture}: {plan:#?}");
+    }
+}
+
 /// Takes a branch's file away, and leaves everything else of it.
 fn forget_branch(dataset: &Path, branch: &str) {
     fs::remove_file(dataset.join("_refs/branches").join(format!("{branch}.json"))).unwrap();
@@ -187,15 +209,24 @@ async fn a_v3_graph_that_was_made_without_its_history_gets_it_at_fixture_path() 
     for made_last in ["_graph_commits.lance", "_graph_commit_actors.lance"] {
         fs::remove_dir_all(root.join(made_last)).unwrap();
     }
-    is_an_obstacle(&uri, &["_graph_commits.lance is missing"]).await;
-    let done = recover(&uri, &RecoverOptions::default()).await;
-    assert_eq!(done.exit_code().number(), 0, "{done:#?}");
-    assert_eq!(only(&done).action, RecoverAction::Add);
-    is_at_rest(&uri).await;
-    let graph = Graph::open(&Tables::new(), &recognise(&uri).unwrap()).await.unwrap();
-    let commits = graph.history(&Branch::main()).await.unwrap().commits;
-    assert_eq!(commits.len(), 1);
-    assert_eq!((commits[0].manifest_version.0, commits[0].parents.len()), (3, 0));
+    // Then as a recovery leaves it that died before the first commit, and before the first version.
+    let history = root.join("_graph_commits.lance");
+    for died in ["", "before its first commit", "before its first version"] {
+        match died {
+            "" => {}
+            "before its first commit" => while uncommit_above(&history, 1).await {},
+            _ => fs::remove_dir_all(history.join("_versions")).unwrap(),
+        }
+        is_an_obstacle(&uri, &["_graph_commits.lance is missing"]).await;
+        let done = recover(&uri, &RecoverOptions::default()).await;
+        assert_eq!(done.exit_code().number(), 0, "{died}: {done:#?}");
+        assert_eq!(only(&done).action, RecoverAction::Add);
+        is_at_rest(&uri).await;
+        let graph = Graph::open(&Tables::new(), &recognise(&uri).unwrap()).await.unwrap();
+        let commits = graph.history(&Branch::main()).await.unwrap().commits;
+        assert_eq!(commits.len(), 1, "{died}");
+        assert_eq!((commits[0].manifest_version.0, commits[0].parents.len()), (3, 0));
+    }
 }
 
 /// Takes the newest version of a dataset away, if it is above one.

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand, ValueHint};
 use lancekeeper_model::{JobStatus, JobsOptions};
 
 use super::roots::{Place, Refusal};
-use super::{LockArgs, Roots};
+use super::{LockArgs, Roots, values};
 
 /// Arguments of `jobs`.
 #[derive(Debug, Args)]
@@ -41,9 +41,23 @@ pub(crate) struct JobListArgs {
     #[arg(long = "status", value_name = "STATUS", value_parser = status_parser())]
     statuses: Vec<JobStatus>,
 
-    /// At most so many of each root; 0 for all.
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    limit: usize,
+    /// At most so many of each root, or all.
+    #[arg(long, value_name = "N|all", value_parser = most, default_value = "50")]
+    limit: Most,
+}
+
+/// How many are shown at most; `None` for all.
+#[derive(Debug, Clone, Copy)]
+struct Most(Option<usize>);
+
+fn most(text: &str) -> Result<Most, String> {
+    match text {
+        "all" => Ok(Most(None)),
+        number => {
+            let number = values::concurrency(number);
+            number.map(|number| Most(Some(number))).map_err(|why| format!("{why}; or all"))
+        }
+    }
 }
 
 fn status_parser() -> impl TypedValueParser<Value = JobStatus> {
@@ -57,7 +71,7 @@ impl JobListArgs {
         JobsOptions {
             tables: self.tables.clone(),
             statuses: self.statuses.clone(),
-            limit: Some(self.limit).filter(|limit| *limit > 0),
+            limit: self.limit.0,
         }
     }
 }

@@ -103,6 +103,7 @@ impl MigrateArgs {
             (Some(step), _, _) => MigrateGoal::Tables(step),
             (None, _, Some(to)) => MigrateGoal::Restamp(to),
             (None, Some(4), None) => MigrateGoal::Newest { rebuild: self.rebuild_history },
+            (None, Some(_), None) => MigrateGoal::V3,
             (None, _, None) if self.abort => MigrateGoal::Abort,
             (None, _, None) => MigrateGoal::Writable,
         };

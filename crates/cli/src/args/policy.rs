@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::error::ErrorKind;
 use clap::{Args, Subcommand, ValueHint};
 
@@ -43,6 +44,10 @@ pub(crate) struct PolicyShowArgs {
     #[command(flatten)]
     pub(crate) roots: Roots,
 
+    /// Only this table; may be repeated.
+    #[arg(long = "table", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) tables: Vec<String>,
+
     /// Policies from this file, below what tables have set themselves.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) policy: Option<PathBuf>,
@@ -69,7 +74,10 @@ impl PolicyArgs {
     pub(super) fn resolve(&mut self, place: &Place) -> Result<(), Refusal> {
         let roots = match &mut self.what {
             PolicyVerb::Check(_) => return Ok(()),
-            PolicyVerb::Show(args) => &mut args.roots,
+            PolicyVerb::Show(args) => {
+                args.tables.extend(args.roots.resolve(place)?);
+                return Ok(());
+            }
             PolicyVerb::Simulate(args) if args.pattern.is_some() => {
                 let names_root =
                     !place.is_empty() || !args.roots.roots.is_empty() || args.roots.file.is_some();
@@ -85,7 +93,7 @@ impl PolicyArgs {
             true => Ok(()),
             false => Err((
                 ErrorKind::ArgumentConflict,
-                "policy is about every table of the root that --uri or --db-path names",
+                "policy simulate is about every table of the root that --uri or --db-path names",
             )),
         }
     }

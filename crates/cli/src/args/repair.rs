@@ -17,8 +17,8 @@ pub(crate) struct RepairArgs {
     #[arg(long)]
     pub(crate) confirm: bool,
 
-    /// With --confirm: publish the rest, too.
-    #[arg(long, requires = "confirm")]
+    /// Publish the rest, too. Without --confirm, show what that would be.
+    #[arg(long)]
     force: bool,
 
     /// Take the rest back to what readers see instead; what is taken back stays, under a tag.

@@ -456,7 +456,7 @@ fn migrate_previews_unless_confirmed_and_says_where_to() {
     };
     assert_eq!(migrate(""), (MigrateOptions::default(), false));
     let goals = [
-        ("--to 3", MigrateGoal::Writable),
+        ("--to 3", MigrateGoal::V3),
         ("--to 4", MigrateGoal::Newest { rebuild: false }),
         ("--to 4 --rebuild-history", MigrateGoal::Newest { rebuild: true }),
         ("--abort", MigrateGoal::Abort),
@@ -613,7 +613,10 @@ fn a_job_is_named_after_its_root_or_beside_the_option_that_names_it() {
     refusal("lancekeeper jobs resume --uri g h 01ABC");
     refusal("lancekeeper jobs list");
     refusal("lancekeeper jobs list g --status dreamt");
-    let line = "lancekeeper jobs list a b --table t --status failed --status running --limit 0";
+    // As with every other number of things: none is no number of them.
+    let none = refusal("lancekeeper jobs list g --limit 0");
+    assert!(none.contains("at least 1") && none.contains("all"), "{none}");
+    let line = "lancekeeper jobs list a b --table t --status failed --status running --limit all";
     let JobsVerb::List(args) = jobs(line) else { panic!("{line}") };
     let options = args.options();
     assert_eq!((args.roots.roots.len(), options.tables.len(), options.limit), (2, 1, None));
@@ -682,7 +685,7 @@ fn sql_takes_a_root_and_one_statement_from_one_place() {
 }
 
 #[test]
-fn a_repair_previews_unless_confirmed_and_nothing_is_forced_in_a_preview() {
+fn a_repair_previews_unless_confirmed_whatever_is_asked_for() {
     let options = |line: &str| match parse(&format!("lancekeeper repair {line}")).unwrap().verb {
         Verb::Repair(args) => (args.roots.roots.clone(), args.options()),
         _ => panic!("{line}"),
@@ -702,10 +705,12 @@ fn a_repair_previews_unless_confirmed_and_nothing_is_forced_in_a_preview() {
     };
     assert_eq!(options(said).1, expected);
     assert!(options("g --restore-pin").1.restore_pin, "its preview says what would be taken back");
+    let forced = options("g --force").1;
+    assert!(forced.force && !forced.confirm, "its preview says what would be published");
     assert_eq!(options("--uri g node:Person").1.tables, ["node:Person"]);
     for line in [
-        "g --force",
         "g --confirm --force --restore-pin",
+        "g --force --restore-pin",
         "g --confirm --dry-run",
         "g --relocate --restore-pin",
         "g --relocate --confirm --force",

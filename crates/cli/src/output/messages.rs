@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
-use super::style::{Tone, paint, visible};
+use super::style::{Tone, paint, visible, wrapped};
 
 /// The way to stderr. Clones share it.
 #[derive(Clone)]
@@ -15,25 +15,32 @@ pub(crate) struct Messages {
     sink: Arc<Mutex<Box<dyn Write + Send>>>,
     bars: MultiProgress,
     colour: bool,
+    /// Columns; `None` when it is no terminal.
+    width: Option<usize>,
 }
 
 impl Messages {
     /// stderr of this process.
-    pub(super) fn of_process(colour: bool) -> Self {
+    pub(super) fn of_process(colour: bool, width: Option<usize>) -> Self {
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
-        Self { sink: Arc::new(Mutex::new(Box::new(io::stderr()))), bars, colour }
+        Self { sink: Arc::new(Mutex::new(Box::new(io::stderr()))), bars, colour, width }
     }
 
     /// Some other place; bars are not drawn.
     #[cfg(test)]
     pub(super) fn captured(sink: Box<dyn Write + Send>, colour: bool) -> Self {
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
-        Self { sink: Arc::new(Mutex::new(sink)), bars, colour }
+        Self { sink: Arc::new(Mutex::new(sink)), bars, colour, width: None }
     }
 
     /// Says something.
     pub(crate) fn line(&self, text: &str) {
         self.raw(&format!("{}\n", visible(text)));
+    }
+
+    /// Says something to people, in lines that fit a terminal.
+    pub(crate) fn sentence(&self, text: &str) {
+        self.raw(&format!("{}\n", wrapped(&visible(text), 0, self.width)));
     }
 
     /// Says what went wrong.
@@ -70,7 +77,8 @@ impl Messages {
     }
 
     fn labelled(&self, label: &str, tone: Tone, text: &str) {
-        self.raw(&format!("{}: {}\n", paint(label, tone, self.colour), visible(text)));
+        let text = wrapped(&visible(text), label.len() + 2, self.width);
+        self.raw(&format!("{}: {text}\n", paint(label, tone, self.colour)));
     }
 }
 

@@ -48,15 +48,56 @@ pub(super) fn visible(text: &str) -> String {
     shown
 }
 
+/// The words of a line. What stands between backquotes is one: a command must be copyable.
+fn words(line: &str) -> Vec<&str> {
+    if line.matches('`').count() % 2 == 1 {
+        return line.split_whitespace().collect();
+    }
+    let (mut words, mut start, mut is_quoted) = (Vec::new(), None, false);
+    for (at, c) in line.char_indices() {
+        is_quoted ^= c == '`';
+        match start {
+            Some(from) if c.is_whitespace() && !is_quoted => {
+                words.push(&line[from..at]);
+                start = None;
+            }
+            None if !c.is_whitespace() => start = Some(at),
+            _ => {}
+        }
+    }
+    words.extend(start.map(|from| &line[from..]));
+    words
+}
+
+/// A line in lines that fit the width, continued ones indented by two; the first one has `before` columns less. Text of
+/// several lines is left as it is: what stands below what may matter.
+pub(super) fn wrapped(text: &str, before: usize, width: Option<usize>) -> String {
+    let Some(width) = width.filter(|_| !text.contains('\n')) else { return text.to_owned() };
+    let (mut lines, mut used) = (String::new(), before);
+    for (at, word) in words(text).into_iter().enumerate() {
+        let length = word.chars().count();
+        if at > 0 && used + 1 + length > width {
+            lines.push_str("\n  ");
+            used = 2;
+        } else if at > 0 {
+            lines.push(' ');
+            used += 1;
+        }
+        lines.push_str(word);
+        used += length;
+    }
+    lines
+}
+
 /// Text in lines that fit the width, each indented by two, continued ones by four. Words
-/// longer than a line stay whole: a path must be copyable.
+/// longer than a line stay whole: a path must be copyable, and so must a command.
 pub(super) fn indented(text: &str, width: Option<usize>) -> String {
     let width = width.unwrap_or(usize::MAX);
     let mut lines = String::new();
     let mut indent = "  ";
     for line in visible(text).lines() {
         let mut used = 0;
-        for word in line.split_whitespace() {
+        for word in words(line) {
             let length = word.chars().count();
             if used == 0 {
                 lines.push_str(indent);
@@ -122,6 +163,20 @@ mod tests {
         ");
         assert_eq!(indented("a b", None), "  a b\n");
         assert_eq!(indented("", None), "");
+    }
+
+    #[test]
+    fn a_message_wraps_between_words_and_a_command_stays_whole() {
+        let text = "nothing was changed; `keeper recover ROOT --confirm` mends it, or so";
+        insta::assert_snapshot!(wrapped(text, 6, Some(30)), @"
+        nothing was changed;
+          `keeper recover ROOT --confirm`
+          mends it, or so
+        ");
+        assert_eq!(wrapped(text, 6, None), text);
+        assert_eq!(wrapped("it's a `b", 0, Some(6)), "it's a\n  `b");
+        let pointed = "no such column\n  SELECT a\n         ^";
+        assert_eq!(wrapped(pointed, 7, Some(10)), pointed);
     }
 
     #[test]

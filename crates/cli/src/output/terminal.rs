@@ -45,7 +45,11 @@ impl Terminal {
             width: on_terminal.then(terminal_width),
             colour: on_terminal && colours_wanted(),
         };
-        let messages = Messages::of_process(io::stderr().is_terminal() && colours_wanted());
+        let says_on_terminal = io::stderr().is_terminal();
+        let messages = Messages::of_process(
+            says_on_terminal && colours_wanted(),
+            says_on_terminal.then(stderr_width),
+        );
         Self { stdout: Box::new(stdout), messages, screen }
     }
 
@@ -82,6 +86,11 @@ impl Terminal {
 /// Columns of the terminal. Some say 0 when they do not know.
 fn terminal_width() -> usize {
     Table::new().width().filter(|&width| width > 0).map_or(80, usize::from)
+}
+
+/// The same where only stderr leads to it.
+fn stderr_width() -> usize {
+    Table::new().use_stderr().width().filter(|&width| width > 0).map_or(80, usize::from)
 }
 
 /// Whether the environment leaves colours on: <https://no-color.org>.

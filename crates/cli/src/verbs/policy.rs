@@ -77,7 +77,7 @@ async fn shown(args: &PolicyShowArgs, call: &Call<'_>) -> Vec<RootPolicies> {
     };
     let mut reports = Vec::new();
     for root in call.roots {
-        reports.push(show_policies(call.keeper, root, &file).await);
+        reports.push(show_policies(call.keeper, root, &file, &args.tables).await);
     }
     reports
 }

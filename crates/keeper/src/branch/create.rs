@@ -3,13 +3,13 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use lancekeeper_manifest::{COMMITS, Cut, LiveBranch};
+use lancekeeper_manifest::{BranchRemains, COMMITS, Cut, LiveBranch};
 use lancekeeper_model::{Branch, BranchAction, OperationId, RootBranchReport, TableKey, TableRef};
 use lancekeeper_planner::branch::{check_beside, check_name, only_it};
 use lancekeeper_planner::cleanup::{DatasetPlan, FileClass, Role};
 use lancekeeper_queue::RootQueue;
 use lancekeeper_reconciler::cleanup::{
-    CleanupError, DatasetInventory, Executor, Keys, Recheck, recheck,
+    CleanupError, DatasetInventory, Executor, Keys, Lists, Recheck, lost_branches, recheck,
 };
 use lancekeeper_store::root::MANIFEST_DIR;
 
@@ -76,6 +76,7 @@ async fn preview(
     report.warnings.extend(way.notice());
     let graph = graph_of(&read)?;
     wish.check(&live_branches(graph).await?, uri)?;
+    check_not_lost(&read, graph, &wish.branch).await?;
     if has_leftovers(&read, graph, &wish.branch).await? {
         report.warnings.push(
             "files of an earlier branch of that name are taken away first, unless they are young"
@@ -129,6 +130,7 @@ async fn create(
     let guards = write.queue.acquire(wish.keys()).await.map_err(OpenRootError::from)?;
     check_no_schema_apply(&graph.graph, VERB).await?;
     wish.check(&live_branches(graph).await?, uri)?;
+    check_not_lost(&write.read, graph, &wish.branch).await?;
     if has_leftovers(&write.read, graph, &wish.branch).await? {
         let executor = executor(context, &write.read, operation);
         // That nobody made the branch is known as long as the keys are held.
@@ -179,6 +181,22 @@ impl Wish {
             branches.map(|branch| TableRef { key: key.clone(), branch: branch.clone() })
         };
         tables.iter().flat_map(of).collect()
+    }
+}
+
+/// Refuses a name under which a branch was published to that only lost its file: what is there is all of it.
+async fn check_not_lost(
+    read: &ReadRoot,
+    graph: &ReadGraph,
+    branch: &Branch,
+) -> Result<(), BranchRootError> {
+    let explained = Lists::of(&read.root.files()).pending().await?.explained(MANIFEST_DIR);
+    let lost = lost_branches(&graph.graph, &explained).await.map_err(OpenRootError::from)?;
+    match lost.into_iter().find(|lost| lost.branch == *branch) {
+        None => Ok(()),
+        Some(BranchRemains { branch, published, .. }) => {
+            Err(BranchRootError::Lost { branch, published })
+        }
     }
 }
 

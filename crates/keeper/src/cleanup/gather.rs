@@ -67,11 +67,12 @@ pub(crate) async fn gather(
     let running = running(&cleaning.read.root).await?;
     let graph = cleaning.read.graph.as_ref().map(|graph| &graph.graph);
     let read = match graph {
-        Some(graph) => read_authority(graph).await?,
+        Some(graph) => read_authority(graph, &explained_by(&pending, MANIFEST_DIR)).await?,
         None => AuthorityRead {
             authority: Authority::default(),
             tables: plain(cleaning).await?.0,
             failures: Vec::new(),
+            lost: Vec::new(),
             stamp: Stamp::default(),
         },
     };
@@ -148,7 +149,7 @@ impl Gathered {
         cleaning: &Cleaning<'_>,
         graph: &Graph,
     ) -> Result<(), CleanupRootError> {
-        let mut read = read_authority(graph).await?;
+        let mut read = read_authority(graph, &self.explained(MANIFEST_DIR)).await?;
         read.adopt_commits(&self.read);
         self.read = read;
         self.stale = (0..self.datasets.len()).collect();
@@ -323,9 +324,17 @@ impl Gathered {
     }
 
     fn explained(&self, location: &str) -> BTreeSet<String> {
-        let lists = self.pending.get(location).into_iter().flatten();
-        lists.flat_map(|list| list.paths.iter().cloned()).collect()
+        explained_by(&self.pending, location)
     }
+}
+
+/// What earlier cleanups had decided to delete of a dataset.
+fn explained_by(
+    pending: &BTreeMap<String, Vec<PendingList>>,
+    location: &str,
+) -> BTreeSet<String> {
+    let lists = pending.get(location).into_iter().flatten();
+    lists.flat_map(|list| list.paths.iter().cloned()).collect()
 }
 
 fn has_litter(dataset: &DatasetInventory) -> bool {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use lancekeeper_model::{
     Branch, BranchReconcileStats, CleanupOptions, ForkRefStatus, KeptVersionReport,
     LostCommitReport, OperationId, RootCleanupReport, RootKind, TableCleanupStats, TableKey,
+    shell_word,
 };
 use lancekeeper_planner::cleanup::{CleanupPlan, DatasetPlan, ForkDecision, lost_commits};
 use lancekeeper_reconciler::cleanup::{CleanupError, Done};
@@ -40,6 +41,18 @@ pub(super) fn warn_of_torn(report: &mut RootCleanupReport, gathered: &Gathered, 
     for (file, why) in &gathered.torn {
         report.warnings.push(format!(
             "__maintenance/cleanup/{file} of an earlier cleanup cannot be read ({why}) and {what}: files that it alone explained go when they are old"
+        ));
+    }
+}
+
+/// Branches whose file is gone: nothing of them goes.
+pub(super) fn warn_of_lost(report: &mut RootCleanupReport, gathered: &Gathered) {
+    for lost in &gathered.read.lost {
+        report.warnings.push(format!(
+            "there is no branch {branch}, but {published} of its versions of {MANIFEST_DIR} were published: nothing of it goes, and nothing that it reads. If only its file in {MANIFEST_DIR}/_refs/branches/ was lost, restore that; if it was being deleted, `lancekeeper recover ROOT --assume-dead {word} --confirm` takes it away, and the next cleanup its forks",
+            branch = lost.branch,
+            published = lost.published,
+            word = shell_word(lost.branch.label()),
         ));
     }
 }

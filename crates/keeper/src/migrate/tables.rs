@@ -138,7 +138,10 @@ pub(super) fn step_of(
         MigrateGoal::Tables(_) if kind == RootKind::Graph => Err(TablesError::Graph { uri: uri() }),
         MigrateGoal::Tables(step) => Ok(Some(step)),
         _ if kind == RootKind::Graph => Ok(None),
-        MigrateGoal::Newest { .. } | MigrateGoal::Abort | MigrateGoal::Restamp(_) => {
+        MigrateGoal::V3
+        | MigrateGoal::Newest { .. }
+        | MigrateGoal::Abort
+        | MigrateGoal::Restamp(_) => {
             Err(TablesError::NotAGraph { uri: uri(), kind })
         }
     }

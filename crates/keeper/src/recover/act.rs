@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use lance::Dataset;
 use lancekeeper_manifest::FoundSidecar;
 use lancekeeper_model::{
-    ErrorKind, JobKind, MovedPin, OperationId, ProgressEvent, RecoverAction, RecoverOptions,
-    RecoverRow, RootRecoverReport, TableRef, Version,
+    ErrorKind, JobKind, LeftBehind, MovedPin, OperationId, ProgressEvent, RecoverAction, RecoverOptions,
+    RecoverRow, RootRecoverReport, TableRef, Version, shell_word,
 };
 use lancekeeper_planner::recover::{Back, Decision, plan_recover};
 use lancekeeper_reconciler::recover::{self, Case, RecoverError};
@@ -14,6 +14,7 @@ use lancekeeper_store::owner::{Owner, owners_between};
 use lancekeeper_store::tables::version_of;
 
 use super::ask::{self, RecoverRootError};
+use super::held::{self, Looked};
 use super::{PLAN, PURPOSE, inventory, report, rest};
 use crate::root::{OpenRootError, Opening, ReadGraph, Recovering, lock_to_recover, read_root};
 use crate::run::ended::Ended;
@@ -75,17 +76,21 @@ impl Run<'_> {
         if let Some(graph) = &recovering.read.graph {
             report.warnings.extend(ask::unknown_names(graph, options).await?);
         }
-        if rest::mend_history(recovering, operation, *now, job, report).await? {
+        let Some(graph) = &mut recovering.read.graph else { return Ok(()) };
+        graph.found = graph.sidecars.list().await?;
+        let looked = held::look(graph, &context.tables, &graph.found, options, *now).await?;
+        if looked.is_held {
+            let Looked { mut first, sidecars, .. } = looked;
+            if let Some(history) = first.as_mut().filter(|row| row.what == LeftBehind::HalfMade) {
+                rest::mend_history(graph, operation, *now, job, history).await?;
+            }
+            report.left.extend(first);
+            report.left.extend(sidecars);
             return Ok(());
         }
-        // What cannot be understood may be about any table.
-        let Some(rows) = self.stopped(recovering, report).await? else {
-            recovering.sweep(context, opening, &mut report.recovery.sidecars).await?;
-            self.sidecars(recovering, report).await?;
-            return rest::mend(context, recovering, options, operation, *now, job, report).await;
-        };
-        report.left.extend(rows);
-        Ok(())
+        recovering.sweep(context, opening, &mut report.recovery.sidecars).await?;
+        self.sidecars(recovering, report).await?;
+        rest::mend(context, recovering, options, operation, *now, job, report).await
     }
 
     /// Moves a file aside.
@@ -106,32 +111,6 @@ impl Run<'_> {
         row.done = true;
         report.left.push(row);
         Ok(())
-    }
-
-    /// The rows of all sidecars, if there is one about which nothing is known, or if somebody may
-    /// be applying a schema: then nothing is done about the others either.
-    async fn stopped(
-        &self,
-        recovering: &mut Recovering,
-        report: &mut RootRecoverReport,
-    ) -> Result<Option<Vec<RecoverRow>>, RecoverRootError> {
-        let Some(graph) = &mut recovering.read.graph else { return Ok(None) };
-        graph.found = graph.sidecars.list().await?;
-        let tables = &self.context.tables;
-        let facts = inventory::foreign(graph, tables, &graph.found).await?;
-        let plan = plan_recover(&facts, self.options, self.now);
-        let mut rows = inventory::own(graph, tables, &graph.found).await?;
-        let steps = super::facts_and_steps(&facts, &plan);
-        rows.extend(steps.map(|(facts, step)| report::sidecar(facts, step, &graph.found)));
-        if plan.steps.iter().any(|step| step.decision == Decision::Stop) {
-            return Ok(Some(rows));
-        }
-        let Some(lock) = rest::applying(graph, &rows, self.options, self.now).await? else {
-            return Ok(None);
-        };
-        rest::hold_back(&mut rows);
-        report.left.push(lock);
-        Ok(Some(rows))
     }
 
     /// Deals with the sidecars of others, oldest first. Each is looked at anew, since what became
@@ -176,7 +155,8 @@ impl Run<'_> {
         let Some((facts, step)) = steps.find(|(facts, _)| facts.file == found.path()) else {
             return Ok(());
         };
-        let mut row = report::sidecar(facts, step, &graph.found);
+        let uri = &graph.graph.root().given;
+        let mut row = report::sidecar(facts, step, &graph.found, uri);
         let Ok(content) = &found.content else {
             report.left.push(row);
             return Ok(());
@@ -231,7 +211,8 @@ impl Run<'_> {
                 ));
                 row.hint = Some(format!(
                     "`lancekeeper repair ROOT --table {} --branch {} --restore-pin --assume-dead --confirm` makes what is published the newest version again",
-                    table.key, table.branch
+                    shell_word(table.key.as_str()),
+                    shell_word(table.branch.label())
                 ));
                 return Ok(());
             }

@@ -1,7 +1,9 @@
 //! Rows of `recover`.
 
 use lancekeeper_manifest::FoundSidecar;
-use lancekeeper_model::{LeftBehind, RecoverAction, RecoverRow, RecoverTable};
+use lancekeeper_model::{
+    LeftBehind, RecoverAction, RecoverRow, RecoverTable, shell_word, without_secrets,
+};
 use lancekeeper_planner::recover::{Decision, ForeignFacts, RecoverStep};
 
 /// The row of a foreign sidecar.
@@ -9,6 +11,7 @@ pub(super) fn sidecar(
     facts: &ForeignFacts,
     step: &RecoverStep,
     found: &[FoundSidecar],
+    uri: &str,
 ) -> RecoverRow {
     let mut row = RecoverRow::of(LeftBehind::Sidecar, &step.file);
     row.action = step.decision.action();
@@ -17,7 +20,7 @@ pub(super) fn sidecar(
     if let Decision::Wait { until } = &step.decision {
         row.waits_until = *until;
     }
-    row.hint = hint(facts, step);
+    row.hint = hint(facts, step, uri);
     let file = found.iter().find(|found| found.path() == step.file);
     let said = file.and_then(|file| file.content.as_ref().ok());
     row.actor = said.and_then(|said| said.actor_id.clone());
@@ -39,20 +42,27 @@ pub(super) fn sidecar(
     row
 }
 
-fn hint(facts: &ForeignFacts, step: &RecoverStep) -> Option<String> {
+/// What is to be done about it. Its lines can be pasted into a shell, whatever names there are in them.
+fn hint(facts: &ForeignFacts, step: &RecoverStep, uri: &str) -> Option<String> {
+    let aside = || {
+        let (uri, file) = (without_secrets(uri), shell_word(&step.file));
+        let uri = shell_word(&uri);
+        format!("`lancekeeper recover {uri} --quarantine {file} --confirm` moves it aside")
+    };
     match &step.decision {
         Decision::Stop => Some(format!(
-            "open the graph with the client that wrote it, if it can be told; else `lancekeeper recover ROOT --quarantine {} --confirm` moves it aside",
-            step.file
+            "open the graph with the client that wrote it, if it can be told; else {}",
+            aside()
         )),
         Decision::Refuse => Some(format!(
-            "open the graph with the client that wrote it, which may know more; else look at the tables, and `lancekeeper recover ROOT --quarantine {} --confirm` moves it aside",
-            step.file
+            "open the graph with the client that wrote it, which may know more; else look at the tables, and {}",
+            aside()
         )),
         // Another one's, or one of which the age cannot be told.
         Decision::Wait { until: None } if is_dated(facts) => None,
         Decision::Wait { .. } => {
-            Some(format!("if its writer is known to be dead: --assume-dead {}", facts.operation))
+            let operation = shell_word(&facts.operation);
+            Some(format!("if its writer is known to be dead: --assume-dead {operation}"))
         }
         _ => None,
     }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use lancekeeper_manifest::{BranchRemains, UnnamedPublish, promote_schema, unstage_schema};
 use lancekeeper_model::{
     AssumedDead, Branch, LeftBehind, OperationId, RecoverAction, RecoverOptions, RecoverRow,
-    RootRecoverReport,
+    RootRecoverReport, shell_word,
 };
 use lancekeeper_planner::recover::{
     LockFacts, StagedFate, WriterKind, decide_lock, decide_staging,
@@ -32,10 +32,6 @@ pub(super) async fn look(
     now: DateTime<Utc>,
     report: &mut RootRecoverReport,
 ) -> Result<(), RecoverRootError> {
-    if let Some(row) = history_row(graph).await? {
-        report.left.push(row);
-        return Ok(());
-    }
     let rest = Rest { context, graph, options, now };
     let staging = rest.staging(report).await?;
     report.left.extend(staging);
@@ -65,16 +61,16 @@ pub(super) async fn applying(
     Ok(is_held.then(|| row_of(LeftBehind::SchemaApplyLock, LOCK, fate)))
 }
 
-/// Leaves everything as it is.
-pub(super) fn hold_back(rows: &mut [RecoverRow]) {
+/// Leaves everything as it is, for a reason that is about all of it.
+pub(super) fn hold_back(rows: &mut [RecoverRow], because: &str) {
     for row in rows.iter_mut().filter(|row| is_planned(row)) {
         row.action = RecoverAction::Wait;
-        row.why = format!("a schema apply may be running; else: {}", row.why);
+        row.why = format!("{because}; else: {}", row.why);
     }
 }
 
 /// What is to be done about a v3 graph without a commit history.
-async fn history_row(graph: &ReadGraph) -> Result<Option<RecoverRow>, RecoverRootError> {
+pub(super) async fn history_row(graph: &ReadGraph) -> Result<Option<RecoverRow>, RecoverRootError> {
     if !graph.graph.lacks_history().await {
         return Ok(None);
     }
@@ -92,28 +88,24 @@ async fn history_row(graph: &ReadGraph) -> Result<Option<RecoverRow>, RecoverRoo
     Ok(Some(row))
 }
 
-/// Makes the commit history of a v3 graph that has none, if that can be. Says whether there was
-/// none: then there is nothing else to be done.
+/// Makes the commit history of a v3 graph that has none, as its row says. Nothing else is done in the same run.
 ///
 /// # Cancel safety
 ///
 /// It is made or not.
 pub(super) async fn mend_history(
-    recovering: &Recovering,
+    graph: &ReadGraph,
     operation: &OperationId,
     now: DateTime<Utc>,
     job: &GraphJob<'_>,
-    report: &mut RootRecoverReport,
-) -> Result<bool, RecoverRootError> {
-    let Some(graph) = &recovering.read.graph else { return Ok(false) };
-    let Some(mut row) = history_row(graph).await? else { return Ok(false) };
+    row: &mut RecoverRow,
+) -> Result<(), RecoverRootError> {
     if row.action == RecoverAction::Add {
         job.begin(&[], PLAN, 1).await;
         graph.graph.make_history(operation, now).await?;
         row.done = true;
     }
-    report.left.push(row);
-    Ok(true)
+    Ok(())
 }
 
 /// Adds a row for all of it, and does what is to be done.
@@ -291,14 +283,14 @@ impl Rest<'_> {
             let published = remains
                 .iter()
                 .filter(|remains| remains.location == MANIFEST_DIR)
-                .map(|remains| remains.versions.saturating_sub(1))
+                .map(|remains| remains.published)
                 .sum::<u64>();
             let is_named = self.options.assumed_dead.names(branch.label());
             let mut hint = None;
             let fate = if published > 0 && !is_lock && !is_named {
                 hint = Some(format!(
                     "if only __manifest/_refs/branches/ lost its file, restore that from a backup; if the branch was being deleted: --assume-dead {}",
-                    branch.label()
+                    shell_word(branch.label())
                 ));
                 StagedFate {
                     action: RecoverAction::Refuse,

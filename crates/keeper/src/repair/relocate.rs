@@ -21,7 +21,9 @@ use lancekeeper_model::{
 };
 use lancekeeper_planner::relocate::{RelocatePlan, plan_relocate};
 use lancekeeper_queue::QueueError;
-use lancekeeper_reconciler::relocate::{RelocateError, inventory, originals_of, repoint};
+use lancekeeper_reconciler::relocate::{
+    RelocateError, inventory, message_after, originals_of, repoint,
+};
 use lancekeeper_store::failpoint::{self, Injected};
 use lancekeeper_store::failure::text_with_hint;
 use lancekeeper_store::root::MANIFEST_DIR;
@@ -194,15 +196,36 @@ async fn preview(
     check_writable(&read, RELOCATES, now).await?;
     let plan = planned(&read, report).await?;
     let graph = graph_of(&read)?;
-    for live in graph.graph.live_branches().await? {
-        match graph.graph.rows_elsewhere(&live.branch).await {
-            Ok(rows) => note_rows(report, &live.branch, rows, None),
-            // It reads its rows from the old place, which is gone.
-            Err(_) if !plan.steps.is_empty() => {}
-            Err(error) => return Err(error.into()),
+    for LiveBranch { branch, .. } in graph.graph.live_branches().await? {
+        match rows_after(&read, graph, &plan, &branch).await {
+            Ok(rows) => note_rows(report, &branch, rows, None),
+            // A file that it needs is missing, which is said.
+            Err(_) if !plan.refusals.is_empty() => {}
+            Err(error) => return Err(error),
         }
     }
     refuse(uri, &plan)
+}
+
+/// What rows of a branch name at the old place, read as it would be read once its manifests refer to this one: the old
+/// place may be gone, or have gone on.
+async fn rows_after(
+    read: &ReadRoot,
+    graph: &ReadGraph,
+    plan: &RelocatePlan,
+    branch: &Branch,
+) -> Result<Vec<String>, RelocateRootError> {
+    let mut chains = plan.chains.iter();
+    let chain = chains.find(|chain| chain.location == MANIFEST_DIR && chain.branch == *branch);
+    let is_its = |file: &String| chain.is_some_and(|chain| chain.manifests.contains(file));
+    // The newest of each branch comes last.
+    match plan.steps.iter().rev().find(|step| is_its(&step.file)) {
+        None => Ok(graph.graph.rows_elsewhere(branch).await?),
+        Some(newest) => {
+            let manifest = message_after(&read.root.files(), newest).await?;
+            Ok(graph.graph.rows_elsewhere_as(branch, &manifest).await?)
+        }
+    }
 }
 
 /// Looks at every manifest, decides, and says so.
@@ -241,12 +264,12 @@ fn row<'r>(
 fn note_rows(
     report: &mut RootRelocateReport,
     branch: &Branch,
-    rows: u64,
+    rows: Vec<String>,
     published: Option<lancekeeper_model::Version>,
 ) {
-    if rows > 0 {
+    if !rows.is_empty() {
         let row = row(report, MANIFEST_DIR, branch);
-        (row.rows, row.published_version) = (rows, published);
+        (row.rows, row.rows_name, row.published_version) = (rows.len() as u64, rows, published);
     }
 }
 
@@ -341,8 +364,8 @@ impl Moving<'_> {
     ) -> Result<(), RelocateRootError> {
         let graph = &graph_of(&self.write.read)?.graph;
         let rows = graph.rows_elsewhere(branch).await?;
-        if rows > 0 {
-            self.begin(usize::try_from(rows).unwrap_or(usize::MAX)).await;
+        if !rows.is_empty() {
+            self.begin(rows.len()).await;
         }
         let published = match graph.move_rows(branch, self.operation, ACTOR, self.now).await {
             Err(PublishError::CommitRow { published, source }) => {

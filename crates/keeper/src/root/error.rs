@@ -1,6 +1,8 @@
 //! Why a root cannot be opened, or not for writing, and what a person can do about it.
 
-use lancekeeper_manifest::{GraphError, MigrateError, SchemaFilesError, SidecarError};
+use lancekeeper_manifest::{
+    GraphError, MigrateError, QUARANTINE_DIR, SchemaFilesError, SidecarError,
+};
 use lancekeeper_model::{Branch, ErrorKind, Stamp};
 use lancekeeper_queue::{LockError, QueueError};
 use lancekeeper_reconciler::SweepError;
@@ -138,7 +140,9 @@ pub enum OpenRootError {
         has_rows: bool,
     },
     /// A v3 graph has no commit history at all.
-    #[error("{uri}: _graph_commits.lance is missing, without which its clients cannot open it")]
+    #[error(
+        "{uri}: _graph_commits.lance is missing, or without a first commit; its clients cannot open it"
+    )]
     NoHistory {
         /// The root.
         uri: String,
@@ -158,6 +162,16 @@ pub enum OpenRootError {
         branch: Branch,
         /// Where.
         place: String,
+    },
+    /// What a writer whose sidecar was moved aside may have made, and what no branch reads.
+    #[error(
+        "{tables}: there is a fork {branch} that branch {branch} does not read, and a sidecar was moved to {QUARANTINE_DIR}: it may be all that its writer committed"
+    )]
+    UnreadForks {
+        /// The branch.
+        branch: Branch,
+        /// The tables.
+        tables: String,
     },
     /// The sweep could not be finished.
     #[error("recovery failed: {0}")]
@@ -187,6 +201,7 @@ impl OpenRootError {
             Self::Spelling(error) => error.kind(),
             Self::Migrate { source, .. } => source.kind(),
             Self::NotRecovered { .. }
+            | Self::UnreadForks { .. }
             | Self::Moved { .. }
             | Self::Spellings { .. }
             | Self::SchemaApply { .. } => ErrorKind::Refused,
@@ -260,6 +275,9 @@ impl OpenRootError {
             Self::BranchRemains { .. } => {
                 Some("`lancekeeper recover ROOT` shows what it is and what would become of it")
             }
+            Self::UnreadForks { .. } => Some(
+                "Lance reads it as a branch of the table; once it is known to be of no use, `lancekeeper cleanup ROOT --confirm` takes it away",
+            ),
             Self::NoHistory { .. } => Some(
                 "`lancekeeper recover ROOT` says whether it can be made; if not, and there is no backup of it, `lancekeeper migrate ROOT --to 4 --rebuild-history` makes one of the versions of __manifest",
             ),
@@ -276,7 +294,9 @@ impl OpenRootError {
             Self::Sweep(error) if error.kind() == ErrorKind::Corrupt => Some(
                 "a sidecar names a table that cannot be read; if its client cannot read it either, restore the whole graph from one backup",
             ),
-            Self::Lock(LockError::Held { .. }) => Some("wait for the other run to end"),
+            Self::Lock(LockError::Held { .. }) => Some(
+                "wait for the other run to end, or let this one wait for it: --wait 10m",
+            ),
             _ => None,
         }
     }

@@ -4,8 +4,8 @@
 //! tables would be looked for at another place.
 
 use chrono::SecondsFormat;
-use lancekeeper_manifest::{BranchRemains, GraphError};
-use lancekeeper_model::{Branch, InternalSchema, RecoveredSidecar};
+use lancekeeper_manifest::{BranchRemains, GraphError, QUARANTINE_DIR};
+use lancekeeper_model::{Branch, InternalSchema, RecoveredSidecar, TableKey};
 use lancekeeper_queue::{LockHolder, RootIdentity, RootQueue};
 
 use super::error::OpenRootError;
@@ -63,6 +63,23 @@ pub(crate) async fn beside(graph: &ReadGraph) -> Result<Vec<OpenRootError>, Grap
     }
     for BranchRemains { branch, location, .. } in graph.graph.branch_remains().await? {
         found.push(OpenRootError::BranchRemains { branch, place: location.to_owned() });
+    }
+    found.extend(unread_forks(graph).await?);
+    Ok(found)
+}
+
+/// Forks that no branch reads, where a sidecar was moved aside of which nobody knows what it was about. Without one they are
+/// what a client leaves whose write failed, and nobody's concern but cleanup's.
+async fn unread_forks(graph: &ReadGraph) -> Result<Vec<OpenRootError>, GraphError> {
+    let aside = graph.graph.root().files().below(QUARANTINE_DIR).names(".json").await?;
+    let mut found = Vec::new();
+    for branch in graph.branches.iter().filter(|_| !aside.is_empty()) {
+        // One that cannot be read is told by itself.
+        let Ok(tables) = graph.graph.unowned_forks(branch).await else { continue };
+        if !tables.is_empty() {
+            let tables = tables.iter().map(TableKey::as_str).collect::<Vec<_>>().join(", ");
+            found.push(OpenRootError::UnreadForks { branch: branch.clone(), tables });
+        }
     }
     Ok(found)
 }

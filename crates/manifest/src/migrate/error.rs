@@ -104,7 +104,7 @@ impl MigrateError {
             Self::Refused(refusal) => Some(refusal.hint()),
             Self::NewerNote { .. } => Some("use the version of lancekeeper that began it"),
             Self::Note { .. } => Some(
-                "remove the file; if a branch is stamped 5, `lancekeeper migrate ROOT --restamp N` looks what the graph is",
+                "`lancekeeper migrate ROOT --restamp N` looks whether every branch is of version N and, with --confirm, takes the note away",
             ),
             Self::Otherwise { .. } => {
                 Some("`lancekeeper migrate ROOT --abort --confirm` takes it back to v3")

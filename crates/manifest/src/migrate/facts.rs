@@ -31,7 +31,7 @@ impl Graph {
     ///
     /// # Errors
     ///
-    /// When main or the list of branches cannot be read, or the note of a migration.
+    /// When main or the list of branches cannot be read, or the note of a migration is of a newer version.
     pub async fn migration_facts(&self, look: Look) -> Result<Facts, MigrateError> {
         let main = self.open_manifest(&Branch::main()).await?;
         let listed = main
@@ -65,7 +65,12 @@ impl Graph {
         }
         let is_migrating = facts.branches.iter().any(|b| b.stamp == Stamp::Migrating);
         if is_migrating || look > Look::ToWrite {
-            facts.journal = Note::read(&files).await?.map(|note| note.phase());
+            match Note::read(&files).await {
+                Ok(note) => facts.journal = note.map(|note| note.phase()),
+                // Whoever writes stamps anew can do without; others are refused by the plan.
+                Err(MigrateError::Note { why }) => facts.damaged_note = Some(why),
+                Err(error) => return Err(error),
+            }
         }
         Ok(facts)
     }

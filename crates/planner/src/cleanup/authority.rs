@@ -8,7 +8,7 @@ use super::chain::ChainKey;
 /// What a graph's authorities need. Empty for databases and tables.
 #[derive(Debug, Clone, Default)]
 pub struct Authority {
-    /// Every live branch, main included, internal ones too.
+    /// Every live branch, main included, internal ones too; and those that are lost.
     pub branches: Vec<BranchFacts>,
     /// Every commit that some live branch has in its history.
     pub commits: Vec<CommitFacts>,
@@ -19,12 +19,23 @@ pub struct Authority {
     pub retired: Option<Branch>,
 }
 
-/// One live branch of a graph.
+impl Authority {
+    /// Whether a branch is none because its file is gone, and something was published there.
+    #[must_use]
+    pub fn is_lost(&self, branch: &Branch) -> bool {
+        self.branches.iter().any(|facts| facts.is_lost && facts.branch == *branch)
+    }
+}
+
+/// One branch of a graph.
 #[derive(Debug, Clone)]
 pub struct BranchFacts {
     /// The branch.
     pub branch: Branch,
-    /// The branch it was cut from; `None` for main.
+    /// Whether the file is gone that made it a branch, while versions are there that were published to it. It
+    /// needs what it would need with that file: whoever restores the file has the branch again.
+    pub is_lost: bool,
+    /// The branch it was cut from; `None` for main, and for one that is lost: its file said so.
     pub parent: Option<Branch>,
     /// What its readers see now, or why that cannot be read.
     pub pins: Result<Vec<PinnedVersion>, String>,

@@ -130,6 +130,9 @@ impl Floors {
     /// descends from; so does `__manifest` of its history.
     fn block(&mut self, authority: &Authority, unreadable: &BranchFacts) {
         self.blocked.insert(Branch::main(), unreadable.branch.clone());
+        if unreadable.is_lost {
+            self.blocked_all = Some(unreadable.branch.clone());
+        }
         let mut next = Some(unreadable.branch.clone());
         while let Some(branch) = next {
             if self.blocked.insert(branch.clone(), unreadable.branch.clone()).is_some()

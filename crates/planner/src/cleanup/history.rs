@@ -166,6 +166,7 @@ mod tests {
             let head = length - 1 - number;
             authority.branches.push(BranchFacts {
                 branch: Branch::named(format!("b{number}")),
+                is_lost: false,
                 parent: None,
                 pins: Ok(Vec::new()),
                 head_commit: Some(id(head)),

@@ -6,6 +6,7 @@ mod dropped;
 mod files;
 mod floors;
 mod forks;
+mod lost;
 mod retired;
 mod rules;
 mod running;
@@ -295,11 +296,20 @@ impl World {
     fn live(mut self, name: &str, parent: &str, pins: &[Pin<'_>], commits: &[&str]) -> Self {
         self.authority.branches.push(BranchFacts {
             branch: Branch::named(name),
+            is_lost: false,
             parent: (name != "main").then(|| Branch::named(parent)),
             pins: Ok(pins.iter().map(pin).collect()),
             head_commit: commits.first().map(|id| (*id).to_owned()),
             commits: commits.iter().map(|id| (*id).to_owned()).collect(),
         });
+        self
+    }
+
+    /// What is left of a branch whose file is gone.
+    fn lost(mut self, name: &str, pins: &[Pin<'_>], commits: &[&str]) -> Self {
+        self = self.live(name, "", pins, commits);
+        let facts = self.authority.branches.last_mut().expect("just made");
+        (facts.is_lost, facts.parent) = (true, None);
         self
     }
 

@@ -22,16 +22,20 @@ pub fn plan_migration(
         return Ok(MigrationPlan { from, to, steps: restamped(facts, to)? });
     }
     facts.check_known()?;
+    facts.check_note(&from)?;
+    if goal == Goal::V3 && from == Stamp::Known(InternalSchema::V4) {
+        return Err(Refusal::Backwards);
+    }
     let dead = Dead { after: dead_after, now };
     let steps = match goal {
         Goal::Abort => aborted(facts, &from)?,
         Goal::Newest { rebuild } => newest(facts, &from, rebuild, &dead)?,
-        Goal::Write | Goal::Restamp(_) => writable(facts, &from, &dead)?,
+        Goal::Write | Goal::V3 | Goal::Restamp(_) => writable(facts, &from, &dead)?,
     };
     let to = match goal {
         Goal::Newest { .. } => InternalSchema::V4,
         Goal::Write if from == Stamp::Known(InternalSchema::V4) => InternalSchema::V4,
-        Goal::Write | Goal::Abort | Goal::Restamp(_) => InternalSchema::V3,
+        Goal::Write | Goal::V3 | Goal::Abort | Goal::Restamp(_) => InternalSchema::V3,
     };
     Ok(MigrationPlan { from, to, steps })
 }
@@ -67,6 +71,19 @@ impl Facts {
             }
         }
         Ok(())
+    }
+
+    /// What a migration had come to is known, if there is one. Only stamps that are written anew need no note.
+    fn check_note(&self, main: &Stamp) -> Result<(), Refusal> {
+        match &self.damaged_note {
+            None => Ok(()),
+            Some(why) => {
+                // Main is taken to v4 last: before that no client can have written v4.
+                let is_past = *main == Stamp::Known(InternalSchema::V4);
+                let of = if is_past { InternalSchema::V4 } else { InternalSchema::V3 };
+                Err(Refusal::Note { why: why.clone(), of })
+            }
+        }
     }
 
     /// No branch has a stamp that main's does not explain.
@@ -256,7 +273,9 @@ fn restamped(facts: &Facts, to: InternalSchema) -> Result<Vec<Step>, Refusal> {
         Some(_) => stamps.all(|stamp| stamp.is_some_and(is_older)),
     };
     if is_consistent {
-        return Err(Refusal::Consistent);
+        // Only the note of a migration is damaged, which these stamps say to be over.
+        let is_so = facts.damaged_note.is_some() && facts.main() == Stamp::Known(to);
+        return if is_so { Ok(vec![Step::End]) } else { Err(Refusal::Consistent) };
     }
     for facts_of in &facts.branches {
         if let Some(why) = speaks_against(facts, facts_of, to) {
@@ -267,7 +286,8 @@ fn restamped(facts: &Facts, to: InternalSchema) -> Result<Vec<Step>, Refusal> {
     let wrong = facts.main_last().filter(is_wrong);
     let mut steps: Vec<Step> = wrong.map(|b| Step::Restamp(b.branch.clone(), to)).collect();
     // Of a migration that these stamps end, or that ended before its note went.
-    steps.extend(facts.journal.map(|_| Step::End));
+    let is_noted = facts.journal.is_some() || facts.damaged_note.is_some();
+    steps.extend(is_noted.then_some(Step::End));
     Ok(steps)
 }
 

@@ -66,6 +66,19 @@ pub enum Refusal {
         /// Which way it was going.
         phase: Phase,
     },
+    /// The note of a migration cannot be understood.
+    #[error(
+        "__maintenance/migration.json, by which a migration to v4 goes on or is taken back, cannot be read: {why}"
+    )]
+    Note {
+        /// What is wrong with it.
+        why: String,
+        /// The version that the graph is of, if its content says so, too.
+        of: InternalSchema,
+    },
+    /// A graph of v4 is to be one of v3.
+    #[error("the graph is at internal schema v4, and there is no way back to v3")]
+    Backwards,
     /// Another column is annotated as the key.
     #[error("branch {branch}: the key of __manifest is {column}, not object_id")]
     Key {
@@ -132,7 +145,9 @@ impl Refusal {
             Self::Unreadable { .. }
             | Self::Key { .. }
             | Self::NoCommits { .. }
+            | Self::Note { .. }
             | Self::Unread { .. } => ErrorKind::Corrupt,
+            Self::Backwards => ErrorKind::Invalid,
             Self::Newer { .. }
             | Self::Differs { .. }
             | Self::Stamp { .. }
@@ -169,6 +184,15 @@ impl Refusal {
             }
             Self::UnderWay { phase: Phase::Abort } => {
                 "it was being taken back: `lancekeeper migrate ROOT --abort --confirm` finishes that"
+            }
+            Self::Note { of: InternalSchema::V4, .. } => {
+                "nothing was changed; `lancekeeper migrate ROOT --restamp 4` looks whether every branch is of v4 and, with --confirm, takes the note away"
+            }
+            Self::Note { .. } => {
+                "nothing was changed; `lancekeeper migrate ROOT --restamp 3` looks whether every branch still is of v3 and, with --confirm, stamps it so and takes the note away; then `lancekeeper migrate ROOT --to 4` begins anew"
+            }
+            Self::Backwards => {
+                "nothing was changed; only a migration that is not finished (main is stamped 5) is taken back, by --abort; else export the graph and load it with the older client"
             }
             Self::Key { .. } => {
                 "nothing was changed; no client ever wrote that: restore the whole graph from one backup"

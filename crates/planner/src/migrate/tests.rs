@@ -63,7 +63,7 @@ fn apply(facts: &mut Facts, step: &Step) {
         Step::DeleteRun(of) => facts.runs.retain(|run| run.branch != *of),
         Step::Begin => facts.journal = Some(Phase::Forward),
         Step::BeginAbort => facts.journal = Some(Phase::Abort),
-        Step::End => facts.journal = None,
+        Step::End => (facts.journal, facts.damaged_note) = (None, None),
         Step::Copy(_) | Step::Check(_) => {}
     }
 }
@@ -345,4 +345,52 @@ fn a_branch_that_an_old_client_made_after_the_migration_is_brought_along() {
     let refused = plan(&facts, NEWEST).unwrap_err();
     assert!(matches!(&refused, Refusal::Stamp { .. }), "{refused}");
     assert!(refused.hint().contains("--restamp 4"), "{refused}");
+}
+
+#[test]
+fn a_graph_of_v4_does_not_become_one_of_v3_by_name_and_its_first_write_is_none_of_that() {
+    let v4 = graph(&[("main", "4"), ("work", "4")]);
+    let refused = plan(&v4, Goal::V3).unwrap_err();
+    assert_eq!((&refused, refused.kind()), (&Refusal::Backwards, ErrorKind::Invalid));
+    assert!(refused.hint().contains("--abort"), "{refused}");
+    assert_eq!(plan(&v4, Goal::Write).unwrap().steps, []);
+    for stamps in [&[("main", "2"), ("work", "3")][..], &[("main", "3")]] {
+        let facts = graph(stamps);
+        assert_eq!(plan(&facts, Goal::V3), plan(&facts, Goal::Write));
+    }
+    // Half-way it has a way back, which has a name of its own.
+    let mut half = graph(&[("main", "5"), ("work", "3")]);
+    half.journal = Some(Phase::Forward);
+    let refused = plan(&half, Goal::V3).unwrap_err();
+    assert!(matches!(refused, Refusal::UnderWay { .. }), "{refused}");
+}
+
+#[test]
+fn a_note_that_cannot_be_read_is_refused_by_name_and_what_the_hint_says_gets_the_graph_going() {
+    let damaged = |stamps: &[(&str, &str)]| {
+        let damaged_note = Some("expected value".to_owned());
+        Facts { damaged_note, ..graph(stamps) }
+    };
+    for (stamps, to, word) in [
+        (&[("main", "5"), ("work", "5")][..], InternalSchema::V3, "--restamp 3"),
+        (&[("main", "5"), ("work", "3")], InternalSchema::V3, "--restamp 3"),
+        (&[("main", "3"), ("work", "3")], InternalSchema::V3, "--restamp 3"),
+        (&[("main", "4"), ("work", "4")], InternalSchema::V4, "--restamp 4"),
+    ] {
+        let mut facts = damaged(stamps);
+        for goal in [NEWEST, Goal::Abort, Goal::Write] {
+            let refused = plan(&facts, goal).unwrap_err();
+            assert!(refused.to_string().contains("__maintenance/migration.json"), "{refused}");
+            assert!(refused.hint().contains(word), "{}", refused.hint());
+            assert_eq!(refused.kind(), ErrorKind::Corrupt);
+        }
+        let mended = plan(&facts, Goal::Restamp(to)).unwrap();
+        assert_eq!(mended.steps.last(), Some(&Step::End), "{stamps:?}");
+        mended.steps.iter().for_each(|step| apply(&mut facts, step));
+        assert!(all_at(&facts, &to.to_string()), "{facts:?}");
+        assert!(plan(&facts, NEWEST).is_ok());
+    }
+    // It says nothing else of the graph.
+    let wrong = plan(&damaged(&[("main", "4"), ("work", "4")]), Goal::Restamp(InternalSchema::V3));
+    assert_eq!(wrong, Err(Refusal::Consistent));
 }

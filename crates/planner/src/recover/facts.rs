@@ -31,6 +31,8 @@ pub struct ForeignContent {
     pub branch: Branch,
     /// Whether that is a branch still.
     pub branch_exists: bool,
+    /// Whether it is none because its file is gone, while what was published to it is there.
+    pub branch_is_lost: bool,
     /// Tables that were to move.
     pub tables: Vec<ForeignTable>,
     /// Tables that were to appear.
@@ -157,7 +159,7 @@ impl Staging {
     }
 }
 
-/// Whether a schema is that of the tables: it has the same tables, with the same columns.
+/// Whether a schema is that of the tables: it has the same tables, with the same columns that hold the same.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Fit {
     /// As readers see them now.

@@ -86,6 +86,7 @@ fn sidecar(kind: WriterKind, schema_version: u32, tables: &[&str]) -> ForeignFac
             started_at: Some(at(0)),
             branch: Branch::main(),
             branch_exists: true,
+            branch_is_lost: false,
             tables,
             added: Vec::new(),
             dropped: Vec::new(),
@@ -295,7 +296,30 @@ fn a_sidecar_of_a_branch_that_is_gone_is_discarded() {
         }
     };
     let facts = changed(sidecar(WriterKind::Load, 2, &["4>5 P4 H5"]), gone);
-    assert_eq!(check(facts), "discard");
+    assert_eq!(check(facts.clone()), "discard");
+    // One that only lost its file comes back with it, and needs to know what was unfinished.
+    let lost = changed(facts, |content| content.branch_is_lost = true);
+    assert_eq!(
+        check(lost),
+        "refuse: feat is no branch, but was published to: its file may be lost"
+    );
+}
+
+#[test]
+fn nothing_is_done_about_a_sidecar_beside_one_of_which_nothing_is_known() {
+    let whole = sidecar(WriterKind::Load, 1, &["4>5 P4 H5"]);
+    assert_eq!(check(whole.clone()), "forward: node:A 4>5");
+    let mut unknown = sidecar(WriterKind::Load, 1, &["1>2 P1 H1"]);
+    unknown.file = "__recovery/02.json".to_owned();
+    unknown.content = Err("EOF".to_owned());
+    let plan = plan(&[whole, unknown]);
+    assert!(plan.steps.iter().all(|step| !step.decision.acts()), "{plan:#?}");
+    assert!(
+        line(&plan.steps[0]).starts_with(
+            "wait: nothing is known of __recovery/02.json, which may be about any table"
+        ),
+        "{plan:#?}"
+    );
 }
 
 #[test]

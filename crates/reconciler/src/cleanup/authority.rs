@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lancekeeper_manifest::{BranchHistory, Graph, GraphError, LiveBranch, OldSnapshots};
+use lancekeeper_manifest::{
+    BranchHistory, BranchRemains, Graph, GraphError, LiveBranch, OldSnapshots,
+};
 use lancekeeper_model::{Branch, ErrorKind, Snapshot, TableKey, Version};
 use lancekeeper_planner::cleanup::{
     Authority, BranchFacts, ChainKey, CommitFacts, DatasetPlan, PinnedVersion, Role,
@@ -43,6 +45,9 @@ pub struct AuthorityRead {
     pub tables: Vec<DatasetPlace>,
     /// Branches that cannot be read, with the reason.
     pub failures: Vec<(Branch, String)>,
+    /// Branches whose file is gone, while what was published to them is there. They are among the branches of
+    /// `authority`.
+    pub lost: Vec<BranchRemains>,
     /// As the branches were when they were read.
     pub stamp: Stamp,
 }
@@ -61,26 +66,57 @@ pub async fn stamp(graph: &Graph) -> Result<Stamp, GraphError> {
     Ok(Stamp(heads))
 }
 
-/// Reads every live branch of a graph.
+/// The branches of a graph whose file is gone, while what was published to them is there. Not those that a
+/// deletion of ours had begun to take away: all that is left of them is in `explained`, which are paths
+/// relative to `__manifest`.
+///
+/// # Errors
+///
+/// When branches or directories cannot be listed.
+pub async fn lost_branches(
+    graph: &Graph,
+    explained: &BTreeSet<String>,
+) -> Result<Vec<BranchRemains>, GraphError> {
+    let mut remains = graph.branch_remains().await?;
+    remains.retain(|of| {
+        of.hold_publishes() && !of.manifests.iter().all(|path| explained.contains(path))
+    });
+    Ok(remains)
+}
+
+/// Reads every live branch of a graph, and what is left of those whose file was lost. `explained` is as in
+/// [`lost_branches`].
 ///
 /// # Errors
 ///
 /// When the branches cannot be listed. A single one that cannot be read is a failure in its
 /// place.
-pub async fn read_authority(graph: &Graph) -> Result<AuthorityRead, CleanupError> {
+pub async fn read_authority(
+    graph: &Graph,
+    explained: &BTreeSet<String>,
+) -> Result<AuthorityRead, CleanupError> {
     let mut read = AuthorityRead {
         authority: Authority { manifest: MANIFEST_DIR.to_owned(), ..Authority::default() },
         tables: Vec::new(),
         failures: Vec::new(),
         // First: what changes while the branches are read is noticed later.
         stamp: stamp(graph).await?,
+        lost: Vec::new(),
     };
     // By place: a table that went and came back under its name has the same one.
     let mut tables: BTreeMap<String, (TableKey, bool)> = BTreeMap::new();
     let mut commits = BTreeMap::new();
-    for LiveBranch { branch, parent, .. } in graph.live_branches().await? {
+    let live = graph.live_branches().await?;
+    // Second: a branch whose file goes in between is one that is read, or one that is lost.
+    read.lost = lost_branches(graph, explained).await?;
+    let live = live.into_iter().map(|LiveBranch { branch, parent, .. }| (branch, parent, false));
+    let lost = read.lost.iter().map(|lost| (lost.branch.clone(), None, true));
+    let branches: BTreeMap<Branch, (Option<Branch>, bool)> =
+        lost.chain(live).map(|(branch, parent, is_lost)| (branch, (parent, is_lost))).collect();
+    for (branch, (parent, is_lost)) in branches {
         let mut facts = BranchFacts {
             branch: branch.clone(),
+            is_lost,
             parent,
             pins: Ok(Vec::new()),
             head_commit: None,
@@ -191,7 +227,7 @@ impl AuthorityRead {
             .facts
             .chains
             .iter()
-            .filter(|chain| !chain.is_zombie)
+            .filter(|chain| !chain.is_zombie || self.authority.is_lost(&chain.branch))
             .flat_map(|chain| chain.versions.iter().map(|v| (&chain.branch, v.version)))
             .collect();
         let wanted = self.authority.commits.iter_mut().filter(|commit| {

@@ -48,6 +48,15 @@ pub struct Pending {
     pub torn: Vec<(String, String)>,
 }
 
+impl Pending {
+    /// What they had decided to delete of a dataset.
+    #[must_use]
+    pub fn explained(&self, location: &str) -> BTreeSet<String> {
+        let of_dataset = self.lists.iter().filter(|list| list.location == location);
+        of_dataset.flat_map(|list| list.paths.iter().cloned()).collect()
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct List {
     schema: u32,

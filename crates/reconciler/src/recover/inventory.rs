@@ -63,6 +63,10 @@ impl Look<'_> {
     async fn content(&mut self, sidecar: &Sidecar) -> Result<ForeignContent, RecoverError> {
         let branch = Branch::from(sidecar.branch.clone());
         let branch_exists = branch.is_main() || self.branches.contains(&branch);
+        let branch_is_lost = !branch_exists && {
+            let remains = self.graph.branch_remains().await?;
+            remains.iter().any(|of| of.branch == branch && of.hold_publishes())
+        };
         let mut content = ForeignContent {
             schema_version: sidecar.schema_version,
             kind: WriterKind::named(&sidecar.writer_kind),
@@ -74,6 +78,7 @@ impl Look<'_> {
             schema: SchemaFacts::default(),
             branch,
             branch_exists,
+            branch_is_lost,
         };
         if !branch_exists {
             return Ok(content);

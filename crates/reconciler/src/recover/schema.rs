@@ -1,10 +1,12 @@
-//! Whether a schema is that of the tables, by their columns.
+//! Whether a schema is that of the tables, by their columns and what those hold.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use lance::Dataset;
-use lancekeeper_manifest::{Graph, SchemaTables, StagedSchema, read_schemas};
+use lancekeeper_manifest::{
+    ColumnType, Graph, SchemaTables, StagedSchema, column_type, read_schemas, same_tables,
+};
 use lancekeeper_model::{Branch, Snapshot};
 use lancekeeper_planner::recover::{
     AddedTable, DroppedTable, Fit, ForeignTable, SchemaFacts, Staging,
@@ -49,7 +51,9 @@ pub(super) async fn facts(
     let schemas = read_schemas(&graph.root().files()).await?;
     let (now, then) = columns(graph, tables, snapshot, wanted).await?;
     let fit = |schema: &Option<SchemaTables>| match schema {
-        Some(schema) => Fit { now: *schema == now, then: *schema == then },
+        Some(schema) => {
+            Fit { now: same_tables(schema, &now), then: same_tables(schema, &then) }
+        }
         None => Fit::default(),
     };
     let facts = SchemaFacts {
@@ -94,6 +98,7 @@ async fn columns(
     Ok((now, then))
 }
 
-fn columns_of(table: &Dataset) -> BTreeSet<String> {
-    table.schema().fields.iter().map(|field| field.name.clone()).collect()
+fn columns_of(table: &Dataset) -> BTreeMap<String, ColumnType> {
+    let fields = table.schema().fields.iter();
+    fields.map(|field| (field.name.clone(), column_type(&field.data_type()))).collect()
 }

@@ -4,8 +4,11 @@ use lancekeeper_model::OperationId;
 use lancekeeper_planner::relocate::Repoint;
 use lancekeeper_store::{Files, failpoint};
 
+use prost::bytes::Bytes;
+
 use super::RelocateError;
 use super::bytes::repointed;
+use crate::cleanup::stored::manifest_range;
 
 /// Where originals lie, relative to the root.
 const ORIGINALS: &str = "__maintenance/relocated";
@@ -14,6 +17,21 @@ const ORIGINALS: &str = "__maintenance/relocated";
 #[must_use]
 pub fn originals_of(operation: &OperationId) -> String {
     format!("{ORIGINALS}/{operation}")
+}
+
+/// What the manifest of a step would say, as a message without its file around it. Writes nothing.
+///
+/// # Errors
+///
+/// When it is gone, or cannot be changed.
+pub async fn message_after(files: &Files, step: &Repoint) -> Result<Bytes, RelocateError> {
+    let file = &step.file;
+    let before = files.read(file).await?;
+    let before = before.ok_or_else(|| RelocateError::Changed { file: file.clone() })?;
+    let message = repointed(&before, &step.bases)
+        .and_then(|after| Ok(after.slice(manifest_range(&after)?)))
+        .map_err(|source| RelocateError::Manifest { file: file.clone(), source })?;
+    Ok(message)
 }
 
 /// Changes one manifest. The caller holds the root's lock.

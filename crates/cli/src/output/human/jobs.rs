@@ -71,7 +71,7 @@ fn list_text(root: &RootJobs, jobs: &[JobRecord], screen: Screen) -> String {
     }
     let mut text = format!("{heading}\n{}{}", rendered.text, notes.render(screen.width));
     if root.more > 0 {
-        let more = format!("{} more: --limit 0 shows all", counted(root.more, "job"));
+        let more = format!("{} more: --limit all shows them", counted(root.more, "job"));
         text += &indented(&more, screen.width);
     }
     if let Some(done) = &root.done {

@@ -22,7 +22,13 @@ impl View for RepairBody {
 
     fn head(report: &RepairReport) -> Option<&'static str> {
         let is_shown = report.roots.iter().any(|root| !root.tables.is_empty());
-        (report.dry_run && is_shown).then_some("preview (nothing was written; --confirm repairs)")
+        let is_asked = |asked: fn(&RootRepairReport) -> bool| report.roots.iter().any(asked);
+        let text = match (is_asked(|root| root.force), is_asked(|root| root.restore_pin)) {
+            (true, _) => "preview (nothing was written; --force --confirm publishes)",
+            (_, true) => "preview (nothing was written; --restore-pin --confirm takes back)",
+            _ => "preview (nothing was written; --confirm repairs)",
+        };
+        (report.dry_run && is_shown).then_some(text)
     }
 
     fn is_shown(root: &RootRepairReport) -> bool {
@@ -138,6 +144,14 @@ fn remark(table: &TableRepairStats) -> Remark {
 /// What was committed, and what that comes to.
 fn story(table: &TableRepairStats) -> String {
     let mut text = table.reason.clone();
+    if let (RepairAction::Preview, RepairAction::Forced, Some(head)) =
+        (table.action, table.would, table.lance_head_version)
+    {
+        let pin = table.manifest_version;
+        text += &format!(
+            "; forced, readers would be sent from version {pin} to {head}: to what somebody committed past the graph, which nobody has checked"
+        );
+    }
     let shown = table.operations.iter().take(OPERATIONS_SHOWN).map(String::as_str);
     text += &format!("; operations: {}", shown.collect::<Vec<_>>().join(", "));
     if let Some(more) = table.operations.len().checked_sub(OPERATIONS_SHOWN).filter(|n| *n > 0) {

@@ -1,6 +1,8 @@
 //! The deletion of a branch under the root's lock: the file that makes it exist first, then what
 //! bears its name. Plans nothing by itself.
 
+use std::collections::BTreeSet;
+
 use lancekeeper_model::{Branch, RootBranchReport, TableRef};
 use lancekeeper_planner::branch::{DeletePlan, dependants};
 use lancekeeper_planner::cleanup::Role;
@@ -155,7 +157,7 @@ impl Deleting<'_> {
             return Ok(Some("somebody made it again meanwhile".to_owned()));
         }
         if now != gathered.read.stamp.clone().without(&self.branch) {
-            let read = read_authority(graph).await?;
+            let read = read_authority(graph, &BTreeSet::new()).await?;
             let found = dependants(&read.authority, &self.branch);
             if let Some(dependant) = found.first() {
                 return Ok(Some(dependant.to_string()));

@@ -79,6 +79,7 @@ pub(super) fn world(steps: &[Step], minutes: i64) -> World {
         let head = own.first().copied().unwrap_or_default();
         world.authority.branches.push(BranchFacts {
             branch: Branch::named(NAMES[number]),
+            is_lost: false,
             parent: (number > 0).then(Branch::main),
             pins: Ok(vec![pin(&(TABLE, "main", version(head)))]),
             head_commit: Some(format!("c{head}")),

@@ -302,6 +302,7 @@ impl Rolls {
             });
             let pins = pins.collect();
             let facts = BranchFacts {
+                is_lost: false,
                 parent: (*number > 0).then(|| Branch::named(BRANCHES[*parent % *number])),
                 branch,
                 pins: if *readable { Ok(pins) } else { Err("damaged".into()) },

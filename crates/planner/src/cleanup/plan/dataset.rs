@@ -259,7 +259,8 @@ fn drift(dataset: &DatasetFacts, authority: &Authority) -> Option<String> {
     }
     dataset.chains.iter().find_map(|chain| {
         let branch = &chain.branch;
-        let owner = authority.branches.iter().find(|live| live.branch == *branch)?;
+        let mut live = authority.branches.iter().filter(|live| !live.is_lost);
+        let owner = live.find(|live| live.branch == *branch)?;
         let key = key_of(dataset, chain);
         let pins = owner.pins.as_ref().ok()?.iter().filter(|pin| pin.chain == key);
         let pin = pins.map(|pin| pin.version).max()?;

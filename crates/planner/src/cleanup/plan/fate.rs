@@ -37,6 +37,10 @@ pub(super) fn fates(
     let chains = dataset.chains.iter().zip(last_writes(dataset)).enumerate();
     chains
         .map(|(at, (chain, written))| {
+            // What its readers saw is all there: a restored file brings it back.
+            if chain.is_zombie && dataset.role != Role::Plain && authority.is_lost(&chain.branch) {
+                return Fate::LeftAlone;
+            }
             if chain.is_zombie {
                 let (age, may_be_staged) = match &authority.retired {
                     // Its files are no strangers': whose name they bear was just deleted.

@@ -86,13 +86,19 @@ fn alone(
         Role::Manifest if !is_retired => return legitimate("it is a branch of the graph"),
         Role::Manifest => {}
         Role::Table | Role::Dropped => {}
-        Role::Commits if authority.branches.iter().any(|live| live.branch == *branch) => {
+        Role::Commits
+            if authority.branches.iter().any(|live| live.branch == *branch && !live.is_lost) =>
+        {
             return legitimate("it is a branch of the graph");
         }
         Role::Commits => {}
     }
     if branch.is_internal() {
         return legitimate("it is an internal branch");
+    }
+    if authority.is_lost(branch) {
+        let why = format!("{branch} is no branch, but was published to: its file may be lost");
+        return (ForkRefStatus::Indeterminate, why);
     }
     let (key, read) = (key_of(dataset, chain), "a branch or a commit reads it");
     if floors.staged_from(&key).is_some() {
