@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use lance::dataset::transaction::Operation;
 use lancekeeper_model::Branch;
 use lancekeeper_store::root::MANIFEST_DIR;
 
 use crate::graph::{Graph, GraphError};
-use crate::lineage::COMMITS;
+use crate::lineage::{COMMITS, newest_publish};
 
 /// Where branches of a dataset have their versions, relative to it.
 const TREE: &str = "tree";
@@ -22,8 +23,9 @@ pub struct BranchRemains {
     pub location: &'static str,
     /// When the newest version of it was written.
     pub newest: DateTime<Utc>,
-    /// How many versions there are. Whoever makes a branch writes one; what is more was published there.
-    pub versions: u64,
+    /// How many of its versions were published there, as far as they are still there: none only where the newest
+    /// one is what making the branch wrote, because a cleanup may have taken those before it.
+    pub published: u64,
 }
 
 impl Graph {
@@ -44,8 +46,10 @@ impl Graph {
                 *newest = (*newest).max(file.modified);
                 *versions += 1;
             }
-            let of =
-                |(branch, (newest, versions))| BranchRemains { branch, location, newest, versions };
+            let of = |(branch, (newest, versions))| {
+                let published = if location == MANIFEST_DIR { versions } else { 0 };
+                BranchRemains { branch, location, newest, published }
+            };
             remains.extend(found.into_iter().map(of));
         }
         // Most graphs have no branches at all: those are not asked for them.
@@ -53,7 +57,27 @@ impl Graph {
             let live = self.live_branches().await?;
             remains.retain(|remains| live.iter().all(|live| live.branch != remains.branch));
         }
+        for of in remains.iter_mut().filter(|of| of.location == MANIFEST_DIR) {
+            of.published = match self.is_as_cut(&of.branch).await {
+                true => 0,
+                // The first of them is what making it wrote, unless that was collected.
+                false => of.published.saturating_sub(1).max(1),
+            };
+        }
         Ok(remains)
+    }
+
+    /// Whether nothing was published to a branch of `__manifest` since it was cut, by what its newest version says.
+    /// Where that cannot be read, it may have been.
+    async fn is_as_cut(&self, branch: &Branch) -> bool {
+        // By its directory: without its branch file it is no branch to Lance.
+        let place = format!("{MANIFEST_DIR}/{TREE}/{}", branch.label());
+        let opened = self.tables.open(&self.root.address_of(&place), &Branch::main()).await;
+        let Ok(manifest) = opened else { return false };
+        let newest = newest_publish(&manifest).await;
+        let found = manifest.read_version_transaction(newest.0).await;
+        let made = found.ok().and_then(|found| found.transaction);
+        made.is_some_and(|made| matches!(made.operation, Operation::Clone { .. }))
     }
 }
 

@@ -80,3 +80,42 @@ async fn a_branch_whose_reference_was_lost_is_left_alone_until_somebody_names_it
     assert!(gone.roots[0].warnings.iter().any(|said| said.contains("faet")), "{gone:#?}");
     assert!(!wreck.path("__manifest/tree/feat").exists());
 }
+
+/// A cleanup leaves one version of a branch that was published to often.
+#[tokio::test]
+async fn a_branch_of_which_one_version_is_left_was_published_to_all_the_same() {
+    let wreck = Wreck::new().await.unwrap();
+    wreck.writer.create_branch("feat", "main").await.unwrap();
+    wreck.writer.create_branch("fresh", "main").await.unwrap();
+    for id in ["four", "five"] {
+        let table = wreck.commit("node:A", "feat", &[id]).await.unwrap();
+        wreck.publish("node:A", "feat", &table).await.unwrap();
+    }
+    let versions = wreck.path("__manifest/tree/feat/_versions");
+    let mut manifests = names(&versions).unwrap().into_iter().collect::<Vec<_>>();
+    manifests.retain(|name| name.ends_with(".manifest"));
+    // Names count backwards.
+    manifests.sort_unstable();
+    for old in &manifests[1..] {
+        fs::remove_file(versions.join(old)).unwrap();
+    }
+    let rows = graph_rows(wreck.uri()).await.unwrap();
+    let reference = wreck.path("__manifest/_refs/branches/feat.json");
+    let content = fs::read(&reference).unwrap();
+    fs::remove_file(&reference).unwrap();
+    fs::remove_file(wreck.path("__manifest/_refs/branches/fresh.json")).unwrap();
+
+    let later = Keeper::builder().clock(|| Utc::now() + TimeDelta::hours(1)).build();
+    let report = later.recover([wreck.uri()], &RecoverOptions::default()).await;
+    let left: Vec<_> =
+        report.roots[0].left.iter().map(|row| (row.name.as_str(), row.action, row.done)).collect();
+    assert_eq!(
+        left,
+        [("feat", RecoverAction::Refuse, false), ("fresh", RecoverAction::Remove, true)],
+        "{report:#?}"
+    );
+    fs::write(&reference, content).unwrap();
+    let mut expected = rows;
+    expected.retain(|(branch, _), _| branch != "fresh");
+    assert_eq!(graph_rows(wreck.uri()).await.unwrap(), expected, "the branch is as it was");
+}

@@ -291,7 +291,7 @@ impl Rest<'_> {
             let published = remains
                 .iter()
                 .filter(|remains| remains.location == MANIFEST_DIR)
-                .map(|remains| remains.versions.saturating_sub(1))
+                .map(|remains| remains.published)
                 .sum::<u64>();
             let is_named = self.options.assumed_dead.names(branch.label());
             let mut hint = None;
@@ -302,7 +302,7 @@ impl Rest<'_> {
                 ));
                 StagedFate {
                     action: RecoverAction::Refuse,
-                    why: format!("{what}, and {published} of them were published there"),
+                    why: format!("{what}, of which {published} or more were published there"),
                     until: None,
                 }
             } else if until > self.now && !is_dead {
