@@ -33,9 +33,10 @@ use lancekeeper_model::{Branch, RecoverAction, RecoverOptions, TableKey, TableRe
 
 pub use class::Class;
 use dead::Pulse;
+pub use dead::later;
 pub use facts::{
     AddedTable, AheadVersion, DroppedTable, Fit, ForeignContent, ForeignFacts, ForeignTable,
-    SchemaFacts, Staging,
+    SchemaFacts, Staging, Unread,
 };
 use kind::CONFIRMS_SINCE;
 pub use kind::WriterKind;
@@ -198,7 +199,8 @@ pub fn plan_recover(
         RecoverStep {
             file: sidecar.file.clone(),
             branch: content.map_or_else(Branch::main, |content| content.branch.clone()),
-            classes: content.map(classes).unwrap_or_default(),
+            // Of what was not read it is not known what it is.
+            classes: content.filter(|of| of.unread.is_none()).map(classes).unwrap_or_default(),
             decision,
             why,
         }
@@ -269,6 +271,9 @@ fn decide(
     });
     if let Some(why) = beside {
         return (Decision::Wait { until: None }, why);
+    }
+    if let Some(unread) = &content.unread {
+        return (Decision::Refuse, unread.why.clone());
     }
     if let Some(why) = dead::not_his(content, kind) {
         return (Decision::Refuse, why);

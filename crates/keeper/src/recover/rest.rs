@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use lancekeeper_manifest::{BranchRemains, UnnamedPublish, promote_schema, unstage_schema};
 use lancekeeper_model::{
-    AssumedDead, Branch, LeftBehind, OperationId, RecoverAction, RecoverOptions, RecoverRow,
-    RootRecoverReport,
+    AssumedDead, Branch, ErrorKind, LeftBehind, OperationId, RecoverAction, RecoverOptions,
+    RecoverRow, RootRecoverReport,
 };
 use lancekeeper_planner::recover::{
     LockFacts, StagedFate, WriterKind, decide_lock, decide_staging,
@@ -188,6 +188,9 @@ pub(super) async fn mend(
     Ok(())
 }
 
+/// What helps where something cannot be read.
+const UNREADABLE: &str = "restore what cannot be read, or the whole graph from one backup";
+
 struct Rest<'a> {
     context: &'a Context,
     graph: &'a ReadGraph,
@@ -204,8 +207,21 @@ impl Rest<'_> {
         if self.is_applying(report) {
             return Ok(None);
         }
-        let (schema, written_at) =
-            recover::schema_facts(&self.graph.graph, &self.context.tables).await?;
+        let found = recover::schema_facts(&self.graph.graph, &self.context.tables).await;
+        let (schema, written_at) = match found {
+            // One table that cannot be read must not hide what there is besides.
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                let mut row = RecoverRow::of(LeftBehind::SchemaStaging, "_schema.pg.staging");
+                row.action = RecoverAction::Refuse;
+                row.why = format!(
+                    "whether it is the schema of the tables cannot be told: {}",
+                    text_with_hint(&error)
+                );
+                row.hint = Some(UNREADABLE.to_owned());
+                return Ok(Some(row));
+            }
+            found => found?,
+        };
         let fate = decide_staging(&schema, written_at, self.options, self.now);
         Ok(fate.map(|fate| row_of(LeftBehind::SchemaStaging, "_schema.pg.staging", fate)))
     }
@@ -242,7 +258,21 @@ impl Rest<'_> {
         let mut rows = Vec::new();
         let main = Branch::main();
         for branch in std::iter::once(&main).chain(&self.graph.branches) {
-            let publishes = self.graph.graph.unnamed_publishes(branch).await?;
+            let publishes = match self.graph.graph.unnamed_publishes(branch).await {
+                Err(error) if !branch.is_main() => {
+                    let mut row = RecoverRow::of(LeftBehind::CommitRows, "_graph_commits.lance");
+                    row.action = RecoverAction::Refuse;
+                    row.why = format!(
+                        "whether the commit history of {branch} has all rows cannot be told: {}",
+                        text_with_hint(&error)
+                    );
+                    row.hint = Some(UNREADABLE.to_owned());
+                    row.branch = branch.clone();
+                    rows.push((row, Vec::new()));
+                    continue;
+                }
+                publishes => publishes?,
+            };
             let Some(newest) = publishes.iter().map(|publish| publish.written_at).max() else {
                 continue;
             };

@@ -39,6 +39,17 @@ pub struct ForeignContent {
     pub dropped: Vec<DroppedTable>,
     /// Of a schema apply: the schema files. Of no meaning otherwise.
     pub schema: SchemaFacts,
+    /// What of all this could not be read, if something could not: then nothing is decided about it. The rest is here.
+    pub unread: Option<Unread>,
+}
+
+/// Something that a sidecar points to and that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// Why not, with its causes.
+    pub why: String,
+    /// Whether it may be readable another time: the machine is to blame, and nothing says that it is damaged.
+    pub may_pass: bool,
 }
 
 /// A table that was to move.

@@ -8,10 +8,11 @@ use lancekeeper_manifest::{FoundSidecar, Graph, Sidecar, SidecarTable};
 use lancekeeper_model::{Branch, ErrorKind, Snapshot, TableKey, TableRef, Version};
 use lancekeeper_planner::recover::{
     AddedTable, AheadVersion, DroppedTable, ForeignContent, ForeignFacts, ForeignTable,
-    SchemaFacts, WriterKind,
+    SchemaFacts, Unread, WriterKind,
 };
 use lancekeeper_planner::sweep::SIDECAR_SCHEMA_MAX;
 use lancekeeper_store::Tables;
+use lancekeeper_store::failure::{hint_of, text_with_hint};
 use lancekeeper_store::strict::OPERATION_PROPERTY;
 use lancekeeper_store::tables::version_of;
 
@@ -24,10 +25,12 @@ const VERSIONS_MAX: u64 = 1_000;
 
 /// Looks at every foreign sidecar, and at those that cannot be understood.
 ///
+/// A table or branch that cannot be read is no error: it is said in the facts of the sidecars that point to it, about
+/// which nothing may be decided then.
+///
 /// # Errors
 ///
-/// When a table that a sidecar names and its branch pins cannot be read: then nothing may be
-/// decided.
+/// When branches cannot be listed.
 pub async fn inventory(
     graph: &Graph,
     tables: &Tables,
@@ -43,7 +46,7 @@ pub async fn inventory(
                 "its schema version {} is newer than {SIDECAR_SCHEMA_MAX}, the newest known",
                 sidecar.schema_version
             )),
-            Ok(sidecar) => Ok(look.content(sidecar).await?),
+            Ok(sidecar) => Ok(look.content(sidecar).await),
         };
         let operation = file.file.strip_suffix(".json").unwrap_or(&file.file).to_owned();
         facts.push(ForeignFacts { file: file.path(), operation, content });
@@ -60,7 +63,7 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    async fn content(&mut self, sidecar: &Sidecar) -> Result<ForeignContent, RecoverError> {
+    async fn content(&mut self, sidecar: &Sidecar) -> ForeignContent {
         let branch = Branch::from(sidecar.branch.clone());
         let branch_exists = branch.is_main() || self.branches.contains(&branch);
         let mut content = ForeignContent {
@@ -72,16 +75,30 @@ impl Look<'_> {
             added: Vec::new(),
             dropped: Vec::new(),
             schema: SchemaFacts::default(),
+            unread: None,
             branch,
             branch_exists,
         };
-        if !branch_exists {
-            return Ok(content);
+        if branch_exists && let Err(error) = self.point(&mut content, sidecar).await {
+            content.unread = Some(unread(&error));
         }
+        content
+    }
+
+    /// Looks where a sidecar points. Every table of it that can be read is, whatever is wrong with another: what is
+    /// known of it also says what others may not do.
+    async fn point(
+        &mut self,
+        content: &mut ForeignContent,
+        sidecar: &Sidecar,
+    ) -> Result<(), RecoverError> {
         let (snapshot, places) = self.branch(&content.branch).await?;
+        let mut first = Ok(());
         for (table, said) in content.tables.iter_mut().zip(&sidecar.tables) {
-            self.fill(table, &said.table_path, &snapshot, &places).await?;
+            let filled = self.fill(table, &said.table_path, &snapshot, &places).await;
+            first = first.and(filled);
         }
+        first?;
         for added in &sidecar.additional_registrations {
             let key = TableKey::new(&added.table_key);
             let misplaced = misplaced_new(&key, &added.table_path);
@@ -103,11 +120,11 @@ impl Look<'_> {
             })
             .collect();
         if content.kind == Some(WriterKind::SchemaApply) {
-            let ForeignContent { tables, added, dropped, .. } = &content;
+            let ForeignContent { tables, added, dropped, .. } = &*content;
             let wanted = Wanted { tables, added, dropped };
             content.schema = schema::facts(self.graph, self.tables, &snapshot, &wanted).await?.0;
         }
-        Ok(content)
+        Ok(())
     }
 
     async fn branch(
@@ -170,6 +187,12 @@ impl Look<'_> {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Why nothing may be decided. Unless the machine is to blame, what cannot be read is damaged.
+fn unread(error: &RecoverError) -> Unread {
+    let why = format!("what it points to cannot be read: {}", text_with_hint(error));
+    Unread { why, may_pass: hint_of(error).is_some() }
 }
 
 fn named(table: &SidecarTable) -> ForeignTable {
