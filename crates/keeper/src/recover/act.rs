@@ -14,7 +14,7 @@ use lancekeeper_store::owner::{Owner, owners_between};
 use lancekeeper_store::tables::version_of;
 
 use super::ask::{self, RecoverRootError};
-use super::{PLAN, PURPOSE, inventory, report, rest};
+use super::{PLAN, PURPOSE, along, inventory, report, rest};
 use crate::root::{OpenRootError, Opening, ReadGraph, Recovering, lock_to_recover, read_root};
 use crate::run::ended::Ended;
 use crate::run::graph_job::GraphJob;
@@ -81,7 +81,7 @@ impl Run<'_> {
         // What cannot be understood may be about any table.
         let Some(rows) = self.stopped(recovering, report).await? else {
             recovering.sweep(context, opening, &mut report.recovery.sidecars).await?;
-            self.sidecars(recovering, report).await?;
+            self.sidecars(recovering, opening, report).await?;
             return rest::mend(context, recovering, options, operation, *now, job, report).await;
         };
         report.left.extend(rows);
@@ -139,6 +139,7 @@ impl Run<'_> {
     async fn sidecars(
         &self,
         recovering: &mut Recovering,
+        opening: &Opening<'_>,
         report: &mut RootRecoverReport,
     ) -> Result<(), RecoverRootError> {
         let Some(graph) = &mut recovering.read.graph else { return Ok(()) };
@@ -155,10 +156,33 @@ impl Run<'_> {
             let Some(found) = graph.found.iter().find(|found| found.file == file).cloned() else {
                 continue;
             };
+            if self.needs_its_branch_along(recovering, &found).await? {
+                self.job.begin(&[], PLAN, 1).await;
+                report.recovery.migrated = recovering.migrate(self.context, opening).await?;
+            }
             let _guards = recovering.queue.acquire(found.tables()).await?;
             self.sidecar(recovering, &found, report).await?;
         }
         Ok(())
+    }
+
+    /// Whether a sidecar is dealt with whose branch is behind main.
+    async fn needs_its_branch_along(
+        &self,
+        recovering: &Recovering,
+        found: &FoundSidecar,
+    ) -> Result<bool, RecoverRootError> {
+        let (Some(migration), Some(graph)) = (&recovering.migration, &recovering.read.graph) else {
+            return Ok(false);
+        };
+        let facts = inventory::foreign(graph, &self.context.tables, &graph.found).await?;
+        let plan = plan_recover(&facts, self.options, self.now);
+        let steps = super::facts_and_steps(&facts, &plan);
+        let its = steps.filter(|(facts, _)| facts.file == found.path());
+        let mut rows: Vec<RecoverRow> =
+            its.map(|(facts, step)| report::sidecar(facts, step, &graph.found)).collect();
+        along::hold_back(migration, &plan, &mut rows);
+        Ok(along::is_needed(migration, &rows))
     }
 
     /// Deals with one sidecar, under the keys of its tables.
@@ -177,11 +201,14 @@ impl Run<'_> {
             return Ok(());
         };
         let mut row = report::sidecar(facts, step, &graph.found);
+        if let Some(migration) = &recovering.migration {
+            along::hold_back(migration, &plan, std::slice::from_mut(&mut row));
+        }
         let Ok(content) = &found.content else {
             report.left.push(row);
             return Ok(());
         };
-        if step.decision.acts() {
+        if rest::is_planned(&row) {
             self.job.begin(&[], PLAN, 1).await;
             let case = Case {
                 graph: &graph.graph,

@@ -67,10 +67,14 @@ pub(super) async fn applying(
 
 /// Leaves everything as it is.
 pub(super) fn hold_back(rows: &mut [RecoverRow]) {
-    for row in rows.iter_mut().filter(|row| is_planned(row)) {
-        row.action = RecoverAction::Wait;
-        row.why = format!("a schema apply may be running; else: {}", row.why);
-    }
+    let planned = rows.iter_mut().filter(|row| is_planned(row));
+    planned.for_each(|row| wait(row, "a schema apply may be running"));
+}
+
+/// Leaves one thing as it is.
+pub(super) fn wait(row: &mut RecoverRow, because: &str) {
+    row.action = RecoverAction::Wait;
+    row.why = format!("{because}; else: {}", row.why);
 }
 
 /// What is to be done about a v3 graph without a commit history.
@@ -354,7 +358,7 @@ impl Rest<'_> {
 }
 
 /// In a preview nothing is done yet.
-fn is_planned(row: &RecoverRow) -> bool {
+pub(super) fn is_planned(row: &RecoverRow) -> bool {
     !matches!(row.action, RecoverAction::Wait | RecoverAction::Refuse)
 }
 

@@ -37,7 +37,7 @@ pub enum OpenRootError {
         #[source]
         source: MigrateError,
     },
-    /// A graph of a version of which nothing is recovered.
+    /// A graph of a version before those in which something is recovered.
     #[error("{uri}: nothing is recovered in a graph of internal schema {found}")]
     NotRecovered {
         /// The root.
@@ -225,12 +225,6 @@ impl OpenRootError {
                 "nothing was changed; if its client cannot open it either, restore the whole graph from one backup",
             ),
             Self::Migrate { source, .. } => source.hint(),
-            Self::NotRecovered { found: Stamp::Newer(_) | Stamp::Unreadable(_), .. } => {
-                Some("upgrade lancekeeper first")
-            }
-            Self::NotRecovered { found: Stamp::Migrating, .. } => Some(
-                "`lancekeeper migrate ROOT --abort --confirm` takes it back to v3, where it can be",
-            ),
             Self::NotRecovered { .. } => {
                 Some("`lancekeeper migrate ROOT` shows what makes it one that is")
             }

@@ -51,6 +51,10 @@ pub async fn execute(
     moved: &mut Vec<MovedPin>,
 ) -> Result<(), RecoverError> {
     failpoint::cross_async(failpoint::RECOVER_JUDGED_PRE_ACTION).await?;
+    if step.decision.acts() && step.decision != Decision::DiscardOrphan {
+        // Not only when it is published: then its tables are restored already.
+        case.graph.check_publishable(&step.branch).await?;
+    }
     match &step.decision {
         Decision::RollForward { .. } => case.forward(step, moved).await?,
         Decision::RollBack { tables, unstages } => {
