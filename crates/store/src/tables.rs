@@ -171,6 +171,27 @@ impl Tables {
         self.load(uri, branch, Some(version)).await
     }
 
+    /// Opens the chain of a dataset that lies at `uri` as it would be with this manifest, the message alone, in place of
+    /// the one that is there for the same version.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tables::open`], and when it is no manifest.
+    pub async fn open_as(&self, uri: &str, manifest: &[u8]) -> Result<Dataset, OpenError> {
+        // Nothing that was read by the manifest that is there may answer for this one, nor the other way round.
+        let session = self.caches.session();
+        let opened = async {
+            let builder = DatasetBuilder::from_uri(uri).with_session(session);
+            builder.with_serialized_manifest(manifest)?.load().await
+        };
+        guarded(uri, opened.boxed()).await.map_err(|source| OpenError {
+            uri: uri.to_owned(),
+            branch: Branch::main(),
+            version: None,
+            source,
+        })
+    }
+
     async fn load(
         &self,
         uri: &str,
