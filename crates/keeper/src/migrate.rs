@@ -234,7 +234,8 @@ async fn preview(
     if !copied.is_empty() {
         let rebuild = matches!(options.goal, MigrateGoal::Newest { rebuild: true });
         let found = histories(&graph.graph, rebuild).await.map_err(|error| asked.failed(error))?;
-        let found = found.into_iter().filter(|(branch, _)| copied.contains(branch));
+        report::warn_of_actors(report, found.lacks_actors);
+        let found = found.branches.into_iter().filter(|(branch, _)| copied.contains(branch));
         report::set_histories(report, found.map(|(_, history)| history));
     }
     report::set_steps(report, &plan);
@@ -269,7 +270,8 @@ async fn run(
     if !copied_branches(&plan).is_empty() {
         // One that cannot be read is found before the first stamp, not after all of them.
         let rebuild = matches!(options.goal, MigrateGoal::Newest { rebuild: true });
-        histories(&graph.graph, rebuild).await.map_err(|error| asked.failed(error))?;
+        let found = histories(&graph.graph, rebuild).await.map_err(|error| asked.failed(error))?;
+        report::warn_of_actors(report, found.lacks_actors);
     }
     let job = GraphJob::new(context, &write.read.root, operation, JobKind::Migrate);
     if !plan.steps.is_empty() {

@@ -48,7 +48,7 @@ pub use graph::{Graph, GraphError};
 pub use history::{BranchHistory, GraphCommit, LiveBranch};
 pub use lineage::{COMMITS, LineageError};
 pub use migrate::{
-    CopiedHistory, Look, MIGRATION_NOTE, MigrateError, Migration, MigrationOutcome,
+    CopiedHistory, FoundHistories, Look, MIGRATION_NOTE, MigrateError, Migration, MigrationOutcome,
     copied_branches, histories, migrate_internal_schema,
 };
 pub use old_snapshots::OldSnapshots;

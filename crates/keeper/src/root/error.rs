@@ -257,6 +257,13 @@ impl OpenRootError {
             Self::NoHistory { .. } => Some(
                 "`lancekeeper recover ROOT` says whether it can be made; if not, and there is no backup of it, `lancekeeper migrate ROOT --to 4 --rebuild-history` makes one of the versions of __manifest",
             ),
+            Self::HistoryUnreadable { branch, source: GraphError::Open(error), .. }
+                if !branch.is_main() && error.kind() == ErrorKind::NotFound =>
+            {
+                Some(
+                    "nothing was changed; restore that branch of _graph_commits.lance from a backup; if there is none, `lancekeeper migrate ROOT --to 4 --rebuild-history` makes its history of the versions of __manifest",
+                )
+            }
             Self::HistoryUnreadable { .. } => Some(
                 "nothing was changed; restore _graph_commits.lance from a backup; if there is none, move it out of the root, and `lancekeeper migrate ROOT --to 4 --rebuild-history` makes a history of the versions of __manifest",
             ),

@@ -92,6 +92,14 @@ pub enum Refusal {
         /// Main's version.
         found: Stamp,
     },
+    /// The history of a branch is lost that v3 keeps apart.
+    #[error(
+        "the commit history of branch {branch} is lost: commits were published to it, and _graph_commits.lance has no branch of that name"
+    )]
+    NoBranchHistory {
+        /// The branch.
+        branch: Branch,
+    },
     /// A branch cannot be read.
     #[error("branch {branch} cannot be read, and is not left behind: {why}")]
     Unread {
@@ -132,6 +140,7 @@ impl Refusal {
             Self::Unreadable { .. }
             | Self::Key { .. }
             | Self::NoCommits { .. }
+            | Self::NoBranchHistory { .. }
             | Self::Unread { .. } => ErrorKind::Corrupt,
             Self::Newer { .. }
             | Self::Differs { .. }
@@ -176,8 +185,8 @@ impl Refusal {
             Self::RunInFlight { .. } => {
                 "wait for it; if its client is dead, `lancekeeper migrate ROOT --to 3 --dead-after 0s --confirm` deletes the branch"
             }
-            Self::NoCommits { .. } => {
-                "restore that directory from a backup; if there is none, `lancekeeper migrate ROOT --to 4 --rebuild-history` makes a history of the versions of __manifest that are there"
+            Self::NoCommits { .. } | Self::NoBranchHistory { .. } => {
+                "restore that from a backup; if there is none, `lancekeeper migrate ROOT --to 4 --rebuild-history` makes a history of the versions of __manifest that are there"
             }
             Self::Unread { .. } => "restore what is missing, or delete the branch, then try again",
             Self::NothingToAbort | Self::Consistent => "nothing was changed",
