@@ -52,8 +52,8 @@ impl Graph {
 
     /// The publishes of a branch after a version of its `__manifest`, but for those that commits name, oldest first.
     ///
-    /// A publish is a version that pins other versions than the one before it: compactions and the like have no
-    /// commit. Of versions that were collected nothing is said, and of one whose predecessor was, what its own
+    /// A publish is a version that pins other versions than the one before it: compactions, migrations and the like have
+    /// no commit. Of versions that were collected nothing is said, and of one whose predecessor was, what its own
     /// transaction says.
     ///
     /// # Errors
@@ -75,16 +75,16 @@ impl Graph {
         {
             let before = Version(version.0 - 1);
             let stored = manifest.read_version_transaction(version.0).await.ok();
-            let operation = stored.and_then(|stored| stored.transaction).map(|of| of.operation);
-            let moved = match &operation {
-                Some(operation) if moves_no_pin(operation) => false,
-                Some(Operation::Clone { .. }) => false,
+            let transaction = stored.and_then(|stored| stored.transaction);
+            let moved = match &transaction {
+                Some(made) if moves_no_pin(made) => false,
+                Some(made) if matches!(made.operation, Operation::Clone { .. }) => false,
                 _ if there.contains(&before) => {
                     let pins = snapshots.at(branch, before).await?.pins;
                     pins != snapshots.at(branch, version).await?.pins
                 }
                 // Who writes rows here publishes.
-                operation => operation.is_some(),
+                made => made.is_some(),
             };
             if moved {
                 let at = self.open_manifest_at(branch, version).await?;

@@ -100,6 +100,16 @@ pub enum Refusal {
         /// The branch.
         branch: Branch,
     },
+    /// The rows of a branch have a commit that is not in the history that v3 keeps apart.
+    #[error(
+        "branch {branch} has commit {commit} among its rows, which is not in _graph_commits.lance: it is of internal schema v4, or its history is another one's"
+    )]
+    Stray {
+        /// The branch.
+        branch: Branch,
+        /// The commit.
+        commit: String,
+    },
     /// A branch cannot be read.
     #[error("branch {branch} cannot be read, and is not left behind: {why}")]
     Unread {
@@ -141,6 +151,7 @@ impl Refusal {
             | Self::Key { .. }
             | Self::NoCommits { .. }
             | Self::NoBranchHistory { .. }
+            | Self::Stray { .. }
             | Self::Unread { .. } => ErrorKind::Corrupt,
             Self::Newer { .. }
             | Self::Differs { .. }
@@ -184,6 +195,9 @@ impl Refusal {
             }
             Self::RunInFlight { .. } => {
                 "wait for it; if its client is dead, `lancekeeper migrate ROOT --to 3 --dead-after 0s --confirm` deletes the branch"
+            }
+            Self::Stray { .. } => {
+                "nothing was changed; `lancekeeper migrate ROOT --restamp 4` looks whether every branch is of v4; else restore _graph_commits.lance from a backup"
             }
             Self::NoCommits { .. } | Self::NoBranchHistory { .. } => {
                 "restore that from a backup; if there is none, `lancekeeper migrate ROOT --to 4 --rebuild-history` makes a history of the versions of __manifest that are there"
