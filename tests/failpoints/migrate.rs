@@ -312,3 +312,29 @@ async fn a_commit_that_an_attempt_made_up_goes_when_the_history_names_it_at_fixt
     place.is_at("4").await;
     place.reads_as_before().await;
 }
+
+/// The client of a run that seemed to be dead goes on while its branch is about to be deleted.
+#[tokio::test]
+async fn a_run_that_goes_on_meanwhile_keeps_its_branch_at_fixture_path() {
+    const RUN: &str = "__run__01M7WA021VD71JWWPJJVJ0XTEC";
+    let place = Place::of(V1).await;
+    let uri = place.uri();
+    let mut main = DatasetBuilder::from_uri(format!("{uri}/__manifest")).load().await.unwrap();
+    main.create_branch(RUN, 5, None).await.unwrap();
+    let graph = Graph::open(&Tables::new(), &recognise(&uri).unwrap()).await.unwrap();
+    let pin = graph.snapshot(&Branch::main()).await.unwrap().pins.remove(0);
+    let table = format!("{uri}/{}", pin.location);
+    tokio::time::sleep(std::time::Duration::from_millis(2_100)).await;
+    let pause = pause_at(STEP, move || async move {
+        let mut table = DatasetBuilder::from_uri(table).load().await.unwrap();
+        table.create_branch(RUN, pin.version.0, None).await.unwrap();
+    });
+    let dead_after = chrono::TimeDelta::seconds(2);
+    let report = place.migrate(&MigrateOptions { dead_after, ..MigrateOptions::default() }).await;
+    drop(pause);
+    assert_eq!(report.exit_code().number(), 12, "{report:#?}");
+    assert!(report.roots[0].error.as_deref().unwrap().contains(RUN), "{report:#?}");
+    assert!(main.list_branches().await.unwrap().contains_key(RUN), "it was deleted");
+    assert_eq!(stamp_of(&uri, "main").await.as_deref(), Some("2"));
+    place.reads_as_before().await;
+}
