@@ -330,3 +330,15 @@ async fn a_client_that_recovers_at_the_same_time_is_not_fought() {
     assert!(report.roots[0].left[0].why.contains("another recovery"), "{report:#?}");
     assert_eq!(count(&scene.read().await, "main"), 8);
 }
+
+/// A recovery published what it had restored and died before it wrote that down; then somebody published again.
+#[tokio::test]
+async fn what_went_back_is_written_down_as_gone_back_though_others_published_since() {
+    let mut scene = partial().await;
+    let name = failpoint::RECOVERY_RECORD_AUDIT;
+    run_and_die(&scene.uri, Death { verb: Verb::Recover, ..Death::at(name, 1) });
+    let table = scene.wreck().commit("node:A", "main", &["five"]).await.unwrap();
+    scene.wreck().publish("node:A", "main", &table).await.unwrap();
+    scene.rows += 1;
+    scene.converges().await;
+}

@@ -333,7 +333,7 @@ fn settle(
 /// What is ahead of no pin any more is written down as what it came to.
 fn published(content: &ForeignContent, kind: WriterKind) -> (Decision, String) {
     let mut why = "it was published already: only its sidecar was left".to_owned();
-    let mut went_back = content.tables.iter().any(|table| table.pin_is_restored);
+    let mut went_back = content.tables.iter().any(|table| table.was_taken_back);
     // Written down as merged, a branch of which a part is missing would never be merged again: its rows would be
     // hidden for good. Written down as not merged it is merged once more, at worst for nothing.
     // The first format says neither how many commits it makes of a table nor which tables it takes over as they are.

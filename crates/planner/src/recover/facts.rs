@@ -67,8 +67,9 @@ pub struct ForeignTable {
     pub confirmed: Option<Version>,
     /// The pin now; `None` when the branch has no such table any more.
     pub pin: Option<Version>,
-    /// Whether that pin is a version that a recovery made by a restore.
-    pub pin_is_restored: bool,
+    /// Whether a recovery took back what was committed from the expected pin on, by a restore that is published since.
+    /// Others may have published on top of that.
+    pub was_taken_back: bool,
     /// The newest version on the branch of the table; `None` when there is none.
     pub head: Option<Version>,
     /// Every version after the pin, up to HEAD, in order.

@@ -45,7 +45,7 @@ fn table(key: &str, text: &str, kind: WriterKind) -> ForeignTable {
         post_commit_pin: number(reached).unwrap(),
         confirmed: None,
         pin: None,
-        pin_is_restored: false,
+        was_taken_back: false,
         head: None,
         ahead: Vec::new(),
     };
@@ -280,7 +280,7 @@ fn a_table_that_an_earlier_recovery_restored_is_only_published() {
 #[test]
 fn a_recovery_that_died_after_it_took_tables_back_is_told_as_such() {
     let facts = sidecar(WriterKind::Load, 1, &["4>5 P6 H6", "7>8 P7 H7"]);
-    let facts = changed(facts, |content| content.tables[0].pin_is_restored = true);
+    let facts = changed(facts, |content| content.tables[0].was_taken_back = true);
     assert_eq!(check(facts), "record as gone back");
 }
 

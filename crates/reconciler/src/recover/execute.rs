@@ -170,7 +170,7 @@ impl Case<'_> {
         let signature = Signature {
             operation: self.operation.clone(),
             table: back.table.clone(),
-            step: format!("restore-{}", self.found.file),
+            step: restore_step(&self.found.file),
         };
         match restore_strictly(&head, back.pin, &signature).await {
             Ok(restored) => Ok(restored),
@@ -285,6 +285,11 @@ impl Case<'_> {
         }
         Ok(head)
     }
+}
+
+/// The step by which a table is restored for a sidecar, this file.
+pub(super) fn restore_step(file: &str) -> String {
+    format!("restore-{file}")
 }
 
 fn place_of<'s>(snapshot: &'s Snapshot, table: &TableRef) -> Result<&'s Pin, RecoverError> {

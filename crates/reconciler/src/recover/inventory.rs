@@ -13,9 +13,10 @@ use lancekeeper_planner::recover::{
 use lancekeeper_planner::sweep::SIDECAR_SCHEMA_MAX;
 use lancekeeper_store::Tables;
 use lancekeeper_store::failure::{hint_of, text_with_hint};
-use lancekeeper_store::strict::OPERATION_PROPERTY;
+use lancekeeper_store::strict::{OPERATION_PROPERTY, STEP_PROPERTY};
 use lancekeeper_store::tables::version_of;
 
+use super::execute::restore_step;
 use super::place::{misplaced, misplaced_new};
 use super::report::RecoverError;
 use super::schema::{self, Wanted};
@@ -46,7 +47,7 @@ pub async fn inventory(
                 "its schema version {} is newer than {SIDECAR_SCHEMA_MAX}, the newest known",
                 sidecar.schema_version
             )),
-            Ok(sidecar) => Ok(look.content(sidecar).await),
+            Ok(sidecar) => Ok(look.content(sidecar, &file.file).await),
         };
         let operation = file.file.strip_suffix(".json").unwrap_or(&file.file).to_owned();
         facts.push(ForeignFacts { file: file.path(), operation, content });
@@ -63,7 +64,7 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    async fn content(&mut self, sidecar: &Sidecar) -> ForeignContent {
+    async fn content(&mut self, sidecar: &Sidecar, file: &str) -> ForeignContent {
         let branch = Branch::from(sidecar.branch.clone());
         let branch_exists = branch.is_main() || self.branches.contains(&branch);
         let mut content = ForeignContent {
@@ -79,7 +80,7 @@ impl Look<'_> {
             branch,
             branch_exists,
         };
-        if branch_exists && let Err(error) = self.point(&mut content, sidecar).await {
+        if branch_exists && let Err(error) = self.point(&mut content, sidecar, file).await {
             content.unread = Some(unread(&error));
         }
         content
@@ -91,11 +92,12 @@ impl Look<'_> {
         &mut self,
         content: &mut ForeignContent,
         sidecar: &Sidecar,
+        file: &str,
     ) -> Result<(), RecoverError> {
         let (snapshot, places) = self.branch(&content.branch).await?;
         let mut first = Ok(());
         for (table, said) in content.tables.iter_mut().zip(&sidecar.tables) {
-            let filled = self.fill(table, &said.table_path, &snapshot, &places).await;
+            let filled = self.fill(table, &said.table_path, &snapshot, &places, file).await;
             first = first.and(filled);
         }
         first?;
@@ -147,6 +149,7 @@ impl Look<'_> {
         path: &str,
         snapshot: &Snapshot,
         places: &BTreeMap<TableKey, String>,
+        file: &str,
     ) -> Result<(), RecoverError> {
         let key = &table.table.key;
         let Some(location) = places.get(key) else {
@@ -173,8 +176,7 @@ impl Look<'_> {
         table.head = Some(version_of(&head));
         table.ahead = ahead(&head, pin.version).await;
         if pin.version > table.expected && pin.table_branch == table.table.branch {
-            table.pin_is_restored =
-                version(&head, pin.version).await.is_some_and(|at| at.restores.is_some());
+            table.was_taken_back = taken_back(&head, table.expected, pin.version, file).await;
         }
         Ok(())
     }
@@ -206,7 +208,7 @@ fn named(table: &SidecarTable) -> ForeignTable {
         post_commit_pin: Version(table.post_commit_pin),
         confirmed: table.confirmed_version.map(Version),
         pin: None,
-        pin_is_restored: false,
+        was_taken_back: false,
         head: None,
         ahead: Vec::new(),
     }
@@ -227,6 +229,25 @@ async fn ahead(head: &Dataset, pin: Version) -> Vec<AheadVersion> {
         ahead.push(version(head, Version(number)).await.unwrap_or(unreadable));
     }
     ahead
+}
+
+/// Whether what the writer of a sidecar, this file, committed from a pin on was taken back before another pin. The pin
+/// may be the restore itself; or others have published on top of it, and then it is told by what it restores, or by
+/// whose it is.
+async fn taken_back(head: &Dataset, expected: Version, pin: Version, file: &str) -> bool {
+    let last = pin.0.min(expected.0.saturating_add(VERSIONS_MAX));
+    for number in (expected.0 + 1..=last).chain((last < pin.0).then_some(pin.0)) {
+        let found = head.read_version_transaction(number).await.ok();
+        let Some(made) = found.and_then(|found| found.transaction) else { continue };
+        let Operation::Restore { version } = made.operation else { continue };
+        let properties = made.transaction_properties.as_ref();
+        let step = properties.and_then(|of| of.get(STEP_PROPERTY));
+        let is_its = step.is_some_and(|step| *step == restore_step(file));
+        if number == pin.0 || version <= expected.0 || is_its {
+            return true;
+        }
+    }
+    false
 }
 
 /// What is known of a version; `None` when it cannot be read.
