@@ -65,6 +65,9 @@ pub enum GraphError {
         /// A column that we do not know.
         column: String,
     },
+    /// The branch that keeps everybody out while a schema is applied is another one by now, or gone.
+    #[error("{SCHEMA_APPLY_LOCK} was made anew or taken away meanwhile: it was left alone")]
+    LockRenewed,
     /// The rows of `__manifest` contradict each other.
     #[error("{uri}: {MANIFEST_DIR} of branch {branch}: {source}")]
     Fold {
@@ -89,6 +92,7 @@ impl GraphError {
             Self::Files(error) => error.kind(),
             Self::Fold { .. } => ErrorKind::Corrupt,
             Self::Newer { .. } => ErrorKind::Refused,
+            Self::LockRenewed => ErrorKind::Conflict,
         }
     }
 }

@@ -57,7 +57,7 @@ pub use publish::{
 };
 pub use recoveries::{RecoveryKind, RecoveryOutcome, RecoveryRecord};
 pub use remains::BranchRemains;
-pub use schema_apply::{StagedSchema, promote_schema, read_schemas, unstage_schema};
+pub use schema_apply::{SchemaApplyLock, StagedSchema, promote_schema, read_schemas, unstage_schema};
 pub use schema_files::{SchemaFilesError, check_schema_files};
 pub use sidecar::{
     FoundSidecar, Intent, QUARANTINE_DIR, RECOVERY_DIR, SIDECAR_BYTES_MAX, Sidecar, SidecarError,

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use lancekeeper_manifest::{BranchRemains, UnnamedPublish, promote_schema, unstage_schema};
+use lancekeeper_manifest::{
+    BranchRemains, GraphError, SchemaApplyLock, UnnamedPublish, promote_schema, unstage_schema,
+};
 use lancekeeper_model::{
     AssumedDead, Branch, ErrorKind, LeftBehind, OperationId, RecoverAction, RecoverOptions,
     RecoverRow, RootRecoverReport,
@@ -40,7 +42,7 @@ pub(super) async fn look(
     let staging = rest.staging(report).await?;
     report.left.extend(staging);
     let lock = rest.lock(report).await?;
-    report.left.extend(lock);
+    report.left.extend(lock.map(|(row, _)| row));
     report.left.extend(rest.unnamed().await?.into_iter().map(|(row, _)| row));
     report.left.extend(rest.remains().await?);
     Ok(())
@@ -54,12 +56,12 @@ pub(super) async fn applying(
     options: &RecoverOptions,
     now: DateTime<Utc>,
 ) -> Result<Option<RecoverRow>, RecoverRootError> {
-    let Some(created_at) = graph.graph.schema_apply_lock().await? else { return Ok(None) };
+    let Some(lock) = graph.graph.schema_apply_lock().await? else { return Ok(None) };
     let kind = format!("{:?}", WriterKind::SchemaApply);
     if rows.iter().any(|row| row.writer_kind.as_ref() == Some(&kind) && is_planned(row)) {
         return Ok(None);
     }
-    let lock = LockFacts { created_at: Some(created_at), is_needed: false };
+    let lock = LockFacts { created_at: Some(lock.created_at), is_needed: false };
     let fate = decide_lock(&lock, options, now);
     let is_held = fate.action == RecoverAction::Wait;
     Ok(is_held.then(|| row_of(LeftBehind::SchemaApplyLock, LOCK, fate)))
@@ -153,12 +155,11 @@ pub(super) async fn mend(
         row.done = matches!(row.action, RecoverAction::Promote | RecoverAction::Remove);
         report.left.push(row);
     }
-    if let Some(mut row) = rest.lock(report).await? {
+    if let Some((mut row, lock)) = rest.lock(report).await? {
         begins(&row).await;
         if row.action == RecoverAction::Remove {
             failpoint::cross_async(failpoint::RECOVER_PRE_UNLOCK).await?;
-            graph.graph.remove_schema_apply_lock().await?;
-            row.done = true;
+            unlock(graph, Some(&lock), &mut row).await?;
         }
         report.left.push(row);
     }
@@ -176,8 +177,7 @@ pub(super) async fn mend(
     for mut row in rest.remains().await? {
         begins(&row).await;
         if row.action == RecoverAction::Remove && row.branch.label() == LOCK {
-            graph.graph.remove_schema_apply_lock().await?;
-            row.done = true;
+            unlock(graph, None, &mut row).await?;
         } else if row.action == RecoverAction::Remove {
             let queue = &recovering.queue;
             let taken = take_remains_away(context, read, queue, operation, &row.branch, now);
@@ -188,6 +188,29 @@ pub(super) async fn mend(
             }
         }
         report.left.push(row);
+    }
+    Ok(())
+}
+
+/// Takes the lock of schema applies away, unless it is not the one that was looked at.
+///
+/// # Cancel safety
+///
+/// It is there or not.
+async fn unlock(
+    graph: &ReadGraph,
+    looked_at: Option<&SchemaApplyLock>,
+    row: &mut RecoverRow,
+) -> Result<(), RecoverRootError> {
+    match graph.graph.remove_schema_apply_lock(looked_at).await {
+        Ok(()) => row.done = true,
+        // Somebody is applying a schema, or another recovery was faster.
+        Err(error @ GraphError::LockRenewed) => {
+            row.action = RecoverAction::Wait;
+            row.error = Some(text_with_hint(&error));
+            row.hint = Some("look again later".to_owned());
+        }
+        Err(error) => return Err(error.into()),
     }
     Ok(())
 }
@@ -234,8 +257,8 @@ impl Rest<'_> {
     async fn lock(
         &self,
         report: &RootRecoverReport,
-    ) -> Result<Option<RecoverRow>, RecoverRootError> {
-        let Some(created_at) = self.graph.graph.schema_apply_lock().await? else {
+    ) -> Result<Option<(RecoverRow, SchemaApplyLock)>, RecoverRootError> {
+        let Some(found) = self.graph.graph.schema_apply_lock().await? else {
             return Ok(None);
         };
         let is_staged = report
@@ -243,9 +266,9 @@ impl Rest<'_> {
             .iter()
             .any(|row| row.what == LeftBehind::SchemaStaging && !row.done && !is_planned(row));
         let is_needed = self.is_applying(report) || is_staged;
-        let lock = LockFacts { created_at: Some(created_at), is_needed };
+        let lock = LockFacts { created_at: Some(found.created_at), is_needed };
         let fate = decide_lock(&lock, self.options, self.now);
-        Ok(Some(row_of(LeftBehind::SchemaApplyLock, LOCK, fate)))
+        Ok(Some((row_of(LeftBehind::SchemaApplyLock, LOCK, fate), found)))
     }
 
     /// Whether the sidecar of a schema apply stays.
