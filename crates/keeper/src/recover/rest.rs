@@ -12,7 +12,7 @@ use lancekeeper_model::{
     RecoverRow, RootRecoverReport,
 };
 use lancekeeper_planner::recover::{
-    LockFacts, StagedFate, WriterKind, decide_lock, decide_staging,
+    LockFacts, StagedFate, WriterKind, decide_lock, decide_staging, later,
 };
 use lancekeeper_reconciler::{RECOVERY_ACTOR, recover};
 use lancekeeper_store::failpoint;
@@ -303,7 +303,7 @@ impl Rest<'_> {
             let Some(newest) = publishes.iter().map(|publish| publish.written_at).max() else {
                 continue;
             };
-            let until = newest + self.options.dead_after;
+            let until = later(newest, self.options.dead_after);
             let versions: Vec<String> =
                 publishes.iter().map(|publish| publish.version.to_string()).collect();
             let what = format!(
@@ -344,7 +344,7 @@ impl Rest<'_> {
             // Whoever makes a branch writes its versions first, and is not asked whether he is
             // dead: he is given his time.
             let floor = self.options.dead_after.max(PRESUMED_DEAD_AFTER);
-            let until = newest.unwrap_or(self.now) + floor;
+            let until = later(newest.unwrap_or(self.now), floor);
             let published = remains
                 .iter()
                 .filter(|remains| remains.location == MANIFEST_DIR)
