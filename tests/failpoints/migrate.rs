@@ -9,7 +9,10 @@ use chrono::Utc;
 use fail::{FailGuard, FailScenario};
 use lance::dataset::builder::DatasetBuilder;
 use lance::dataset::refs::Ref;
-use lancekeeper::{Keeper, MigrateGoal, MigrateOptions, MigrateReport, OptimizeOptions};
+use lancekeeper::{
+    AssumedDead, Keeper, MigrateGoal, MigrateOptions, MigrateReport, OptimizeOptions,
+    RecoverOptions,
+};
 use lancekeeper_manifest::{
     Graph, GraphCommit, Migration, MigrationOutcome, migrate_internal_schema,
 };
@@ -18,6 +21,7 @@ use lancekeeper_planner::migrate::Goal;
 use lancekeeper_store::Tables;
 use lancekeeper_store::failpoint;
 use lancekeeper_store::root::recognise;
+use lancekeeper_testkit::wreck::uncommit;
 use lancekeeper_testkit::{FixturePath, GraphRows, graph_rows};
 
 use crate::child::{Death, Verb, run_and_die, strictest};
@@ -271,5 +275,66 @@ async fn two_migrations_at_once_are_as_good_as_one_at_fixture_path() {
     drop(pause);
     assert_eq!(report.exit_code().number(), 0, "{report:#?}");
     place.is_at("4").await;
+    place.reads_as_before().await;
+}
+
+/// A commit that the history did not name is made up, the migration is taken back, and then the history names it.
+#[tokio::test]
+async fn a_commit_that_an_attempt_made_up_goes_when_the_history_names_it_at_fixture_path() {
+    let mut place = Place::of(V3).await;
+    let uri = place.uri();
+    let history = std::path::Path::new(&uri).join("_graph_commits.lance");
+    uncommit(&history).unwrap();
+    // A note, three fences and three copies.
+    let failed = place.fail_before(7, &to_v4()).await.unwrap();
+    assert!(failed.roots[0].branches.iter().any(|branch| branch.rebuilt == 1), "{failed:#?}");
+    let back = place.migrate(&abort()).await;
+    assert_eq!(back.exit_code().number(), 0, "{back:#?}");
+    // What the attempt wrote is no publish, though what it could be compared with is collected.
+    let main = DatasetBuilder::from_uri(format!("{uri}/__manifest")).load().await.unwrap();
+    let copied = main.manifest().version - 1;
+    let before = std::path::Path::new(&uri).join("__manifest/_versions");
+    let before = before.join(format!("{:020}.manifest", u64::MAX - (copied - 1)));
+    let aside = before.with_extension("aside");
+    std::fs::rename(&before, &aside).unwrap();
+    let mut options = RecoverOptions::default();
+    options.assumed_dead = AssumedDead::All;
+    let named = Keeper::new().recover([&uri], &options).await;
+    assert_eq!(named.exit_code().number(), 0, "{named:#?}");
+    assert_eq!(named.roots[0].left.len(), 1, "{named:#?}");
+    let commits = histories(&uri).await;
+    assert_eq!(commits["main"].len(), place.commits["main"].len(), "{named:#?}");
+    std::fs::rename(&aside, &before).unwrap();
+
+    place.commits = commits;
+    let again = place.migrate(&to_v4()).await;
+    assert_eq!(again.exit_code().number(), 0, "{again:#?}");
+    place.is_at("4").await;
+    place.reads_as_before().await;
+}
+
+/// The client of a run that seemed to be dead goes on while its branch is about to be deleted.
+#[tokio::test]
+async fn a_run_that_goes_on_meanwhile_keeps_its_branch_at_fixture_path() {
+    const RUN: &str = "__run__01M7WA021VD71JWWPJJVJ0XTEC";
+    let place = Place::of(V1).await;
+    let uri = place.uri();
+    let mut main = DatasetBuilder::from_uri(format!("{uri}/__manifest")).load().await.unwrap();
+    main.create_branch(RUN, 5, None).await.unwrap();
+    let graph = Graph::open(&Tables::new(), &recognise(&uri).unwrap()).await.unwrap();
+    let pin = graph.snapshot(&Branch::main()).await.unwrap().pins.remove(0);
+    let table = format!("{uri}/{}", pin.location);
+    tokio::time::sleep(std::time::Duration::from_millis(2_100)).await;
+    let pause = pause_at(STEP, move || async move {
+        let mut table = DatasetBuilder::from_uri(table).load().await.unwrap();
+        table.create_branch(RUN, pin.version.0, None).await.unwrap();
+    });
+    let dead_after = chrono::TimeDelta::seconds(2);
+    let report = place.migrate(&MigrateOptions { dead_after, ..MigrateOptions::default() }).await;
+    drop(pause);
+    assert_eq!(report.exit_code().number(), 12, "{report:#?}");
+    assert!(report.roots[0].error.as_deref().unwrap().contains(RUN), "{report:#?}");
+    assert!(main.list_branches().await.unwrap().contains_key(RUN), "it was deleted");
+    assert_eq!(stamp_of(&uri, "main").await.as_deref(), Some("2"));
     place.reads_as_before().await;
 }

@@ -330,3 +330,34 @@ async fn a_client_that_recovers_at_the_same_time_is_not_fought() {
     assert!(report.roots[0].left[0].why.contains("another recovery"), "{report:#?}");
     assert_eq!(count(&scene.read().await, "main"), 8);
 }
+
+/// A recovery published what it had restored and died before it wrote that down; then somebody published again.
+#[tokio::test]
+async fn what_went_back_is_written_down_as_gone_back_though_others_published_since() {
+    let mut scene = partial().await;
+    let name = failpoint::RECOVERY_RECORD_AUDIT;
+    run_and_die(&scene.uri, Death { verb: Verb::Recover, ..Death::at(name, 1) });
+    let table = scene.wreck().commit("node:A", "main", &["five"]).await.unwrap();
+    scene.wreck().publish("node:A", "main", &table).await.unwrap();
+    scene.rows += 1;
+    scene.converges().await;
+}
+
+#[tokio::test]
+async fn the_lock_of_a_schema_apply_that_began_after_the_look_stays() {
+    let scene = unapplied().await;
+    let writer = scene.wreck().writer.clone();
+    let pause = pause_at(failpoint::RECOVER_PRE_UNLOCK, move || async move {
+        writer.delete_branch(LOCK).await.unwrap();
+        writer.create_branch(LOCK, "main").await.unwrap();
+    });
+    let report = recover(&scene.uri).await;
+    assert_eq!(pause.crossings(), 1);
+    drop(pause);
+    assert_eq!(report.exit_code().number(), 12, "{report:#?}");
+    let row = report.roots[0].left.iter().find(|row| row.name == LOCK).unwrap();
+    assert_eq!((row.action, row.done), (RecoverAction::Wait, false), "{row:#?}");
+    let file = format!("__manifest/_refs/branches/{LOCK}.json");
+    assert!(scene.wreck().path(&file).exists(), "it was taken away");
+    scene.converges().await;
+}

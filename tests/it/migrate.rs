@@ -224,6 +224,22 @@ async fn branches_of_runs_go_unless_they_are_young_at_fixture_path() {
     assert_eq!(status.attention_code().number(), 12, "{status:#?}");
     assert_eq!(tree(&uri), before, "something was written");
 
+    // A load commits to forks of tables long before it does to its branch.
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    let pin = graph(&uri).await.snapshot(&Branch::main()).await.unwrap().pins.remove(0);
+    let mut table = Dataset::open(&format!("{uri}/{}", pin.location)).await.unwrap();
+    let run = "__run__01M7WA021VD71JWWPJJVJ0XTEC";
+    let mut fork = table.create_branch(run, pin.version.0, None).await.unwrap();
+    fork.delete("false").await.unwrap();
+    let written = fork.version().timestamp;
+    let options = MigrateOptions { dead_after: TimeDelta::seconds(2), ..MigrateOptions::default() };
+    let keeper = Keeper::builder().clock(move || written + TimeDelta::seconds(1)).build();
+    let plan = keeper.plan_migrate([&uri], &options).await;
+    assert_eq!(plan.exit_code().number(), 12, "{plan:#?}");
+    let keeper = Keeper::builder().clock(move || written + TimeDelta::seconds(2)).build();
+    let plan = keeper.plan_migrate([&uri], &options).await;
+    assert_eq!(plan.exit_code().number(), 0, "{plan:#?}");
+
     // Twenty minutes later it is nobody's.
     let later = || Utc::now() + TimeDelta::minutes(20);
     let keeper = Keeper::builder().clock(later).build();

@@ -216,9 +216,7 @@ async fn check_drained(
         (
             MigrateGoal::Writable | MigrateGoal::V3,
             Stamp::Known(InternalSchema::V1 | InternalSchema::V2),
-        ) => {
-            check_quiet(read, graph, PURPOSE.verb, options.dead_after, now).await
-        }
+        ) => check_quiet(read, graph, PURPOSE.verb, options.dead_after, now).await,
         _ => Ok(()),
     }
 }
@@ -241,7 +239,8 @@ async fn preview(
     if !copied.is_empty() {
         let rebuild = matches!(options.goal, MigrateGoal::Newest { rebuild: true });
         let found = histories(&graph.graph, rebuild).await.map_err(|error| asked.failed(error))?;
-        let found = found.into_iter().filter(|(branch, _)| copied.contains(branch));
+        report::warn_of_actors(report, found.lacks_actors);
+        let found = found.branches.into_iter().filter(|(branch, _)| copied.contains(branch));
         report::set_histories(report, found.map(|(_, history)| history));
     }
     report::set_steps(report, &plan);
@@ -276,7 +275,8 @@ async fn run(
     if !copied_branches(&plan).is_empty() {
         // One that cannot be read is found before the first stamp, not after all of them.
         let rebuild = matches!(options.goal, MigrateGoal::Newest { rebuild: true });
-        histories(&graph.graph, rebuild).await.map_err(|error| asked.failed(error))?;
+        let found = histories(&graph.graph, rebuild).await.map_err(|error| asked.failed(error))?;
+        report::warn_of_actors(report, found.lacks_actors);
     }
     let job = GraphJob::new(context, &write.read.root, operation, JobKind::Migrate);
     if !plan.steps.is_empty() {

@@ -4,8 +4,8 @@
 //!
 //! Look, decide (`planner::recover`), say; a preview ends there. Then, under the root's lock: a file that
 //! is no sidecar is moved aside if that was asked for, our own dead operations are ended, then those
-//! of others, one by one and each looked at anew, under the keys of its tables; then what schema applies
-//! left, and rows that a v3 history lacks.
+//! of others, one by one and each looked at anew, under the keys of its tables, after its branch was brought to main's
+//! internal schema if it is behind; then what schema applies left, and rows that a v3 history lacks.
 //!
 //! # Crash consistency
 //!
@@ -15,6 +15,7 @@
 //! Not here: drift that no sidecar explains (`repair`), and files that nothing refers to (`cleanup`).
 
 mod act;
+mod along;
 mod ask;
 mod held;
 mod inventory;
@@ -27,7 +28,7 @@ use futures::future::BoxFuture;
 use lancekeeper_model::{RecoverOptions, RootRecoverReport};
 use lancekeeper_planner::recover::{ForeignFacts, RecoverPlan, RecoverStep};
 
-use crate::root::{Purpose, Tolerance, check_recoverable, read_root};
+use crate::root::{Purpose, Tolerance, check_recoverable, notice, read_root};
 use crate::run::Context;
 use crate::run::ended::ended;
 
@@ -85,7 +86,7 @@ async fn preview(
 ) -> Result<(), RecoverRootError> {
     let Some(root) = ask::root(uri, report).await? else { return Ok(()) };
     let read = read_root(root, &context.tables).await?;
-    check_recoverable(&read)?;
+    let migration = check_recoverable(&read, now).await?;
     let Some(graph) = &read.graph else { return ask::check_graph_options(uri, options) };
     let aside = match &options.quarantine {
         Some(file) => Some(ask::to_quarantine(graph, &context.tables, file, options, now).await?),
@@ -98,8 +99,11 @@ async fn preview(
         .iter()
         .filter(|found| Some(&found.file) != aside.as_ref().map(|aside| &aside.file));
     let others: Vec<_> = others.cloned().collect();
-    let held::Looked { first, sidecars, is_held } =
-        held::look(graph, &context.tables, &others, options, now).await?;
+    let held::Looked { first, sidecars, is_held, is_brought_along } =
+        held::look(graph, &context.tables, &others, migration.as_ref(), options, now).await?;
+    if is_brought_along {
+        report.warnings.extend(migration.iter().map(notice));
+    }
     report.left.extend(first);
     report.left.extend(sidecars);
     if is_held {

@@ -17,7 +17,7 @@ mod running;
 mod targets;
 
 pub use error::OpenRootError;
-pub(crate) use migrating::{locked_out, runs};
+pub(crate) use migrating::{locked_out, notice, runs};
 pub(crate) use obstacles::{
     PRESUMED_DEAD_AFTER, Way, at_work, check_no_foreign_sidecar, check_no_schema_apply,
     check_quiet, check_settled, check_writable, look_ahead, recovery_needed,

@@ -9,6 +9,7 @@ use lance::Dataset;
 use lancekeeper_model::{
     Branch, ErrorKind, InternalSchema, Snapshot, Stamp, TableKey, TableRef, Version,
 };
+use lancekeeper_planner::cleanup::chain_dir;
 use lancekeeper_store::root::MANIFEST_DIR;
 use lancekeeper_store::spelling::{Spellings, note_branches};
 use lancekeeper_store::tables::version_of;
@@ -64,6 +65,9 @@ pub enum GraphError {
         /// A column that we do not know.
         column: String,
     },
+    /// The branch that keeps everybody out while a schema is applied is another one by now, or gone.
+    #[error("{SCHEMA_APPLY_LOCK} was made anew or taken away meanwhile: it was left alone")]
+    LockRenewed,
     /// The rows of `__manifest` contradict each other.
     #[error("{uri}: {MANIFEST_DIR} of branch {branch}: {source}")]
     Fold {
@@ -88,6 +92,7 @@ impl GraphError {
             Self::Files(error) => error.kind(),
             Self::Fold { .. } => ErrorKind::Corrupt,
             Self::Newer { .. } => ErrorKind::Refused,
+            Self::LockRenewed => ErrorKind::Conflict,
         }
     }
 }
@@ -161,6 +166,26 @@ impl Graph {
     /// When the branch does not exist or cannot be read.
     pub async fn snapshot(&self, branch: &Branch) -> Result<Snapshot, GraphError> {
         let manifest = self.open_manifest(branch).await?;
+        self.snapshot_of(&manifest, branch).await
+    }
+
+    /// What readers of a branch would see if its `__manifest` had this manifest, the message alone, in place of the one
+    /// that is there for the same version.
+    ///
+    /// # Errors
+    ///
+    /// When the branch cannot be read so.
+    pub async fn snapshot_as(
+        &self,
+        branch: &Branch,
+        manifest: &[u8],
+    ) -> Result<Snapshot, GraphError> {
+        let place = match chain_dir(branch) {
+            main if main.is_empty() => MANIFEST_DIR.to_owned(),
+            chain => format!("{MANIFEST_DIR}/{chain}"),
+        };
+        let uri = self.root.address_of(&place);
+        let manifest = self.tables.open_as(&uri, manifest).await.map_err(GraphError::Open)?;
         self.snapshot_of(&manifest, branch).await
     }
 

@@ -34,18 +34,19 @@ impl Graph {
         commits.count_rows(None).await.is_ok_and(|rows| rows == 0)
     }
 
-    /// The first branch whose commit history, kept apart up to v3, is there and cannot be opened; `None` on v4.
+    /// The first branch whose commit history, kept apart up to v3, cannot be opened; `None` on v4. A branch that died in
+    /// the making has none, and nothing was published to it: that is not meant.
     pub async fn unreadable_history(&self, branches: &[Branch]) -> Option<(Branch, GraphError)> {
         if self.schema != InternalSchema::V3 {
             return None;
         }
         let uri = self.root.address_of(COMMITS);
         for branch in std::iter::once(&Branch::main()).chain(branches) {
-            match self.tables.open(&uri, branch).await {
-                Err(error) if branch.is_main() || error.kind() != ErrorKind::NotFound => {
-                    return Some((branch.clone(), GraphError::Open(error)));
-                }
-                _ => {}
+            let Err(error) = self.tables.open(&uri, branch).await else { continue };
+            let was_made = branch.is_main() || error.kind() != ErrorKind::NotFound;
+            // Of one that cannot be read nothing else is said here.
+            if was_made || !self.is_untouched(branch).await.unwrap_or(true) {
+                return Some((branch.clone(), GraphError::Open(error)));
             }
         }
         None

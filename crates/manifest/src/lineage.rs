@@ -11,11 +11,11 @@ use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 use lance::Dataset;
-use lance::dataset::transaction::Operation;
+use lance::dataset::transaction::{Operation, Transaction};
 use lancekeeper_model::{Branch, ErrorKind, OperationId, TableKey, TableRef, Version};
 use lancekeeper_store::failpoint::Injected;
 use lancekeeper_store::owner::{Owner, owners_between};
-use lancekeeper_store::strict::{CommitError, Signature};
+use lancekeeper_store::strict::{CommitError, STEP_PROPERTY, Signature};
 use lancekeeper_store::tables::version_of;
 use lancekeeper_store::{LanceFailure, OpenError};
 use thiserror::Error;
@@ -31,7 +31,11 @@ use records::{APPEND_ATTEMPTS, append_strictly};
 /// Where v3 keeps the commit history, with a branch per graph branch.
 pub const COMMITS: &str = "_graph_commits.lance";
 /// Where v3 keeps who made which commit; on main only.
-pub(crate) const ACTORS: &str = "_graph_commit_actors.lance";
+pub const ACTORS: &str = "_graph_commit_actors.lance";
+/// How the steps begin by which a migration writes a history into `__manifest`, or takes commits away that it wrote
+/// before.
+pub(crate) const HISTORY_STEP: &str = "history-";
+
 /// A v3 graph's commit row could not be appended.
 #[derive(Debug, Error)]
 pub enum LineageError {
@@ -194,9 +198,6 @@ impl Graph {
         let head = newest_publish(&manifest).await;
         let owner = owners_between(&manifest, Version(head.0.saturating_sub(1)), head).await;
         let Some(Owner::Ours(operation)) = owner.first() else { return Ok(false) };
-        if self.is_copied_history(branch, head).await.map_err(Box::new)? {
-            return Ok(false);
-        }
         let commits = self.tables.open(&self.root.address_of(COMMITS), branch).await?;
         if v3_head(&commits, head.next()).await?.is_some_and(|last| last.manifest_version >= head.0)
         {
@@ -213,37 +214,14 @@ impl Graph {
     }
 }
 
-impl Graph {
-    /// Whether a version of `__manifest` is the copy of the history that a migration made and that was taken back: no
-    /// publish of v3 has rows of commits, and that has more of them than the version before it.
-    async fn is_copied_history(
-        &self,
-        branch: &Branch,
-        version: Version,
-    ) -> Result<bool, GraphError> {
-        let commits = async |version: Version| {
-            let manifest = self.open_manifest_at(branch, version).await?;
-            let rows = self.rows(&manifest).await?;
-            Ok::<_, GraphError>(rows.iter().filter(|row| row.object_type == GRAPH_COMMIT).count())
-        };
-        let at = commits(version).await?;
-        if at == 0 {
-            return Ok(false);
-        }
-        // Of what cannot be compared any more it is not known whether it was a publish: no row is made up for it.
-        let before = commits(Version(version.0.saturating_sub(1))).await;
-        Ok(before.map_or(true, |before| before < at))
-    }
-}
-
-/// The newest version of `__manifest` that moved a pin: compacting it and stamping it move none,
-/// and are no commits of the graph.
+/// The newest version of `__manifest` that moved a pin: compacting it, stamping it and writing a history into it move
+/// none, and are no commits of the graph.
 pub(crate) async fn newest_publish(manifest: &Dataset) -> Version {
     let mut newest = version_of(manifest).0;
     while newest > 1 {
         let found = manifest.read_version_transaction(newest).await;
-        let operation = found.ok().and_then(|found| found.transaction).map(|t| t.operation);
-        if !operation.is_some_and(|operation| moves_no_pin(&operation)) {
+        let made = found.ok().and_then(|found| found.transaction);
+        if !made.is_some_and(|made| moves_no_pin(&made)) {
             break;
         }
         newest -= 1;
@@ -251,9 +229,13 @@ pub(crate) async fn newest_publish(manifest: &Dataset) -> Version {
     Version(newest)
 }
 
-/// Whether an operation leaves the rows of `__manifest` as they are.
-pub(crate) fn moves_no_pin(operation: &Operation) -> bool {
-    matches!(operation, Operation::Rewrite { .. } | Operation::UpdateConfig { .. })
+/// Whether a transaction leaves the pins of `__manifest` as they are, by itself: also where the version before it was
+/// collected and nothing can be compared.
+pub(crate) fn moves_no_pin(made: &Transaction) -> bool {
+    let properties = made.transaction_properties.as_ref();
+    let step = properties.and_then(|properties| properties.get(STEP_PROPERTY));
+    matches!(made.operation, Operation::Rewrite { .. } | Operation::UpdateConfig { .. })
+        || step.is_some_and(|step| step.starts_with(HISTORY_STEP))
 }
 
 /// The newest commit of a version of `__manifest` before `before`.

@@ -36,7 +36,7 @@ use journal::Note;
 
 pub use error::MigrateError;
 pub use facts::Look;
-pub use v3_to_v4::{CopiedHistory, histories};
+pub use v3_to_v4::{CopiedHistory, FoundHistories, histories};
 
 /// Where the note lies, relative to the root.
 pub const MIGRATION_NOTE: &str = "__maintenance/migration.json";

@@ -129,9 +129,19 @@ impl Graph {
         let manifest = self.open_manifest(branch).await?;
         let rows = self.rows(&manifest).await?;
         let mut changed = Vec::new();
+        let pins = self.snapshot_by(&rows, &manifest, branch)?.pins;
+        let is_pinned = |row: &Row| {
+            pins.iter().any(|pin| {
+                pin.key.as_str() == row.table_key && Some(pin.version.0) == row.table_version
+            })
+        };
         for Moved { row, metadata, file } in self.moved(&rows).await {
-            // A version that was collected has no size any more; what was written down harms nobody.
             let size = self.root.files().size(&file).await.ok().flatten();
+            // A version that was collected has no size any more; what was written down harms nobody, unless readers
+            // are sent there.
+            if size.is_none() && is_pinned(row) {
+                return Err(PublishError::NotHere { branch: branch.clone(), file });
+            }
             let metadata = VersionMetadata {
                 manifest_path: key_of(&self.root.address_of(&file)),
                 manifest_size: size.or(metadata.manifest_size),

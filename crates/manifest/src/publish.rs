@@ -107,6 +107,14 @@ pub enum PublishError {
         /// The version.
         version: Version,
     },
+    /// What readers see is not where rows are to send them.
+    #[error("branch {branch} reads {file}, which is not here: no row was changed")]
+    NotHere {
+        /// The branch.
+        branch: Branch,
+        /// The manifest of the table, relative to the root.
+        file: String,
+    },
     /// `__manifest` could not be read.
     #[error(transparent)]
     Graph(#[from] GraphError),
@@ -144,7 +152,9 @@ impl PublishError {
         match self {
             Self::Stale { .. } | Self::Contention { .. } => ErrorKind::Conflict,
             Self::SchemaVersion { .. } => ErrorKind::Refused,
-            Self::Elsewhere { .. } | Self::Duplicate { .. } => ErrorKind::Corrupt,
+            Self::Elsewhere { .. } | Self::Duplicate { .. } | Self::NotHere { .. } => {
+                ErrorKind::Corrupt
+            }
             Self::Graph(error) => error.kind(),
             Self::Lance(error) => error.kind(),
             Self::Commit(error) => error.kind(),

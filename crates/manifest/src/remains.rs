@@ -9,7 +9,7 @@ use lancekeeper_model::Branch;
 use lancekeeper_store::root::MANIFEST_DIR;
 
 use crate::graph::{Graph, GraphError};
-use crate::lineage::COMMITS;
+use crate::lineage::{COMMITS, newest_publish};
 
 /// Where branches of a dataset have their versions, relative to it.
 const TREE: &str = "tree";
@@ -25,7 +25,8 @@ pub struct BranchRemains {
     pub newest: DateTime<Utc>,
     /// The manifests of its versions, relative to that table.
     pub manifests: Vec<String>,
-    /// How many of these versions were published there: all but the one that making the branch wrote.
+    /// How many of its versions were published there, as far as they are still there: none only where the newest
+    /// one is what making the branch wrote, because a cleanup may have taken those before it.
     pub published: u64,
 }
 
@@ -56,34 +57,38 @@ impl Graph {
                 *newest = (*newest).max(file.modified);
                 manifests.push(file.path);
             }
-            remains.extend(found.into_iter().map(|(branch, (newest, manifests))| BranchRemains {
-                branch,
-                location,
-                newest,
-                published: manifests.len() as u64 - 1,
-                manifests,
-            }));
+            let of = |(branch, (newest, manifests)): (_, (_, Vec<String>))| {
+                let published = if location == MANIFEST_DIR { manifests.len() as u64 } else { 0 };
+                BranchRemains { branch, location, newest, manifests, published }
+            };
+            remains.extend(found.into_iter().map(of));
         }
         // Most graphs have no branches at all: those are not asked for them.
         if !remains.is_empty() {
             let live = self.live_branches().await?;
             remains.retain(|remains| live.iter().all(|live| live.branch != remains.branch));
         }
-        // A cleanup may have left one version of a branch that was published to a hundred times.
-        let single = |of: &&mut BranchRemains| of.location == MANIFEST_DIR && of.published == 0;
-        for remains in remains.iter_mut().filter(single) {
-            remains.published = u64::from(!self.is_as_cut(&remains.branch).await);
+        for of in remains.iter_mut().filter(|of| of.location == MANIFEST_DIR) {
+            of.published = match self.is_as_cut(&of.branch).await {
+                true => 0,
+                // The first of them is what making it wrote, unless that was collected.
+                false => of.published.saturating_sub(1).max(1),
+            };
         }
         Ok(remains)
     }
 
-    /// Whether the newest version of a branch's `__manifest` is the one that making it wrote. One that cannot
-    /// be read may be any.
+    /// Whether nothing was published to a branch of `__manifest` since it was cut, by what its newest version says.
+    /// Where that cannot be read, it may have been.
     async fn is_as_cut(&self, branch: &Branch) -> bool {
-        let Ok(manifest) = self.open_manifest(branch).await else { return false };
-        let version = manifest.manifest().version;
-        let Ok(found) = manifest.read_version_transaction(version).await else { return false };
-        found.transaction.is_some_and(|made| matches!(made.operation, Operation::Clone { .. }))
+        // By its directory: without its branch file it is no branch to Lance.
+        let place = format!("{MANIFEST_DIR}/{TREE}/{}", branch.label());
+        let opened = self.tables.open(&self.root.address_of(&place), &Branch::main()).await;
+        let Ok(manifest) = opened else { return false };
+        let newest = newest_publish(&manifest).await;
+        let found = manifest.read_version_transaction(newest.0).await;
+        let made = found.ok().and_then(|found| found.transaction);
+        made.is_some_and(|made| matches!(made.operation, Operation::Clone { .. }))
     }
 }
 

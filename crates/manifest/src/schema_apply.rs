@@ -9,6 +9,7 @@
 //! and no beginning of the one looks like an end of the other.
 
 use chrono::{DateTime, Utc};
+use lance::dataset::refs::BranchIdentifier;
 use lancekeeper_model::Branch;
 use lancekeeper_planner::recover::Staging;
 use lancekeeper_store::failpoint;
@@ -160,14 +161,22 @@ pub async fn unstage_schema(graph: &Files) -> Result<(), SchemaFilesError> {
     Ok(())
 }
 
+/// The branch that keeps everybody out while a schema is applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaApplyLock {
+    /// When it was made, to the second.
+    pub created_at: DateTime<Utc>,
+    /// What tells it from another one of its name. Branches that old versions of Lance made have nothing of the kind.
+    identifier: BranchIdentifier,
+}
+
 impl Graph {
-    /// When the branch was made that keeps everybody out while a schema is applied; `None`
-    /// when there is none.
+    /// The branch that keeps everybody out while a schema is applied; `None` when there is none.
     ///
     /// # Errors
     ///
     /// When the branches cannot be listed.
-    pub async fn schema_apply_lock(&self) -> Result<Option<DateTime<Utc>>, GraphError> {
+    pub async fn schema_apply_lock(&self) -> Result<Option<SchemaApplyLock>, GraphError> {
         let main = self.open_manifest(&Branch::main()).await?;
         let listed = main
             .list_branches()
@@ -176,21 +185,32 @@ impl Graph {
         let lock = listed.get(SCHEMA_APPLY_LOCK);
         Ok(lock.map(|lock| {
             let seconds = i64::try_from(lock.create_at).unwrap_or(i64::MAX);
-            DateTime::from_timestamp(seconds, 0).unwrap_or(DateTime::<Utc>::MAX_UTC)
+            let created_at = DateTime::from_timestamp(seconds, 0);
+            SchemaApplyLock {
+                created_at: created_at.unwrap_or(DateTime::<Utc>::MAX_UTC),
+                identifier: lock.identifier.clone(),
+            }
         }))
     }
 
     /// Takes that branch away, in the order in which clients do it: first where it keeps
-    /// everybody out, then what v3 has of it besides.
+    /// everybody out, then what v3 has of it besides. With `None`, what is left of one that is none any more.
     ///
     /// # Errors
     ///
-    /// When it cannot be deleted.
+    /// [`GraphError::LockRenewed`] when it is not the one that was looked at: then it stays. When it cannot be deleted.
     ///
     /// # Cancel safety
     ///
     /// It is there or not. Files of it may stay, which clients overwrite.
-    pub async fn remove_schema_apply_lock(&self) -> Result<(), GraphError> {
+    pub async fn remove_schema_apply_lock(
+        &self,
+        looked_at: Option<&SchemaApplyLock>,
+    ) -> Result<(), GraphError> {
+        // It is deleted by force below, so nothing but this look protects that of a client that has begun since.
+        if self.schema_apply_lock().await?.as_ref() != looked_at {
+            return Err(GraphError::LockRenewed);
+        }
         self.delete_lock_of(MANIFEST_DIR).await?;
         if self.keeps_commits_apart() {
             self.delete_lock_of(COMMITS).await?;

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use lance::dataset::transaction::Operation;
-use lancekeeper_model::{Branch, OperationId, Version};
+use lancekeeper_model::{Branch, ErrorKind, OperationId, Version};
 use lancekeeper_store::LanceFailure;
+use lancekeeper_store::tables::version_of;
 
 use crate::graph::{Graph, GraphError};
 use crate::lineage::{Commit, LineageError, moves_no_pin};
@@ -37,7 +38,11 @@ impl Graph {
         if !self.keeps_commits_apart() {
             return Ok(Vec::new());
         }
-        let commits = self.v3_commits(branch).await?;
+        let commits = match self.v3_commits(branch).await {
+            // One that died in the making has no history, and needs none.
+            Err(error) if is_not_there(&error) && self.is_untouched(branch).await? => Vec::new(),
+            commits => commits?,
+        };
         let named: BTreeSet<Version> =
             commits.iter().map(|commit| commit.manifest_version).collect();
         // Without any there is nothing that others follow.
@@ -47,8 +52,8 @@ impl Graph {
 
     /// The publishes of a branch after a version of its `__manifest`, but for those that commits name, oldest first.
     ///
-    /// A publish is a version that pins other versions than the one before it: compactions and the like have no
-    /// commit. Of versions that were collected nothing is said, and of one whose predecessor was, what its own
+    /// A publish is a version that pins other versions than the one before it: compactions, migrations and the like have
+    /// no commit. Of versions that were collected nothing is said, and of one whose predecessor was, what its own
     /// transaction says.
     ///
     /// # Errors
@@ -70,16 +75,16 @@ impl Graph {
         {
             let before = Version(version.0 - 1);
             let stored = manifest.read_version_transaction(version.0).await.ok();
-            let operation = stored.and_then(|stored| stored.transaction).map(|of| of.operation);
-            let moved = match &operation {
-                Some(operation) if moves_no_pin(operation) => false,
-                Some(Operation::Clone { .. }) => false,
+            let transaction = stored.and_then(|stored| stored.transaction);
+            let moved = match &transaction {
+                Some(made) if moves_no_pin(made) => false,
+                Some(made) if matches!(made.operation, Operation::Clone { .. }) => false,
                 _ if there.contains(&before) => {
                     let pins = snapshots.at(branch, before).await?.pins;
                     pins != snapshots.at(branch, version).await?.pins
                 }
                 // Who writes rows here publishes.
-                operation => operation.is_some(),
+                made => made.is_some(),
             };
             if moved {
                 let at = self.open_manifest_at(branch, version).await?;
@@ -88,6 +93,26 @@ impl Graph {
             }
         }
         Ok(unnamed)
+    }
+
+    /// Whether nothing was published to a branch since it was cut. Where versions were collected since, that cannot be
+    /// told, and something may have been.
+    ///
+    /// # Errors
+    ///
+    /// When the branch or a version of it cannot be read.
+    pub(crate) async fn is_untouched(&self, branch: &Branch) -> Result<bool, GraphError> {
+        let manifest = self.open_manifest(branch).await?;
+        let failed = |source| LanceFailure::new("failed to list versions of __manifest", source);
+        let listed = manifest.version_refs().await.map_err(failed)?;
+        let there: BTreeSet<u64> = listed.iter().map(|of| of.version).collect();
+        let Some(first) = there.first().copied() else { return Ok(false) };
+        let stored = manifest.read_version_transaction(first).await.ok();
+        let made = stored.and_then(|stored| stored.transaction).map(|of| of.operation);
+        let is_whole = matches!(made, Some(Operation::Clone { .. }))
+            && (first..=version_of(&manifest).0).all(|version| there.contains(&version));
+        let none = BTreeSet::new();
+        Ok(is_whole && self.publishes_but(branch, Version(first), &none).await?.is_empty())
     }
 
     /// Adds the row of a publish that none names. Its parent is the newest commit before it.
@@ -113,4 +138,9 @@ impl Graph {
         };
         self.append_v3_commit(&publish.branch, &commit_row, publish.version, operation).await
     }
+}
+
+/// Whether what was to be read does not exist.
+pub(crate) fn is_not_there(error: &GraphError) -> bool {
+    matches!(error, GraphError::Open(error) if error.kind() == ErrorKind::NotFound)
 }

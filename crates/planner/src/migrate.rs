@@ -21,7 +21,7 @@ mod tests;
 use chrono::{DateTime, Utc};
 use lancekeeper_model::{Branch, InternalSchema, Stamp, Version};
 
-pub use plan::plan_migration;
+pub use plan::{check_run, plan_migration};
 pub use refusal::Refusal;
 
 /// What is known of a graph before it is migrated.
@@ -80,7 +80,7 @@ pub enum Key {
 pub struct RunBranch {
     /// The branch.
     pub branch: Branch,
-    /// When it was made or last written.
+    /// When it was made or last written, the forks of tables included that it works on.
     pub last_used: DateTime<Utc>,
 }
 

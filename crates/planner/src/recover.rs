@@ -33,9 +33,10 @@ use lancekeeper_model::{Branch, RecoverAction, RecoverOptions, TableKey, TableRe
 
 pub use class::Class;
 use dead::Pulse;
+pub use dead::later;
 pub use facts::{
     AddedTable, AheadVersion, DroppedTable, Fit, ForeignContent, ForeignFacts, ForeignTable,
-    SchemaFacts, Staging,
+    SchemaFacts, Staging, Unread,
 };
 use kind::CONFIRMS_SINCE;
 pub use kind::WriterKind;
@@ -199,7 +200,8 @@ pub fn plan_recover(
         RecoverStep {
             file: sidecar.file.clone(),
             branch: content.map_or_else(Branch::main, |content| content.branch.clone()),
-            classes: content.map(classes).unwrap_or_default(),
+            // Of what was not read it is not known what it is.
+            classes: content.filter(|of| of.unread.is_none()).map(classes).unwrap_or_default(),
             decision,
             why,
         }
@@ -278,10 +280,8 @@ fn decide(
         return (Decision::Wait { until: *until }, why.clone());
     }
     if content.branch_is_lost {
-        let why = format!(
-            "{} is no branch, but was published to: its file may be lost",
-            content.branch
-        );
+        let why =
+            format!("{} is no branch, but was published to: its file may be lost", content.branch);
         return (Decision::Refuse, why);
     }
     if !content.branch_exists {
@@ -297,6 +297,9 @@ fn decide(
     });
     if let Some(why) = beside {
         return (Decision::Wait { until: None }, why);
+    }
+    if let Some(unread) = &content.unread {
+        return (Decision::Refuse, unread.why.clone());
     }
     if let Some(why) = dead::not_his(content, kind) {
         return (Decision::Refuse, why);
@@ -356,7 +359,7 @@ fn settle(
 /// What is ahead of no pin any more is written down as what it came to.
 fn published(content: &ForeignContent, kind: WriterKind) -> (Decision, String) {
     let mut why = "it was published already: only its sidecar was left".to_owned();
-    let mut went_back = content.tables.iter().any(|table| table.pin_is_restored);
+    let mut went_back = content.tables.iter().any(|table| table.was_taken_back);
     // Written down as merged, a branch of which a part is missing would never be merged again: its rows would be
     // hidden for good. Written down as not merged it is merged once more, at worst for nothing.
     // The first format says neither how many commits it makes of a table nor which tables it takes over as they are.

@@ -9,6 +9,9 @@
 //! branch comes last, because it is by those that a root is known to have been moved: one that was half done is still
 //! known.
 //!
+//! What readers see now must be here as a whole, whether its manifest is changed or not: rows of a graph of v3 send its
+//! clients there. Of what is only old that is said of the manifests that are changed; the rest may have been collected.
+//!
 //! Not here: how a manifest is changed (`reconciler::relocate`), and the rows of `__manifest` that name manifests of
 //! tables by absolute paths (v3).
 
@@ -36,6 +39,38 @@ pub enum Leads {
     },
     /// Neither.
     Elsewhere,
+}
+
+/// A root.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RelocateFacts {
+    /// Every manifest in it.
+    pub manifests: Vec<ManifestFacts>,
+    /// What readers see now.
+    pub current: Vec<Current>,
+    /// Branches of which it cannot be told what their readers see, and why.
+    pub unread: Vec<(Branch, String)>,
+}
+
+/// A version that readers of a branch see now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Current {
+    /// The branch that they read.
+    pub seen_by: Branch,
+    /// The dataset, relative to the root.
+    pub location: String,
+    /// The branch of the dataset.
+    pub branch: Branch,
+    /// The version.
+    pub version: Version,
+}
+
+impl Current {
+    /// Whether it is what a manifest has.
+    #[must_use]
+    pub fn is(&self, location: &str, branch: &Branch, version: Option<Version>) -> bool {
+        self.location == location && self.branch == *branch && Some(self.version) == version
+    }
 }
 
 /// One manifest.
@@ -94,9 +129,11 @@ pub struct RelocatePlan {
 
 /// Decides about a root, which is addressed as `new_root`.
 #[must_use]
-pub fn plan_relocate(manifests: &[ManifestFacts], new_root: &str) -> RelocatePlan {
+pub fn plan_relocate(facts: &RelocateFacts, new_root: &str) -> RelocatePlan {
+    let RelocateFacts { manifests, current, unread } = facts;
     let mut plan = RelocatePlan::default();
-    let mut refusals = Vec::new();
+    let mut refusals: Vec<String> = unread.iter().map(unread_text).collect();
+    refusals.extend(current.iter().filter_map(|current| gone(current, manifests)));
     let mut chains: BTreeMap<(&str, &Branch), ChainPlan> = BTreeMap::new();
     let mut steps = Vec::new();
     for manifest in manifests {
@@ -114,10 +151,14 @@ pub fn plan_relocate(manifests: &[ManifestFacts], new_root: &str) -> RelocatePla
                 )),
             }
         }
+        let ManifestFacts { location, branch, version, .. } = manifest;
+        let is_current = current.iter().any(|current| current.is(location, branch, *version));
+        if !bases.is_empty() || is_current {
+            refusals.extend(missing(manifest));
+        }
         if bases.is_empty() {
             continue;
         }
-        refusals.extend(missing(manifest));
         let chain =
             chains.entry((&manifest.location, &manifest.branch)).or_insert_with(|| ChainPlan {
                 location: manifest.location.clone(),
@@ -136,6 +177,20 @@ pub fn plan_relocate(manifests: &[ManifestFacts], new_root: &str) -> RelocatePla
     plan.chains = chains.into_values().collect();
     plan.refusals = few(refusals);
     plan
+}
+
+fn unread_text((branch, why): &(Branch, String)) -> String {
+    format!("what readers of {branch} see cannot be told: {why}")
+}
+
+/// What readers see has no manifest.
+fn gone(current: &Current, manifests: &[ManifestFacts]) -> Option<String> {
+    let Current { seen_by, location, branch, version } = current;
+    let is_here = manifests.iter().any(|of| current.is(&of.location, &of.branch, of.version));
+    let on = if branch.is_main() { String::new() } else { format!(" of its branch {branch}") };
+    (!is_here).then(|| {
+        format!("{seen_by} reads version {version} of {location}{on}, whose manifest is not here")
+    })
 }
 
 fn missing(manifest: &ManifestFacts) -> Option<String> {

@@ -10,17 +10,18 @@ use lancekeeper::{
 use lancekeeper_manifest::GraphCommit;
 use lancekeeper_model::InternalSchema;
 use lancekeeper_testkit::rows::count;
-use lancekeeper_testkit::{FixturePath, GraphRows, graph_rows};
+use lancekeeper_testkit::{FixturePath, GraphRows, Wreck, graph_rows};
 
 use super::{STAMP, all_are_stamped, histories, manifest, migrate, optimize, to_v4};
 use crate::binary::{lancekeeper, run};
 use crate::fixtures::tree;
+use crate::recover::{dead, preview, recover};
 
 const V3: &str = "omnigraph-0.7.0-branches";
 const V4: &str = "omnigraph-0.8.0-branches";
 const RESTAMP: &str = "migrate ROOT --restamp N";
 
-async fn set_stamp(uri: &str, branch: &str, to: &str) {
+pub(super) async fn set_stamp(uri: &str, branch: &str, to: &str) {
     manifest(uri, branch).await.update_schema_metadata([(STAMP, to)]).await.unwrap();
 }
 
@@ -33,14 +34,20 @@ async fn is_refused_and_readable(
     rows: &GraphRows,
 ) {
     let before = tree(uri);
-    for line in [
+    // What recovers says itself what there is of a lost history.
+    let recovers: &[_] = match hint {
+        RESTAMP => &["recover", "recover --confirm", "repair", "repair --confirm"],
+        _ => &[],
+    };
+    let lines = [
         "optimize",
         "optimize --dry-run",
         "cleanup --keep 1 --confirm",
         "branch create",
         "branch delete --confirm",
         "migrate --to 4 --confirm",
-    ] {
+    ];
+    for line in lines.iter().chain(recovers) {
         let branch = if line.contains("create") { "new" } else { "lazy" };
         let branch = line.starts_with("branch").then_some(branch);
         let ran = run(lancekeeper(line.split(' ').chain([uri]).chain(branch)));
@@ -93,6 +100,28 @@ async fn stamps_of_a_v4_graph_that_nobody_knows_are_refused_and_can_be_mended_at
     }
     restamp(&uri, InternalSchema::V4).await;
     assert!(graph_rows(&uri).await.unwrap() == rows);
+}
+
+/// A recovery publishes to a branch only after it restored its tables.
+#[tokio::test]
+async fn nothing_is_recovered_on_a_branch_whose_stamp_nobody_knows() {
+    for (stamp, word) in [("9", "upgrade lancekeeper first"), ("banana", "not a number")] {
+        let wreck = Wreck::new().await.unwrap();
+        let uri = wreck.uri();
+        wreck.writer.create_branch("work", "main").await.unwrap();
+        let a = wreck.named("node:A", "work").await.unwrap();
+        let b = wreck.named("node:B", "work").await.unwrap();
+        let of_branch = serde_json::json!({"branch": "work"});
+        wreck.arm("01A", "Load", chrono::Utc::now(), vec![a, b], &of_branch).unwrap();
+        wreck.commit("node:A", "work", &["four"]).await.unwrap();
+        set_stamp(uri, "work", stamp).await;
+        let before = tree(uri);
+        for report in [preview(uri, &dead()).await, recover(uri, &dead()).await] {
+            let error = report.roots[0].error.as_deref().unwrap();
+            assert!(error.contains("branch work") && error.contains(word), "{report:#?}");
+        }
+        assert_eq!(tree(uri), before, "something was written");
+    }
 }
 
 #[tokio::test]

@@ -163,6 +163,58 @@ async fn a_sidecar_that_can_be_recovered_is_not_moved_aside() {
     assert_eq!(files(&wreck), before);
 }
 
+/// Makes every version of a dataset, or of a branch of one, unreadable.
+fn spoil(dataset: &std::path::Path) {
+    for name in names(&dataset.join("_versions")).unwrap() {
+        fs::write(dataset.join("_versions").join(name), "garbage").unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_sidecar_over_what_cannot_be_read_is_refused_alone_and_can_be_moved_aside() {
+    for (kind, branch) in [("Load", "main"), ("SchemaApply", "main"), ("Load", "feat")] {
+        let wreck = Wreck::new().await.unwrap();
+        wreck.writer.create_branch("feat", "main").await.unwrap();
+        let table = wreck.named("node:A", branch).await.unwrap();
+        let of_branch = json!({"branch": (branch != "main").then_some(branch)});
+        // A schema apply needs all tables of main, whichever it names.
+        let named = if kind == "Load" { vec![table] } else { Vec::new() };
+        wreck.arm(ID, kind, Utc::now(), named, &of_branch).unwrap();
+        let other = wreck.named("node:B", "main").await.unwrap();
+        wreck.arm("01B", "Load", Utc::now(), vec![other], &json!({})).unwrap();
+        wreck.commit("node:B", "main", &["four"]).await.unwrap();
+        let place = match branch {
+            "main" => wreck.entry("node:A", "main").await.unwrap().location,
+            _ => "__manifest/tree/feat".to_owned(),
+        };
+        spoil(&wreck.path(&place));
+
+        let uri = wreck.uri();
+        let said = |report: &lancekeeper::RecoverReport| -> Vec<_> {
+            report.roots[0].left.iter().map(|row| (row.name.clone(), row.action)).collect()
+        };
+        let plan = preview(uri, &dead()).await;
+        let report = recover(uri, &dead()).await;
+        let expected = [
+            (FILE.to_owned(), RecoverAction::Refuse),
+            ("__recovery/01B.json".to_owned(), RecoverAction::RollForward),
+        ];
+        assert_eq!((said(&plan), said(&report)), (expected.to_vec(), expected.to_vec()));
+        assert_eq!(report.exit_code().number(), 12, "{report:#?}");
+        let (row, other) = (&report.roots[0].left[0], &report.roots[0].left[1]);
+        let word = if branch == "main" { place.as_str() } else { branch };
+        assert!(row.why.contains(word), "its cause is kept: {row:#?}");
+        assert!(row.hint.as_deref().unwrap().contains(&format!("--quarantine {FILE}")), "{row:#?}");
+        assert!(other.done, "{report:#?}");
+        let (pin, head) =
+            (wreck.pin("node:B", "main").await.unwrap(), wreck.head("node:B", "main").await);
+        assert_eq!(pin, head.unwrap());
+        let done = recover(uri, &aside(FILE)).await;
+        assert_eq!(done.exit_code().number(), 0, "{done:#?}");
+        assert_eq!(names(&wreck.path("__maintenance/quarantine")).unwrap().len(), 1);
+    }
+}
+
 #[tokio::test]
 async fn what_a_quarantined_writer_committed_to_a_new_fork_is_named_by_status() {
     let wreck = Wreck::new().await.unwrap();

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use chrono::{TimeDelta, Utc};
 use lancekeeper::{
-    AssumedDead, CleanupOptions, Keeper, MigrateGoal, MigrateOptions, NoProgress, OptimizeOptions, RecoverAction,
-    RecoverOptions,
+    AssumedDead, CleanupOptions, Keeper, MigrateGoal, MigrateOptions, NoProgress, OptimizeOptions,
+    RecoverAction, RecoverOptions,
 };
 use lancekeeper_testkit::invariants::names;
 use lancekeeper_testkit::{FixturePath, Wreck, graph_rows};
@@ -112,4 +112,98 @@ async fn a_branch_whose_reference_was_lost_is_left_alone_until_somebody_names_it
     assert!(!wreck.path("__manifest/tree/feat").exists());
     let cleaned = cleaner.cleanup([wreck.uri()], &strict).await;
     assert_eq!(cleaned.roots[0].reconciled.reclaimed.len(), 1, "{cleaned:#?}");
+}
+
+/// A cleanup leaves one version of a branch that was published to often.
+#[tokio::test]
+async fn a_branch_of_which_one_version_is_left_was_published_to_all_the_same() {
+    let wreck = Wreck::new().await.unwrap();
+    wreck.writer.create_branch("feat", "main").await.unwrap();
+    wreck.writer.create_branch("fresh", "main").await.unwrap();
+    for id in ["four", "five"] {
+        let table = wreck.commit("node:A", "feat", &[id]).await.unwrap();
+        wreck.publish("node:A", "feat", &table).await.unwrap();
+    }
+    let versions = wreck.path("__manifest/tree/feat/_versions");
+    let mut manifests = names(&versions).unwrap().into_iter().collect::<Vec<_>>();
+    manifests.retain(|name| name.ends_with(".manifest"));
+    // Names count backwards.
+    manifests.sort_unstable();
+    for old in &manifests[1..] {
+        fs::remove_file(versions.join(old)).unwrap();
+    }
+    let rows = graph_rows(wreck.uri()).await.unwrap();
+    let reference = wreck.path("__manifest/_refs/branches/feat.json");
+    let content = fs::read(&reference).unwrap();
+    fs::remove_file(&reference).unwrap();
+    fs::remove_file(wreck.path("__manifest/_refs/branches/fresh.json")).unwrap();
+
+    let later = Keeper::builder().clock(|| Utc::now() + TimeDelta::hours(1)).build();
+    let report = later.recover([wreck.uri()], &RecoverOptions::default()).await;
+    let left: Vec<_> =
+        report.roots[0].left.iter().map(|row| (row.name.as_str(), row.action, row.done)).collect();
+    assert_eq!(
+        left,
+        [("feat", RecoverAction::Refuse, false), ("fresh", RecoverAction::Remove, true)],
+        "{report:#?}"
+    );
+    fs::write(&reference, content).unwrap();
+    let mut expected = rows;
+    expected.retain(|(branch, _), _| branch != "fresh");
+    assert_eq!(graph_rows(wreck.uri()).await.unwrap(), expected, "the branch is as it was");
+}
+
+/// Every file but those of our own.
+fn others(uri: &str) -> Vec<(String, u64)> {
+    let ours = format!("{uri}/__maintenance");
+    let all = tree(uri).into_iter();
+    all.filter(|(path, _)| !path.starts_with(&ours) && path != uri).collect()
+}
+
+#[tokio::test]
+async fn the_lost_history_of_a_branch_is_made_anew_only_when_that_is_said_at_fixture_path() {
+    let path = FixturePath::unpack("omnigraph-0.7.0-branches").unwrap();
+    let uri = path.uri();
+    let rows = graph_rows(&uri).await.unwrap();
+    let lose = |branch: &str| {
+        let history = Path::new(&uri).join("_graph_commits.lance");
+        fs::remove_file(history.join(format!("_refs/branches/{branch}.json"))).unwrap();
+        fs::remove_dir_all(history.join("tree").join(branch)).unwrap();
+    };
+    // To this one nothing was published: its client may have died before it made one.
+    lose("lazy");
+    let keeper = Keeper::new();
+    let plan = keeper.plan_migrate([&uri], &to_v4(false)).await;
+    assert_eq!((plan.exit_code().number(), &plan.roots[0].warnings[..]), (0, &[][..]), "{plan:#?}");
+    let nothing = keeper.recover([&uri], &RecoverOptions::default()).await;
+    assert_eq!(nothing.exit_code().number(), 0, "{nothing:#?}");
+
+    lose("work");
+    fs::remove_dir_all(Path::new(&uri).join("_graph_commit_actors.lance")).unwrap();
+    let before = others(&uri);
+    let optimized =
+        keeper.optimize([&uri], &OptimizeOptions::default(), Arc::new(NoProgress)).await;
+    let root = &optimized.roots[0];
+    assert!(root.error.as_deref().unwrap().contains("branch work"), "{optimized:#?}");
+    assert!(root.hint.as_deref().unwrap().contains("--rebuild-history"), "{optimized:#?}");
+    for report in [
+        keeper.plan_migrate([&uri], &to_v4(false)).await,
+        keeper.migrate([&uri], &to_v4(false)).await,
+    ] {
+        assert_eq!(report.exit_code().number(), 1, "{report:#?}");
+        let root = &report.roots[0];
+        assert!(root.error.as_deref().unwrap().contains("branch work is lost"), "{report:#?}");
+        assert!(root.hint.as_deref().unwrap().contains("--rebuild-history"), "{report:#?}");
+    }
+    assert_eq!(others(&uri), before, "something was written");
+    let plan = keeper.plan_migrate([&uri], &to_v4(true)).await;
+    let rebuilt = keeper.migrate([&uri], &to_v4(true)).await;
+    for report in [&plan, &rebuilt] {
+        assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+        let said = report.roots[0].warnings.join("\n");
+        assert!(said.contains("_graph_commit_actors.lance"), "{report:#?}");
+        let work = report.roots[0].branches.iter().find(|of| of.name.label() == "work").unwrap();
+        assert!(work.rebuilt > 0, "{report:#?}");
+    }
+    assert!(graph_rows(&uri).await.unwrap() == rows);
 }

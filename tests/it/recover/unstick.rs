@@ -90,6 +90,12 @@ async fn rows_that_a_v3_history_lacks_are_added_in_order_at_fixture_path() {
     uncommit(&commits.join("tree/work")).unwrap();
     let snapshot = graph.snapshot(&Branch::main()).await.unwrap().manifest_version;
     is_an_obstacle(&uri, &["commit history"]).await;
+    // However long somebody wants to wait, it is no time that there is not.
+    let mut never = RecoverOptions::default();
+    never.dead_after = TimeDelta::MAX;
+    let waits = preview(&uri, &never).await;
+    assert_eq!(waits.exit_code().number(), 12, "{waits:#?}");
+    assert!(waits.roots[0].left.iter().all(|row| row.action == RecoverAction::Wait), "{waits:#?}");
     let plan = preview(&uri, &RecoverOptions::default()).await;
     let branches: Vec<_> = plan.roots[0].left.iter().map(|row| row.branch.label()).collect();
     assert_eq!(branches, ["main", "work"], "{plan:#?}");

@@ -13,6 +13,7 @@ use lancekeeper_manifest::Graph;
 use lancekeeper_model::Branch;
 use lancekeeper_store::Tables;
 use lancekeeper_store::root::recognise;
+use lancekeeper_testkit::invariants::names;
 use lancekeeper_testkit::rows::branch_rows;
 use lancekeeper_testkit::writer::{GraphWriter, append};
 use lancekeeper_testkit::{Fixture, GraphRows, graph_rows};
@@ -98,6 +99,18 @@ impl Settled {
         table.join("data").join(&shared.path)
     }
 
+    /// A file that only main reads, and the manifest of the version that it reads. No manifest of main refers to
+    /// where the graph lay.
+    async fn own_files(&self, uri: &str) -> [PathBuf; 2] {
+        let table = Path::new(uri).join(&self.location);
+        let main = DatasetBuilder::from_uri(table.to_string_lossy()).load().await.unwrap();
+        let newest = main.fragments().last().unwrap();
+        // Names count backwards.
+        let manifests = names(&table.join("_versions")).unwrap();
+        let manifest = manifests.iter().find(|name| name.ends_with(".manifest")).unwrap();
+        [table.join("data").join(&newest.files[0].path), table.join("_versions").join(manifest)]
+    }
+
     async fn is_whole_at(&self, uri: &str) {
         assert!(graph_rows(uri).await.unwrap() == self.rows, "every branch reads what it read");
         assert!(
@@ -170,18 +183,25 @@ async fn a_copy_reads_its_own_files_and_not_those_of_the_original() {
 async fn nothing_is_changed_while_a_file_is_missing_or_cut_off() {
     let settled = Settled::new().await;
     let uri = settled.moved();
-    let file = settled.shared_file(&uri).await;
-    let content = fs::read(&file).unwrap();
-    for broken in [None, Some(&content[..content.len() - 1])] {
+    let shared = settled.shared_file(&uri).await;
+    let [own, manifest] = settled.own_files(&uri).await;
+    let cases =
+        [(&shared, false), (&shared, true), (&own, false), (&own, true), (&manifest, false)];
+    for (file, is_cut) in cases {
+        let content = fs::read(file).unwrap();
+        let broken = is_cut.then(|| &content[..content.len() - 1]);
         match broken {
-            None => fs::remove_file(&file).unwrap(),
-            Some(cut) => fs::write(&file, cut).unwrap(),
+            None => fs::remove_file(file).unwrap(),
+            Some(cut) => fs::write(file, cut).unwrap(),
         }
         let before = tree(&uri);
         for confirm in [false, true] {
             let report = relocate(&uri, confirm).await;
             assert_eq!(report.exit_code().number(), 13, "{report:#?}");
-            let name = file.file_name().unwrap().to_string_lossy().into_owned();
+            let name = match file == &manifest {
+                true => "whose manifest is not here".to_owned(),
+                false => file.file_name().unwrap().to_string_lossy().into_owned(),
+            };
             assert!(
                 report.roots[0].refusals.iter().any(|said| said.contains(&name)),
                 "{report:#?}"
@@ -191,8 +211,8 @@ async fn nothing_is_changed_while_a_file_is_missing_or_cut_off() {
             let before = before.iter().filter(|(path, _)| !path.contains("__maintenance"));
             assert!(changed.map(|(path, _)| path).eq(before.map(|(path, _)| path.clone())));
         }
+        fs::write(file, content).unwrap();
     }
-    fs::write(&file, content).unwrap();
     assert_eq!(relocate(&uri, true).await.exit_code().number(), 0);
     settled.is_whole_at(&uri).await;
 }

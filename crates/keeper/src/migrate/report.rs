@@ -45,3 +45,12 @@ pub(super) fn set_histories(
         }
     }
 }
+
+/// That nobody is named as the maker of a commit any more, if so.
+pub(super) fn warn_of_actors(report: &mut RootMigrateReport, are_lacking: bool) {
+    if are_lacking {
+        report.warnings.push(
+            "_graph_commit_actors.lance is not there: no commit says who made it; if it is lost, restore it from a backup first".to_owned(),
+        );
+    }
+}

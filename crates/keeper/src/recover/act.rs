@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use lance::Dataset;
 use lancekeeper_manifest::FoundSidecar;
 use lancekeeper_model::{
-    ErrorKind, JobKind, LeftBehind, MovedPin, OperationId, ProgressEvent, RecoverAction, RecoverOptions,
-    RecoverRow, RootRecoverReport, TableRef, Version, shell_word,
+    ErrorKind, JobKind, LeftBehind, MovedPin, OperationId, ProgressEvent, RecoverAction,
+    RecoverOptions, RecoverRow, RootRecoverReport, TableRef, Version, shell_word,
 };
 use lancekeeper_planner::recover::{Back, Decision, plan_recover};
 use lancekeeper_reconciler::recover::{self, Case, RecoverError};
@@ -15,7 +15,7 @@ use lancekeeper_store::tables::version_of;
 
 use super::ask::{self, RecoverRootError};
 use super::held::{self, Looked};
-use super::{PLAN, PURPOSE, inventory, report, rest};
+use super::{PLAN, PURPOSE, along, inventory, report, rest};
 use crate::root::{OpenRootError, Opening, ReadGraph, Recovering, lock_to_recover, read_root};
 use crate::run::ended::Ended;
 use crate::run::graph_job::GraphJob;
@@ -78,7 +78,9 @@ impl Run<'_> {
         }
         let Some(graph) = &mut recovering.read.graph else { return Ok(()) };
         graph.found = graph.sidecars.list().await?;
-        let looked = held::look(graph, &context.tables, &graph.found, options, *now).await?;
+        let migration = recovering.migration.as_ref();
+        let looked =
+            held::look(graph, &context.tables, &graph.found, migration, options, *now).await?;
         if looked.is_held {
             let Looked { mut first, sidecars, .. } = looked;
             if let Some(history) = first.as_mut().filter(|row| row.what == LeftBehind::HalfMade) {
@@ -89,7 +91,7 @@ impl Run<'_> {
             return Ok(());
         }
         recovering.sweep(context, opening, &mut report.recovery.sidecars).await?;
-        self.sidecars(recovering, report).await?;
+        self.sidecars(recovering, opening, report).await?;
         rest::mend(context, recovering, options, operation, *now, job, report).await
     }
 
@@ -118,6 +120,7 @@ impl Run<'_> {
     async fn sidecars(
         &self,
         recovering: &mut Recovering,
+        opening: &Opening<'_>,
         report: &mut RootRecoverReport,
     ) -> Result<(), RecoverRootError> {
         let Some(graph) = &mut recovering.read.graph else { return Ok(()) };
@@ -134,10 +137,34 @@ impl Run<'_> {
             let Some(found) = graph.found.iter().find(|found| found.file == file).cloned() else {
                 continue;
             };
+            if self.needs_its_branch_along(recovering, &found).await? {
+                self.job.begin(&[], PLAN, 1).await;
+                report.recovery.migrated = recovering.migrate(self.context, opening).await?;
+            }
             let _guards = recovering.queue.acquire(found.tables()).await?;
             self.sidecar(recovering, &found, report).await?;
         }
         Ok(())
+    }
+
+    /// Whether a sidecar is dealt with whose branch is behind main.
+    async fn needs_its_branch_along(
+        &self,
+        recovering: &Recovering,
+        found: &FoundSidecar,
+    ) -> Result<bool, RecoverRootError> {
+        let (Some(migration), Some(graph)) = (&recovering.migration, &recovering.read.graph) else {
+            return Ok(false);
+        };
+        let facts = inventory::foreign(graph, &self.context.tables, &graph.found).await?;
+        let plan = plan_recover(&facts, self.options, self.now);
+        let steps = super::facts_and_steps(&facts, &plan);
+        let its = steps.filter(|(facts, _)| facts.file == found.path());
+        let uri = &graph.graph.root().given;
+        let mut rows: Vec<RecoverRow> =
+            its.map(|(facts, step)| report::sidecar(facts, step, &graph.found, uri)).collect();
+        along::hold_back(migration, &plan, &mut rows);
+        Ok(along::is_needed(migration, &rows))
     }
 
     /// Deals with one sidecar, under the keys of its tables.
@@ -157,11 +184,14 @@ impl Run<'_> {
         };
         let uri = &graph.graph.root().given;
         let mut row = report::sidecar(facts, step, &graph.found, uri);
+        if let Some(migration) = &recovering.migration {
+            along::hold_back(migration, &plan, std::slice::from_mut(&mut row));
+        }
         let Ok(content) = &found.content else {
             report.left.push(row);
             return Ok(());
         };
-        if step.decision.acts() {
+        if rest::is_planned(&row) {
             self.job.begin(&[], PLAN, 1).await;
             let case = Case {
                 graph: &graph.graph,

@@ -8,13 +8,13 @@ use lancekeeper_model::{
     AssumedDead, ErrorKind, LeftBehind, RecoverAction, RecoverOptions, RecoverRow,
     RootRecoverReport,
 };
-use lancekeeper_planner::recover::{Decision, plan_recover};
+use lancekeeper_planner::recover::{Decision, Unread, plan_recover};
 use lancekeeper_queue::QueueError;
 use lancekeeper_reconciler::RecoverError;
 use lancekeeper_store::{Root, Tables};
 use thiserror::Error;
 
-use super::{LOCK, inventory};
+use super::{LOCK, inventory, report};
 use crate::root::{OpenRootError, ReadGraph, look};
 use crate::run::ended::EndsRoot;
 use crate::run::stop::Interrupted;
@@ -59,6 +59,14 @@ pub(crate) enum RecoverRootError {
         /// What would become of it.
         why: String,
     },
+    /// What the file points to may be readable another time, and then something can be decided about it.
+    #[error("{file} is not moved aside: {why}")]
+    Unread {
+        /// The file.
+        file: String,
+        /// Why it cannot be looked at.
+        why: String,
+    },
     /// The run was asked to stop.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
@@ -79,6 +87,7 @@ impl EndsRoot for RecoverRootError {
             Self::Queue(error) => error.kind(),
             Self::NoSuchFile { .. } => ErrorKind::Invalid,
             Self::Healthy { .. } => ErrorKind::Refused,
+            Self::Unread { .. } => ErrorKind::Unavailable,
             Self::Interrupted(_) => ErrorKind::Interrupted,
             Self::Injected(_) => ErrorKind::Internal,
         }
@@ -155,7 +164,12 @@ pub(super) async fn to_quarantine(
         Some(step) if !matches!(step.decision, Decision::Refuse | Decision::Stop) => {
             healthy(step.why.clone())
         }
-        _ => Ok(found.clone()),
+        _ => match facts.first().and_then(report::unread) {
+            Some(Unread { why, may_pass: true }) => {
+                Err(RecoverRootError::Unread { file: found.path(), why: why.clone() })
+            }
+            _ => Ok(found.clone()),
+        },
     }
 }
 

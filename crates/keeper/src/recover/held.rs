@@ -4,11 +4,12 @@
 use chrono::{DateTime, Utc};
 use lancekeeper_manifest::FoundSidecar;
 use lancekeeper_model::{RecoverOptions, RecoverRow};
+use lancekeeper_planner::migrate::MigrationPlan;
 use lancekeeper_planner::recover::{Decision, comes_first, plan_recover};
 use lancekeeper_store::Tables;
 
 use super::ask::RecoverRootError;
-use super::{facts_and_steps, inventory, report, rest};
+use super::{along, facts_and_steps, inventory, report, rest};
 use crate::root::ReadGraph;
 
 /// What was found.
@@ -20,6 +21,8 @@ pub(super) struct Looked {
     pub(super) sidecars: Vec<RecoverRow>,
     /// Whether nothing is done about sidecars, nor about what there is beside them.
     pub(super) is_held: bool,
+    /// Whether a sidecar is dealt with whose branch is brought along to main's schema before.
+    pub(super) is_brought_along: bool,
 }
 
 /// Looks at sidecars, and at what stands before all of them.
@@ -27,6 +30,7 @@ pub(super) async fn look(
     graph: &ReadGraph,
     tables: &Tables,
     found: &[FoundSidecar],
+    migration: Option<&MigrationPlan>,
     options: &RecoverOptions,
     now: DateTime<Utc>,
 ) -> Result<Looked, RecoverRootError> {
@@ -36,9 +40,12 @@ pub(super) async fn look(
     let steps = facts_and_steps(&facts, &plan);
     let uri = &graph.graph.root().given;
     rows.extend(steps.map(|(facts, step)| report::sidecar(facts, step, found, uri)));
+    if let Some(migration) = migration {
+        along::hold_back(migration, &plan, &mut rows);
+    }
     let held = |first: Option<RecoverRow>, mut rows: Vec<RecoverRow>, because: &str| {
         rest::hold_back(&mut rows, because);
-        Ok(Looked { first, sidecars: rows, is_held: true })
+        Ok(Looked { first, sidecars: rows, is_held: true, is_brought_along: false })
     };
     if let Some(history) = rest::history_row(graph).await? {
         return held(Some(history), rows, "the commit history comes first");
@@ -49,5 +56,6 @@ pub(super) async fn look(
     if let Some(lock) = rest::applying(graph, &rows, options, now).await? {
         return held(Some(lock), rows, "a schema apply may be running");
     }
-    Ok(Looked { first: None, sidecars: rows, is_held: false })
+    let is_brought_along = migration.is_some_and(|migration| along::is_needed(migration, &rows));
+    Ok(Looked { first: None, sidecars: rows, is_held: false, is_brought_along })
 }

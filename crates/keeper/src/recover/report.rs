@@ -4,7 +4,7 @@ use lancekeeper_manifest::FoundSidecar;
 use lancekeeper_model::{
     LeftBehind, RecoverAction, RecoverRow, RecoverTable, shell_word, without_secrets,
 };
-use lancekeeper_planner::recover::{Decision, ForeignFacts, RecoverStep};
+use lancekeeper_planner::recover::{Decision, ForeignFacts, RecoverStep, Unread};
 
 /// The row of a foreign sidecar.
 pub(super) fn sidecar(
@@ -54,6 +54,13 @@ fn hint(facts: &ForeignFacts, step: &RecoverStep, uri: &str) -> Option<String> {
             "open the graph with the client that wrote it, if it can be told; else {}",
             aside()
         )),
+        Decision::Refuse if unread(facts).is_some_and(|unread| unread.may_pass) => {
+            Some("recover again once it can be read".to_owned())
+        }
+        Decision::Refuse if unread(facts).is_some() => Some(format!(
+            "restore what cannot be read, or the whole graph from one backup; if its client cannot read it either, {}",
+            aside()
+        )),
         Decision::Refuse => Some(format!(
             "open the graph with the client that wrote it, which may know more; else look at the tables, and {}",
             aside()
@@ -66,6 +73,11 @@ fn hint(facts: &ForeignFacts, step: &RecoverStep, uri: &str) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// What it points to and could not be read, if so.
+pub(super) fn unread(facts: &ForeignFacts) -> Option<&Unread> {
+    facts.content.as_ref().ok()?.unread.as_ref()
 }
 
 fn is_dated(facts: &ForeignFacts) -> bool {

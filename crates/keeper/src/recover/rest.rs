@@ -4,13 +4,15 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use lancekeeper_manifest::{BranchRemains, UnnamedPublish, promote_schema, unstage_schema};
+use lancekeeper_manifest::{
+    BranchRemains, GraphError, SchemaApplyLock, UnnamedPublish, promote_schema, unstage_schema,
+};
 use lancekeeper_model::{
-    AssumedDead, Branch, LeftBehind, OperationId, RecoverAction, RecoverOptions, RecoverRow,
-    RootRecoverReport, shell_word,
+    AssumedDead, Branch, ErrorKind, LeftBehind, OperationId, RecoverAction, RecoverOptions,
+    RecoverRow, RootRecoverReport, shell_word,
 };
 use lancekeeper_planner::recover::{
-    LockFacts, StagedFate, WriterKind, decide_lock, decide_staging,
+    LockFacts, StagedFate, WriterKind, decide_lock, decide_staging, later,
 };
 use lancekeeper_reconciler::{RECOVERY_ACTOR, recover};
 use lancekeeper_store::failpoint;
@@ -36,7 +38,7 @@ pub(super) async fn look(
     let staging = rest.staging(report).await?;
     report.left.extend(staging);
     let lock = rest.lock(report).await?;
-    report.left.extend(lock);
+    report.left.extend(lock.map(|(row, _)| row));
     report.left.extend(rest.unnamed().await?.into_iter().map(|(row, _)| row));
     report.left.extend(rest.remains().await?);
     Ok(())
@@ -50,12 +52,12 @@ pub(super) async fn applying(
     options: &RecoverOptions,
     now: DateTime<Utc>,
 ) -> Result<Option<RecoverRow>, RecoverRootError> {
-    let Some(created_at) = graph.graph.schema_apply_lock().await? else { return Ok(None) };
+    let Some(lock) = graph.graph.schema_apply_lock().await? else { return Ok(None) };
     let kind = format!("{:?}", WriterKind::SchemaApply);
     if rows.iter().any(|row| row.writer_kind.as_ref() == Some(&kind) && is_planned(row)) {
         return Ok(None);
     }
-    let lock = LockFacts { created_at: Some(created_at), is_needed: false };
+    let lock = LockFacts { created_at: Some(lock.created_at), is_needed: false };
     let fate = decide_lock(&lock, options, now);
     let is_held = fate.action == RecoverAction::Wait;
     Ok(is_held.then(|| row_of(LeftBehind::SchemaApplyLock, LOCK, fate)))
@@ -63,10 +65,14 @@ pub(super) async fn applying(
 
 /// Leaves everything as it is, for a reason that is about all of it.
 pub(super) fn hold_back(rows: &mut [RecoverRow], because: &str) {
-    for row in rows.iter_mut().filter(|row| is_planned(row)) {
-        row.action = RecoverAction::Wait;
-        row.why = format!("{because}; else: {}", row.why);
-    }
+    let planned = rows.iter_mut().filter(|row| is_planned(row));
+    planned.for_each(|row| wait(row, because));
+}
+
+/// Leaves one thing as it is.
+pub(super) fn wait(row: &mut RecoverRow, because: &str) {
+    row.action = RecoverAction::Wait;
+    row.why = format!("{because}; else: {}", row.why);
 }
 
 /// What is to be done about a v3 graph without a commit history.
@@ -141,12 +147,11 @@ pub(super) async fn mend(
         row.done = matches!(row.action, RecoverAction::Promote | RecoverAction::Remove);
         report.left.push(row);
     }
-    if let Some(mut row) = rest.lock(report).await? {
+    if let Some((mut row, lock)) = rest.lock(report).await? {
         begins(&row).await;
         if row.action == RecoverAction::Remove {
             failpoint::cross_async(failpoint::RECOVER_PRE_UNLOCK).await?;
-            graph.graph.remove_schema_apply_lock().await?;
-            row.done = true;
+            unlock(graph, Some(&lock), &mut row).await?;
         }
         report.left.push(row);
     }
@@ -164,8 +169,7 @@ pub(super) async fn mend(
     for mut row in rest.remains().await? {
         begins(&row).await;
         if row.action == RecoverAction::Remove && row.branch.label() == LOCK {
-            graph.graph.remove_schema_apply_lock().await?;
-            row.done = true;
+            unlock(graph, None, &mut row).await?;
         } else if row.action == RecoverAction::Remove {
             let queue = &recovering.queue;
             let taken = take_remains_away(context, read, queue, operation, &row.branch, now);
@@ -179,6 +183,32 @@ pub(super) async fn mend(
     }
     Ok(())
 }
+
+/// Takes the lock of schema applies away, unless it is not the one that was looked at.
+///
+/// # Cancel safety
+///
+/// It is there or not.
+async fn unlock(
+    graph: &ReadGraph,
+    looked_at: Option<&SchemaApplyLock>,
+    row: &mut RecoverRow,
+) -> Result<(), RecoverRootError> {
+    match graph.graph.remove_schema_apply_lock(looked_at).await {
+        Ok(()) => row.done = true,
+        // Somebody is applying a schema, or another recovery was faster.
+        Err(error @ GraphError::LockRenewed) => {
+            row.action = RecoverAction::Wait;
+            row.error = Some(text_with_hint(&error));
+            row.hint = Some("look again later".to_owned());
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+/// What helps where something cannot be read.
+const UNREADABLE: &str = "restore what cannot be read, or the whole graph from one backup";
 
 struct Rest<'a> {
     context: &'a Context,
@@ -196,8 +226,21 @@ impl Rest<'_> {
         if self.is_applying(report) {
             return Ok(None);
         }
-        let (schema, written_at) =
-            recover::schema_facts(&self.graph.graph, &self.context.tables).await?;
+        let found = recover::schema_facts(&self.graph.graph, &self.context.tables).await;
+        let (schema, written_at) = match found {
+            // One table that cannot be read must not hide what there is besides.
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                let mut row = RecoverRow::of(LeftBehind::SchemaStaging, "_schema.pg.staging");
+                row.action = RecoverAction::Refuse;
+                row.why = format!(
+                    "whether it is the schema of the tables cannot be told: {}",
+                    text_with_hint(&error)
+                );
+                row.hint = Some(UNREADABLE.to_owned());
+                return Ok(Some(row));
+            }
+            found => found?,
+        };
         let fate = decide_staging(&schema, written_at, self.options, self.now);
         Ok(fate.map(|fate| row_of(LeftBehind::SchemaStaging, "_schema.pg.staging", fate)))
     }
@@ -206,8 +249,8 @@ impl Rest<'_> {
     async fn lock(
         &self,
         report: &RootRecoverReport,
-    ) -> Result<Option<RecoverRow>, RecoverRootError> {
-        let Some(created_at) = self.graph.graph.schema_apply_lock().await? else {
+    ) -> Result<Option<(RecoverRow, SchemaApplyLock)>, RecoverRootError> {
+        let Some(found) = self.graph.graph.schema_apply_lock().await? else {
             return Ok(None);
         };
         let is_staged = report
@@ -215,9 +258,9 @@ impl Rest<'_> {
             .iter()
             .any(|row| row.what == LeftBehind::SchemaStaging && !row.done && !is_planned(row));
         let is_needed = self.is_applying(report) || is_staged;
-        let lock = LockFacts { created_at: Some(created_at), is_needed };
+        let lock = LockFacts { created_at: Some(found.created_at), is_needed };
         let fate = decide_lock(&lock, self.options, self.now);
-        Ok(Some(row_of(LeftBehind::SchemaApplyLock, LOCK, fate)))
+        Ok(Some((row_of(LeftBehind::SchemaApplyLock, LOCK, fate), found)))
     }
 
     /// Whether the sidecar of a schema apply stays.
@@ -234,11 +277,25 @@ impl Rest<'_> {
         let mut rows = Vec::new();
         let main = Branch::main();
         for branch in std::iter::once(&main).chain(&self.graph.branches) {
-            let publishes = self.graph.graph.unnamed_publishes(branch).await?;
+            let publishes = match self.graph.graph.unnamed_publishes(branch).await {
+                Err(error) if !branch.is_main() => {
+                    let mut row = RecoverRow::of(LeftBehind::CommitRows, "_graph_commits.lance");
+                    row.action = RecoverAction::Refuse;
+                    row.why = format!(
+                        "whether the commit history of {branch} has all rows cannot be told: {}",
+                        text_with_hint(&error)
+                    );
+                    row.hint = Some(UNREADABLE.to_owned());
+                    row.branch = branch.clone();
+                    rows.push((row, Vec::new()));
+                    continue;
+                }
+                publishes => publishes?,
+            };
             let Some(newest) = publishes.iter().map(|publish| publish.written_at).max() else {
                 continue;
             };
-            let until = newest + self.options.dead_after;
+            let until = later(newest, self.options.dead_after);
             let versions: Vec<String> =
                 publishes.iter().map(|publish| publish.version.to_string()).collect();
             let what = format!(
@@ -279,7 +336,7 @@ impl Rest<'_> {
             // Whoever makes a branch writes its versions first, and is not asked whether he is
             // dead: he is given his time.
             let floor = self.options.dead_after.max(PRESUMED_DEAD_AFTER);
-            let until = newest.unwrap_or(self.now) + floor;
+            let until = later(newest.unwrap_or(self.now), floor);
             let published = remains
                 .iter()
                 .filter(|remains| remains.location == MANIFEST_DIR)
@@ -294,7 +351,7 @@ impl Rest<'_> {
                 ));
                 StagedFate {
                     action: RecoverAction::Refuse,
-                    why: format!("{what}, and {published} of them were published there"),
+                    why: format!("{what}, of which {published} or more were published there"),
                     until: None,
                 }
             } else if until > self.now && !is_dead {
@@ -316,7 +373,7 @@ impl Rest<'_> {
 }
 
 /// In a preview nothing is done yet.
-fn is_planned(row: &RecoverRow) -> bool {
+pub(super) fn is_planned(row: &RecoverRow) -> bool {
     !matches!(row.action, RecoverAction::Wait | RecoverAction::Refuse)
 }
 

@@ -233,7 +233,8 @@ async fn planned(
     read: &ReadRoot,
     report: &mut RootRelocateReport,
 ) -> Result<RelocatePlan, RelocateRootError> {
-    let plan = plan_relocate(&inventory(&read.root).await?, &read.root.address);
+    let facts = inventory(&read.root, &graph_of(read)?.graph).await?;
+    let plan = plan_relocate(&facts, &read.root.address);
     report.moved_from.extend(plan.old_roots.iter().cloned());
     report.moved_from.extend(read.spellings.elsewhere.iter().cloned());
     report.moved_to.clone_from(&read.root.address);

@@ -39,7 +39,7 @@ pub enum OpenRootError {
         #[source]
         source: MigrateError,
     },
-    /// A graph of a version of which nothing is recovered.
+    /// A graph of a version before those in which something is recovered.
     #[error("{uri}: nothing is recovered in a graph of internal schema {found}")]
     NotRecovered {
         /// The root.
@@ -240,12 +240,6 @@ impl OpenRootError {
                 "nothing was changed; if its client cannot open it either, restore the whole graph from one backup",
             ),
             Self::Migrate { source, .. } => source.hint(),
-            Self::NotRecovered { found: Stamp::Newer(_) | Stamp::Unreadable(_), .. } => {
-                Some("upgrade lancekeeper first")
-            }
-            Self::NotRecovered { found: Stamp::Migrating, .. } => Some(
-                "`lancekeeper migrate ROOT --abort --confirm` takes it back to v3, where it can be",
-            ),
             Self::NotRecovered { .. } => {
                 Some("`lancekeeper migrate ROOT` shows what makes it one that is")
             }
@@ -281,6 +275,13 @@ impl OpenRootError {
             Self::NoHistory { .. } => Some(
                 "`lancekeeper recover ROOT` says whether it can be made; if not, and there is no backup of it, `lancekeeper migrate ROOT --to 4 --rebuild-history` makes one of the versions of __manifest",
             ),
+            Self::HistoryUnreadable { branch, source: GraphError::Open(error), .. }
+                if !branch.is_main() && error.kind() == ErrorKind::NotFound =>
+            {
+                Some(
+                    "nothing was changed; restore that branch of _graph_commits.lance from a backup; if there is none, `lancekeeper migrate ROOT --to 4 --rebuild-history` makes its history of the versions of __manifest",
+                )
+            }
             Self::HistoryUnreadable { .. } => Some(
                 "nothing was changed; restore _graph_commits.lance from a backup; if there is none, move it out of the root, and `lancekeeper migrate ROOT --to 4 --rebuild-history` makes a history of the versions of __manifest",
             ),
@@ -294,9 +295,9 @@ impl OpenRootError {
             Self::Sweep(error) if error.kind() == ErrorKind::Corrupt => Some(
                 "a sidecar names a table that cannot be read; if its client cannot read it either, restore the whole graph from one backup",
             ),
-            Self::Lock(LockError::Held { .. }) => Some(
-                "wait for the other run to end, or let this one wait for it: --wait 10m",
-            ),
+            Self::Lock(LockError::Held { .. }) => {
+                Some("wait for the other run to end, or let this one wait for it: --wait 10m")
+            }
             _ => None,
         }
     }

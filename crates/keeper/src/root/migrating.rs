@@ -45,7 +45,7 @@ pub(crate) fn runs(steps: &[Step]) -> Vec<Branch> {
 }
 
 /// What a preview says of it.
-pub(super) fn notice(plan: &MigrationPlan) -> String {
+pub(crate) fn notice(plan: &MigrationPlan) -> String {
     let MigrationPlan { from, to, steps } = plan;
     let names = |branches: Vec<&Branch>| {
         branches.iter().map(|branch| branch.label()).collect::<Vec<_>>().join(", ")

@@ -140,7 +140,7 @@ pub(crate) async fn check_quiet(
     now: DateTime<Utc>,
 ) -> Result<(), OpenRootError> {
     let is_young = |at: DateTime<Utc>| now.signed_duration_since(at) < dead_after;
-    if graph.graph.schema_apply_lock().await?.is_some_and(is_young) {
+    if graph.graph.schema_apply_lock().await?.is_some_and(|lock| is_young(lock.created_at)) {
         return Err(OpenRootError::SchemaApply { verb });
     }
     let found = graph.sidecars.list().await?;

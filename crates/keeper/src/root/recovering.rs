@@ -1,16 +1,18 @@
 //! Opening a graph to recover it: what stops every other verb is what this one is for.
 //!
-//! Only what nobody may write to is refused: graphs of old versions, and roots that were moved, whose
-//! tables would be looked for at another place.
+//! Only what nobody may write to is refused: graphs of old versions, those of which a branch is of a version that nobody
+//! knows or that main's does not explain, and roots that were moved, whose tables would be looked for at another place.
 
-use chrono::SecondsFormat;
-use lancekeeper_manifest::{BranchRemains, GraphError, QUARANTINE_DIR};
-use lancekeeper_model::{Branch, InternalSchema, RecoveredSidecar, TableKey};
+use chrono::{DateTime, SecondsFormat, Utc};
+use lancekeeper_manifest::{BranchRemains, GraphError, Look, MigrateError, QUARANTINE_DIR};
+use lancekeeper_model::{Branch, InternalSchema, Migrated, RecoveredSidecar, TableKey};
+use lancekeeper_planner::migrate::{MigrationPlan, Refusal};
 use lancekeeper_queue::{LockHolder, RootIdentity, RootQueue};
 
 use super::error::OpenRootError;
 use super::hold::Hold;
 use super::locks::{self, Locks};
+use super::migrating::{first_write, migrate};
 use super::open::{look, read_root};
 use super::opened::{Opening, ReadGraph, ReadRoot};
 use super::recover::sweep_all;
@@ -21,23 +23,49 @@ use crate::run::Context;
 pub(crate) struct Recovering {
     pub(crate) read: ReadRoot,
     pub(crate) queue: RootQueue,
+    /// What brings branches to main's internal schema that are behind, if there are any. Clients do that when they
+    /// publish to one.
+    pub(crate) migration: Option<MigrationPlan>,
     /// Held as long as it is recovered.
     _hold: Hold,
 }
 
-/// Refuses a graph that nobody may write to, however it is left.
-pub(crate) fn check_recoverable(read: &ReadRoot) -> Result<(), OpenRootError> {
+/// Refuses a graph that nobody may write to, however it is left; returns what brings its branches along that are
+/// behind main.
+pub(crate) async fn check_recoverable(
+    read: &ReadRoot,
+    now: DateTime<Utc>,
+) -> Result<Option<MigrationPlan>, OpenRootError> {
     let uri = read.root.given.clone();
+    let mut migration = None;
     if let Some(graph) = &read.graph {
         let found = graph.graph.stamp();
-        // Of others the rules are not these, or not the clients' either.
-        if !found.known().is_some_and(InternalSchema::is_writable) {
+        // Before v3 the rules are not these.
+        if found.known().is_some_and(|schema| !schema.is_writable()) {
             return Err(OpenRootError::NotRecovered { uri, found: found.clone() });
         }
+        migration = match behind(graph, now).await {
+            Ok(behind) => behind,
+            Err(source) => return Err(OpenRootError::Migrate { uri, source }),
+        };
     }
     match read.spellings.elsewhere.first().cloned() {
         Some(elsewhere) => Err(OpenRootError::Moved { uri, elsewhere }),
-        None => Ok(()),
+        None => Ok(migration),
+    }
+}
+
+/// What the first write to a graph does, as for every verb: of a branch, the stamp is otherwise seen first when
+/// something is published to it, and then its tables are restored already.
+async fn behind(
+    graph: &ReadGraph,
+    now: DateTime<Utc>,
+) -> Result<Option<MigrationPlan>, MigrateError> {
+    let facts = graph.graph.migration_facts(Look::ToWrite).await?;
+    match first_write(&facts, now) {
+        // That is for who recovers to say, and to mend where it can be.
+        Err(Refusal::NoCommits { .. }) => Ok(None),
+        plan => Ok(plan?),
     }
 }
 
@@ -95,7 +123,7 @@ pub(crate) async fn lock_to_recover(
     context: &Context,
     opening: &Opening<'_>,
 ) -> Result<Recovering, OpenRootError> {
-    check_recoverable(&read)?;
+    let mut migration = check_recoverable(&read, opening.now).await?;
     let queue = context.queues.root(&RootIdentity::new(read.root.identity()));
     let started = opening.now.to_rfc3339_opts(SecondsFormat::Secs, true);
     let verb = opening.purpose.verb;
@@ -105,12 +133,30 @@ pub(crate) async fn lock_to_recover(
         locks::take(context, &read.root, &queue, &holder, tolerates).await?;
     if waited {
         read = read_root(look(&read.root.given).await?, &context.tables).await?;
-        check_recoverable(&read)?;
+        migration = check_recoverable(&read, opening.now).await?;
     }
-    Ok(Recovering { read, queue, _hold: hold })
+    Ok(Recovering { read, queue, migration, _hold: hold })
 }
 
 impl Recovering {
+    /// Brings the branches along that are behind main. Nothing is done the second time.
+    ///
+    /// # Cancel safety
+    ///
+    /// Every branch is as it was or up to date; the next write goes on.
+    pub(crate) async fn migrate(
+        &mut self,
+        context: &Context,
+        opening: &Opening<'_>,
+    ) -> Result<Option<Migrated>, OpenRootError> {
+        let (Some(plan), Some(graph)) = (&self.migration, &mut self.read.graph) else {
+            return Ok(None);
+        };
+        let migrated = migrate(graph, plan, &context.tables, &self.read.root, opening).await?;
+        self.migration = None;
+        Ok(Some(migrated))
+    }
+
     /// Ends our own operations that died, and looks at what there is anew.
     ///
     /// # Cancel safety

@@ -110,15 +110,37 @@ impl Graph {
         Ok(NewestCommits { rows, apart })
     }
 
-    /// A branch that cannot be opened counts as used when it was made.
-    async fn run(&self, branch: Branch, contents: &BranchContents) -> RunBranch {
+    /// When the branch of a run was last used. One that cannot be opened counts as used when it was made; but of one
+    /// of which a fork cannot be read it cannot be said that it is old.
+    pub(super) async fn run(&self, branch: Branch, contents: &BranchContents) -> RunBranch {
         let made = i64::try_from(contents.create_at).ok();
         let made = made.and_then(|seconds| DateTime::from_timestamp(seconds, 0));
         let newest = self.open_manifest(&branch).await.ok();
         let written = newest.map(|manifest| manifest.version().timestamp);
+        // A load commits to its forks for as long as it takes, and to its branch only at the end.
+        let forked = self.forks_written(&branch).await;
         // Of one about which nothing is known it cannot be said that it is old.
-        let last_used = made.into_iter().chain(written).max().unwrap_or(DateTime::<Utc>::MAX_UTC);
-        RunBranch { branch, last_used }
+        let last_used = match forked {
+            Ok(forked) => made.into_iter().chain(written).chain(forked).max(),
+            Err(_) => None,
+        };
+        RunBranch { branch, last_used: last_used.unwrap_or(DateTime::<Utc>::MAX_UTC) }
+    }
+
+    /// When the newest commit was made to a fork of a table that has the name of a branch.
+    async fn forks_written(&self, branch: &Branch) -> Result<Option<DateTime<Utc>>, GraphError> {
+        let mut places = self.places(&Branch::main()).await?;
+        // Tables that are new there; a branch that cannot be read says of none.
+        places.extend(self.places(branch).await.unwrap_or_default());
+        let mut newest = None;
+        for location in places.into_values() {
+            let fork = match self.tables.open(&self.root.address_of(&location), branch).await {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                opened => opened.map_err(GraphError::Open)?,
+            };
+            newest = newest.max(Some(fork.version().timestamp));
+        }
+        Ok(newest)
     }
 }
 

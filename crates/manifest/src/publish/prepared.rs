@@ -84,11 +84,7 @@ impl Graph {
         changes: &Changes<'_>,
         commit_row: &Commit,
     ) -> Result<PreparedPublish, PublishError> {
-        let manifest = self.open_manifest(branch).await?;
-        let found = stamp_of(&manifest);
-        if !self.schema.is_writable() || found != Stamp::Known(self.schema) {
-            return Err(PublishError::SchemaVersion { branch: branch.clone(), found });
-        }
+        let manifest = self.open_publishable(branch).await?;
         let folded = self.fold(&manifest, branch).await?;
         changes.check(&folded)?;
         let mut rows = changes.rows(branch, &folded)?;
@@ -109,6 +105,26 @@ impl Graph {
         };
         let (branch, commit_row) = (branch.clone(), commit_row.clone());
         Ok(PreparedPublish { branch, manifest, change, commit_row })
+    }
+}
+
+impl Graph {
+    /// Refuses a branch to which nothing can be published, before anything is written for it.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::SchemaVersion`], or when the branch cannot be read.
+    pub async fn check_publishable(&self, branch: &Branch) -> Result<(), PublishError> {
+        self.open_publishable(branch).await.map(|_| ())
+    }
+
+    async fn open_publishable(&self, branch: &Branch) -> Result<Dataset, PublishError> {
+        let manifest = self.open_manifest(branch).await?;
+        let found = stamp_of(&manifest);
+        if !self.schema.is_writable() || found != Stamp::Known(self.schema) {
+            return Err(PublishError::SchemaVersion { branch: branch.clone(), found });
+        }
+        Ok(manifest)
     }
 }
 

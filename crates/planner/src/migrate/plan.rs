@@ -3,7 +3,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use lancekeeper_model::{Branch, InternalSchema, Stamp};
 
-use super::{BranchFacts, Facts, Goal, Key, MigrationPlan, NewestCommits, Phase, Refusal, Step};
+use super::{
+    BranchFacts, Facts, Goal, Key, MigrationPlan, NewestCommits, Phase, Refusal, RunBranch, Step,
+};
 
 /// Plans what takes a graph from what it is to what it should be. `dead_after` is how long a branch
 /// of a run must be left alone before it counts as nobody's.
@@ -38,6 +40,26 @@ pub fn plan_migration(
         Goal::Write | Goal::V3 | Goal::Abort | Goal::Restamp(_) => InternalSchema::V3,
     };
     Ok(MigrationPlan { from, to, steps })
+}
+
+/// Refuses to delete the branch of a run that somebody used less than `dead_after` ago. It is asked when it is planned,
+/// and once more before it is done.
+///
+/// # Errors
+///
+/// [`Refusal::RunInFlight`].
+pub fn check_run(
+    run: &RunBranch,
+    dead_after: TimeDelta,
+    now: DateTime<Utc>,
+) -> Result<(), Refusal> {
+    // A clock that is ahead is no work in flight for ever.
+    let age = (now - run.last_used).max(TimeDelta::zero());
+    if age < dead_after {
+        let (branch, minutes) = (run.branch.clone(), age.num_minutes());
+        return Err(Refusal::RunInFlight { branch, minutes });
+    }
+    Ok(())
 }
 
 /// Since when a run is nobody's any more.
@@ -152,12 +174,7 @@ fn to_v3(facts: &Facts, main: &Stamp, dead: &Dead) -> Result<Vec<Step>, Refusal>
     // then is somebody else's.
     if main.known().is_some_and(|schema| schema < InternalSchema::V3) {
         for run in &facts.runs {
-            // A clock that is ahead is no work in flight for ever.
-            let age = (dead.now - run.last_used).max(TimeDelta::zero());
-            if age < dead.after {
-                let (branch, minutes) = (run.branch.clone(), age.num_minutes());
-                return Err(Refusal::RunInFlight { branch, minutes });
-            }
+            check_run(run, dead.after, dead.now)?;
             steps.push(Step::DeleteRun(run.branch.clone()));
         }
     }

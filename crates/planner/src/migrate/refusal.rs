@@ -105,6 +105,24 @@ pub enum Refusal {
         /// Main's version.
         found: Stamp,
     },
+    /// The history of a branch is lost that v3 keeps apart.
+    #[error(
+        "the commit history of branch {branch} is lost: commits were published to it, and _graph_commits.lance has no branch of that name"
+    )]
+    NoBranchHistory {
+        /// The branch.
+        branch: Branch,
+    },
+    /// The rows of a branch have a commit that is not in the history that v3 keeps apart.
+    #[error(
+        "branch {branch} has commit {commit} among its rows, which is not in _graph_commits.lance: it is of internal schema v4, or its history is another one's"
+    )]
+    Stray {
+        /// The branch.
+        branch: Branch,
+        /// The commit.
+        commit: String,
+    },
     /// A branch cannot be read.
     #[error("branch {branch} cannot be read, and is not left behind: {why}")]
     Unread {
@@ -146,6 +164,8 @@ impl Refusal {
             | Self::Key { .. }
             | Self::NoCommits { .. }
             | Self::Note { .. }
+            | Self::NoBranchHistory { .. }
+            | Self::Stray { .. }
             | Self::Unread { .. } => ErrorKind::Corrupt,
             Self::Backwards => ErrorKind::Invalid,
             Self::Newer { .. }
@@ -200,8 +220,11 @@ impl Refusal {
             Self::RunInFlight { .. } => {
                 "wait for it; if its client is dead, `lancekeeper migrate ROOT --to 3 --dead-after 0s --confirm` deletes the branch"
             }
-            Self::NoCommits { .. } => {
-                "restore that directory from a backup; if there is none, `lancekeeper migrate ROOT --to 4 --rebuild-history` makes a history of the versions of __manifest that are there"
+            Self::Stray { .. } => {
+                "nothing was changed; restore the whole graph from one backup, in which rows and history belong together"
+            }
+            Self::NoCommits { .. } | Self::NoBranchHistory { .. } => {
+                "restore that from a backup; if there is none, `lancekeeper migrate ROOT --to 4 --rebuild-history` makes a history of the versions of __manifest that are there"
             }
             Self::Unread { .. } => "restore what is missing, or delete the branch, then try again",
             Self::NothingToAbort | Self::Consistent => "nothing was changed",

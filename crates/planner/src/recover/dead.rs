@@ -76,7 +76,8 @@ pub(super) fn pulse(
 }
 
 /// A time that much later; the last there is, where there is none so late.
-pub(super) fn later(time: DateTime<Utc>, by: TimeDelta) -> DateTime<Utc> {
+#[must_use]
+pub fn later(time: DateTime<Utc>, by: TimeDelta) -> DateTime<Utc> {
     time.checked_add_signed(by).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 

@@ -41,6 +41,17 @@ pub struct ForeignContent {
     pub dropped: Vec<DroppedTable>,
     /// Of a schema apply: the schema files. Of no meaning otherwise.
     pub schema: SchemaFacts,
+    /// What of all this could not be read, if something could not: then nothing is decided about it. The rest is here.
+    pub unread: Option<Unread>,
+}
+
+/// Something that a sidecar points to and that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// Why not, with its causes.
+    pub why: String,
+    /// Whether it may be readable another time: the machine is to blame, and nothing says that it is damaged.
+    pub may_pass: bool,
 }
 
 /// A table that was to move.
@@ -58,8 +69,9 @@ pub struct ForeignTable {
     pub confirmed: Option<Version>,
     /// The pin now; `None` when the branch has no such table any more.
     pub pin: Option<Version>,
-    /// Whether that pin is a version that a recovery made by a restore.
-    pub pin_is_restored: bool,
+    /// Whether a recovery took back what was committed from the expected pin on, by a restore that is published since.
+    /// Others may have published on top of that.
+    pub was_taken_back: bool,
     /// The newest version on the branch of the table; `None` when there is none.
     pub head: Option<Version>,
     /// Every version after the pin, up to HEAD, in order.

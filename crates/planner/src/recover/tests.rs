@@ -45,7 +45,7 @@ fn table(key: &str, text: &str, kind: WriterKind) -> ForeignTable {
         post_commit_pin: number(reached).unwrap(),
         confirmed: None,
         pin: None,
-        pin_is_restored: false,
+        was_taken_back: false,
         head: None,
         ahead: Vec::new(),
     };
@@ -91,6 +91,7 @@ fn sidecar(kind: WriterKind, schema_version: u32, tables: &[&str]) -> ForeignFac
             added: Vec::new(),
             dropped: Vec::new(),
             schema: SchemaFacts::default(),
+            unread: None,
         }),
     }
 }
@@ -280,7 +281,7 @@ fn a_table_that_an_earlier_recovery_restored_is_only_published() {
 #[test]
 fn a_recovery_that_died_after_it_took_tables_back_is_told_as_such() {
     let facts = sidecar(WriterKind::Load, 1, &["4>5 P6 H6", "7>8 P7 H7"]);
-    let facts = changed(facts, |content| content.tables[0].pin_is_restored = true);
+    let facts = changed(facts, |content| content.tables[0].was_taken_back = true);
     assert_eq!(check(facts), "record as gone back");
 }
 
@@ -376,4 +377,29 @@ fn every_sidecar_gets_one_step_in_the_order_of_its_name() {
     assert_eq!(files, ["__recovery/01.json", "__recovery/02.json"]);
     assert_eq!(steps[0].classes, [Class::NoMovement]);
     assert_eq!(plan(&[]), RecoverPlan::default());
+}
+
+#[test]
+fn what_points_to_something_unreadable_is_refused_for_that_reason_and_holds_nobody_else() {
+    let lost = |content: &mut ForeignContent| {
+        content.tables[0].pin = None;
+        content.unread = Some(Unread { why: "node:A: no manifest".to_owned(), may_pass: false });
+    };
+    let unread = changed(sidecar(WriterKind::Load, 2, &["4>5 P4 H5", "7>8 P7 H8"]), lost);
+    assert_eq!(check(unread.clone()), "refuse: node:A: no manifest");
+    assert!(plan(&[unread.clone()]).steps[0].classes.is_empty(), "nothing is known of its tables");
+    // Another's table is dealt with, unless both were to go on from the same version of it.
+    let mut other = sidecar(WriterKind::Load, 2, &["1>2 P1 H2"]);
+    other.file = "__recovery/02.json".to_owned();
+    other = changed(other, |content| content.tables[0].table.key = TableKey::new("node:C"));
+    let steps = plan(&[unread.clone(), other.clone()]).steps;
+    assert_eq!(line(&steps[1]), "forward: node:C 1>2");
+    let same = changed(other, |content| {
+        content.tables[0] = table("node:B", "7>8 P7 H8", WriterKind::Load)
+    });
+    let steps = plan(&[unread.clone(), same]).steps;
+    assert_eq!(line(&steps[1]), "back: node:B 8 to 7");
+    // As long as its writer may be alive, nothing is said of what he is at.
+    let young = changed(unread, |content| content.started_at = Some(now()));
+    assert!(check(young).starts_with("wait: "));
 }

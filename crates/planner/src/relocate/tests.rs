@@ -23,6 +23,11 @@ fn manifest(branch: &str, version: u64, bases: &[(u32, &str)]) -> ManifestFacts 
     }
 }
 
+fn planned(manifests: &[ManifestFacts]) -> RelocatePlan {
+    let facts = RelocateFacts { manifests: manifests.to_vec(), ..RelocateFacts::default() };
+    plan_relocate(&facts, NEW)
+}
+
 #[test]
 fn the_root_is_what_precedes_the_place_of_the_dataset() {
     let split = |recorded| split_recorded(recorded, "nodes/x");
@@ -43,7 +48,7 @@ fn every_version_is_changed_and_the_newest_of_each_branch_last() {
         manifest("made-here", 5, &[(0, "/new/g/nodes/x")]),
         manifest("main", 3, &[]),
     ];
-    let plan = plan_relocate(&manifests, NEW);
+    let plan = planned(&manifests);
     let files: Vec<&str> = plan.steps.iter().map(|step| step.file.as_str()).collect();
     let file =
         |branch: &str, version| format!("nodes/x/tree/{branch}/_versions/{version}.manifest");
@@ -65,7 +70,7 @@ fn every_version_is_changed_and_the_newest_of_each_branch_last() {
                 manifests[at].bases.insert(*id, (path.clone(), Leads::Here));
             }
         }
-        assert_eq!(plan_relocate(&manifests, NEW).steps, plan.steps[done..]);
+        assert_eq!(planned(&manifests).steps, plan.steps[done..]);
     }
 }
 
@@ -74,7 +79,7 @@ fn nothing_is_changed_while_anything_is_missing_or_lies_elsewhere() {
     let mut lacking = manifest("dev", 7, &[(0, "/old/g/nodes/x")]);
     lacking.missing = vec!["nodes/x/data/a.lance".to_owned(), "nodes/x/data/b.lance".to_owned()];
     let stray = manifest("dev", 8, &[(0, "/old/g/nodes/x"), (1, "/elsewhere/files")]);
-    let plan = plan_relocate(&[lacking.clone(), stray], NEW);
+    let plan = planned(&[lacking.clone(), stray]);
     insta::assert_snapshot!(plan.refusals.join("\n"), @r"
     nodes/x/tree/dev/_versions/7.manifest needs nodes/x/data/a.lance and 1 more, which is not here as it was written
     nodes/x/tree/dev/_versions/8.manifest reads from /elsewhere/files, which is no part of this root
@@ -82,9 +87,33 @@ fn nothing_is_changed_while_anything_is_missing_or_lies_elsewhere() {
     let many: Vec<ManifestFacts> = (1..=50)
         .map(|version| ManifestFacts { version: Some(Version(version)), ..lacking.clone() })
         .collect();
-    let plan = plan_relocate(&many, NEW);
+    let plan = planned(&many);
     assert_eq!((plan.refusals.len(), plan.refusals[20].as_str()), (21, "and 30 more"));
-    // What is missing where nothing is to be changed is no question of this plan.
+    // What is missing where nothing is to be changed may have been collected.
     lacking.bases.clear();
-    assert!(plan_relocate(&[lacking], NEW).refusals.is_empty());
+    assert!(planned(&[lacking]).refusals.is_empty());
+}
+
+#[test]
+fn what_readers_see_is_here_as_a_whole_though_its_manifest_stays_as_it_is() {
+    let current = |branch: &str, version| Current {
+        seen_by: Branch::named("lazy"),
+        location: "nodes/x".to_owned(),
+        branch: Branch::named(branch),
+        version: Version(version),
+    };
+    let mut pinned = manifest("main", 5, &[]);
+    pinned.missing = vec!["nodes/x/_deletions/0-1-2.arrow".to_owned()];
+    let old = ManifestFacts { version: Some(Version(4)), ..pinned.clone() };
+    let facts = RelocateFacts {
+        manifests: vec![old, pinned],
+        current: vec![current("main", 5), current("main", 6), current("dev", 5)],
+        unread: vec![(Branch::named("work"), "a file is missing".to_owned())],
+    };
+    insta::assert_snapshot!(plan_relocate(&facts, NEW).refusals.join("\n"), @r"
+    what readers of work see cannot be told: a file is missing
+    lazy reads version 6 of nodes/x, whose manifest is not here
+    lazy reads version 5 of nodes/x of its branch dev, whose manifest is not here
+    nodes/x/tree/main/_versions/5.manifest needs nodes/x/_deletions/0-1-2.arrow, which is not here as it was written
+    ");
 }

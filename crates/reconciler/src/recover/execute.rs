@@ -51,6 +51,10 @@ pub async fn execute(
     moved: &mut Vec<MovedPin>,
 ) -> Result<(), RecoverError> {
     failpoint::cross_async(failpoint::RECOVER_JUDGED_PRE_ACTION).await?;
+    if step.decision.acts() && step.decision != Decision::DiscardOrphan {
+        // Not only when it is published: then its tables are restored already.
+        case.graph.check_publishable(&step.branch).await?;
+    }
     match &step.decision {
         Decision::RollForward { .. } => case.forward(step, moved).await?,
         Decision::RollBack { tables, unstages } => {
@@ -166,7 +170,7 @@ impl Case<'_> {
         let signature = Signature {
             operation: self.operation.clone(),
             table: back.table.clone(),
-            step: format!("restore-{}", self.found.file),
+            step: restore_step(&self.found.file),
         };
         match restore_strictly(&head, back.pin, &signature).await {
             Ok(restored) => Ok(restored),
@@ -281,6 +285,11 @@ impl Case<'_> {
         }
         Ok(head)
     }
+}
+
+/// The step by which a table is restored for a sidecar, this file.
+pub(super) fn restore_step(file: &str) -> String {
+    format!("restore-{file}")
 }
 
 fn place_of<'s>(snapshot: &'s Snapshot, table: &TableRef) -> Result<&'s Pin, RecoverError> {

@@ -8,13 +8,15 @@ use lancekeeper_manifest::{FoundSidecar, Graph, Sidecar, SidecarTable};
 use lancekeeper_model::{Branch, ErrorKind, Snapshot, TableKey, TableRef, Version};
 use lancekeeper_planner::recover::{
     AddedTable, AheadVersion, DroppedTable, ForeignContent, ForeignFacts, ForeignTable,
-    SchemaFacts, WriterKind,
+    SchemaFacts, Unread, WriterKind,
 };
 use lancekeeper_planner::sweep::SIDECAR_SCHEMA_MAX;
 use lancekeeper_store::Tables;
-use lancekeeper_store::strict::OPERATION_PROPERTY;
+use lancekeeper_store::failure::{hint_of, text_with_hint};
+use lancekeeper_store::strict::{OPERATION_PROPERTY, STEP_PROPERTY};
 use lancekeeper_store::tables::version_of;
 
+use super::execute::restore_step;
 use super::place::{misplaced, misplaced_new};
 use super::report::RecoverError;
 use super::schema::{self, Wanted};
@@ -24,10 +26,12 @@ const VERSIONS_MAX: u64 = 1_000;
 
 /// Looks at every foreign sidecar, and at those that cannot be understood.
 ///
+/// A table or branch that cannot be read is no error: it is said in the facts of the sidecars that point to it, about
+/// which nothing may be decided then.
+///
 /// # Errors
 ///
-/// When a table that a sidecar names and its branch pins cannot be read: then nothing may be
-/// decided.
+/// When branches cannot be listed.
 pub async fn inventory(
     graph: &Graph,
     tables: &Tables,
@@ -43,7 +47,7 @@ pub async fn inventory(
                 "its schema version {} is newer than {SIDECAR_SCHEMA_MAX}, the newest known",
                 sidecar.schema_version
             )),
-            Ok(sidecar) => Ok(look.content(sidecar).await?),
+            Ok(sidecar) => Ok(look.content(sidecar, &file.file).await),
         };
         let operation = file.file.strip_suffix(".json").unwrap_or(&file.file).to_owned();
         facts.push(ForeignFacts { file: file.path(), operation, content });
@@ -60,7 +64,7 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    async fn content(&mut self, sidecar: &Sidecar) -> Result<ForeignContent, RecoverError> {
+    async fn content(&mut self, sidecar: &Sidecar, file: &str) -> ForeignContent {
         let branch = Branch::from(sidecar.branch.clone());
         let branch_exists = branch.is_main() || self.branches.contains(&branch);
         let branch_is_lost = !branch_exists && {
@@ -76,17 +80,32 @@ impl Look<'_> {
             added: Vec::new(),
             dropped: Vec::new(),
             schema: SchemaFacts::default(),
+            unread: None,
             branch,
             branch_exists,
             branch_is_lost,
         };
-        if !branch_exists {
-            return Ok(content);
+        if branch_exists && let Err(error) = self.point(&mut content, sidecar, file).await {
+            content.unread = Some(unread(&error));
         }
+        content
+    }
+
+    /// Looks where a sidecar points. Every table of it that can be read is, whatever is wrong with another: what is
+    /// known of it also says what others may not do.
+    async fn point(
+        &mut self,
+        content: &mut ForeignContent,
+        sidecar: &Sidecar,
+        file: &str,
+    ) -> Result<(), RecoverError> {
         let (snapshot, places) = self.branch(&content.branch).await?;
+        let mut first = Ok(());
         for (table, said) in content.tables.iter_mut().zip(&sidecar.tables) {
-            self.fill(table, &said.table_path, &snapshot, &places).await?;
+            let filled = self.fill(table, &said.table_path, &snapshot, &places, file).await;
+            first = first.and(filled);
         }
+        first?;
         for added in &sidecar.additional_registrations {
             let key = TableKey::new(&added.table_key);
             let misplaced = misplaced_new(&key, &added.table_path);
@@ -108,11 +127,11 @@ impl Look<'_> {
             })
             .collect();
         if content.kind == Some(WriterKind::SchemaApply) {
-            let ForeignContent { tables, added, dropped, .. } = &content;
+            let ForeignContent { tables, added, dropped, .. } = &*content;
             let wanted = Wanted { tables, added, dropped };
             content.schema = schema::facts(self.graph, self.tables, &snapshot, &wanted).await?.0;
         }
-        Ok(content)
+        Ok(())
     }
 
     async fn branch(
@@ -135,6 +154,7 @@ impl Look<'_> {
         path: &str,
         snapshot: &Snapshot,
         places: &BTreeMap<TableKey, String>,
+        file: &str,
     ) -> Result<(), RecoverError> {
         let key = &table.table.key;
         let Some(location) = places.get(key) else {
@@ -161,8 +181,7 @@ impl Look<'_> {
         table.head = Some(version_of(&head));
         table.ahead = ahead(&head, pin.version).await;
         if pin.version > table.expected && pin.table_branch == table.table.branch {
-            table.pin_is_restored =
-                version(&head, pin.version).await.is_some_and(|at| at.restores.is_some());
+            table.was_taken_back = taken_back(&head, table.expected, pin.version, file).await;
         }
         Ok(())
     }
@@ -177,6 +196,12 @@ impl Look<'_> {
     }
 }
 
+/// Why nothing may be decided. Unless the machine is to blame, what cannot be read is damaged.
+fn unread(error: &RecoverError) -> Unread {
+    let why = format!("what it points to cannot be read: {}", text_with_hint(error));
+    Unread { why, may_pass: hint_of(error).is_some() }
+}
+
 fn named(table: &SidecarTable) -> ForeignTable {
     ForeignTable {
         table: TableRef {
@@ -188,7 +213,7 @@ fn named(table: &SidecarTable) -> ForeignTable {
         post_commit_pin: Version(table.post_commit_pin),
         confirmed: table.confirmed_version.map(Version),
         pin: None,
-        pin_is_restored: false,
+        was_taken_back: false,
         head: None,
         ahead: Vec::new(),
     }
@@ -209,6 +234,25 @@ async fn ahead(head: &Dataset, pin: Version) -> Vec<AheadVersion> {
         ahead.push(version(head, Version(number)).await.unwrap_or(unreadable));
     }
     ahead
+}
+
+/// Whether what the writer of a sidecar, this file, committed from a pin on was taken back before another pin. The pin
+/// may be the restore itself; or others have published on top of it, and then it is told by what it restores, or by
+/// whose it is.
+async fn taken_back(head: &Dataset, expected: Version, pin: Version, file: &str) -> bool {
+    let last = pin.0.min(expected.0.saturating_add(VERSIONS_MAX));
+    for number in (expected.0 + 1..=last).chain((last < pin.0).then_some(pin.0)) {
+        let found = head.read_version_transaction(number).await.ok();
+        let Some(made) = found.and_then(|found| found.transaction) else { continue };
+        let Operation::Restore { version } = made.operation else { continue };
+        let properties = made.transaction_properties.as_ref();
+        let step = properties.and_then(|of| of.get(STEP_PROPERTY));
+        let is_its = step.is_some_and(|step| *step == restore_step(file));
+        if number == pin.0 || version <= expected.0 || is_its {
+            return true;
+        }
+    }
+    false
 }
 
 /// What is known of a version; `None` when it cannot be read.

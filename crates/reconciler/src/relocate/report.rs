@@ -1,5 +1,6 @@
 //! How it can fail that a root is made whole. What was done is `lancekeeper_model::RelocateBody`.
 
+use lancekeeper_manifest::GraphError;
 use lancekeeper_model::ErrorKind;
 use lancekeeper_store::FilesError;
 use lancekeeper_store::failpoint::Injected;
@@ -23,6 +24,9 @@ pub enum RelocateError {
         #[source]
         source: StoredError,
     },
+    /// What readers see cannot be read.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
     /// What a manifest refers to cannot be told.
     #[error(transparent)]
     Read(#[from] CleanupError),
@@ -44,6 +48,7 @@ impl RelocateError {
         match self {
             Self::Files(error) => error.kind(),
             Self::Manifest { .. } => ErrorKind::Corrupt,
+            Self::Graph(error) => error.kind(),
             Self::Read(error) => error.kind(),
             Self::Changed { .. } => ErrorKind::Conflict,
             Self::Injected(_) => ErrorKind::Internal,

@@ -8,6 +8,7 @@ use arrow_array::types::{TimestampMicrosecondType, UInt64Type};
 use arrow_array::{Array, RecordBatch};
 use chrono::Utc;
 use lancekeeper_model::{Branch, ErrorKind, Version};
+use lancekeeper_planner::migrate::Refusal;
 use sha2::{Digest, Sha256};
 
 use super::super::MigrateError;
@@ -46,18 +47,24 @@ impl Commit {
 
 /// The commits of every public branch, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Histories(BTreeMap<Branch, Vec<Commit>>);
+pub(super) struct Histories {
+    commits: BTreeMap<Branch, Vec<Commit>>,
+    /// Whether the dataset is not there that says who made which commit. No commit says whether somebody is named
+    /// there, so it may be lost, or never have been made.
+    pub(super) lacks_actors: bool,
+}
 
 impl Histories {
     pub(super) fn of(&self, branch: &Branch) -> &[Commit] {
-        self.0.get(branch).map_or(&[], Vec::as_slice)
+        self.commits.get(branch).map_or(&[], Vec::as_slice)
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = (&Branch, &[Commit])> {
-        self.0.iter().map(|(branch, commits)| (branch, commits.as_slice()))
+        self.commits.iter().map(|(branch, commits)| (branch, commits.as_slice()))
     }
 
-    /// Reads them. `rebuild` goes on without the dataset that has them: all are made of versions then.
+    /// Reads them. `rebuild` goes on without the dataset that has them, or without a branch of it: those commits are
+    /// made of versions then.
     pub(super) async fn read(graph: &Graph, rebuild: bool) -> Result<Self, MigrateError> {
         let live = graph.live_branches().await?;
         let mut read = Self::default();
@@ -66,14 +73,16 @@ impl Histories {
         // A branch comes after the one it was cut from; main was cut from none.
         while !left.is_empty() {
             let is_next = |live: &LiveBranch| {
-                live.parent.as_ref().is_none_or(|parent| read.0.contains_key(parent))
+                live.parent.as_ref().is_none_or(|parent| read.commits.contains_key(parent))
             };
             let at = left.iter().position(is_next).unwrap_or(0);
             let live = left.remove(at);
             let commits = read.commits_of(graph, &live, rebuild).await?;
-            read.0.insert(live.branch, commits);
+            read.commits.insert(live.branch, commits);
         }
-        read.0.retain(|branch, _| !branch.is_internal());
+        read.commits.retain(|branch, _| !branch.is_internal());
+        let actors = format!("{ACTORS}/_versions");
+        read.lacks_actors = !graph.root.files().has_directory(&actors).await;
         Ok(read)
     }
 
@@ -87,7 +96,12 @@ impl Histories {
         let cut = live.parent_version.unwrap_or(Version(0));
         let mut waited = false;
         loop {
-            let mut own = written_down(graph, &live.branch, rebuild).await?;
+            let written = written_down(graph, &live.branch, rebuild).await?;
+            if written.is_none() && !rebuild && !graph.is_untouched(&live.branch).await? {
+                let branch = live.branch.clone();
+                return Err(Refusal::NoBranchHistory { branch }.into());
+            }
+            let mut own = written.unwrap_or_default();
             // After the commits: a publisher writes the actor's row last.
             let actors = actors(graph).await?;
             for commit in &mut own {
@@ -141,7 +155,7 @@ fn rebuilt(branch: &Branch, unnamed: &[UnnamedPublish], commits: &mut Vec<Commit
         let version = publish.version.0;
         let parent = commits.iter().rfind(|commit| commit.version < version);
         let commit = Commit {
-            id: rebuilt_id(branch, publish),
+            id: rebuilt_id(branch, version, publish.written_at.timestamp_micros()),
             branch: branch.clone(),
             version,
             parent: parent.map(|parent| parent.id.clone()),
@@ -155,28 +169,28 @@ fn rebuilt(branch: &Branch, unnamed: &[UnnamedPublish], commits: &mut Vec<Commit
     }
 }
 
-/// A ULID of the time at which the version was written, with what is random else made of its place.
-fn rebuilt_id(branch: &Branch, publish: &UnnamedPublish) -> String {
-    let UnnamedPublish { version, written_at, .. } = publish;
-    let place = format!("lancekeeper/commit/{branch}/{version}/{}", written_at.timestamp_micros());
+/// A ULID of the time at which the version was written, in microseconds since 1970, with what is random else made of
+/// its place.
+pub(super) fn rebuilt_id(branch: &Branch, version: u64, written_at: i64) -> String {
+    let place = format!("lancekeeper/commit/{branch}/{version}/{written_at}");
     let digest = Sha256::digest(place.as_bytes());
     let random = digest.iter().take(10).fold(0, |sum: u128, byte| sum << 8 | u128::from(*byte));
-    let millis = u64::try_from(written_at.timestamp_millis()).unwrap_or_default();
+    let millis = u64::try_from(written_at.div_euclid(1_000)).unwrap_or_default();
     ulid::Ulid::from_parts(millis, random).to_string()
 }
 
-/// The commits in the history that v3 keeps apart, on one branch of it.
+/// The commits in the history that v3 keeps apart, on one branch of it; `None` if there is no such branch.
 async fn written_down(
     graph: &Graph,
     branch: &Branch,
     rebuild: bool,
-) -> Result<Vec<Commit>, MigrateError> {
+) -> Result<Option<Vec<Commit>>, MigrateError> {
     let commits = match graph.tables.open(&graph.root.address_of(COMMITS), branch).await {
         Ok(commits) => commits,
         // A branch that died in the making has none, and inherits what it was cut from; and all of it
         // may be lost, if that was said.
         Err(error) if error.kind() == ErrorKind::NotFound && (rebuild || !branch.is_main()) => {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         Err(error) => return Err(error.into()),
     };
@@ -189,7 +203,7 @@ async fn written_down(
         "created_at",
     ];
     let batches = scan(&commits, &columns).await?;
-    Ok(batches.iter().flat_map(decoded).collect())
+    Ok(Some(batches.iter().flat_map(decoded).collect()))
 }
 
 fn decoded(batch: &RecordBatch) -> Vec<Commit> {
