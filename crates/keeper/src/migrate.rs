@@ -216,9 +216,7 @@ async fn check_drained(
         (
             MigrateGoal::Writable | MigrateGoal::V3,
             Stamp::Known(InternalSchema::V1 | InternalSchema::V2),
-        ) => {
-            check_quiet(read, graph, PURPOSE.verb, options.dead_after, now).await
-        }
+        ) => check_quiet(read, graph, PURPOSE.verb, options.dead_after, now).await,
         _ => Ok(()),
     }
 }

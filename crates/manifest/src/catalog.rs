@@ -72,13 +72,15 @@ pub type SchemaTables = BTreeMap<TableKey, BTreeMap<String, ColumnType>>;
 /// Whether two have the same tables with the same columns, which hold the same as far as that is known.
 #[must_use]
 pub fn same_tables(one: &SchemaTables, other: &SchemaTables) -> bool {
-    let agree = |one: &ColumnType, other: &ColumnType| one.is_none() || other.is_none() || one == other;
-    let same_columns = |one: &BTreeMap<String, ColumnType>, other: &BTreeMap<String, ColumnType>| {
-        one.len() == other.len()
-            && one.iter().zip(other).all(|((name, of_one), (other, of_other))| {
-                name == other && agree(of_one, of_other)
-            })
-    };
+    let agree =
+        |one: &ColumnType, other: &ColumnType| one.is_none() || other.is_none() || one == other;
+    let same_columns =
+        |one: &BTreeMap<String, ColumnType>, other: &BTreeMap<String, ColumnType>| {
+            one.len() == other.len()
+                && one.iter().zip(other).all(|((name, of_one), (other, of_other))| {
+                    name == other && agree(of_one, of_other)
+                })
+        };
     one.len() == other.len()
         && one.iter().zip(other).all(|((key, of_one), (other, of_other))| {
             key == other && same_columns(of_one, of_other)
@@ -112,8 +114,7 @@ pub fn column_type(of: &DataType) -> ColumnType {
 
 /// What a property's column holds. Clients store a blob in a form of Lance's own.
 fn declared_type(property: &PropertyType) -> ColumnType {
-    const KNOWN: [&str; 9] =
-        ["String", "Bool", "I32", "I64", "U32", "U64", "F32", "F64", "Date"];
+    const KNOWN: [&str; 9] = ["String", "Bool", "I32", "I64", "U32", "U64", "F32", "F64", "Date"];
     let scalar = match &property.scalar {
         Value::String(scalar) if KNOWN.contains(&scalar.as_str()) || scalar == "DateTime" => {
             scalar.clone()

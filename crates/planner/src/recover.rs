@@ -278,10 +278,8 @@ fn decide(
         return (Decision::Wait { until: *until }, why.clone());
     }
     if content.branch_is_lost {
-        let why = format!(
-            "{} is no branch, but was published to: its file may be lost",
-            content.branch
-        );
+        let why =
+            format!("{} is no branch, but was published to: its file may be lost", content.branch);
         return (Decision::Refuse, why);
     }
     if !content.branch_exists {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use chrono::{TimeDelta, Utc};
 use lancekeeper::{
-    AssumedDead, CleanupOptions, Keeper, MigrateGoal, MigrateOptions, NoProgress, OptimizeOptions, RecoverAction,
-    RecoverOptions,
+    AssumedDead, CleanupOptions, Keeper, MigrateGoal, MigrateOptions, NoProgress, OptimizeOptions,
+    RecoverAction, RecoverOptions,
 };
 use lancekeeper_testkit::invariants::names;
 use lancekeeper_testkit::{FixturePath, Wreck, graph_rows};

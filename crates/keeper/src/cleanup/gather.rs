@@ -329,10 +329,7 @@ impl Gathered {
 }
 
 /// What earlier cleanups had decided to delete of a dataset.
-fn explained_by(
-    pending: &BTreeMap<String, Vec<PendingList>>,
-    location: &str,
-) -> BTreeSet<String> {
+fn explained_by(pending: &BTreeMap<String, Vec<PendingList>>, location: &str) -> BTreeSet<String> {
     let lists = pending.get(location).into_iter().flatten();
     lists.flat_map(|list| list.paths.iter().cloned()).collect()
 }

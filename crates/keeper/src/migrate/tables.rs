@@ -141,9 +141,7 @@ pub(super) fn step_of(
         MigrateGoal::V3
         | MigrateGoal::Newest { .. }
         | MigrateGoal::Abort
-        | MigrateGoal::Restamp(_) => {
-            Err(TablesError::NotAGraph { uri: uri(), kind })
-        }
+        | MigrateGoal::Restamp(_) => Err(TablesError::NotAGraph { uri: uri(), kind }),
     }
 }
 

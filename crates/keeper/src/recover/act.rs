@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use lance::Dataset;
 use lancekeeper_manifest::FoundSidecar;
 use lancekeeper_model::{
-    ErrorKind, JobKind, LeftBehind, MovedPin, OperationId, ProgressEvent, RecoverAction, RecoverOptions,
-    RecoverRow, RootRecoverReport, TableRef, Version, shell_word,
+    ErrorKind, JobKind, LeftBehind, MovedPin, OperationId, ProgressEvent, RecoverAction,
+    RecoverOptions, RecoverRow, RootRecoverReport, TableRef, Version, shell_word,
 };
 use lancekeeper_planner::recover::{Back, Decision, plan_recover};
 use lancekeeper_reconciler::recover::{self, Case, RecoverError};

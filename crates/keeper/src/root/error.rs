@@ -294,9 +294,9 @@ impl OpenRootError {
             Self::Sweep(error) if error.kind() == ErrorKind::Corrupt => Some(
                 "a sidecar names a table that cannot be read; if its client cannot read it either, restore the whole graph from one backup",
             ),
-            Self::Lock(LockError::Held { .. }) => Some(
-                "wait for the other run to end, or let this one wait for it: --wait 10m",
-            ),
+            Self::Lock(LockError::Held { .. }) => {
+                Some("wait for the other run to end, or let this one wait for it: --wait 10m")
+            }
             _ => None,
         }
     }

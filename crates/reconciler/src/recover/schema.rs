@@ -51,9 +51,7 @@ pub(super) async fn facts(
     let schemas = read_schemas(&graph.root().files()).await?;
     let (now, then) = columns(graph, tables, snapshot, wanted).await?;
     let fit = |schema: &Option<SchemaTables>| match schema {
-        Some(schema) => {
-            Fit { now: same_tables(schema, &now), then: same_tables(schema, &then) }
-        }
+        Some(schema) => Fit { now: same_tables(schema, &now), then: same_tables(schema, &then) },
         None => Fit::default(),
     };
     let facts = SchemaFacts {

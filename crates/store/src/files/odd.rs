@@ -26,11 +26,9 @@ pub(super) struct Names {
 pub(super) async fn names(directory: PathBuf) -> Result<Names, FilesError> {
     blocking(move || {
         let mut names = Names::default();
-        each(&directory, |place, name| {
-            match plain(place, name) {
-                Some(name) => names.plain.push(name.to_owned()),
-                None => names.odd.push(written(name)),
-            }
+        each(&directory, |place, name| match plain(place, name) {
+            Some(name) => names.plain.push(name.to_owned()),
+            None => names.odd.push(written(name)),
         })?;
         names.plain.sort_unstable();
         names.odd.sort_unstable();

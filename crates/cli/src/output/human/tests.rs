@@ -113,7 +113,10 @@ fn what_force_would_publish_is_said_before_it_is() {
     report.roots[0].force = true;
     report.roots[0].tables[0].would = lancekeeper_model::RepairAction::Forced;
     let text = seen(Some(80), |terminal| show("", &report, Format::Human, terminal));
-    assert!(text.starts_with("preview (nothing was written; --force --confirm publishes)"), "{text}");
+    assert!(
+        text.starts_with("preview (nothing was written; --force --confirm publishes)"),
+        "{text}"
+    );
     let said = said_of(&text, "edge:Knows ");
     assert!(said.first().is_some_and(|line| line.ends_with("would be published")), "{text}");
     for part in ["from version 5 to 6", "past the graph", "3 rows would appear", "Append"] {
