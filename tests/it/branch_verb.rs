@@ -11,7 +11,8 @@ use std::time::{Duration, SystemTime};
 use chrono::{TimeDelta, Utc};
 use lance::dataset::builder::DatasetBuilder;
 use lancekeeper::{
-    Branch, BranchReport, BranchRow, CleanupOptions, CleanupPolicyOptions, Keeper, TableKey,
+    AssumedDead, Branch, BranchReport, BranchRow, CleanupOptions, CleanupPolicyOptions, Keeper,
+    RecoverOptions, TableKey,
 };
 use lancekeeper_manifest::{Graph, PinMove};
 use lancekeeper_model::{OperationId, Snapshot};
@@ -311,20 +312,20 @@ async fn a_branch_is_created_over_what_is_left_of_an_old_one_and_sees_none_of_it
     for name in BRANCHES {
         fixture.reset(name).unwrap();
         let uri = fixture.uri();
-        make_zombie(&uri, "__manifest", "work");
+        make_zombie(&uri, "__manifest", "lazy");
         // Somebody may be just about to make the branch.
         age_everything(&uri, Duration::from_secs(60));
-        let young = Keeper::new().create_branch(&uri, "work", "main").await;
-        let before = files(&uri);
-        assert_eq!(young.exit_code().number(), 13, "{young:#?}");
-        let error = young.roots[0].error.as_deref().unwrap();
-        assert!(error.contains("files of an earlier branch work"), "{error}");
-        assert_eq!(files(&uri), before);
-        assert_eq!(names(&list(&uri).await), BTreeSet::from(["lazy", "main"]));
+        is_refused(&uri, "lazy", "files of an earlier branch lazy").await;
+        assert_eq!(names(&list(&uri).await), BTreeSet::from(["main", "work"]));
 
         age_everything(&uri, Duration::from_secs(3_600));
-        let report = create(&uri, "work", "main").await;
+        let report = create(&uri, "lazy", "main").await;
         assert_eq!(report.roots[0].warnings.len(), 1, "{report:#?}");
+        // One that was published to may have lost its file alone.
+        make_zombie(&uri, "__manifest", "work");
+        is_refused(&uri, "work", "published to a branch of that name").await;
+        say_that_it_goes(&uri, "work").await;
+        create(&uri, "work", "main").await;
         let rows = graph_rows(&uri).await.unwrap();
         assert_eq!(of(&rows, "work"), of(&rows, "main"), "{name}");
         let histories = [Branch::named("work"), Branch::main()];
@@ -337,6 +338,25 @@ async fn a_branch_is_created_over_what_is_left_of_an_old_one_and_sees_none_of_it
         assert_eq!(graph_rows(&uri).await.unwrap(), rows);
         cleans_nothing(&uri).await;
     }
+}
+
+/// A branch of that name is not made, and nothing is touched.
+async fn is_refused(uri: &str, branch: &str, why: &str) {
+    let before = files(uri);
+    let refused = Keeper::new().create_branch(uri, branch, "main").await;
+    assert_eq!(refused.exit_code().number(), 13, "{refused:#?}");
+    let error = refused.roots[0].error.as_deref().unwrap();
+    assert!(error.contains(why), "{error}");
+    assert_eq!(files(uri), before);
+}
+
+/// What is left of a branch that was published to is taken away, because a person says so.
+async fn say_that_it_goes(uri: &str, branch: &str) {
+    let later = Keeper::builder().clock(|| Utc::now() + TimeDelta::hours(1)).build();
+    let mut named = RecoverOptions::default();
+    named.assumed_dead = AssumedDead::These(vec![branch.to_owned()]);
+    let recovered = later.recover([uri], &named).await;
+    assert_eq!(recovered.exit_code().number(), 0, "{recovered:#?}");
 }
 
 #[tokio::test]
@@ -361,11 +381,15 @@ async fn what_a_deletion_left_behind_goes_with_the_next_cleanup_at_fixture_path(
         let uri = fixture.uri();
         make_zombie(&uri, "__manifest", "work");
         let rows = graph_rows(&uri).await.unwrap();
+        // Whether it was deleted or only lost its file nobody but a person can tell.
+        let of_work = |uri: &str| files(uri).into_keys().filter(|path| is_of_work(path)).count();
+        let before = of_work(&uri);
+        let report = cleanup(&uri).await;
+        assert_eq!((of_work(&uri), before > 0), (before, true), "{report:#?}");
+        say_that_it_goes(&uri, "work").await;
         let report = cleanup(&uri).await;
         assert!(report.totals.files_removed > 0, "{report:#?}");
-        for path in files(&uri).keys() {
-            assert!(!is_of_work(path), "{path}");
-        }
+        assert_eq!(of_work(&uri), 0, "{report:#?}");
         assert_eq!(graph_rows(&uri).await.unwrap(), rows);
         cleans_nothing(&uri).await;
     }
