@@ -46,7 +46,7 @@ pub use catalog::{Catalog, SchemaTables};
 pub use compact::{Begins, CompactError, Compacted, InternalSize};
 pub use graph::{Graph, GraphError};
 pub use history::{BranchHistory, GraphCommit, LiveBranch};
-pub use lineage::{COMMITS, LineageError};
+pub use lineage::{ACTORS, COMMITS, LineageError};
 pub use migrate::{
     CopiedHistory, FoundHistories, Look, MIGRATION_NOTE, MigrateError, Migration, MigrationOutcome,
     copied_branches, histories, migrate_internal_schema,
@@ -57,7 +57,9 @@ pub use publish::{
 };
 pub use recoveries::{RecoveryKind, RecoveryOutcome, RecoveryRecord};
 pub use remains::BranchRemains;
-pub use schema_apply::{SchemaApplyLock, StagedSchema, promote_schema, read_schemas, unstage_schema};
+pub use schema_apply::{
+    SchemaApplyLock, StagedSchema, promote_schema, read_schemas, unstage_schema,
+};
 pub use schema_files::{SchemaFilesError, check_schema_files};
 pub use sidecar::{
     FoundSidecar, Intent, QUARANTINE_DIR, RECOVERY_DIR, SIDECAR_BYTES_MAX, Sidecar, SidecarError,

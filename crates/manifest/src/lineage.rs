@@ -31,7 +31,7 @@ use records::{APPEND_ATTEMPTS, append_strictly};
 /// Where v3 keeps the commit history, with a branch per graph branch.
 pub const COMMITS: &str = "_graph_commits.lance";
 /// Where v3 keeps who made which commit; on main only.
-pub(crate) const ACTORS: &str = "_graph_commit_actors.lance";
+pub const ACTORS: &str = "_graph_commit_actors.lance";
 /// How the steps begin by which a migration writes a history into `__manifest`, or takes commits away that it wrote
 /// before.
 pub(crate) const HISTORY_STEP: &str = "history-";

@@ -62,7 +62,7 @@ async fn an_old_graph_in_which_a_client_died_is_migrated_and_then_recovered_at_f
     let young = migrate(&uri, &MigrateOptions::default()).await;
     assert_eq!(young.exit_code().number(), 12, "{young:#?}");
     assert!(young.roots[0].error.as_deref().unwrap().contains("may be alive"), "{young:#?}");
-    assert_eq!(super::stamp(&uri, "main").await.0, None, "a refused migration stamped main");
+    assert_eq!(stamp(&uri, "main").await.0, None, "a refused migration stamped main");
     // Commits of deletions come before their sidecar.
     fs::write(&file, sidecar(Utc::now() - TimeDelta::minutes(20)).to_string()).unwrap();
     let migrated = migrate(&uri, &MigrateOptions::default()).await;
@@ -111,8 +111,7 @@ async fn a_branch_that_is_behind_main_is_brought_along_by_its_recovery_at_fixtur
         file
     };
     arm("01ARZ3NDEKTSV4RRFFQ69G5FAV", pin.key.as_str(), &path, Utc::now());
-    let mut table =
-        DatasetBuilder::from_uri(&path).with_branch("work", None).load().await.unwrap();
+    let mut table = DatasetBuilder::from_uri(&path).with_branch("work", None).load().await.unwrap();
     table.delete("true").await.unwrap();
     // Somebody else began a minute ago.
     let later = || Utc::now() + TimeDelta::hours(1);
@@ -132,7 +131,10 @@ async fn a_branch_that_is_behind_main_is_brought_along_by_its_recovery_at_fixtur
     assert!(plan.roots[0].warnings.iter().any(|said| said.contains("work")), "{plan:#?}");
     let done = keeper.recover([&uri], &options).await;
     assert_eq!(done.exit_code().number(), 0, "{done:#?}");
-    assert_eq!((actions(&plan), actions(&done)), (vec![RecoverAction::RollForward], actions(&plan)));
+    assert_eq!(
+        (actions(&plan), actions(&done)),
+        (vec![RecoverAction::RollForward], actions(&plan))
+    );
     assert_eq!(done.roots[0].recovery.migrated.as_ref().unwrap().branches, [work.clone()]);
     all_are_stamped(&uri, "3").await;
     let now = graph(&uri).await.snapshot(&work).await.unwrap();

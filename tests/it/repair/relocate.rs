@@ -185,7 +185,8 @@ async fn nothing_is_changed_while_a_file_is_missing_or_cut_off() {
     let uri = settled.moved();
     let shared = settled.shared_file(&uri).await;
     let [own, manifest] = settled.own_files(&uri).await;
-    let cases = [(&shared, false), (&shared, true), (&own, false), (&own, true), (&manifest, false)];
+    let cases =
+        [(&shared, false), (&shared, true), (&own, false), (&own, true), (&manifest, false)];
     for (file, is_cut) in cases {
         let content = fs::read(file).unwrap();
         let broken = is_cut.then(|| &content[..content.len() - 1]);

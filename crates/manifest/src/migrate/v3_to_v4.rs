@@ -49,7 +49,7 @@ impl<'a> Copying<'a> {
                 let is_out_of_hands = |stamp: &Stamp| stamp.number() >= Some(4);
                 self.migration.check_others(is_out_of_hands).await?;
                 let rebuild = matches!(self.migration.goal, Goal::Newest { rebuild: true });
-                Histories::read(self.migration.graph, rebuild).await?
+                read(self.migration.graph, rebuild).await?
             }
         };
         Ok(self.histories.insert(read))
@@ -85,6 +85,15 @@ fn counted(branch: &Branch, commits: &[history::Commit]) -> CopiedHistory {
     }
 }
 
+/// The histories, of branches whose rows do not contradict them.
+async fn read(graph: &Graph, rebuild: bool) -> Result<Histories, MigrateError> {
+    let read = Histories::read(graph, rebuild).await?;
+    for (branch, commits) in read.all() {
+        copy::check_rows(graph, branch, commits).await?;
+    }
+    Ok(read)
+}
+
 /// The histories that a migration to v4 would copy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FoundHistories {
@@ -101,7 +110,7 @@ pub struct FoundHistories {
 /// When a branch or the history that v3 keeps apart cannot be read; and without `rebuild`, when the history of a branch
 /// is lost to which commits were published.
 pub async fn histories(graph: &Graph, rebuild: bool) -> Result<FoundHistories, MigrateError> {
-    let read = Histories::read(graph, rebuild).await?;
+    let read = read(graph, rebuild).await?;
     let counted = |(branch, commits): (&Branch, _)| (branch.clone(), counted(branch, commits));
     Ok(FoundHistories {
         branches: read.all().map(counted).collect(),

@@ -44,7 +44,11 @@ pub fn plan_migration(
 /// # Errors
 ///
 /// [`Refusal::RunInFlight`].
-pub fn check_run(run: &RunBranch, dead_after: TimeDelta, now: DateTime<Utc>) -> Result<(), Refusal> {
+pub fn check_run(
+    run: &RunBranch,
+    dead_after: TimeDelta,
+    now: DateTime<Utc>,
+) -> Result<(), Refusal> {
     // A clock that is ahead is no work in flight for ever.
     let age = (now - run.last_used).max(TimeDelta::zero());
     if age < dead_after {

@@ -197,7 +197,7 @@ impl Refusal {
                 "wait for it; if its client is dead, `lancekeeper migrate ROOT --to 3 --dead-after 0s --confirm` deletes the branch"
             }
             Self::Stray { .. } => {
-                "nothing was changed; `lancekeeper migrate ROOT --restamp 4` looks whether every branch is of v4; else restore _graph_commits.lance from a backup"
+                "nothing was changed; restore the whole graph from one backup, in which rows and history belong together"
             }
             Self::NoCommits { .. } | Self::NoBranchHistory { .. } => {
                 "restore that from a backup; if there is none, `lancekeeper migrate ROOT --to 4 --rebuild-history` makes a history of the versions of __manifest that are there"

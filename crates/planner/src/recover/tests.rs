@@ -370,7 +370,9 @@ fn what_points_to_something_unreadable_is_refused_for_that_reason_and_holds_nobo
     other = changed(other, |content| content.tables[0].table.key = TableKey::new("node:C"));
     let steps = plan(&[unread.clone(), other.clone()]).steps;
     assert_eq!(line(&steps[1]), "forward: node:C 1>2");
-    let same = changed(other, |content| content.tables[0] = table("node:B", "7>8 P7 H8", WriterKind::Load));
+    let same = changed(other, |content| {
+        content.tables[0] = table("node:B", "7>8 P7 H8", WriterKind::Load)
+    });
     let steps = plan(&[unread.clone(), same]).steps;
     assert_eq!(line(&steps[1]), "back: node:B 8 to 7");
     // As long as its writer may be alive, nothing is said of what he is at.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use futures::{FutureExt, StreamExt};
 use lance_table::format::IndexMetadata;
-use lancekeeper_manifest::{COMMITS, Graph};
+use lancekeeper_manifest::{ACTORS, COMMITS, Graph};
 use lancekeeper_model::{Branch, InternalSchema, Snapshot, Version};
 use lancekeeper_planner::cleanup::{Place, chain_dir, classify, split_chain};
 use lancekeeper_planner::relocate::{
@@ -63,9 +63,7 @@ pub async fn inventory(root: &Root, graph: &Graph) -> Result<RelocateFacts, Relo
     }
     let facts = RelocateFacts::default();
     let mut looks = Looks { root, graph, files, known: HashMap::new(), facts };
-    if let Some(manifest) = datasets.get(MANIFEST_DIR) {
-        looks.current(manifest, datasets.get(COMMITS)).await?;
-    }
+    looks.current(&datasets).await?;
     for (location, dataset) in &datasets {
         looks.dataset(location, dataset).await?;
     }
@@ -135,12 +133,13 @@ struct Looks<'a> {
 impl Looks<'_> {
     /// What readers of every branch see: the newest version of its `__manifest`, what that pins, and up to v3 its
     /// commit history.
-    async fn current(
-        &mut self,
-        manifest: &Dataset,
-        commits: Option<&Dataset>,
-    ) -> Result<(), RelocateError> {
-        let commits = commits.filter(|_| self.graph.schema() <= InternalSchema::V3);
+    async fn current(&mut self, datasets: &BTreeMap<String, Dataset>) -> Result<(), RelocateError> {
+        let Some(manifest) = datasets.get(MANIFEST_DIR) else { return Ok(()) };
+        let is_v3 = self.graph.schema() <= InternalSchema::V3;
+        let history = |location: &str, branch: &Branch| {
+            let dataset = datasets.get(location).filter(|_| is_v3)?;
+            dataset.newest(location, branch).map(|(version, _)| version)
+        };
         let branches: BTreeSet<Branch> =
             manifest.branches().into_iter().chain([Branch::main()]).collect();
         for seen_by in branches {
@@ -156,9 +155,11 @@ impl Looks<'_> {
                 continue;
             };
             self.facts.current.push(current(MANIFEST_DIR, &seen_by, version));
-            let newest = commits.and_then(|commits| commits.newest(COMMITS, &seen_by));
-            let newest = newest.map(|(version, _)| current(COMMITS, &seen_by, version));
-            self.facts.current.extend(newest);
+            for location in [COMMITS, ACTORS] {
+                let newest = history(location, &seen_by);
+                let newest = newest.map(|version| current(location, &seen_by, version));
+                self.facts.current.extend(newest);
+            }
             match self.snapshot(&seen_by, &file).await {
                 Ok(snapshot) => {
                     let pins = snapshot.pins.iter();
@@ -217,8 +218,7 @@ impl Looks<'_> {
         let unreadable = |source| RelocateError::Manifest { file: facts.file.clone(), source };
         let decoded = stored::decode(content).map_err(unreadable)?;
         let mut current = self.facts.current.iter();
-        let is_current =
-            current.any(|of| of.is(&facts.location, &facts.branch, facts.version));
+        let is_current = current.any(|of| of.is(&facts.location, &facts.branch, facts.version));
         if decoded.0.base_paths.is_empty() && !is_current {
             return Ok(());
         }

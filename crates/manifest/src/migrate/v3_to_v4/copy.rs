@@ -2,7 +2,7 @@
 //!
 //! Up to v3 nobody but a migration writes commits there, so those that are there and that the history has not are of an
 //! attempt that was taken back: it made them up for publishes that the history did not name yet. They go; others are
-//! refused before anything is written (`history`).
+//! refused before anything is written.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -10,18 +10,19 @@ use std::sync::Arc;
 use lance::Dataset;
 use lance::dataset::DeleteBuilder;
 use lancekeeper_model::{Branch, InternalSchema, Stamp, Version};
+use lancekeeper_planner::migrate::Refusal;
 use lancekeeper_store::LanceFailure;
 use lancekeeper_store::owner::{Owner, owners_between};
 use lancekeeper_store::strict::{Change, CommitError, Signature, commit};
 use lancekeeper_store::tables::version_of;
 
-use super::history::Commit;
+use super::history::{Commit, rebuilt_id};
 use super::rows::{head_of, rows_of};
 use crate::graph::{Graph, stamp_of};
 use crate::lineage::HISTORY_STEP;
 use crate::migrate::{MigrateError, Migration};
 use crate::publish::merge;
-use crate::row::{GRAPH_COMMIT, Row, encode};
+use crate::row::{CommitMetadata, GRAPH_COMMIT, Row, encode};
 
 /// Attempts at one copy. Each lost one is a publish of somebody who opened the graph before.
 const COPY_ATTEMPTS: u32 = 20;
@@ -70,6 +71,43 @@ pub(super) async fn copy(
     }
 }
 
+/// Refuses a branch of which the rows have commits that are not in its history, unless an attempt that was taken back
+/// made them up: such a branch is of v4, or its history is not the one that it had. A branch that is stamped v4 gets
+/// no history.
+///
+/// # Errors
+///
+/// [`Refusal::Stray`].
+pub(super) async fn check_rows(
+    graph: &Graph,
+    branch: &Branch,
+    commits: &[Commit],
+) -> Result<(), MigrateError> {
+    let manifest = graph.open_manifest(branch).await?;
+    if stamp_of(&manifest) == Stamp::Known(InternalSchema::V4) {
+        return Ok(());
+    }
+    let there = graph.rows(&manifest).await?;
+    let wanted = rows_of(branch, commits)?;
+    match strays(&there, &wanted).into_iter().find(|row| !is_made_up(row)) {
+        None => Ok(()),
+        Some(row) => {
+            let (branch, commit) = (branch.clone(), row.object_id.clone());
+            Err(Refusal::Stray { branch, commit }.into())
+        }
+    }
+}
+
+/// Whether a row is of a commit that was made up for a publish: its id follows from the rest.
+fn is_made_up(row: &Row) -> bool {
+    let metadata = row.metadata.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    let (Some(version), Some(CommitMetadata { created_at, .. })) = (row.table_version, metadata)
+    else {
+        return false;
+    };
+    row.object_id == rebuilt_id(&Branch::from(row.table_branch.clone()), version, created_at)
+}
+
 async fn added(manifest: &Dataset, missing: &[Row]) -> Result<Change, MigrateError> {
     let schema = Arc::new(arrow_schema::Schema::from(manifest.schema()));
     let batch = encode(missing, &schema)
@@ -90,11 +128,10 @@ async fn without(manifest: &Dataset, strays: &[&Row]) -> Result<Change, MigrateE
 }
 
 /// Commits among rows that are not wanted.
-pub(super) fn strays<'r>(there: &'r [Row], wanted: &[Row]) -> Vec<&'r Row> {
+fn strays<'r>(there: &'r [Row], wanted: &[Row]) -> Vec<&'r Row> {
     let wanted: BTreeSet<&str> = wanted.iter().map(|row| row.object_id.as_str()).collect();
-    let is_stray = |row: &&Row| {
-        row.object_type == GRAPH_COMMIT && !wanted.contains(row.object_id.as_str())
-    };
+    let is_stray =
+        |row: &&Row| row.object_type == GRAPH_COMMIT && !wanted.contains(row.object_id.as_str());
     there.iter().filter(is_stray).collect()
 }
 
@@ -194,5 +231,24 @@ mod tests {
         assert_eq!(strays(&there, &wanted), [&there[1]]);
         let missing = missing(&there, &wanted);
         assert_eq!(missing, wanted[1..]);
+    }
+
+    #[test]
+    fn a_commit_that_was_made_up_is_known_by_its_row_and_one_that_was_written_down_is_not_taken_for_it()
+     {
+        let (work, created_at) = (Branch::named("work"), 1_795_172_497_100_997);
+        let row = |id: String, version| Row {
+            object_id: id,
+            object_type: GRAPH_COMMIT.to_owned(),
+            metadata: Some(format!("{{\"created_at\":{created_at}}}")),
+            table_version: Some(version),
+            table_branch: Some("work".to_owned()),
+            ..Row::default()
+        };
+        let id = rebuilt_id(&work, 5, created_at);
+        assert!(is_made_up(&row(id.clone(), 5)));
+        assert!(!is_made_up(&row(id, 6)));
+        assert!(!is_made_up(&row(rebuilt_id(&Branch::main(), 5, created_at), 5)));
+        assert!(!is_made_up(&row("01ARZ3NDEKTSV4RRFFQ69G5FAV".to_owned(), 5)));
     }
 }

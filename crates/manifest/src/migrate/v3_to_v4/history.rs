@@ -7,17 +7,14 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{TimestampMicrosecondType, UInt64Type};
 use arrow_array::{Array, RecordBatch};
 use chrono::Utc;
-use lancekeeper_model::{Branch, ErrorKind, InternalSchema, Stamp, Version};
+use lancekeeper_model::{Branch, ErrorKind, Version};
 use lancekeeper_planner::migrate::Refusal;
 use sha2::{Digest, Sha256};
 
 use super::super::MigrateError;
-use super::copy::strays;
-use super::rows::rows_of;
-use crate::graph::{Graph, RUN_PREFIX, stamp_of};
+use crate::graph::{Graph, RUN_PREFIX};
 use crate::history::{LiveBranch, scan};
 use crate::lineage::{ACTORS, COMMITS};
-use crate::row::{CommitMetadata, Row};
 use crate::unnamed::UnnamedPublish;
 
 /// A v3 publisher writes its commit row right after its publish. One that opened the graph before the
@@ -130,7 +127,6 @@ impl Histories {
                 continue;
             }
             rebuilt(&live.branch, &unnamed, &mut commits);
-            check_rows(graph, &live.branch, &commits).await?;
             return Ok(commits);
         }
     }
@@ -151,39 +147,6 @@ fn known(branch: &Branch, cut: Version, inherited: &[Commit], own: Vec<Commit>) 
     let mut commits: Vec<Commit> = commits.into_values().collect();
     commits.sort_by(|a, b| a.rank().cmp(&b.rank()));
     commits
-}
-
-/// Refuses a branch of which the rows have commits that are not in its history, unless an attempt that was taken back
-/// made them up: such a branch is of v4, or its history is not the one that it had. A branch that is stamped v4 gets
-/// no history.
-async fn check_rows(
-    graph: &Graph,
-    branch: &Branch,
-    commits: &[Commit],
-) -> Result<(), MigrateError> {
-    let manifest = graph.open_manifest(branch).await?;
-    if branch.is_internal() || stamp_of(&manifest) == Stamp::Known(InternalSchema::V4) {
-        return Ok(());
-    }
-    let there = graph.rows(&manifest).await?;
-    let wanted = rows_of(branch, commits)?;
-    match strays(&there, &wanted).into_iter().find(|row| !is_made_up(row)) {
-        None => Ok(()),
-        Some(row) => {
-            let (branch, commit) = (branch.clone(), row.object_id.clone());
-            Err(Refusal::Stray { branch, commit }.into())
-        }
-    }
-}
-
-/// Whether a row is of a commit that was made up for a publish: its id follows from the rest.
-fn is_made_up(row: &Row) -> bool {
-    let metadata = row.metadata.as_deref().and_then(|text| serde_json::from_str(text).ok());
-    let (Some(version), Some(CommitMetadata { created_at, .. })) = (row.table_version, metadata)
-    else {
-        return false;
-    };
-    row.object_id == rebuilt_id(&Branch::from(row.table_branch.clone()), version, created_at)
 }
 
 /// Adds a commit for each publish that none names. Whoever does it again adds the same ones.
@@ -208,7 +171,7 @@ fn rebuilt(branch: &Branch, unnamed: &[UnnamedPublish], commits: &mut Vec<Commit
 
 /// A ULID of the time at which the version was written, in microseconds since 1970, with what is random else made of
 /// its place.
-fn rebuilt_id(branch: &Branch, version: u64, written_at: i64) -> String {
+pub(super) fn rebuilt_id(branch: &Branch, version: u64, written_at: i64) -> String {
     let place = format!("lancekeeper/commit/{branch}/{version}/{written_at}");
     let digest = Sha256::digest(place.as_bytes());
     let random = digest.iter().take(10).fold(0, |sum: u128, byte| sum << 8 | u128::from(*byte));
@@ -338,10 +301,6 @@ mod tests {
         rebuilt(&main, &[publish(5), publish(7)], &mut twice);
         assert_eq!(once, twice);
         assert_ne!(once[1].id, once[3].id);
-        // What was made up is known by its row; what somebody wrote down is not taken for it.
-        let rows = rows_of(&main, &once).unwrap();
-        let made_up: Vec<bool> = rows[..4].iter().map(is_made_up).collect();
-        assert_eq!(made_up, [false, true, false, true]);
         assert_eq!(once[1].id.len(), 26);
     }
 }
