@@ -62,7 +62,7 @@ async fn an_old_graph_in_which_a_client_died_is_migrated_and_then_recovered_at_f
     let young = migrate(&uri, &MigrateOptions::default()).await;
     assert_eq!(young.exit_code().number(), 12, "{young:#?}");
     assert!(young.roots[0].error.as_deref().unwrap().contains("may be alive"), "{young:#?}");
-    assert_eq!(super::stamp(&uri, "main").await.0, None, "a refused migration stamped main");
+    assert_eq!(stamp(&uri, "main").await.0, None, "a refused migration stamped main");
     // Commits of deletions come before their sidecar.
     fs::write(&file, sidecar(Utc::now() - TimeDelta::minutes(20)).to_string()).unwrap();
     let migrated = migrate(&uri, &MigrateOptions::default()).await;

@@ -22,6 +22,7 @@ impl Migration<'_> {
         let Some(contents) = listed.get(branch.label()) else { return Ok(()) };
         let run = self.graph.run(branch.clone(), contents).await;
         check_run(&run, self.dead_after, self.now)?;
-        Box::pin(main.delete_branch(branch.label())).await.map_err(failed)
+        Box::pin(main.delete_branch(branch.label())).await.map_err(failed)?;
+        Ok(())
     }
 }
