@@ -1,16 +1,19 @@
 //! Graphs of old formats: after our migration the client of the new format reads every branch and the whole history,
 //! merges by it, and goes on writing.
 //!
-//! `history` compares what is listed, `merges` lets the clients merge a branch that is older than the migration.
+//! `history` compares what is listed, `merges` lets the clients merge a branch that is older than the migration,
+//! `taken_back` ends a migration half-way and takes it back.
 
 mod history;
 mod merges;
+mod taken_back;
 
 use anyhow::{Context, Result, ensure};
 
 use super::Lab;
 use super::cleanup::STRICTEST;
 use super::graph::{Exports, Fixture, Graph};
+use super::keeper::Failpoint;
 use super::killed::files;
 use super::omnigraph::Omnigraph;
 use super::report::{Report, Scenario};
@@ -41,6 +44,9 @@ pub(super) fn run(report: &mut Report, lab: &Lab) -> Result<()> {
                 let _: Option<()> = check(&graph, client, goal, &mut scenario);
             }
         }
+    }
+    for client in lab.clients.omnigraph.iter().filter(|client| client.version == OLD_CLIENT) {
+        taken_back::run(report, lab, client, V3)?;
     }
     Ok(())
 }
@@ -123,6 +129,14 @@ fn works_on(graph: &Graph<'_>, client: &Omnigraph, expected: &mut Exports) -> Re
 fn migrate(graph: &Graph<'_>, options: &[&str]) -> Result<()> {
     let outcome = graph.lab.keeper.start_verb("migrate", &graph.path(), options, None)?.wait()?;
     ensure!(outcome.status.success(), "lancekeeper migrate: {}", outcome.describe());
+    Ok(())
+}
+
+/// A migration that dies at a failpoint.
+fn migrate_and_die(graph: &Graph<'_>, options: &[&str], failpoint: &Failpoint<'_>) -> Result<()> {
+    let run =
+        graph.lab.keeper.start_verb("migrate", &graph.path(), options, Some(failpoint))?.wait()?;
+    ensure!(run.aborted(), "not killed: {}", run.describe());
     Ok(())
 }
 
