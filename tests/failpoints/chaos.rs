@@ -7,7 +7,7 @@
 //! get to it is the machine's to say, so a failure that hangs on a race may need its seed more than once.
 //!
 //! `ledger` knows which rows there have to be, `verbs` is the list of what we run, `client` writes to the branches of
-//! `graph`, as others do to the `database`, `faults` are the failpoints, `verdict` is the end. `everybody` lets them
+//! `graph`, as others do to the `database`, `old` is a graph that is moved and migrated, `faults` are the failpoints, `verdict` is the end. `everybody` lets them
 //! loose on one `scene`. Killed processes are in `interop`.
 
 mod client;
@@ -17,6 +17,7 @@ mod everybody;
 mod faults;
 mod graph;
 mod ledger;
+mod old;
 mod rows;
 mod scene;
 mod verbs;

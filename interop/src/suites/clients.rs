@@ -25,8 +25,10 @@ const QUICK_BUILD: [(&str, &str); 4] = [
 ];
 
 pub(super) struct Clients {
+    /// Those that are tried.
     pub(super) omnigraph: Vec<Omnigraph>,
     pub(super) python: PathBuf,
+    cache: PathBuf,
 }
 
 impl Clients {
@@ -38,7 +40,13 @@ impl Clients {
         for version in OMNIGRAPH_VERSIONS.into_iter().filter(is_wanted) {
             omnigraph.push(install_omnigraph(cache, version)?);
         }
-        Ok(Self { omnigraph, python })
+        Ok(Self { omnigraph, python, cache: cache.to_owned() })
+    }
+
+    /// The omnigraph of a version, also if only another one is tried; not if it would have to be installed first.
+    pub(super) fn installed(&self, version: &str) -> Option<Omnigraph> {
+        let version = OMNIGRAPH_VERSIONS.into_iter().find(|known| *known == version)?;
+        find_omnigraph(&self.cache, version)
     }
 }
 
@@ -60,7 +68,10 @@ fn install_omnigraph(cache: &Path, version: &'static str) -> Result<Omnigraph> {
 
 /// The newest omnigraph, where it is installed: what takes so long nobody should wait for unasked.
 pub(crate) fn newest_omnigraph(cache: &Path) -> Option<Omnigraph> {
-    let version = OMNIGRAPH_VERSIONS[OMNIGRAPH_VERSIONS.len() - 1];
+    find_omnigraph(cache, OMNIGRAPH_VERSIONS[OMNIGRAPH_VERSIONS.len() - 1])
+}
+
+fn find_omnigraph(cache: &Path, version: &'static str) -> Option<Omnigraph> {
     let binary = omnigraph_dir(cache, version).join("bin").join("omnigraph");
     binary.exists().then(|| Omnigraph::new(version, binary))
 }

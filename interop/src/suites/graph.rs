@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
@@ -99,18 +99,12 @@ impl<'a> Graph<'a> {
         &self,
         branches: impl IntoIterator<Item = &'b str>,
     ) -> Result<Exports> {
-        branches
-            .into_iter()
-            .map(|branch| Ok((branch.to_owned(), self.client.export(&self.path(), branch)?)))
-            .collect()
+        export(self.client, &self.path(), branches)
     }
 
     /// Exactly these rows are on these branches.
     pub(super) fn expect_unchanged(&self, expected: &Exports) -> Result<()> {
-        for (branch, found) in self.export(expected.keys().map(String::as_str))? {
-            expect_same(&expected[&branch], &found).with_context(|| branch.clone())?;
-        }
-        Ok(())
+        expect_unchanged(self.client, &self.path(), expected)
     }
 
     pub(super) fn expect_no_drift(&self) -> Result<()> {
@@ -119,16 +113,7 @@ impl<'a> Graph<'a> {
 
     /// Loads a few rows and expects exactly them to be gained.
     pub(super) fn load(&self, branch: &str, mark: &str, expected: &mut Exports) -> Result<()> {
-        let (rows, count) = new_rows(mark);
-        self.client.load(&self.path(), branch, &rows)?;
-        let found = self.client.export(&self.path(), branch)?;
-        let before = expected.get(branch).context("the branch was never exported")?;
-        let (lost, gained) = difference(before, &found);
-        ensure!(lost.is_empty(), "{} rows lost, as {:?}", lost.len(), lost.first());
-        let ours = gained.iter().filter(|line| line.contains(mark)).count();
-        ensure!(ours == count && gained.len() == count, "gained {gained:?} by loading {rows}");
-        expected.insert(branch.to_owned(), found);
-        Ok(())
+        load(self.client, &self.path(), branch, mark, expected)
     }
 
     /// The files of `__recovery` that a client would act on.
@@ -144,7 +129,47 @@ impl<'a> Graph<'a> {
     }
 }
 
-pub(super) fn file_names(dir: &std::path::Path) -> Result<Vec<String>> {
+/// What a client exports from each of these branches, wherever the graph lies.
+pub(super) fn export<'b>(
+    client: &Omnigraph,
+    path: &Path,
+    branches: impl IntoIterator<Item = &'b str>,
+) -> Result<Exports> {
+    branches
+        .into_iter()
+        .map(|branch| Ok((branch.to_owned(), client.export(path, branch)?)))
+        .collect()
+}
+
+/// A client exports exactly these rows from these branches.
+pub(super) fn expect_unchanged(client: &Omnigraph, path: &Path, expected: &Exports) -> Result<()> {
+    for (branch, found) in export(client, path, expected.keys().map(String::as_str))? {
+        expect_same(&expected[&branch], &found).with_context(|| branch.clone())?;
+    }
+    Ok(())
+}
+
+/// A client loads a few rows, and exactly they are gained.
+pub(super) fn load(
+    client: &Omnigraph,
+    path: &Path,
+    branch: &str,
+    mark: &str,
+    expected: &mut Exports,
+) -> Result<()> {
+    let (rows, count) = new_rows(mark);
+    client.load(path, branch, &rows)?;
+    let found = client.export(path, branch)?;
+    let before = expected.get(branch).context("the branch was never exported")?;
+    let (lost, gained) = difference(before, &found);
+    ensure!(lost.is_empty(), "{} rows lost, as {:?}", lost.len(), lost.first());
+    let ours = gained.iter().filter(|line| line.contains(mark)).count();
+    ensure!(ours == count && gained.len() == count, "gained {gained:?} by loading {rows}");
+    expected.insert(branch.to_owned(), found);
+    Ok(())
+}
+
+pub(super) fn file_names(dir: &Path) -> Result<Vec<String>> {
     let entries = match std::fs::read_dir(dir) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.with_context(|| format!("failed to list {}", dir.display()))?,

@@ -44,6 +44,26 @@ pub(super) enum Change {
     Delete(Vec<String>),
 }
 
+/// Changes that are made together.
+#[derive(Debug)]
+pub(super) struct Write {
+    pub(super) changes: Vec<(String, Change)>,
+    /// The branch whose rows these are, if they are merged.
+    pub(super) source: Option<String>,
+}
+
+impl Write {
+    /// As its sidecar calls it: loads append, mutations do the rest. Schema applies need a graph without branches.
+    fn kind(&self) -> &'static str {
+        let appends = |(_, change): &(String, Change)| matches!(change, Change::Append(_));
+        match &self.source {
+            Some(_) => "BranchMerge",
+            None if self.changes.iter().all(appends) => "Load",
+            None => "Mutation",
+        }
+    }
+}
+
 /// After which of its steps a client dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Death {
@@ -51,12 +71,14 @@ pub(super) enum Death {
     /// With one table committed, of however many.
     FirstCommit,
     Committed,
+    /// A merge has written down how far it came; nothing else does.
+    Confirmed,
     Published,
 }
 
 impl Death {
-    pub(super) const ALL: [Self; 4] =
-        [Self::Armed, Self::FirstCommit, Self::Committed, Self::Published];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Armed, Self::FirstCommit, Self::Committed, Self::Confirmed, Self::Published];
 }
 
 /// How a publish ended that nothing is wrong with.
@@ -75,15 +97,24 @@ impl Client {
         &self,
         world: &World,
         branch: &str,
-        changes: Vec<(String, Change)>,
+        write: Write,
         death: Option<Death>,
         dice: &mut Dice,
     ) -> Result<&'static str> {
         let began = Instant::now();
         self.recover(world, branch).await.context("recovery by the client")?;
+        let merged = match &write.source {
+            Some(source) => match self.newest_commit(source).await {
+                Some(commit) => Some(commit),
+                // It was deleted meanwhile.
+                None => return Ok("given up"),
+            },
+            None => None,
+        };
+        let changes = &write.changes;
         let entries = self.writer.view(branch, None).await?.entries;
         let mut tables = Vec::new();
-        for (key, change) in &changes {
+        for (key, change) in changes {
             let entry = entries.get(key).context("a table of the graph")?;
             let table = self.writer.open_to_write(entry, branch).await?;
             if entry.branch == branch && table.manifest().version != entry.version {
@@ -95,11 +126,11 @@ impl Client {
         if !world.has_time(began) {
             return Ok("given up");
         }
-        let sidecar = self.arm(branch, &tables)?;
+        let mut sidecar = self.arm(branch, &write, merged.as_deref(), &tables)?;
         if death == Some(Death::Armed) {
             return Ok("dead");
         }
-        let ticket = world.ledger(|ledger| ledger.begin(rows(branch, &changes)));
+        let ticket = world.ledger(|ledger| ledger.begin(rows(branch, changes)));
         for (_, _, table, change) in &mut tables {
             match apply(table, change).await {
                 Err(error) if is_conflict(&error) => return Ok("conflicted"),
@@ -112,10 +143,17 @@ impl Client {
         if death == Some(Death::Committed) || !world.has_time(began) {
             return Ok("dead");
         }
+        if merged.is_some() {
+            let reached = tables.iter().map(|(_, _, table, _)| table.manifest().version);
+            sidecar.confirm(reached)?;
+        }
+        if death == Some(Death::Confirmed) {
+            return Ok("dead");
+        }
         let expected: BTreeMap<&str, &Entry> =
             tables.iter().map(|(key, entry, ..)| (*key, entry)).collect();
         let pinned: Vec<_> = tables.iter().map(|(key, _, table, _)| (*key, table)).collect();
-        match self.publish(branch, &pinned, &expected, dice).await? {
+        match self.publish(branch, &pinned, &expected, merged.as_deref(), dice).await? {
             Published::Yes => {}
             Published::Stale => return Ok("stale"),
             Published::Contended => return Ok("contended"),
@@ -127,8 +165,14 @@ impl Client {
         if death == Some(Death::Published) {
             return Ok("dead");
         }
-        remove(&sidecar)?;
+        remove(&sidecar.path)?;
         Ok("written")
+    }
+
+    /// The newest commit of a branch, if that is there.
+    async fn newest_commit(&self, branch: &str) -> Option<String> {
+        let view = self.writer.view(branch, None).await.ok()?;
+        view.commits.first().map(|commit| commit.id.clone())
     }
 
     /// Pins tables at the versions the handles stand at, if the pins are still what was expected.
@@ -137,10 +181,11 @@ impl Client {
         branch: &str,
         pinned: &[(&str, &Dataset)],
         expected: &BTreeMap<&str, &Entry>,
+        merged: Option<&str>,
         dice: &mut Dice,
     ) -> Result<Published> {
         for _ in 0..PUBLISH_ATTEMPTS {
-            let publish = self.writer.begin_publish(branch, pinned, None, Utc::now()).await?;
+            let publish = self.writer.begin_publish(branch, pinned, merged, Utc::now()).await?;
             let loaded = publish.commit.manifest_version - 1;
             let now = self.writer.view(branch, Some(loaded)).await?.entries;
             if expected.iter().any(|(key, entry)| now.get(*key) != Some(entry)) {
@@ -155,7 +200,13 @@ impl Client {
         Ok(Published::Contended)
     }
 
-    fn arm(&self, branch: &str, tables: &[(&str, Entry, Dataset, &Change)]) -> Result<PathBuf> {
+    fn arm(
+        &self,
+        branch: &str,
+        write: &Write,
+        merged: Option<&str>,
+        tables: &[(&str, Entry, Dataset, &Change)],
+    ) -> Result<Sidecar> {
         let operation = Uuid::new_v4().to_string();
         let table = |(key, entry, table, _): &(&str, Entry, Dataset, &Change)| {
             let mut named = json!({
@@ -169,22 +220,23 @@ impl Client {
             }
             named
         };
-        let content = json!({
+        let mut content = json!({
             "schema_version": 2,
             "operation_id": operation,
             "started_at": Utc::now().timestamp_micros().to_string(),
             "branch": (branch != MAIN).then_some(branch),
             "actor_id": null,
-            "writer_kind": "Load",
+            "writer_kind": write.kind(),
             "tables": tables.iter().map(table).collect::<Vec<_>>(),
         });
+        if let Some(merged) = merged {
+            content["merge_source_commit_id"] = json!(merged);
+        }
         let directory = self.sidecars();
         fs::create_dir_all(&directory)?;
-        let (path, cut_off) =
-            (directory.join(format!("{operation}.json")), directory.join(format!("{operation}#1")));
-        fs::write(&cut_off, content.to_string())?;
-        fs::rename(&cut_off, &path)?;
-        Ok(path)
+        let sidecar = Sidecar { path: directory.join(format!("{operation}.json")), content };
+        sidecar.save()?;
+        Ok(sidecar)
     }
 
     fn sidecars(&self) -> PathBuf {
@@ -216,7 +268,7 @@ impl Client {
 
     /// Rolls what a sidecar names forward or back, all of it.
     async fn resolve(&self, sidecar: &Value, branch: &str) -> Result<&'static str> {
-        let is_strict = sidecar["writer_kind"] != "Optimize";
+        let kind = sidecar["writer_kind"].as_str().context("a kind")?;
         let entries = self.writer.view(branch, None).await?.entries;
         let mut moved = Vec::new();
         let mut is_whole = true;
@@ -228,8 +280,13 @@ impl Client {
             let head = self.writer.open(&entry.location, lance_branch, None).await?;
             let (at, pin) = (head.manifest().version, entry.version);
             ensure!(at >= pin, "{key} on {branch}: HEAD {at} is behind its pin {pin}");
-            let is_next = at == pin + 1 && table["post_commit_pin"] == at;
-            is_whole &= at > pin && expected == pin && (is_next || !is_strict);
+            let is_right = match kind {
+                "Optimize" => true,
+                // Of the second format: as far as it was confirmed.
+                "BranchMerge" => table["confirmed_version"] == at,
+                _ => at == pin + 1 && table["post_commit_pin"] == at,
+            };
+            is_whole &= at > pin && expected == pin && is_right;
             if at > pin {
                 moved.push((key.to_owned(), entry.clone(), head));
             }
@@ -254,7 +311,10 @@ impl Client {
             moved.iter().map(|(key, entry, _)| (key.as_str(), entry)).collect();
         let pinned: Vec<_> = moved.iter().map(|(key, _, head)| (key.as_str(), head)).collect();
         if !pinned.is_empty() {
-            let published = self.publish(branch, &pinned, &expected, &mut Dice::new(0, 0)).await?;
+            // What went back was not merged.
+            let merged = sidecar["merge_source_commit_id"].as_str().filter(|_| is_whole);
+            let mut dice = Dice::new(0, 0);
+            let published = self.publish(branch, &pinned, &expected, merged, &mut dice).await?;
             if published != Published::Yes {
                 return Ok(DEFERS);
             }
@@ -277,8 +337,66 @@ impl Client {
     }
 }
 
+/// A sidecar, as it was written last.
+struct Sidecar {
+    path: PathBuf,
+    content: Value,
+}
+
+impl Sidecar {
+    /// Notes of each table how far it came.
+    fn confirm(&mut self, reached: impl Iterator<Item = u64>) -> Result<()> {
+        let tables = self.content["tables"].as_array_mut().context("tables")?;
+        for (table, version) in tables.iter_mut().zip(reached) {
+            table["confirmed_version"] = json!(version);
+        }
+        self.save()
+    }
+
+    /// Nobody ever sees half of it.
+    fn save(&self) -> Result<()> {
+        let cut_off = self.path.with_extension("json#1");
+        fs::write(&cut_off, self.content.to_string())?;
+        Ok(fs::rename(&cut_off, &self.path)?)
+    }
+}
+
+/// Rows of another branch that this one never had, if there are any.
+fn choose_merge(world: &World, branch: &str, live: &[String], dice: &mut Dice) -> Option<Write> {
+    let source = dice.pick(live).filter(|source| *source != branch)?.clone();
+    let mut changes = Vec::new();
+    for name in TYPES {
+        let key = format!("node:{name}");
+        let place = |branch: &str| (branch.to_owned(), key.clone());
+        let new = world.ledger(|ledger| {
+            let certain = ledger.certain(&place(&source));
+            let known = |id: &String| ledger.knows(&place(branch), id);
+            certain.into_iter().filter(|(id, _)| !known(id)).collect::<Vec<_>>()
+        });
+        if !new.is_empty() {
+            changes.push((key, Change::Append(new)));
+        }
+    }
+    (!changes.is_empty()).then_some(Write { changes, source: Some(source) })
+}
+
 /// A change of rows that nobody is in doubt about.
 pub(super) fn choose(
+    world: &World,
+    (branch, live): (&str, &[String]),
+    name: &str,
+    dice: &mut Dice,
+) -> Write {
+    if dice.chance(25)
+        && let Some(merge) = choose_merge(world, branch, live, dice)
+    {
+        return merge;
+    }
+    let changes = choose_changes(world, branch, name, dice);
+    Write { changes, source: None }
+}
+
+fn choose_changes(
     world: &World,
     branch: &str,
     name: &str,

@@ -13,6 +13,7 @@ use super::database::Database;
 use super::dice::Dice;
 use super::faults;
 use super::graph::Graph;
+use super::old::Old;
 use super::scene::Scene;
 use super::verbs;
 use super::verdict;
@@ -33,7 +34,7 @@ pub(super) enum Ending {
     TooSlow,
 }
 
-/// A graph and a database in a directory.
+/// A graph and a database in a directory, and a graph of an old format.
 pub(super) async fn prepare(directory: &TempDir) -> Result<Scene> {
     let place = |name: &str| -> String { text(&directory.path().join(name)) };
     let (graph, database) = (place("graph"), place("database"));
@@ -41,6 +42,7 @@ pub(super) async fn prepare(directory: &TempDir) -> Result<Scene> {
         world: Arc::new(World::new()),
         graph: Arc::new(Graph::new(&graph).await?),
         database: Arc::new(Database::new(&database).await?),
+        old: Arc::new(Old::new().await?),
         roots: [graph, database],
     })
 }
@@ -67,7 +69,7 @@ pub(super) async fn work(scene: &Scene, seed: u64) -> Result<Ending> {
         return Ok(Ending::TooSlow);
     }
     first?;
-    verdict::judge(scene).await?;
+    verdict::judge(scene, seed).await?;
     let panics = faults::other_panics();
     ensure!(panics.is_empty(), "panics that no failpoint made: {panics:#?}");
     Ok(Ending::Judged)

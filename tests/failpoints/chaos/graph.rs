@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use chrono::Utc;
 use lancekeeper_testkit::writer::{GraphWriter, MANIFEST};
 
-use super::client::{Change, Client, Death, MAIN, TYPES, choose};
+use super::client::{Change, Client, Death, MAIN, TYPES, Write, choose};
 use super::dice::Dice;
 use super::ledger::{Ledger, Reading};
 use super::world::{WINDOW, World};
@@ -60,7 +60,8 @@ impl Graph {
                 let row = (format!("first{number}"), "first".to_owned());
                 (format!("node:{name}"), Change::Append(vec![row]))
             });
-            let written = self.client.write(world, MAIN, changes.into(), None, &mut dice).await?;
+            let write = Write { changes: changes.into(), source: None };
+            let written = self.client.write(world, MAIN, write, None, &mut dice).await?;
             ensure!(written == "written", "the first rows were {written}");
         }
         Ok(())
@@ -83,12 +84,13 @@ impl Graph {
             let is_live = queue.lock().await;
             if *is_live == IsLive::Yes {
                 let name = format!("g{who}x{number}");
-                let changes = choose(&world, &branch, &name, &mut dice);
+                let write = choose(&world, (&branch, &live), &name, &mut dice);
                 let death = dice.chance(20).then(|| dice.pick(&Death::ALL).copied()).flatten();
-                let what = format!("{name} on {branch}: {changes:?}, {death:?}");
-                let write = self.client.write(&world, &branch, changes, death, &mut dice);
+                let what = format!("{name} on {branch}: {write:?}, {death:?}");
+                let kind = if write.source.is_some() { "merge" } else { "write" };
+                let write = self.client.write(&world, &branch, write, death, &mut dice);
                 let written = Box::pin(write).await.with_context(|| what.clone())?;
-                world.did(&format!("graph write {written}"), &what);
+                world.did(&format!("graph {kind} {written}"), &what);
             }
             drop(is_live);
             tokio::time::sleep(dice.millis(20, 400)).await;

@@ -84,6 +84,11 @@ impl Ledger {
         certain.collect()
     }
 
+    /// Whether somebody ever wrote that row there, or tried to.
+    pub(super) fn knows(&self, place: &Place, id: &str) -> bool {
+        self.rows.get(place).is_some_and(|rows| rows.contains_key(id))
+    }
+
     /// Forgets the rows of a branch that is gone.
     pub(super) fn forget(&mut self, branch: &str) {
         self.rows.retain(|(other, _), _| other != branch);

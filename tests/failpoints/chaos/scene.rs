@@ -1,9 +1,10 @@
-//! The graph and the database of one world, and those who know them. Cheap to clone.
+//! The graph, the database and the graph of an old format of one world, and those who know them. Cheap to clone.
 
 use std::sync::Arc;
 
 use super::database::Database;
 use super::graph::Graph;
+use super::old::Old;
 use super::world::World;
 
 #[derive(Debug, Clone)]
@@ -11,6 +12,7 @@ pub(super) struct Scene {
     pub(super) world: Arc<World>,
     pub(super) graph: Arc<Graph>,
     pub(super) database: Arc<Database>,
+    pub(super) old: Arc<Old>,
     /// The URIs of the graph and of the database.
     pub(super) roots: [String; 2],
 }

@@ -15,6 +15,7 @@ use lancekeeper::{
 use super::dice::Dice;
 use super::scene::Scene;
 use super::world::WINDOW;
+use crate::child::strictest;
 
 /// None where there was nothing to do it to.
 type Run = fn(Call) -> BoxFuture<'static, Result<Option<Told>>>;
@@ -35,6 +36,10 @@ const VERBS: &[Verb] = &[
     Verb { name: "recover", share: 3, run: |call| recover(call).boxed() },
     Verb { name: "repair", share: 3, run: |call| repair(call).boxed() },
     Verb { name: "migrate", share: 1, run: |call| migrate(call).boxed() },
+    Verb { name: "relocate the old graph", share: 3, run: |call| relocate_old(call).boxed() },
+    Verb { name: "migrate the old graph", share: 4, run: |call| migrate_old(call).boxed() },
+    Verb { name: "work on the old graph", share: 3, run: |call| work_on_old(call).boxed() },
+    Verb { name: "move the old graph", share: 1, run: |call| move_old(call).boxed() },
     Verb { name: "status", share: 1, run: |call| status(call).boxed() },
     Verb { name: "verify", share: 1, run: |call| verify(call).boxed() },
 ];
@@ -194,6 +199,47 @@ async fn migrate(mut call: Call) -> Result<Option<Told>> {
         options.goal = MigrateGoal::Newest { rebuild: false };
     }
     Ok(told(&call.keeper.migrate([call.graph()], &options).await))
+}
+
+/// It lies elsewhere than it was made, until this has come to its end.
+async fn relocate_old(call: Call) -> Result<Option<Told>> {
+    let old = call.scene.old.stays().await;
+    Ok(told(&call.keeper.relocate([old.uri()], true).await))
+}
+
+/// From v3 to v4, or back from half-way.
+async fn migrate_old(mut call: Call) -> Result<Option<Told>> {
+    let old = call.scene.old.stays().await;
+    let mut options = MigrateOptions::default();
+    options.goal = if call.dice.chance(20) {
+        MigrateGoal::Abort
+    } else {
+        MigrateGoal::Newest { rebuild: false }
+    };
+    Ok(told(&call.keeper.migrate([old.uri()], &options).await))
+}
+
+/// As long as it is not whole, or between two formats, nobody may write to it.
+async fn work_on_old(mut call: Call) -> Result<Option<Told>> {
+    let old = call.scene.old.stays().await;
+    let (keeper, uri) = (&call.keeper, old.uri());
+    let name = *call.dice.pick(&BRANCHES).context("there are some")?;
+    Ok(match call.dice.roll(5) {
+        0 => {
+            let options =
+                OptimizeOptions { branches: BranchSelection::All, ..OptimizeOptions::default() };
+            told(&keeper.optimize([uri], &options, Arc::new(NoProgress)).await)
+        }
+        1 => told(&keeper.cleanup([uri], &strictest()).await),
+        2 => told(&keeper.create_branch(&uri, name, "main").await),
+        3 => told(&keeper.delete_branch(&uri, name).await),
+        _ => told(&keeper.status([uri]).await),
+    })
+}
+
+async fn move_old(mut call: Call) -> Result<Option<Told>> {
+    call.scene.old.moves(&call.scene.world, &mut call.dice).await?;
+    Ok(None)
 }
 
 async fn status(mut call: Call) -> Result<Option<Told>> {

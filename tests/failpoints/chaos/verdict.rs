@@ -10,8 +10,8 @@ use chrono::TimeDelta;
 use lance::Dataset;
 use lance::dataset::builder::DatasetBuilder;
 use lancekeeper::{
-    BranchSelection, CleanupOptions, CleanupReport, Keeper, NoProgress, OptimizeOptions,
-    OptimizeReport, SkipReason, VerifyOptions,
+    AssumedDead, BranchSelection, CleanupOptions, CleanupReport, Keeper, NoProgress,
+    OptimizeOptions, OptimizeReport, RecoverOptions, SkipReason, VerifyOptions,
 };
 use lancekeeper_testkit::check_graph;
 use lancekeeper_testkit::invariants::names;
@@ -26,7 +26,7 @@ use crate::child::strictest;
 use crate::histories::disk;
 
 /// What a panic or a dropped run left to the runtime has ended by then.
-const ECHO: Duration = Duration::from_millis(500);
+pub(super) const ECHO: Duration = Duration::from_millis(500);
 
 /// Reads until the world is over.
 pub(super) async fn read_some(scene: Scene, mut dice: Dice) -> Result<()> {
@@ -45,13 +45,34 @@ pub(super) async fn read_some(scene: Scene, mut dice: Dice) -> Result<()> {
     Ok(())
 }
 
-/// Everything that must hold once nobody works any more.
-pub(super) async fn judge(scene: &Scene) -> Result<()> {
-    tokio::time::sleep(ECHO).await;
+/// What dead clients left comes to the same end whoever recovers it: the client, or we, by turns.
+async fn end_leftovers(scene: &Scene, seed: u64) -> Result<()> {
     let Scene { world, graph, roots, .. } = scene;
+    if seed.is_multiple_of(2) {
+        return graph.recover(world).await.context("recovery by the client at the end");
+    }
+    let mut options = RecoverOptions::default();
+    options.assumed_dead = AssumedDead::All;
+    let recovered = Keeper::new().recover([&roots[0]], &options).await;
+    expect_done(recovered.exit_code().number(), "our recovery at the end", &recovered)?;
+    for row in &recovered.roots[0].left {
+        world.did(&format!("recovered {:?}", row.action), &format!("{row:?}"));
+    }
+    let left = names(&Path::new(&roots[0]).join("__recovery"))?;
+    let left: Vec<_> = left.iter().filter(|name| name.ends_with(".json")).collect();
+    ensure!(left.is_empty(), "{left:?} are left");
+    Ok(())
+}
+
+/// Everything that must hold once nobody works any more.
+pub(super) async fn judge(scene: &Scene, seed: u64) -> Result<()> {
+    tokio::time::sleep(ECHO).await;
+    let Scene { world, graph, old, roots, .. } = scene;
+    old.judge().await.context("the graph of an old format")?;
     graph.check_listed(world).await?;
     look_at_all(scene).await.context("with all that dead runs left")?;
-    graph.recover(world).await.context("recovery by the client at the end")?;
+    end_leftovers(scene, seed).await?;
+    look_at_all(scene).await.context("after the recovery at the end")?;
 
     let first = optimize(roots).await;
     expect_done(first.exit_code().number(), "the optimize at the end", &first)?;
