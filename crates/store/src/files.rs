@@ -26,21 +26,25 @@ use prost::bytes::Bytes;
 
 mod delete;
 mod error;
+mod gate;
 mod hint;
 mod identity;
 mod join;
 mod listed;
 mod local;
 mod notices;
+mod opens;
 mod rename;
 mod times;
 
 pub use error::FilesError;
+pub use gate::{Closing, Gate};
 pub use identity::{Identity, identity_at};
 pub use join::{Part, places};
 use listed::as_listed;
 pub use listed::{Condition, Deleted, Doomed, Listed};
 pub use notices::Notices;
+pub use opens::{Opened, Opens};
 
 /// A directory, and all that lies below it.
 #[derive(Debug, Clone)]
