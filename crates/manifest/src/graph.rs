@@ -159,6 +159,18 @@ impl Graph {
             .map_err(GraphError::Open)
     }
 
+    /// The file of main's newest version of `__manifest`, relative to the root: what every client opens first. Once it
+    /// is told, the caches have what is in it.
+    ///
+    /// # Errors
+    ///
+    /// When main cannot be opened.
+    pub async fn newest_version_file(&self) -> Result<String, GraphError> {
+        let main = self.open_manifest(&Branch::main()).await?;
+        let file = main.manifest_location().path.filename().unwrap_or_default();
+        Ok(format!("{MANIFEST_DIR}/_versions/{file}"))
+    }
+
     /// What readers of a branch see now.
     ///
     /// # Errors

@@ -41,9 +41,9 @@ use actor::{Actor, Command};
 pub use event::{WatchEvent, WatchEventKind};
 pub use standing::{RootSummary, WatchSummary};
 
-/// How long a run over a graph waits before its commits for a moment in which no client is seen to write. One that is
-/// never at rest is kept in order all the same.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a run over a graph waits before its commits for a moment in which no client is in the middle of anything.
+/// One that is never at rest is kept in order all the same, and that is said.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Events that a listener may be behind before it misses some: at one a millisecond, a second.
 const EVENTS_KEPT: usize = 1_024;
 /// Commands that may wait: they come from people and signals.

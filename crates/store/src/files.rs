@@ -26,6 +26,7 @@ use prost::bytes::Bytes;
 
 mod delete;
 mod error;
+mod gate;
 mod hint;
 mod identity;
 mod join;
@@ -33,15 +34,18 @@ mod listed;
 mod local;
 mod notices;
 mod odd;
+mod opens;
 mod rename;
 mod times;
 
 pub use error::FilesError;
+pub use gate::{Closing, Gate};
 pub use identity::{Identity, identity_at};
 pub use join::{Part, places};
 use listed::as_listed;
 pub use listed::{Condition, Deleted, Doomed, Listed};
 pub use notices::Notices;
+pub use opens::{Opened, Opens};
 
 /// A directory, and all that lies below it.
 #[derive(Debug, Clone)]

@@ -1,5 +1,8 @@
 //! The watcher beside clients of a graph: it lets them go first, and its commits are over in a moment.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+
 use lancekeeper_service::load_policies;
 use lancekeeper_store::strict::STEP_PROPERTY;
 use lancekeeper_testkit::invariants::check_files;
@@ -25,6 +28,21 @@ fn sidecar(graph: &Path) -> PathBuf {
     file
 }
 
+/// A client that has begun: it goes on opening files of the schema until it is gone.
+fn begin(graph: &Path, is_gone: &Arc<AtomicBool>) -> thread::JoinHandle<()> {
+    let (schema, is_gone) = (graph.join("_schema.pg"), Arc::clone(is_gone));
+    let (begins, begun) = mpsc::channel();
+    let opening = thread::spawn(move || {
+        while !is_gone.load(Ordering::SeqCst) {
+            fs::read(&schema).unwrap();
+            let _ = begins.send(());
+            thread::sleep(Duration::from_millis(100));
+        }
+    });
+    begun.recv().unwrap();
+    opening
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_over_a_graph_commits_once_clients_have_ended_and_publishes_what_it_had_prepared() {
     let fixture = Fixture::unpack("omnigraph-0.8.0-main-only").unwrap();
@@ -48,7 +66,17 @@ async fn a_run_over_a_graph_commits_once_clients_have_ended_and_publishes_what_i
     tokio::time::sleep(Duration::from_secs(3)).await;
     let ended = heard.count(WatchEventKind::Done) + heard.count(WatchEventKind::NoOp);
     assert_eq!(ended, 0, "{:#?}", heard.0.lock().unwrap());
+    // Another one has begun, and writes nothing yet: it is heard, where the system tells of it.
+    let is_gone = Arc::new(AtomicBool::new(false));
+    let second = begin(Path::new(&uri), &is_gone);
     fs::remove_file(client).unwrap();
+    if cfg!(target_os = "linux") {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let ended = heard.count(WatchEventKind::Done) + heard.count(WatchEventKind::NoOp);
+        assert_eq!(ended, 0, "{:#?}", heard.0.lock().unwrap());
+    }
+    is_gone.store(true, Ordering::SeqCst);
+    second.join().unwrap();
     heard.until(WatchEventKind::Done, 1).await;
     end(handle).await;
 

@@ -99,12 +99,12 @@ pub(crate) async fn run_window(
         return Ok(run.write.hold.retake(&run.context.stop).await?);
     }
     failpoint::cross_async(failpoint::OPTIMIZE_STAGED_PRE_ENTER).await?;
-    let mut moment = Moment::of(window, members);
+    let mut moment = Moment::of(window, members).await;
     // Ends at the latest when the run is not patient any more.
     let (keys, ahead) = loop {
         moment.wait().await;
         let keys = enter(window, members).await?;
-        if moment.is_over().await {
+        if !moment.close_gate().await || moment.is_over().await {
             continue;
         }
         recheck(window, members).await?;
@@ -118,6 +118,12 @@ pub(crate) async fn run_window(
             ahead.publish.discard().await;
         }
     };
+    if moment.is_out_of_patience() {
+        report.warnings.push(format!(
+            "operation {}: clients were at work all the time, so it committed beside them at last; one may have been refused",
+            run.operation
+        ));
+    }
     let outcome = make_visible(window, members, ahead, report).await;
     moment.was_used().await;
     drop(keys);

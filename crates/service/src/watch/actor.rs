@@ -148,7 +148,7 @@ impl Actor {
         let of_root = |root: &Watched| match &root.state {
             State::Closed { retry_at, .. } => Some(*retry_at),
             State::Opening { .. } => None,
-            State::Open(open) => (!open.is_looking).then_some(open.next_look),
+            State::Open(open) => open.may_look().then_some(open.next_look),
         };
         let next = self.roots.iter().filter_map(of_root).chain(self.ask_again).min();
         // Never busy, whatever the clock says.

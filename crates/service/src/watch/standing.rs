@@ -167,6 +167,14 @@ impl OpenRoot {
         self.next_look = self.next_look.min(self.rested);
     }
 
+    /// Whether it is looked at once its time has come. Not while a job of a graph runs: the job listens who opens the
+    /// files that a client opens first, and a look opens them, too.
+    pub(super) fn may_look(&self) -> bool {
+        let is_quiet = self.root.kind == RootKind::Graph
+            && self.tables.values().any(|table| table.memory.running().is_some());
+        !self.is_looking && !is_quiet
+    }
+
     /// A look begins, which sees whatever was noticed until now.
     pub(super) fn begin_look(&mut self, at: Duration) {
         self.is_for_notice = std::mem::take(&mut self.is_noticed);

@@ -1,17 +1,29 @@
-//! The moment to commit: a run that is patient waits until no client of the graph is seen to write.
+//! The moment to commit: a run that is patient waits until no client of the graph is in the middle of anything, and
+//! keeps those that begin meanwhile at the gate.
 //!
-//! A client takes no lock of ours, and leaves behind what it does: rows in files of their own before it looks whether
-//! its tables are at their pins, then a sidecar, then a version of `__manifest`. All of that shows in the times of a few
-//! directories, on a disk of this machine. Elsewhere nothing is seen but sidecars.
+//! A client takes no lock of ours. What it does can be noticed, on a disk of this machine:
 //!
-//! It is no exclusion. What a client does that was not seen is found by the re-check, as ever.
+//! * It opens the newest version of `__manifest` first, twice and more often, then the files of the schema. Linux tells
+//!   of opens, though not by whom: so whoever else opens those in this process keeps still while a run waits
+//!   (`service::watch`), and what the run itself opens is known.
+//! * It writes rows to files of their own before it looks whether its tables are at their pins, then a sidecar, then a
+//!   version of `__manifest`. All of that shows in the times of a few directories.
+//!
+//! The gate is that newest version: who opens it while the gate is closed waits until the window is published, and then
+//! begins with what there is. So nobody can begin in the middle of a window, however long it takes.
+//!
+//! It is no exclusion. Who keeps a graph open for long has no gate to pass, and elsewhere than on Linux there is none.
+//! What a client does that was not seen is found by the re-check, as ever.
 
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use lancekeeper_manifest::{FoundSidecar, RECOVERY_DIR, Sidecar};
 use lancekeeper_model::Branch;
-use lancekeeper_planner::moment::{Neighbours, is_moment, is_still_moment};
+use lancekeeper_planner::moment::{
+    Begun, Entry, Neighbours, Verdict, is_anybody_inside, moment, still_moment,
+};
+use lancekeeper_store::files::{Closing, Gate, Opens};
 use lancekeeper_store::root::MANIFEST_DIR;
 use lancekeeper_store::{Files, FilesError};
 
@@ -21,6 +33,16 @@ use super::member::{Member, Window};
 const LOOK_EVERY: Duration = Duration::from_millis(15);
 /// Whose sidecar is older than this writes for long, or died: the re-check leaves its tables alone.
 const COMMITS_FOR: TimeDelta = TimeDelta::seconds(30);
+/// For so long the run is still once the gate is closed, to hear who is inside: who has begun opens a file of the
+/// schema, or writes rows, before that is over.
+const LISTENS_FOR: Duration = Duration::from_millis(250);
+/// The gate opens by itself after this. Usually a window is over much earlier.
+const CLOSED_MOST: Duration = Duration::from_secs(4);
+/// How often the run opens the file at the gate while it closes it: to learn which it is, if it is not in the caches,
+/// and to close it.
+const OWN_OPENS: usize = 2;
+/// What is opened by those that have begun, and by nobody else in this process while a run is still.
+const SCHEMA_FILES: [&str; 3] = ["_schema.pg", "_schema.ir.json", "__schema_state.json"];
 
 /// A run that waits for its moment.
 pub(super) struct Moment<'a> {
@@ -32,6 +54,12 @@ pub(super) struct Moment<'a> {
     others: Vec<String>,
     /// What changes when a write ends.
     ends: Vec<String>,
+    /// Who opens the files that a client opens first.
+    opens: Option<Opens>,
+    /// When somebody was heard last who has begun and was not seen to end.
+    heard: Option<Instant>,
+    /// Where those that begin wait.
+    gate: Option<Gate>,
     began: Instant,
     since: DateTime<Utc>,
     seen: Look,
@@ -47,8 +75,16 @@ struct Look {
     ended: Option<DateTime<Utc>>,
 }
 
+/// What was opened of the files that a client opens when it begins.
+#[derive(Debug, Clone, Copy, Default)]
+struct Openings {
+    /// Versions of `__manifest` on main.
+    versions: usize,
+    is_schema: bool,
+}
+
 impl<'a> Moment<'a> {
-    pub(super) fn of(window: &'a Window<'a>, members: &[Member<'_>]) -> Self {
+    pub(super) async fn of(window: &'a Window<'a>, members: &[Member<'_>]) -> Self {
         let branch = &window.graph.snapshot.branch;
         let is_own =
             |location: &&str| members.iter().any(|member| member.target().location == **location);
@@ -57,12 +93,20 @@ impl<'a> Moment<'a> {
         let data = |locations: Vec<&str>| -> Vec<String> {
             locations.into_iter().map(|location| below(location, branch, "data")).collect()
         };
+        let files = window.run.write.read.root.files();
+        let opens = match window.run.context.yielding.patience.is_zero() {
+            true => None,
+            false => Opens::of(&files, &["", &versions()]).await,
+        };
         Self {
             window,
-            files: window.run.write.read.root.files(),
             own: data(own),
             others: data(others),
             ends: vec![below(MANIFEST_DIR, branch, "_versions"), RECOVERY_DIR.to_owned()],
+            opens,
+            heard: None,
+            gate: None,
+            files,
             began: Instant::now(),
             since: Utc::now(),
             seen: Look::default(),
@@ -84,9 +128,17 @@ impl<'a> Moment<'a> {
     /// Nothing was done.
     pub(super) async fn wait(&mut self) {
         let (patience, stop) = (self.patience(), &self.window.run.context.stop);
+        self.gate = None;
         while self.may_wait() {
-            self.seen = self.look().await;
-            if is_moment(self.seen.at(Utc::now()), self.began.elapsed(), patience) {
+            self.listen();
+            let now = self.look().await;
+            if now.ended > self.seen.ended && !now.is_committing {
+                // It was the one that was heard, so far as can be told; another one is heard again.
+                self.heard = None;
+            }
+            self.seen = now;
+            let neighbours = now.at(Utc::now(), self.begun());
+            if moment(neighbours, self.began.elapsed(), patience) != Verdict::Wait {
                 return;
             }
             // Whoever is asked to stop looks for that by itself.
@@ -94,20 +146,93 @@ impl<'a> Moment<'a> {
         }
     }
 
+    /// Closes the gate, where there is one, and listens whether anybody is inside. Returns whether nobody is, or
+    /// nobody is waited for any more. Where there is no gate, whoever waits is let go.
+    ///
+    /// # Cancel safety
+    ///
+    /// The gate opens with the moment.
+    pub(super) async fn close_gate(&mut self) -> bool {
+        if self.patience().is_zero() {
+            return true;
+        }
+        let closed = self.try_close_gate().await;
+        if closed != Some(false) || !self.may_wait() {
+            return true;
+        }
+        self.gate = None;
+        self.heard = Some(Instant::now());
+        false
+    }
+
+    /// Whether the gate is closed and nobody is inside; `None` where there is no gate.
+    async fn try_close_gate(&mut self) -> Option<bool> {
+        self.listen();
+        let neighbours = Neighbours { begun: self.begun(), ..Neighbours::default() };
+        if still_moment(neighbours, self.began.elapsed(), self.patience()) == Verdict::Wait {
+            return Some(false);
+        }
+        let before = self.files.changed(&versions()).await.ok()?;
+        let file = self.window.graph.graph.newest_version_file().await.ok()?;
+        let closing = self.files.close_gate(&file, CLOSED_MOST).await.ok()?;
+        let is_newest = self.files.changed(&versions()).await.ok()? == before;
+        let opened = self.openings();
+        match closing {
+            Closing::Impossible => return None,
+            // Where nobody was heard, it is not somebody who has just begun.
+            Closing::Busy => return (opened.versions > OWN_OPENS).then_some(false),
+            Closing::Closed(_) if !is_newest => return Some(false),
+            Closing::Closed(gate) => self.gate = Some(gate),
+        }
+        let mut entry = Entry { opened: opened.versions, by_us: OWN_OPENS, ..Entry::default() };
+        let closed = Instant::now();
+        while closed.elapsed() < LISTENS_FOR && self.may_wait() {
+            let is_waited_for = self.gate.as_ref().is_some_and(Gate::is_waited_for);
+            entry.knocked =
+                entry.knocked.or_else(|| is_waited_for.then(|| closed.elapsed()));
+            entry.is_heard_inside |= self.openings().is_schema;
+            if is_anybody_inside(entry) {
+                return Some(false);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Some(true)
+    }
+
     /// Whether the moment has passed, or a writer is seen that was not there when it came; and there is time for another
     /// one.
-    pub(super) async fn is_over(&self) -> bool {
+    pub(super) async fn is_over(&mut self) -> bool {
         if !self.may_wait() {
             return false;
         }
         let now = self.look().await;
         let is_news = now.staged > self.seen.staged || now.ended > self.seen.ended;
-        let (waited, patience) = (self.began.elapsed(), self.patience());
-        is_news || !is_still_moment(now.at(Utc::now()), waited, patience)
+        let has_opened = self.gate.as_ref().is_some_and(|gate| !gate.is_closed());
+        // The run itself has opened the files of the schema meanwhile.
+        let opened = self.openings().versions;
+        let begun = match (&self.gate, &self.opens) {
+            (Some(_), _) => Begun::Nobody,
+            (None, None) => Begun::Unknown,
+            (None, Some(_)) if opened == 0 => self.begun(),
+            (None, Some(_)) => {
+                self.heard = Some(Instant::now());
+                self.begun()
+            }
+        };
+        let neighbours = now.at(Utc::now(), begun);
+        let waited = self.began.elapsed();
+        is_news || has_opened || still_moment(neighbours, waited, self.patience()) == Verdict::Wait
     }
 
-    /// Takes note that the newest changes are those of the run.
-    pub(super) async fn was_used(&self) {
+    /// Whether a client may be in the middle of something, and has been waited for long enough.
+    pub(super) fn is_out_of_patience(&self) -> bool {
+        let patience = self.patience();
+        !patience.is_zero() && self.began.elapsed() >= patience
+    }
+
+    /// Takes note that the newest changes are those of the run, and opens the gate.
+    pub(super) async fn was_used(&mut self) {
+        self.gate = None;
         let context = &self.window.run.context;
         if self.patience().is_zero() {
             return;
@@ -116,6 +241,39 @@ impl<'a> Moment<'a> {
             let root = &self.window.run.write.read.root.address;
             context.yielding.ended(root, ours, self.seen.ended);
         }
+    }
+
+    /// Takes note of who has begun since it was listened last; the run itself has opened nothing.
+    fn listen(&mut self) {
+        let Openings { versions, is_schema } = self.openings();
+        if versions > 0 || is_schema {
+            self.heard = Some(Instant::now());
+        }
+    }
+
+    fn begun(&self) -> Begun {
+        match (&self.opens, self.heard) {
+            (None, _) => Begun::Unknown,
+            (Some(_), None) => Begun::Nobody,
+            (Some(_), Some(heard)) => Begun::Heard(heard.elapsed()),
+        }
+    }
+
+    fn openings(&mut self) -> Openings {
+        let Some(opens) = &mut self.opens else { return Openings::default() };
+        let opened = opens.heard();
+        let (manifest, mut openings) = (versions(), Openings::default());
+        for file in &opened.files {
+            match file.strip_prefix(manifest.as_str()) {
+                Some(file) => openings.versions += usize::from(file.ends_with(".manifest")),
+                None => openings.is_schema |= SCHEMA_FILES.contains(&file.as_str()),
+            }
+        }
+        if opened.is_more {
+            // All of them, for all that is known.
+            openings = Openings { versions: usize::MAX, is_schema: true };
+        }
+        openings
     }
 
     async fn look(&self) -> Look {
@@ -150,13 +308,14 @@ impl<'a> Moment<'a> {
 }
 
 impl Look {
-    fn at(self, now: DateTime<Utc>) -> Neighbours {
+    fn at(self, now: DateTime<Utc>, begun: Begun) -> Neighbours {
         // A disk whose clock is ahead of ours has changed just now.
         let since = |at: DateTime<Utc>| (now - at).to_std().unwrap_or_default();
         Neighbours {
             is_committing: self.is_committing,
             staged: self.staged.map(since),
             ended: self.ended.map(since),
+            begun,
         }
     }
 }
@@ -167,4 +326,9 @@ fn below(location: &str, branch: &Branch, name: &str) -> String {
         None => format!("{location}/{name}"),
         Some(branch) => format!("{location}/tree/{branch}/{name}"),
     }
+}
+
+/// Where versions of `__manifest` appear on main: what every client reads first, whatever it is to do.
+fn versions() -> String {
+    below(MANIFEST_DIR, &Branch::main(), "_versions")
 }

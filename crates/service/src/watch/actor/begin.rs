@@ -32,7 +32,7 @@ impl Actor {
                         self.begin_open(index, failures);
                     }
                 }
-                State::Open(open) if !open.is_looking && open.next_look <= at => {
+                State::Open(open) if open.may_look() && open.next_look <= at => {
                     if !(self.options.once && self.is_at_rest(index)) {
                         self.begin_look(index);
                     }
