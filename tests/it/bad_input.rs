@@ -6,7 +6,7 @@
 //! damage mended every row is there and the next run finishes the work.
 
 mod graphs;
-mod machine;
+pub(crate) mod machine;
 mod permissions;
 mod roots;
 mod sidecars;

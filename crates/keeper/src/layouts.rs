@@ -1,5 +1,7 @@
 //! Layouts of tables as they are kept: which one a table has, in its own settings; and what belongs to it, in
-//! documents under `__maintenance/layouts/` of the root, one for each table and branch.
+//! documents under `__maintenance/layouts/`, one for each table and branch. A table of a database has its own in its
+//! directory, so that a run over the database and one over the table alone find the same, and whoever drops or moves
+//! the table takes it along; those of a graph lie at its root.
 //!
 //! A document is never needed to read a table, and never believed against it: fragments that are not as it
 //! says are taken for new ones. So one that is lost costs a rewrite, and a copied or restored table
@@ -21,12 +23,14 @@ use lancekeeper_store::{Files, FilesError};
 use thiserror::Error;
 use xxhash_rust::xxh3::Xxh3Default;
 
+use crate::root::Target;
+
 pub(crate) use columns::{ColumnError, extents, measured, sample};
 pub(crate) use expansions::expansions;
 
 /// The setting of a table that names its layout.
 pub(crate) const LAYOUT_KEY: &str = "lancekeeper.layout";
-/// Where the documents lie, relative to the root.
+/// Where the documents lie, relative to the root of the graph or to the table.
 const DIRECTORY: &str = "__maintenance/layouts";
 
 /// What is kept of a table's layout cannot be read or written.
@@ -54,15 +58,21 @@ impl LayoutsError {
     }
 }
 
-/// The documents of a root.
+/// The document of a table on a branch.
 #[derive(Debug, Clone)]
-pub(crate) struct Layouts {
+pub(crate) struct KeptLayout {
     files: Files,
+    name: String,
 }
 
-impl Layouts {
-    pub(crate) fn of(root: &Files) -> Self {
-        Self { files: root.below(DIRECTORY) }
+impl KeptLayout {
+    /// That of a table at this place below a root.
+    pub(crate) fn of(root: &Files, target: &Target) -> Self {
+        let (home, location) = match target.pin {
+            Some(_) => (root.clone(), target.location.as_str()),
+            None => (root.below(&target.location), ""),
+        };
+        Self { files: home.below(DIRECTORY), name: name_of(location, &target.table.branch) }
     }
 
     /// What is kept of a table's layout; `None` if nothing is, or if it is damaged: then the table is laid out as
@@ -71,20 +81,16 @@ impl Layouts {
     /// # Errors
     ///
     /// When it cannot be read, or was written by a later program.
-    pub(crate) async fn read(
-        &self,
-        location: &str,
-        branch: &Branch,
-    ) -> Result<Option<LayoutState>, LayoutsError> {
-        let name = name_of(location, branch);
-        let Some(bytes) = self.files.read(&name).await? else { return Ok(None) };
+    pub(crate) async fn read(&self) -> Result<Option<LayoutState>, LayoutsError> {
+        let name = self.name.as_str();
+        let Some(bytes) = self.files.read(name).await? else { return Ok(None) };
         match LayoutState::from_json(&String::from_utf8_lossy(&bytes)) {
             Ok(state) => Ok(Some(state)),
             Err(source @ DocumentError::Version(_)) => {
-                Err(LayoutsError::Document { place: self.files.place_of(&name), source })
+                Err(LayoutsError::Document { place: self.files.place_of(name), source })
             }
             Err(error) => {
-                tracing::warn!(target: "lancekeeper::optimize", place = self.files.place_of(&name), %error,
+                tracing::warn!(target: "lancekeeper::optimize", place = self.files.place_of(name), %error,
                     "what is kept of a layout is damaged: everything counts as new");
                 Ok(None)
             }
@@ -100,13 +106,8 @@ impl Layouts {
     /// # Cancel safety
     ///
     /// It is kept as a whole or not at all.
-    pub(crate) async fn write(
-        &self,
-        location: &str,
-        branch: &Branch,
-        state: &LayoutState,
-    ) -> Result<(), FilesError> {
-        self.files.put(&name_of(location, branch), state.to_json()).await
+    pub(crate) async fn write(&self, state: &LayoutState) -> Result<(), FilesError> {
+        self.files.put(&self.name, state.to_json()).await
     }
 
     /// Keeps nothing of a table's layout any more.
@@ -118,8 +119,8 @@ impl Layouts {
     /// # Cancel safety
     ///
     /// It is there or not.
-    pub(crate) async fn forget(&self, location: &str, branch: &Branch) -> Result<(), FilesError> {
-        self.files.delete(&name_of(location, branch)).await
+    pub(crate) async fn forget(&self) -> Result<(), FilesError> {
+        self.files.delete(&self.name).await
     }
 }
 

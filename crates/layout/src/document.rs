@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::boxes::RankBox;
 use crate::runs::{Run, Runs};
-use crate::space::Space;
+use crate::space::{DRIFT_MAX, Space};
 use columns::ColumnV1;
 use lancekeeper_model::{DocumentError as Unusable, DocumentKind, ErrorKind, Layout};
 
@@ -40,6 +40,9 @@ pub struct LayoutState {
     pub members: BTreeMap<u64, Member>,
     /// The rows of the table when it was last asked whether the space still fits them.
     pub sampled_rows: u64,
+    /// The rows that were laid out since then and were of no run before. A table whose old rows go as new ones come
+    /// never grows, and has other rows in the end.
+    pub new_rows: u64,
 }
 
 /// A fragment of a run, as it was written.
@@ -59,7 +62,7 @@ impl LayoutState {
     #[must_use]
     pub fn new(layout: Layout, space: Space, rows: u64) -> Self {
         let (runs, members) = (Runs::default(), BTreeMap::new());
-        Self { layout, space, runs, members, sampled_rows: rows }
+        Self { layout, space, runs, members, sampled_rows: rows, new_rows: 0 }
     }
 
     /// The state without the fragments that are not as they were written, given what tells their files now.
@@ -67,6 +70,15 @@ impl LayoutState {
         self.members.retain(|id, member| witness_of(*id) == Some(member.witness));
         let members = &self.members;
         self.runs = self.runs.retain(|id| members.contains_key(&id));
+    }
+
+    /// Whether so many rows came since the table was last asked, of the rows that it has now, that its space may fit it
+    /// no longer: by what was laid out since, and by what is in fragments of no run.
+    #[must_use]
+    pub fn may_have_drifted(&self, rows: u64, of_no_run: u64) -> bool {
+        let grown = rows.saturating_sub(self.sampled_rows);
+        let come = self.new_rows.saturating_add(of_no_run).max(grown);
+        come as f64 > DRIFT_MAX * rows as f64
     }
 
     /// The state once a rewrite is committed as well as before: its sources are still there as long as it is not.
@@ -135,6 +147,9 @@ struct StateV1 {
     runs: Vec<RunV1>,
     members: Vec<MemberV1>,
     sampled_rows: u64,
+    /// Not in documents that were written before it was counted.
+    #[serde(default)]
+    new_rows: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -182,6 +197,7 @@ impl LayoutState {
             runs: self.runs.runs.iter().map(RunV1::of).collect(),
             members: self.members.iter().map(MemberV1::of).collect(),
             sampled_rows: self.sampled_rows,
+            new_rows: self.new_rows,
         })
     }
 
@@ -204,6 +220,7 @@ impl LayoutState {
             runs: Runs { runs },
             members,
             sampled_rows: document.sampled_rows,
+            new_rows: document.new_rows,
         })
     }
 }

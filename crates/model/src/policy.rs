@@ -55,7 +55,8 @@ pub struct Policy {
     /// Old versions are cleaned up once there are more than this many. Acts only beside both rules of retention.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version_count: Option<u64>,
-    /// A table with a layout is laid out again once a row's place falls into this many fragments on average.
+    /// A table with a layout is due once a row's place falls into more fragments than this on average, if a plain run finds
+    /// something to lay out then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clustering_depth: Option<f64>,
     /// Versions younger than this stay, in days.

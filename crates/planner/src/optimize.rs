@@ -105,7 +105,7 @@ pub fn plan_table(inventory: &TableInventory, policy: &LayoutPolicy) -> TablePla
 pub fn plan_clustered(
     inventory: &TableInventory,
     policy: &LayoutPolicy,
-    choose: impl FnOnce(&[&FragmentFacts]) -> Choice,
+    choose: impl Fn(&[&FragmentFacts]) -> Choice,
 ) -> TablePlan {
     plan_groups(inventory, policy, || match policy.storage {
         Some(version) => reformat_groups(&inventory.facts, policy, version),

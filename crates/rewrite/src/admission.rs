@@ -10,6 +10,8 @@ use lancekeeper_model::MEMORY_BYTES;
 use lancekeeper_planner::optimize::{Group, Recipe};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::recipe::permuted::ADDRESS_BYTES;
+
 /// The unit permits are counted in, because they are counted in 32 bits.
 const UNIT: u64 = 1 << 20;
 /// What a re-encoding rewrite takes besides its batches and what its writer collects: decoders, and
@@ -60,6 +62,12 @@ impl Admission {
         (self.ceiling / 2).max(SORT_BYTES_MIN)
     }
 
+    /// What the old addresses of a sorted group may take where nothing but a writer beside the run may need them.
+    #[must_use]
+    pub fn address_bytes(&self) -> u64 {
+        self.ceiling / 4
+    }
+
     /// Waits until a group's rewrite fits, whose largest batch is known to hold at least this
     /// much, and whose writer collects at most this much ([`crate::held_by_writer`]). A group that
     /// alone exceeds the ceiling runs alone.
@@ -70,7 +78,7 @@ impl Admission {
     pub async fn admit(&self, group: &Group, largest_batch: u64, by_writer: u64) -> Admitted {
         let estimate =
             estimate(group, largest_batch, by_writer).saturating_add(match group.recipe {
-                Recipe::Permute { .. } => self.sort_bytes(),
+                Recipe::Permute { .. } => self.sort_bytes().saturating_add(addresses(group)),
                 _ => 0,
             });
         self.hand_out(estimate).await
@@ -107,6 +115,12 @@ impl Admission {
 
 fn to_units(bytes: u64) -> u32 {
     u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
+}
+
+/// The old addresses of all rows of a group, whether they are kept or not: where nobody needs them, a group for which they
+/// would take much is large enough to run alone.
+fn addresses(group: &Group) -> u64 {
+    group.rows().saturating_mul(ADDRESS_BYTES)
 }
 
 /// The bytes a group's rewrite is expected to hold at once.
@@ -168,6 +182,23 @@ mod tests {
         assert!(futures::poll!(&mut second).is_pending());
         drop(alone);
         second.await;
+    }
+
+    #[tokio::test]
+    async fn the_old_addresses_of_sorted_rows_take_memory_too() {
+        let sorted = |rows| Group {
+            recipe: Recipe::Permute { batch_rows: 1, full_rows: rows },
+            ..group(rows, rows, 1)
+        };
+        // A sort takes half of it in any case, and reading and writing some.
+        let admission = Admission::with_ceiling(2 << 30);
+        for (rows, fits) in [(1 << 20, true), (128 << 20, false)] {
+            let one = admission.admit(&sorted(rows), 0, 0).await;
+            let other = admission.admit(&group(10, 200 << 20, 1), 100 << 20, 0);
+            tokio::pin!(other);
+            assert_eq!(futures::poll!(&mut other).is_ready(), fits, "{rows} rows");
+            drop(one);
+        }
     }
 
     #[test]

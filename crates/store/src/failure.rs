@@ -114,17 +114,29 @@ const PERMISSION_DENIED: &str = "permission denied: run as a user who may read a
 const DISK_FULL: &str = "the disk is full: free space and run again";
 const FILE_TOO_LARGE: &str = "a file would be larger than `ulimit -f` or the file system allows";
 
+/// Whether a file found no room, on whichever disk it was to lie.
+#[must_use]
+pub fn is_disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    if find_io(error).is_some_and(|io| matches!(io.kind(), StorageFull | QuotaExceeded)) {
+        return true;
+    }
+    // Some layers keep the text only.
+    let text = full_text(error);
+    text.contains("No space left on device") || text.contains("quota exceeded")
+}
+
 /// What a person can do about a failure of the operating system.
 #[must_use]
 pub fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    if is_disk_full(error) {
+        return Some(DISK_FULL);
+    }
     let io = find_io(error);
     if let Some(io) = io {
         match io.kind() {
             std::io::ErrorKind::PermissionDenied => {
                 return Some(PERMISSION_DENIED);
-            }
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-                return Some(DISK_FULL);
             }
             std::io::ErrorKind::FileTooLarge => return Some(FILE_TOO_LARGE),
             std::io::ErrorKind::ReadOnlyFilesystem => {
@@ -139,8 +151,6 @@ pub fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<&'static str
         Some("`migrate ROOT --manifest-paths v2` gives all manifests the same names")
     } else if text.contains("Too many open files") {
         Some("too few file handles: raise `ulimit -n`")
-    } else if text.contains("No space left on device") || text.contains("quota exceeded") {
-        Some(DISK_FULL)
     } else if text.contains("File too large") {
         Some(FILE_TOO_LARGE)
     } else if text.contains("Permission denied") {

@@ -175,7 +175,7 @@ fn with_limit(limit: &str, arguments: &[&str]) -> Ran {
 }
 
 /// How this process can get a file system of its own, if it can.
-fn unshare() -> Option<Vec<String>> {
+pub(crate) fn unshare() -> Option<Vec<String>> {
     let mount = tempfile::tempdir().unwrap();
     [&["unshare", "-m"][..], &["unshare", "-r", "-m"]].into_iter().find_map(|how| {
         let mut command = Command::new(how[0]);

@@ -1,6 +1,12 @@
 //! Later runs over a table that has a layout: they keep it up, cheaply, until something else is asked for.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use lance::index::DatasetIndexExt;
+use lance_index::IndexType;
+use lance_index::scalar::ScalarIndexParams;
+use lancekeeper::{IndexMode, Keeper, NoProgress, OptimizeOptions};
 
 use super::table::{TARGET_ROWS, Table, batch};
 
@@ -137,4 +143,45 @@ async fn a_table_that_grows_is_kept_in_order_and_most_of_it_is_left_alone() {
     assert!(written < 30 * whole / 2, "{written} fragments of {whole} were written");
     let ids: BTreeSet<_> = table.rows().await.into_iter().collect();
     assert_eq!(ids.len(), 800);
+}
+
+#[tokio::test]
+async fn a_table_whose_old_rows_go_as_new_ones_come_gets_a_space_for_those_that_it_has() {
+    let table = Table::new(false).await;
+    table.optimize(Some("hilbert:id,a"), false).await;
+    assert_eq!(table.state().space.generation(), 0);
+    // It never grows, and after six rounds no row is left of those that its space was made for.
+    for round in 1..=6_i64 {
+        table.append(250 + round * 50..300 + round * 50).await;
+        table.open().await.delete(&format!("id < {}", round * 50)).await.unwrap();
+        table.optimize(None, false).await;
+        table.lies_as("hilbert:id,a").await;
+    }
+    assert!(table.state().space.generation() > 0, "all rows lie beyond the last boundary");
+    table.is_idle(None, false).await;
+}
+
+#[tokio::test]
+async fn fragments_that_no_index_covers_are_laid_out_where_indexes_are_not_kept_up() {
+    let table = Table::new(true).await;
+    let btree = ScalarIndexParams::default();
+    let mut head = table.open().await;
+    head.create_index(&["b"], IndexType::BTree, None, &btree, true).await.unwrap();
+    let keep = |layout: Option<&str>| OptimizeOptions {
+        layout: layout.map(|layout| layout.parse().unwrap()),
+        index: IndexMode::Keep,
+        target_rows: TARGET_ROWS,
+        ..OptimizeOptions::default()
+    };
+    let run = async |options: OptimizeOptions| {
+        let report = Keeper::new().optimize([&table.uri], &options, Arc::new(NoProgress)).await;
+        assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+    };
+    run(keep(Some("sort:a,id"))).await;
+    for day in 0..6_i64 {
+        table.append(1_000 + day * 10..1_010 + day * 10).await;
+        run(keep(None)).await;
+    }
+    let count = fragments(&table).await.len();
+    assert!(count <= 9, "{count} fragments: what was appended stays as it came");
 }

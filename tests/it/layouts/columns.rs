@@ -9,9 +9,12 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, Field};
 use lance::dataset::{WriteMode, WriteParams};
-use lancekeeper::{IndexMode, Keeper, NoProgress, OptimizeOptions};
+use lance::index::DatasetIndexExt;
+use lance_index::IndexType;
+use lance_index::scalar::ScalarIndexParams;
+use lancekeeper::{IndexMode, Keeper, Layout, NoProgress, OptimizeOptions};
 
-use super::table::{Table, batch, batch_of, layout, write};
+use super::table::{TARGET_ROWS, Table, batch, batch_of, layout, write};
 use crate::binary::{lancekeeper, run};
 use crate::fixtures::tree;
 
@@ -81,7 +84,7 @@ async fn more_columns_than_a_curve_takes_and_words_that_are_no_layout_are_refuse
     let table = Table::new(false).await;
     let before = tree(&table.uri);
     for wanted in ["hilbert:a,b,c,d,e,f,g,h,i", "zorder:", "sort:a,a", "cluster:a", "sort:"] {
-        assert!(wanted.parse::<lancekeeper::Layout>().is_err(), "{wanted}");
+        assert!(wanted.parse::<Layout>().is_err(), "{wanted}");
         let ran = run(lancekeeper(["optimize", &table.uri, "--layout", wanted]));
         assert_eq!(ran.code, Some(2), "{wanted}: {ran:#?}");
     }
@@ -266,4 +269,41 @@ async fn a_layout_without_work_on_fragments_is_remembered_and_carried_out_later(
     let rows = table.rows().await;
     table.optimize(None, false).await;
     assert_eq!((table.rows().await, table.lies_as("sort:a").await), (rows, 1));
+}
+
+/// What `--layout auto` with these predicates makes of a table, or why it makes nothing.
+async fn chosen(table: &Table, workload: &[&str]) -> String {
+    let workload = workload.iter().map(|predicate| (*predicate).to_owned()).collect();
+    let options = OptimizeOptions {
+        layout: Some(Layout::Auto),
+        workload,
+        target_rows: TARGET_ROWS,
+        ..OptimizeOptions::default()
+    };
+    let report = Keeper::new().optimize([&table.uri], &options, Arc::new(NoProgress)).await;
+    let row = &report.roots[0].tables[0];
+    match &row.error {
+        Some(error) => error.clone(),
+        None => table.state().layout.to_string(),
+    }
+}
+
+#[tokio::test]
+async fn a_layout_that_nobody_names_comes_from_predicates_else_from_indexes_else_from_the_key() {
+    let table = Table::new(false).await;
+    let rows = table.rows().await;
+    let nothing = chosen(&table, &[]).await;
+    assert!(nothing.contains("neither an index nor a declared key"), "{nothing}");
+    // `zone` is a column of some other table.
+    let asked = ["a < 3", "b = 'pre/001' AND a > 1", "zone = 4", "a BETWEEN 1 AND 2"];
+    assert_eq!(chosen(&table, &asked).await, "hilbert:a,b");
+    let others = chosen(&table, &["zone = 4"]).await;
+    assert!(others.contains("none of 1 predicates"), "{others}");
+    let mut head = table.open().await;
+    let btree = ScalarIndexParams::default();
+    head.create_index(&["c"], IndexType::BTree, None, &btree, true).await.unwrap();
+    // Those that it has of the layout of before suggest columns, too.
+    assert_eq!(chosen(&table, &[]).await, "hilbert:a,b,c");
+    assert_eq!(table.rows().await, rows);
+    table.lies_as("hilbert:a,b,c").await;
 }

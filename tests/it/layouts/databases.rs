@@ -33,8 +33,10 @@ async fn open(root: &str, name: &str, branch: Option<&str>) -> Dataset {
     builder.load().await.unwrap()
 }
 
-fn state(root: &str, name: &str) -> LayoutState {
-    let document = Path::new(root).join("__maintenance/layouts").join(name);
+/// What is kept of the layout of a table on a branch: in its own directory, as of a table that is no database's.
+fn state(root: &str, name: &str, branch: &str) -> LayoutState {
+    let document =
+        Path::new(root).join(format!("{name}.lance/__maintenance/layouts/@{branch}.json"));
     LayoutState::from_json(&fs::read_to_string(document).unwrap()).unwrap()
 }
 
@@ -79,7 +81,7 @@ async fn a_table_without_the_column_fails_by_itself_and_the_others_are_laid_out(
     assert_eq!((table_rows(&other).await.unwrap(), other.manifest().version), (before, 3));
     for name in ["one", "two"] {
         let table = open(&root, name, None).await;
-        lies_in_order(&table, &state(&root, &format!("{name}.lance@main.json"))).await;
+        lies_in_order(&table, &state(&root, name, "main")).await;
         let mut expected = lancekeeper_testkit::rows::batch_rows(&batch(0..300)).unwrap();
         expected.sort();
         assert_eq!(table_rows(&table).await.unwrap(), expected);
@@ -118,7 +120,7 @@ async fn one_table_of_a_database_takes_a_layout_of_its_own() {
     let mut expected = lancekeeper_testkit::rows::batch_rows(&batch(0..600)).unwrap();
     expected.sort();
     for (name, wanted) in [("one", "sort:-a"), ("two", "hilbert:a,b")] {
-        let state = state(&root, &format!("{name}.lance@main.json"));
+        let state = state(&root, name, "main");
         assert_eq!(state.layout, layout(wanted));
         let table = open(&root, name, None).await;
         lies_in_order(&table, &state).await;
@@ -155,7 +157,7 @@ async fn a_branch_of_a_table_has_its_own_layout_and_main_keeps_its_order() {
     let named = OptimizeOptions { tables: vec!["one".to_owned()], ..options(Some("sort:c")) };
     let report = run(&root, &named).await;
     assert_eq!(report.exit_code().number(), 0, "{report:#?}");
-    let of_main = state(&root, "one.lance@main.json");
+    let of_main = state(&root, "one", "main");
     lies_in_order(&open(&root, "one", None).await, &of_main).await;
     assert_eq!(table_rows(&open(&root, "one", Some("side")).await).await.unwrap(), before);
     let again = OptimizeOptions { layout: None, ..only_side };
@@ -165,4 +167,26 @@ async fn a_branch_of_a_table_has_its_own_layout_and_main_keeps_its_order() {
         (0, 0),
         "{report:#?}"
     );
+}
+
+#[tokio::test]
+async fn a_run_over_the_database_and_one_over_the_table_alone_find_the_same_layout() {
+    let (_directory, root) = database().await;
+    let only = OptimizeOptions { tables: vec!["one".to_owned()], ..options(Some("sort:a,id")) };
+    assert_eq!(run(&root, &only).await.exit_code().number(), 0);
+    let table = format!("{root}/one.lance");
+    let (alone, only) = (options(None), OptimizeOptions { layout: None, ..only });
+    let report = run(&table, &alone).await;
+    assert_eq!(report.totals.tables_committed, 0, "{report:#?}");
+    for (round, (root, wish)) in [(&table, &alone), (&root, &only)].into_iter().enumerate() {
+        let first = 1_000 + round as i64 * 10;
+        write(&table, batch(first..first + 10), false, false).await;
+        let report = run(root, wish).await;
+        let row = &report.roots[0].tables[0];
+        assert_eq!(
+            (row.fragments_removed, row.rows_after),
+            (1 + round as u64, first as u64 - 690),
+            "{row:#?}"
+        );
+    }
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher};
 use std::path::Path;
+#[cfg(unix)]
+use std::process::Command;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -12,6 +14,10 @@ use lancekeeper::{Keeper, NoProgress, OptimizeOptions};
 use lancekeeper_testkit::invariants::check_files;
 
 use super::table::{Table, batch_of, layout, write};
+#[cfg(unix)]
+use crate::bad_input::machine::unshare;
+use crate::binary::{path, run};
+use crate::fixtures::tree;
 
 /// The least that a keeper can be given; a sort gets 64 MiB in any case.
 const MEMORY_BYTES: u64 = 64 << 20;
@@ -74,4 +80,32 @@ async fn wide_rows_are_sorted_in_batches_that_fit() {
 async fn wide_rows_that_come_together_are_sorted_in_smaller_batches() {
     // By the mean many rows fit into a batch; sorted, the wide ones are all in one.
     is_sorted_within_the_bound(&table(8_000, 99, 900_000).await).await;
+}
+
+/// The sort holds 64 MiB and has a megabyte to spill to: the table is as it was, and nothing that was staged remains.
+#[cfg(unix)]
+#[tokio::test]
+async fn without_room_to_spill_the_table_stays_as_it_is_and_the_error_names_the_directory() {
+    let Some(unshare) = unshare() else {
+        eprintln!("SKIPPED: nothing can be mounted here, so no disk was filled up");
+        return;
+    };
+    let table = table(160, 0, 1_000_000).await;
+    let (rows, before) = (values(&table).await, tree(&table.uri));
+    let spills = tempfile::tempdir().unwrap();
+    let mut command = Command::new(&unshare[0]);
+    let script = r#"mount -t tmpfs -o size=1m tmpfs "$1" && TMPDIR="$1" exec "$2" optimize --json --layout sort:-a --memory-limit 64MiB "$3""#;
+    command.args(&unshare[1..]).args(["sh", "-c", script, "sh"]);
+    command.arg(spills.path()).arg(path()).arg(&table.uri);
+    let ran = run(command);
+    assert_eq!(ran.code, Some(1), "{ran:#?}");
+    let row = &ran.document()["roots"][0]["tables"][0];
+    let error = row["error"].as_str().unwrap_or_default();
+    assert!(error.contains("room") && error.contains("TMPDIR"), "{row:#}");
+    assert_eq!(values(&table).await, rows);
+    let data = |mut files: Vec<(String, u64)>| {
+        files.retain(|(path, _)| !path.contains("__maintenance"));
+        files
+    };
+    assert_eq!(data(tree(&table.uri)), data(before), "staged files remain");
 }

@@ -95,6 +95,9 @@ fn a_workload_is_a_file_of_predicates_and_nothing_else() {
     let read = said("a > 1\n\n# often\n  b = 'x' \n").unwrap();
     assert_eq!(read, ["a > 1", "b = 'x'"]);
     assert_eq!(said("# nothing\n"), None);
+    for wrong in ["a > 1\na <> < 3\n", "a >\n", "SELECT 1\n", "a = 1; DROP TABLE t\n"] {
+        assert_eq!(said(wrong), None, "{wrong}");
+    }
     assert!(parse("lancekeeper optimize root --layout auto --workload /no/such/file").is_err());
     assert!(parse("lancekeeper optimize root --layout spiral:a").is_err());
 }

@@ -22,11 +22,21 @@ pub(super) fn read(path: &str) -> Result<Workload, String> {
         return Err("it is no regular file of at most 16 MiB".to_owned());
     }
     let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
-    let lines = text.lines().map(str::trim);
-    let predicates = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let predicates: Vec<String> = predicates.map(ToOwned::to_owned).collect();
+    let lines = text.lines().map(str::trim).enumerate();
+    let mut predicates = Vec::new();
+    for (at, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
+        check(line).map_err(|why| format!("line {}, `{line}`: {why}", at + 1))?;
+        predicates.push(line.to_owned());
+    }
     if predicates.is_empty() {
         return Err("there is no predicate in it".to_owned());
     }
     Ok(Workload(predicates))
+}
+
+/// Whether it is a predicate at all. Which columns there are is known of each table only; but what no table can
+/// understand would be counted for none, and nobody would hear of it.
+fn check(predicate: &str) -> Result<(), String> {
+    let statement = format!("COMPACT TABLE t WHERE {predicate}");
+    lancekeeper_sql::parse_one(&statement).map(drop).map_err(|error| error.message().to_owned())
 }

@@ -23,15 +23,12 @@ use lancekeeper_rewrite::{Arrangement, StagedGroup};
 use thiserror::Error;
 
 use crate::layouts::{
-    ColumnError, Layouts, LayoutsError, extents, fields_of, measured, remembered, sample, witness,
+    ColumnError, KeptLayout, LayoutsError, extents, fields_of, measured, remembered, sample,
+    witness,
 };
 use crate::optimize::inventory::Wish;
 use crate::optimize::suggest::suggested;
 use crate::root::{ReadRoot, Target};
-
-/// The table's rows are asked about when it has grown by this share since its space was made: before, no
-/// drift could call for another one.
-const GROWTH: f64 = lancekeeper_layout::DRIFT_MAX;
 
 /// What is to be done about the order of a table's rows.
 #[derive(Debug, Clone, Default)]
@@ -60,6 +57,8 @@ pub(crate) struct Arranged {
     scope: Scope,
     /// The ids of the layout's fields.
     fields: Vec<i32>,
+    /// Whether the space was asked about in this run, with every row that the table has.
+    is_asked: bool,
     /// Of the staged groups, where rows lay before.
     found: BTreeMap<u64, RankBox>,
 }
@@ -149,8 +148,7 @@ async fn kept(
     target: &Target,
     wish: &Wish,
 ) -> Result<Option<LayoutState>, LayoutsError> {
-    let layouts = Layouts::of(&read.root.files());
-    match layouts.read(&target.location, &target.table.branch).await {
+    match KeptLayout::of(&read.root.files(), target).read().await {
         Err(LayoutsError::Document { .. }) if wish.order.is_some() => Ok(None),
         read => read,
     }
@@ -174,50 +172,54 @@ async fn arranged(
     let state = state.filter(|state| state.layout == *layout);
     let fields = fields_of(table, &columns);
     let state = state_now(table, layout, &fields, rows, state).await;
-    let state = state.map_err(|source| OrderError::Column { layout: layout.clone(), source })?;
+    let (state, is_asked) =
+        state.map_err(|source| OrderError::Column { layout: layout.clone(), source })?;
     let arrangement = Arrangement::new(layout, state.space.clone());
     Ok(arrangement.map(|arrangement| Arranged {
         state,
         arrangement: Arc::new(arrangement),
         scope: if wish.full { Scope::Full } else { Scope::Changed },
         fields,
+        is_asked,
         found: BTreeMap::new(),
     }))
 }
 
-/// The state of a layout as the table is now: what is kept of it, as far as that still holds.
+/// The state of a layout as the table is now: what is kept of it, as far as that still holds; and whether its rows
+/// were asked for that.
 async fn state_now(
     table: &Dataset,
     layout: &Layout,
     fields: &[i32],
     rows: u64,
     kept: Option<LayoutState>,
-) -> Result<LayoutState, ColumnError> {
+) -> Result<(LayoutState, bool), ColumnError> {
     let columns = layout.columns();
     let Some(mut state) = kept else {
         let space = Space::from_sample(&sample(table, &columns, rows).await?, BOUNDARIES)?;
-        return Ok(LayoutState::new(layout.clone(), space, rows));
+        return Ok((LayoutState::new(layout.clone(), space, rows), true));
     };
     let now: BTreeMap<u64, u64> =
         table.fragments().iter().map(|f| (f.id, witness(f, fields))).collect();
     state.keep(|id| now.get(&id).copied());
     let means_the_same = means_the_same(table, &state.space)?;
-    let grown = rows.saturating_sub(state.sampled_rows) as f64;
-    if means_the_same && grown <= GROWTH * rows as f64 {
-        return Ok(state);
+    let of_no_run = table.fragments().iter().filter(|f| !state.members.contains_key(&f.id));
+    let of_no_run = of_no_run.map(|f| f.num_rows().unwrap_or_default() as u64).sum();
+    if means_the_same && !state.may_have_drifted(rows, of_no_run) {
+        return Ok((state, false));
     }
     let fresh = sample(table, &columns, rows).await?;
+    (state.sampled_rows, state.new_rows) = (rows, 0);
     if means_the_same {
         let values: Vec<_> = fresh.iter().filter_map(|s| s.values.first().cloned()).collect();
         let drift = state.space.drift(&state.space.ranks(&values)?);
-        state.sampled_rows = rows;
         if !drift.calls_for_renewal() {
-            return Ok(state);
+            return Ok((state, true));
         }
     }
     state.space = state.space.renewed(&fresh, BOUNDARIES)?;
     renew_boxes(table, &mut state).await?;
-    Ok(state)
+    Ok((state, true))
 }
 
 /// Finds out where the fragments of the runs lie in a space that was renewed.
@@ -264,13 +266,18 @@ impl Arranged {
         self.fields.iter().filter_map(path).map(declared).collect()
     }
 
-    /// Which of these fragments get a new order.
-    pub(super) fn choose(&self, fragments: &[&FragmentFacts], policy: &LayoutPolicy) -> Choice {
+    /// Which of these fragments get a new order, in a run that reads no more than so many bytes if it can.
+    pub(super) fn choose(
+        &self,
+        fragments: &[&FragmentFacts],
+        policy: &LayoutPolicy,
+        max_bytes: Option<u64>,
+    ) -> Choice {
         let placed: Vec<Placed> = fragments.iter().map(|fragment| self.placed(fragment)).collect();
         let request = Request {
             scope: self.scope,
             targets: Targets { rows: policy.target_rows, bytes: policy.target_bytes },
-            max_bytes: u64::MAX,
+            max_bytes: max_bytes.unwrap_or(u64::MAX),
             generation: self.state.space.generation(),
         };
         match plan_clustering(&placed, &self.state.runs, &request) {
@@ -306,11 +313,19 @@ impl Arranged {
                     let members = of_new.zip(&permuted.boxes);
                     let members = members.map(|(f, ranks)| (f.id, self.member(f, ranks.clone())));
                     next = next.with_run(members.collect());
+                    next.new_rows = next.new_rows.saturating_add(self.came_since(group));
                 }
                 None => next = next.with_copies(&self.copies(group)),
             }
         }
         next
+    }
+
+    /// The rows of a group that were of no run and that the space was not made for.
+    fn came_since(&self, group: &StagedGroup) -> u64 {
+        let is_new = |fragment: &&Fragment| !self.state.members.contains_key(&fragment.id);
+        let new = group.source.iter().filter(|_| !self.is_asked).filter(is_new);
+        new.map(|fragment| fragment.num_rows().unwrap_or_default() as u64).sum()
     }
 
     fn member(&self, fragment: &Fragment, ranks: RankBox) -> Member {

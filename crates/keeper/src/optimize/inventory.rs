@@ -25,6 +25,8 @@ pub(crate) struct Wish {
     pub(crate) order: Option<Layout>,
     /// Whether everything is to be laid out anew.
     pub(crate) full: bool,
+    /// What a run reads for rewrites at most: earlier runs of a layout are merged only as far as this lets them be.
+    pub(crate) max_bytes: Option<u64>,
     /// The predicates that suggest an order.
     pub(crate) workload: Vec<String>,
     /// What every live row of a fragment has to match, or the fragment stays as it is.
@@ -44,6 +46,7 @@ impl Wish {
             index_only: options.index_only,
             order: options.layout.clone(),
             full: options.full,
+            max_bytes: options.max_bytes,
             workload: options.workload.clone(),
             predicate: options.predicate.clone(),
             names_tables: !options.selected().is_empty(),

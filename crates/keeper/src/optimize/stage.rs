@@ -173,8 +173,10 @@ fn limit_of(job: Option<&Job>) -> BudgetLimit {
 /// How rows are sorted that are to lie in the order of the table's layout.
 fn sorting_of(run: &Run<'_>, table: &TableRun) -> Option<Sorting> {
     let arranged = table.facts.as_ref()?.order.arranged.as_ref()?;
-    let sort_bytes = run.context.admission.sort_bytes();
-    Some(Sorting { arrangement: Arc::clone(&arranged.arrangement), sort_bytes })
+    let admission = &run.context.admission;
+    let (sort_bytes, address_bytes) = (admission.sort_bytes(), admission.address_bytes());
+    let arrangement = Arc::clone(&arranged.arrangement);
+    Some(Sorting { arrangement, sort_bytes, address_bytes })
 }
 
 /// How B-trees are built. The clients of a graph read those over row ids; elsewhere they are

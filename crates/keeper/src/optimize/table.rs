@@ -162,7 +162,7 @@ impl Facts {
         let mut table = match &self.order.arranged {
             None => plan_table(&self.table, &wish.layout),
             Some(arranged) => plan_clustered(&self.table, &wish.layout, |fragments| {
-                arranged.choose(fragments, &wish.layout)
+                arranged.choose(fragments, &wish.layout, wish.max_bytes)
             }),
         };
         if wish.index_only && matches!(table, TablePlan::Rewrite(_)) {

@@ -34,6 +34,7 @@ use lancekeeper_store::owner::{Owner, owners_between};
 use lancekeeper_store::tables::version_of;
 use thiserror::Error;
 
+use crate::layouts::KeptLayout;
 use crate::root::{OpenRootError, check_no_schema_apply};
 use crate::run::concurrency::in_order;
 use crate::run::ended::EndsRoot;
@@ -339,9 +340,9 @@ async fn arm_and_commit(
     let run = window.run;
     arm(window, member).await?;
     failpoint::cross_async(failpoint::OPTIMIZE_ARMED_PRE_COMMIT).await?;
-    let (sidecar, location) = (member.sidecar.clone(), member.target().location.clone());
-    let arranged = member.arranged.clone();
-    let cover = Cover::new(window, intent(window, member), sidecar, &location, arranged);
+    let (sidecar, arranged) = (member.sidecar.clone(), member.arranged.clone());
+    let kept = KeptLayout::of(&run.write.read.root.files(), member.target());
+    let cover = Cover::new(window, intent(window, member), sidecar, kept, arranged);
     let commit = TableCommit {
         operation: &run.operation,
         table: &member.target().table,

@@ -36,7 +36,7 @@ fn state() -> (LayoutState, Vec<ArrayRef>) {
         (id, Member { witness: u64::MAX - id, rows: id * 1_000, ranks })
     };
     let members = [4, 5, 9, 12].map(member).into();
-    (LayoutState { layout, space, runs, members, sampled_rows: 20_000 }, columns)
+    (LayoutState { layout, space, runs, members, sampled_rows: 20_000, new_rows: 70 }, columns)
 }
 
 #[test]
@@ -164,4 +164,25 @@ fn a_rewrite_is_in_the_state_before_it_is_in_the_table() {
     assert_eq!(next, state);
     let next = state.with_copies(&[(5, 30, member)]);
     assert_eq!((next.runs.of(5), next.runs.of(30)), (Some(0), Some(0)));
+}
+
+#[test]
+fn rows_that_come_and_go_call_for_a_look_at_the_space_as_rows_that_only_come_do() {
+    let (mut state, _) = state();
+    (state.sampled_rows, state.new_rows) = (1_000, 0);
+    assert!(!state.may_have_drifted(1_000, 250));
+    assert!(state.may_have_drifted(1_000, 251), "they are of no run yet");
+    state.new_rows = 200;
+    assert!(!state.may_have_drifted(1_000, 50) && state.may_have_drifted(1_000, 51));
+    state.new_rows = 0;
+    assert!(!state.may_have_drifted(1_300, 0) && state.may_have_drifted(1_400, 0));
+    assert!(!state.may_have_drifted(0, 0));
+}
+
+#[test]
+fn a_document_of_before_new_rows_were_counted_is_read() {
+    let (state, _) = state();
+    let text = state.to_json().replace(",\"new_rows\":70", "");
+    assert!(!text.contains("new_rows"));
+    assert_eq!(LayoutState::from_json(&text).unwrap(), LayoutState { new_rows: 0, ..state });
 }

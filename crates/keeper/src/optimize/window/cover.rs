@@ -11,7 +11,7 @@ use lancekeeper_rewrite::table_commit::Watch;
 use lancekeeper_store::FilesError;
 
 use super::member::Window;
-use crate::layouts::Layouts;
+use crate::layouts::KeptLayout;
 use crate::optimize::arranged::Arranged;
 
 /// The sidecar over a table that is being committed to, and the order of its rows.
@@ -19,8 +19,8 @@ pub(crate) struct Cover<'a> {
     window: &'a Window<'a>,
     intent: Intent,
     file: Mutex<Option<String>>,
-    /// Where the table lies, relative to the root.
-    location: &'a str,
+    /// Where what belongs to its layout is kept.
+    kept: KeptLayout,
     /// The order that is kept up, if one is; with the new fragments, once they have their ids.
     arranged: Mutex<Option<Arranged>>,
 }
@@ -30,11 +30,11 @@ impl<'a> Cover<'a> {
         window: &'a Window<'a>,
         intent: Intent,
         file: Option<String>,
-        location: &'a str,
+        kept: KeptLayout,
         arranged: Option<Arranged>,
     ) -> Self {
         let (file, arranged) = (Mutex::new(file), Mutex::new(arranged));
-        Self { window, intent, file, location, arranged }
+        Self { window, intent, file, kept, arranged }
     }
 
     /// The order as it is now, of which nothing is known here any more.
@@ -66,8 +66,7 @@ impl<'a> Cover<'a> {
         let Some(mut arranged) = self.take_arranged() else { return Ok(()) };
         groups.iter().for_each(|group| arranged.learn(group));
         arranged.state = arranged.with(&groups.iter().collect::<Vec<_>>());
-        let layouts = Layouts::of(&self.window.run.write.read.root.files());
-        layouts.write(self.location, &self.intent.table.branch, &arranged.state).await?;
+        self.kept.write(&arranged.state).await?;
         *self.arranged.lock().unwrap_or_else(PoisonError::into_inner) = Some(arranged);
         Ok(())
     }

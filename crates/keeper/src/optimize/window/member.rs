@@ -11,7 +11,7 @@ use lancekeeper_store::failpoint::Injected;
 use lancekeeper_store::{FilesError, LanceFailure, OpenError};
 use thiserror::Error;
 
-use crate::layouts::Layouts;
+use crate::layouts::KeptLayout;
 use crate::optimize::Run;
 use crate::optimize::arranged::{Arranged, Remember};
 use crate::optimize::notes::{Journaled, JournaledIndexes, give_up};
@@ -160,13 +160,10 @@ impl<'t> Member<'t> {
     /// It is remembered or not.
     pub(super) async fn remember(&mut self, run: &Run<'_>) -> Result<(), FilesError> {
         let Some(remember) = self.remember.take() else { return Ok(()) };
-        let layouts = Layouts::of(&run.write.read.root.files());
-        let (location, branch) = (&self.target().location, &self.target().table.branch);
+        let kept = KeptLayout::of(&run.write.read.root.files(), self.target());
         match (&remember, &self.arranged) {
-            (Remember::Nothing, _) => layouts.forget(location, branch).await,
-            (Remember::Layout(_), Some(arranged)) => {
-                layouts.write(location, branch, &arranged.state).await
-            }
+            (Remember::Nothing, _) => kept.forget().await,
+            (Remember::Layout(_), Some(arranged)) => kept.write(&arranged.state).await,
             (Remember::Layout(_), None) => Ok(()),
         }
     }

@@ -4,7 +4,7 @@
 use lancekeeper_rewrite::StagedGroup;
 
 use super::{Attempt, COMMIT_ATTEMPTS, PlainError};
-use crate::layouts::{LAYOUT_KEY, Layouts, LayoutsError, setting_of};
+use crate::layouts::{KeptLayout, LAYOUT_KEY, LayoutsError, setting_of};
 use crate::optimize::arranged::Remember;
 
 impl Attempt<'_> {
@@ -37,9 +37,8 @@ impl Attempt<'_> {
         let groups: Vec<&StagedGroup> = self.groups.iter().map(|g| &g.group).collect();
         groups.iter().for_each(|group| arranged.learn(group));
         arranged.state = arranged.with(&groups);
-        let layouts = Layouts::of(&self.run.write.read.root.files());
-        let (location, branch) = (&self.target.location, &self.target.table.branch);
-        let written = layouts.write(location, branch, &arranged.state).await;
+        let kept = KeptLayout::of(&self.run.write.read.root.files(), self.target);
+        let written = kept.write(&arranged.state).await;
         Ok(written.map_err(LayoutsError::from)?)
     }
 }
