@@ -31,6 +31,7 @@ mod process;
 mod race;
 mod random;
 mod random_tables;
+mod relocated;
 mod report;
 mod staged;
 mod traps;
@@ -97,9 +98,9 @@ enum Suite {
     Cleanup,
     /// A client loads beside our runs in a loop while a reader looks on
     Race,
-    /// What clients left when they were killed, recovered by us
+    /// What clients left when they were killed, recovered by us, also when we are killed; graphs at another place
     Recover,
-    /// Graphs of old formats, migrated by us
+    /// Graphs of old formats, migrated by us, also half-way and back
     Migrate,
     /// Graphs whose edges we give another order
     Layouts,
@@ -215,6 +216,7 @@ fn run_suites(report: &mut Report, lab: &Lab, args: &Args) -> Result<()> {
         watched::run(report, lab, args)?;
     }
     if wanted(Suite::Recover) {
+        relocated::run(report, lab)?;
         killed::run(report, lab)?;
     }
     if wanted(Suite::Migrate) {

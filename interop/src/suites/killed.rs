@@ -1,4 +1,7 @@
-//! What a real client left when it was killed: we recover it as it would itself, and it goes on from there.
+//! What a real client left when it was killed: we recover it as it would itself, and it goes on from there. In `and_us` our
+//! recovery is killed, too.
+
+mod and_us;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -91,6 +94,7 @@ fn check(graph: &Graph<'_>, client: &Omnigraph, scenario: &mut Scenario<'_>) -> 
             );
             graph.read_fixture()
         })?;
+    let recovered = expected.clone();
     scenario.check("no drift", || graph.expect_no_drift())?;
     scenario.check("a second recover has nothing to do", || {
         let before = files(&path)?;
@@ -107,7 +111,9 @@ fn check(graph: &Graph<'_>, client: &Omnigraph, scenario: &mut Scenario<'_>) -> 
     scenario.check("the client optimizes", || {
         client.optimize(&path)?;
         unchanged_at_rest(graph, &expected)
-    })
+    })?;
+    and_us::check(graph, client, (&recovered, &schema), scenario);
+    Some(())
 }
 
 fn start(graph: &Graph<'_>, options: &[&str]) -> Result<super::keeper::Outcome> {
