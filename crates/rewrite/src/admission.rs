@@ -194,7 +194,8 @@ mod tests {
         let admission = Admission::with_ceiling(2 << 30);
         for (rows, fits) in [(1 << 20, true), (128 << 20, false)] {
             let one = admission.admit(&sorted(rows), 0, 0).await;
-            let other = admission.admit(&group(10, 200 << 20, 1), 100 << 20, 0);
+            let beside = group(10, 200 << 20, 1);
+            let other = admission.admit(&beside, 100 << 20, 0);
             tokio::pin!(other);
             assert_eq!(futures::poll!(&mut other).is_ready(), fits, "{rows} rows");
             drop(one);

@@ -100,8 +100,8 @@ impl Old {
         let place = self.place.read().await;
         let (keeper, uri) = (Keeper::new(), &place.uri);
         self.check(uri).await.context("with all that dead runs left")?;
-        let mut migrate = MigrateOptions::default();
-        migrate.goal = MigrateGoal::Newest { rebuild: false };
+        let goal = MigrateGoal::Newest { rebuild: false };
+        let migrate = MigrateOptions { goal, ..MigrateOptions::default() };
         if !Path::new(uri).join(NOTE).exists() {
             let relocated = keeper.relocate([uri], true).await;
             ensure!(relocated.exit_code().number() == 0, "relocation: {relocated:#?}");

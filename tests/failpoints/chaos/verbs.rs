@@ -210,12 +210,11 @@ async fn relocate_old(call: Call) -> Result<Option<Told>> {
 /// From v3 to v4, or back from half-way.
 async fn migrate_old(mut call: Call) -> Result<Option<Told>> {
     let old = call.scene.old.stays().await;
-    let mut options = MigrateOptions::default();
-    options.goal = if call.dice.chance(20) {
-        MigrateGoal::Abort
-    } else {
-        MigrateGoal::Newest { rebuild: false }
+    let goal = match call.dice.chance(20) {
+        true => MigrateGoal::Abort,
+        false => MigrateGoal::Newest { rebuild: false },
     };
+    let options = MigrateOptions { goal, ..MigrateOptions::default() };
     Ok(told(&call.keeper.migrate([old.uri()], &options).await))
 }
 

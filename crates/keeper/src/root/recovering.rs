@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use lancekeeper_manifest::{BranchRemains, GraphError, Look, MigrateError, QUARANTINE_DIR};
-use lancekeeper_model::{Branch, InternalSchema, Migrated, RecoveredSidecar, TableKey};
+use lancekeeper_model::{Branch, Migrated, RecoveredSidecar, TableKey};
 use lancekeeper_planner::migrate::{MigrationPlan, Refusal};
 use lancekeeper_queue::{LockHolder, RootIdentity, RootQueue};
 

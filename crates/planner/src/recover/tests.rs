@@ -387,7 +387,10 @@ fn what_points_to_something_unreadable_is_refused_for_that_reason_and_holds_nobo
     };
     let unread = changed(sidecar(WriterKind::Load, 2, &["4>5 P4 H5", "7>8 P7 H8"]), lost);
     assert_eq!(check(unread.clone()), "refuse: node:A: no manifest");
-    assert!(plan(&[unread.clone()]).steps[0].classes.is_empty(), "nothing is known of its tables");
+    assert!(
+        plan(std::slice::from_ref(&unread)).steps[0].classes.is_empty(),
+        "nothing is known of its tables"
+    );
     // Another's table is dealt with, unless both were to go on from the same version of it.
     let mut other = sidecar(WriterKind::Load, 2, &["1>2 P1 H2"]);
     other.file = "__recovery/02.json".to_owned();

@@ -37,8 +37,9 @@ pub async fn inventory(
     tables: &Tables,
     found: &[FoundSidecar],
 ) -> Result<Vec<ForeignFacts>, RecoverError> {
-    let mut look =
-        Look { graph, tables, branches: graph.branches().await?, known: BTreeMap::new() };
+    let branches = graph.branches().await?;
+    let lost = lost(graph, &branches, found).await?;
+    let mut look = Look { graph, tables, branches, lost, known: BTreeMap::new() };
     let mut facts = Vec::new();
     for file in found.iter().filter(|file| file.our_operation().is_none()) {
         let content = match &file.content {
@@ -55,10 +56,26 @@ pub async fn inventory(
     Ok(facts)
 }
 
+/// Branches whose files were lost, if a sidecar is about a branch that is none.
+async fn lost(
+    graph: &Graph,
+    branches: &[Branch],
+    found: &[FoundSidecar],
+) -> Result<Vec<Branch>, RecoverError> {
+    let of = |sidecar: &Sidecar| Branch::from(sidecar.branch.clone());
+    let mut about = found.iter().filter_map(|found| found.content.as_ref().ok()).map(of);
+    if about.all(|branch| branch.is_main() || branches.contains(&branch)) {
+        return Ok(Vec::new());
+    }
+    let remains = graph.branch_remains().await?;
+    Ok(remains.into_iter().filter(|of| of.hold_publishes()).map(|of| of.branch).collect())
+}
+
 struct Look<'a> {
     graph: &'a Graph,
     tables: &'a Tables,
     branches: Vec<Branch>,
+    lost: Vec<Branch>,
     /// Branches that were read, each with the place of every table it ever had.
     known: BTreeMap<Branch, (Snapshot, BTreeMap<TableKey, String>)>,
 }
@@ -67,10 +84,7 @@ impl Look<'_> {
     async fn content(&mut self, sidecar: &Sidecar, file: &str) -> ForeignContent {
         let branch = Branch::from(sidecar.branch.clone());
         let branch_exists = branch.is_main() || self.branches.contains(&branch);
-        let branch_is_lost = !branch_exists && {
-            let remains = self.graph.branch_remains().await?;
-            remains.iter().any(|of| of.branch == branch && of.hold_publishes())
-        };
+        let branch_is_lost = !branch_exists && self.lost.contains(&branch);
         let mut content = ForeignContent {
             schema_version: sidecar.schema_version,
             kind: WriterKind::named(&sidecar.writer_kind),
