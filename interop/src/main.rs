@@ -10,6 +10,8 @@
 )]
 
 mod bench;
+#[cfg(test)]
+mod documented;
 mod soak;
 mod suites;
 

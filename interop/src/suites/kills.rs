@@ -2,10 +2,18 @@
 //! every row that a writer was told is there is there once, and nothing is left over.
 //!
 //! `graph` does it beside the real client, which is killed at times too, `database` beside two processes of
-//! pylance. `crash` and `cleanup` kill one run on a fixture that nobody else touches, and look much closer.
+//! pylance. `cases` says which verb crosses which failpoint and what it needs for that, `needs`, `small`, `elsewhere` and
+//! `migrations` make that, `tally` counts where runs were really killed, and tells where not, and why.
+//! `crash` and `cleanup` kill one run on a fixture that nobody else touches, and look much closer.
 
+mod cases;
 mod database;
+mod elsewhere;
 mod graph;
+mod migrations;
+mod needs;
+mod small;
+mod tally;
 mod verbs;
 
 use anyhow::Result;

@@ -13,12 +13,48 @@ use tempfile::TempDir;
 use super::super::random::Random;
 use super::super::report::{Report, Scenario};
 use super::super::{Lab, output};
+use super::cases::{Case, Group, Needs, OF_DATABASES, cases};
+use super::graph::Cases;
+use super::tally::Tally;
 use super::verbs::Killer;
 
 const SCRIPT: &str = include_str!("writers.py");
 const WRITERS: [&str; 2] = ["first", "second"];
 /// A debug build has mostly ended by then.
 const SPAN: Duration = Duration::from_millis(500);
+/// With the pauses between them, longer than it takes until something may be collected.
+const ATTEMPTS: usize = 14;
+const PAUSE: Duration = Duration::from_secs(2);
+/// A cleanup as strict as writers can stand that are never slower than the window, and so slow that others are let in.
+static PATIENT: Group = Group {
+    needs: Needs::Litter,
+    verb: "cleanup",
+    options: &[
+        "--keep",
+        "1",
+        "--writer-window",
+        "20s",
+        "--min-fork-age",
+        "20s",
+        "--min-age",
+        "20s",
+        "--max-delete-percent",
+        "100",
+        "--delete-rate",
+        "50",
+        "--confirm",
+    ],
+    failpoints: &[],
+    only_v3: false,
+};
+/// Of the table that nobody else writes to.
+static NAMES: Group = Group {
+    needs: Needs::OldNames,
+    verb: "migrate",
+    options: &["--manifest-paths", "v2", "--assume-alone", "--table", "old", "--confirm"],
+    failpoints: &[],
+    only_v3: false,
+};
 
 pub(super) fn run(report: &mut Report, lab: &Lab, kills: usize, random: &mut Random) {
     let mut scenario = report.scenario("pylance", "kills");
@@ -29,17 +65,29 @@ pub(super) fn run(report: &mut Report, lab: &Lab, kills: usize, random: &mut Ran
 fn check(lab: &Lab, kills: usize, random: &mut Random, scenario: &mut Scenario<'_>) -> Option<()> {
     let siege = scenario.check("a database", || Siege::prepare(lab))?;
     let mut killer = Killer::new(lab, false, SPAN);
+    let mut tally = Tally::default();
+    let is_asked_for = |case: &Case| lab.failpoints.iter().any(|name| name == case.failpoint);
+    let of_databases = |case: &Case| OF_DATABASES.contains(&case.failpoint);
+    let mut cases = Cases::of(cases().filter(is_asked_for).filter(of_databases).collect(), random);
     scenario.check(&format!("{kills} kills beside two writers"), || {
         let mut writers = siege.start_writers(random)?;
         let killed = (0..kills).try_for_each(|number| {
             for writer in &mut writers {
                 writer.expect_alive()?;
             }
-            killer.kill_one(number, &siege.root(), random)
+            if number.is_multiple_of(2) {
+                return killer.kill_some(&siege.root(), random);
+            }
+            let Some(case) = cases.next() else { return Ok(()) };
+            siege
+                .kill_there(&mut killer, &mut tally, case, random)
+                .with_context(|| format!("killed at {}", case.failpoint))
         });
         writers.into_iter().try_for_each(Writer::stop)?;
         killed
     })?;
+    tally.expect(cases.all().map(|case| case.failpoint));
+    tally.tell(scenario);
     for end in killer.ends() {
         scenario.note("ends", &end);
     }
@@ -49,10 +97,13 @@ fn check(lab: &Lab, kills: usize, random: &mut Random, scenario: &mut Scenario<'
         ensure!(killer.killed() > 2 && done > 10, "{} killed, {done} rows", killer.killed());
         Ok(())
     })?;
+    let reached = scenario
+        .check("every run that was sent to a failpoint came there", || tally.expect_reached());
     scenario.check("nothing is left over", || {
         killer.expect_rest(&siege.root())?;
         siege.look().map(drop)
-    })
+    })?;
+    reached
 }
 
 struct Siege<'a> {
@@ -91,6 +142,53 @@ impl<'a> Siege<'a> {
 
     fn root(&self) -> PathBuf {
         Path::new(self.temp.path()).join("database")
+    }
+
+    /// Kills a run at a failpoint, as soon as there is something for it to do, and lets another one finish.
+    fn kill_there(
+        &self,
+        killer: &mut Killer<'_>,
+        tally: &mut Tally,
+        case: Case,
+        random: &mut Random,
+    ) -> Result<()> {
+        let mut was_killed = false;
+        for _ in 0..ATTEMPTS {
+            was_killed = match case.group.needs {
+                Needs::OldNames => self.kill_between_names(killer, case, random)?,
+                _ => killer.kill_at(&self.root(), beside_writers(case), 1, random, || Ok(()))?,
+            };
+            if was_killed {
+                break;
+            }
+            // The writers go on, and what they left grows old.
+            std::thread::sleep(PAUSE);
+        }
+        tally.note(case.failpoint, was_killed);
+        Ok(())
+    }
+
+    /// A table that nobody else has open gets new names, while the others are written to.
+    fn kill_between_names(
+        &self,
+        killer: &mut Killer<'_>,
+        case: Case,
+        random: &mut Random,
+    ) -> Result<bool> {
+        output(self.python().arg("old").arg(self.root()))?;
+        let crossing = 1 + random.below(3);
+        let was_killed = killer.kill_at(
+            &self.root(),
+            Case { group: &NAMES, ..case },
+            crossing,
+            random,
+            || Ok(()),
+        )?;
+        let options = NAMES.options;
+        let next = self.lab.keeper.start_verb(NAMES.verb, &self.root(), options, None)?.wait()?;
+        ensure!(next.status.success(), "the next migration: {}", next.describe());
+        output(self.python().arg("renamed").arg(self.root()))?;
+        Ok(was_killed)
     }
 
     fn python(&self) -> Command {
@@ -143,6 +241,14 @@ impl<'a> Siege<'a> {
         ensure!(counts.is_empty(), "nobody wrote {counts:?}");
         ensure!(doubtful < told || told == 0, "{doubtful} rows in doubt, {told} acknowledged");
         Ok(told)
+    }
+}
+
+/// The same with rules that writers can stand.
+fn beside_writers(case: Case) -> Case {
+    match case.group.verb {
+        "cleanup" => Case { group: &PATIENT, ..case },
+        _ => case,
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is killed: each verb with what it is given, and the failpoints that are its own.
+//! What is killed at random moments: each verb with what it is given; and how runs ended, wherever they were killed.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,35 +7,30 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::super::Lab;
-use super::super::keeper::{Action, Failpoint};
+use super::super::keeper::{Action, Failpoint, Outcome};
 use super::super::random::Random;
+use super::cases::{CREATE, Case, DELETE, STRICT};
 
-/// A branch that is made and deleted.
-pub(super) const BRANCH: &str = "kills";
 /// Longer than any load takes, and short enough that there is something to collect.
 const WINDOW: &str = "20s";
+/// A run that stands at its failpoint is killed within that time, while others work.
+const STANDS: Duration = Duration::from_millis(400);
 
 /// A verb with its options. The root follows.
 pub(super) struct Verb {
     name: &'static str,
     options: &'static [&'static str],
-    /// What the names of its failpoints begin with.
-    failpoints: &'static [&'static str],
     graphs_only: bool,
 }
 
 /// To add a verb: one more line.
 const VERBS: &[Verb] = &[
-    Verb::of(
-        "optimize",
-        &["--all-branches"],
-        &["optimize.", "recovery.", "sweep.", "graph_publish."],
-    ),
-    Verb::of("cleanup", CLEANUP, &["cleanup."]),
-    Verb::of_graphs("branch", &["create", BRANCH], &["branch_create."]),
-    Verb::of_graphs("branch", &["delete", BRANCH, "--confirm"], &["branch_delete."]),
-    Verb::of_graphs("recover", &["--dead-after", WINDOW, "--confirm"], &["recover."]),
-    Verb::of_graphs("repair", &["--dead-after", WINDOW, "--confirm"], &["repair."]),
+    Verb::of("optimize", &["--all-branches"]),
+    Verb::of("cleanup", CLEANUP),
+    Verb::of_graphs("branch", CREATE),
+    Verb::of_graphs("branch", DELETE),
+    Verb::of_graphs("recover", &["--dead-after", WINDOW, "--confirm"]),
+    Verb::of_graphs("repair", &["--dead-after", WINDOW, "--confirm"]),
 ];
 
 /// As strict as writers can stand that are never slower than the window.
@@ -54,95 +49,90 @@ const CLEANUP: &[&str] = &[
 ];
 
 impl Verb {
-    const fn of(
-        name: &'static str,
-        options: &'static [&'static str],
-        failpoints: &'static [&'static str],
-    ) -> Self {
-        Self { name, options, failpoints, graphs_only: false }
+    const fn of(name: &'static str, options: &'static [&'static str]) -> Self {
+        Self { name, options, graphs_only: false }
     }
 
-    const fn of_graphs(
-        name: &'static str,
-        options: &'static [&'static str],
-        failpoints: &'static [&'static str],
-    ) -> Self {
-        Self { graphs_only: true, ..Self::of(name, options, failpoints) }
+    const fn of_graphs(name: &'static str, options: &'static [&'static str]) -> Self {
+        Self { graphs_only: true, ..Self::of(name, options) }
     }
 }
 
 /// Kills runs, and counts how they ended.
 pub(super) struct Killer<'a> {
-    lab: &'a Lab,
+    pub(super) lab: &'a Lab,
     verbs: Vec<&'static Verb>,
     /// A moment before the end of a run, mostly.
     span: Duration,
     ends: BTreeMap<String, usize>,
-    next_failpoint: usize,
 }
 
 impl<'a> Killer<'a> {
     pub(super) fn new(lab: &'a Lab, of_graphs: bool, span: Duration) -> Self {
         let verbs = VERBS.iter().filter(|verb| of_graphs || !verb.graphs_only).collect();
-        Self { lab, verbs, span, ends: BTreeMap::new(), next_failpoint: 0 }
+        Self { lab, verbs, span, ends: BTreeMap::new() }
     }
 
-    /// Starts a run and kills it: at a random moment, or at the next failpoint of the catalogue.
-    pub(super) fn kill_one(
+    /// Starts a run of any verb, and kills it at a random moment.
+    pub(super) fn kill_some(&mut self, root: &Path, random: &mut Random) -> Result<()> {
+        let verb = self.verbs[random.below(self.verbs.len())];
+        self.kill_later(root, (verb.name, verb.options), random)
+    }
+
+    /// Starts a run, and kills it at a random moment.
+    pub(super) fn kill_later(
         &mut self,
-        number: usize,
         root: &Path,
+        (verb, options): (&str, &[&str]),
         random: &mut Random,
     ) -> Result<()> {
-        if number.is_multiple_of(2) {
-            let verb = self.verbs[random.below(self.verbs.len())];
-            let run = self.lab.keeper.start_verb(verb.name, root, verb.options, None)?;
-            self.kill_later(verb, run, random)
-        } else {
-            self.kill_at_failpoint(root, random)
-        }
-    }
-
-    fn kill_later(
-        &mut self,
-        verb: &Verb,
-        mut run: super::super::keeper::Run,
-        random: &mut Random,
-    ) -> Result<()> {
+        let mut run = self.lab.keeper.start_verb(verb, root, options, None)?;
         std::thread::sleep(random.duration_below(self.span));
         run.kill()?;
         let outcome = run.wait()?;
-        self.note(verb, &outcome, "killed")
+        self.note((verb, options), &outcome, "killed")
     }
 
-    fn kill_at_failpoint(&mut self, root: &Path, random: &mut Random) -> Result<()> {
-        let names = &self.lab.failpoints;
-        let name = names[self.next_failpoint % names.len()].clone();
-        self.next_failpoint += 1;
-        let own =
-            self.verbs.iter().find(|verb| verb.failpoints.iter().any(|own| name.starts_with(own)));
-        // Of a verb that has nothing to do here.
-        let Some(verb) = own.copied() else { return Ok(()) };
-        let failpoint =
-            Failpoint { name: &name, action: Action::Abort, crossing: 1 + random.below(3) };
-        let run = self.lab.keeper.start_verb(verb.name, root, verb.options, Some(&failpoint))?;
+    /// Starts a run that stands still at its failpoint, lets others work there for a moment, and kills it. Returns
+    /// whether it came there.
+    pub(super) fn kill_at(
+        &mut self,
+        root: &Path,
+        case: Case,
+        crossing: usize,
+        random: &mut Random,
+        others_work: impl FnOnce() -> Result<()>,
+    ) -> Result<bool> {
+        let (verb, options) = (case.group.verb, case.group.options);
+        let failpoint = Failpoint { name: case.failpoint, action: Action::Pause, crossing };
+        let mut run = self.lab.keeper.start_verb(verb, root, options, Some(&failpoint))?;
+        let stands = run.pauses()?;
+        if stands {
+            others_work()?;
+            std::thread::sleep(random.duration_below(STANDS));
+            run.kill()?;
+        }
         let outcome = run.wait()?;
-        self.note(verb, &outcome, &format!("killed at {name}"))
+        self.note((verb, options), &outcome, &format!("killed at {}", case.failpoint))?;
+        Ok(stands)
     }
 
     /// A run that nobody killed in time may be refused, and must not fail.
-    fn note(
+    pub(super) fn note(
         &mut self,
-        verb: &Verb,
-        outcome: &super::super::keeper::Outcome,
+        (verb, options): (&str, &[&str]),
+        outcome: &Outcome,
         killed: &str,
     ) -> Result<()> {
         let end = match outcome.status.code() {
             None => killed.to_owned(),
-            Some(1) => bail!("{} failed: {}", verb.name, outcome.describe()),
+            Some(1) => bail!("{verb} failed: {}", outcome.describe()),
+            // Of a name that is there already, or is not; anything else is a mistake of ours, and must be seen.
+            Some(2) => format!("exit code 2: {}", why(outcome)),
             Some(code) => format!("exit code {code}"),
         };
-        *self.ends.entry(format!("{} {}: {end}", verb.name, verb.options[0])).or_default() += 1;
+        let what = options.first().copied().unwrap_or_default();
+        *self.ends.entry(format!("{verb} {what}: {end}")).or_default() += 1;
         Ok(())
     }
 
@@ -162,10 +152,8 @@ impl<'a> Killer<'a> {
         let keeper = &self.lab.keeper;
         keeper.optimize_all(root).context("the optimize at the end")?;
         keeper.optimize_all(root)?.expect_idle().context("the second optimize")?;
-        let mut options: Vec<&str> = CLEANUP.to_vec();
-        options.iter_mut().filter(|option| **option == WINDOW).for_each(|option| *option = "0s");
         let clean = || -> Result<serde_json::Value> {
-            let outcome = keeper.start_verb("cleanup", root, &options, None)?.wait()?;
+            let outcome = keeper.start_verb("cleanup", root, STRICT, None)?.wait()?;
             outcome.expect_success().context("cleanup")?;
             outcome.json()
         };
@@ -176,14 +164,26 @@ impl<'a> Killer<'a> {
         }
         let outcome = keeper.start_verb("verify", root, &[], None)?.wait()?;
         outcome.expect_success().context("verify")?;
-        for room in
-            ["__recovery", "__maintenance/journal", "__maintenance/runs", "__maintenance/cleanup"]
-        {
-            let left = super::super::graph::file_names(&root.join(room))?;
-            if !left.is_empty() {
-                bail!("{left:?} are left in {room}");
-            }
-        }
-        Ok(())
+        expect_no_leftovers(root)
     }
+}
+
+/// What a run said of its root.
+fn why(outcome: &Outcome) -> String {
+    let report = outcome.json().ok();
+    let error = report.as_ref().and_then(|report| report["roots"][0]["error"].as_str());
+    super::super::race::reason(error.unwrap_or("no report"))
+}
+
+/// None of our documents about work under way is left.
+pub(super) fn expect_no_leftovers(root: &Path) -> Result<()> {
+    for room in
+        ["__recovery", "__maintenance/journal", "__maintenance/runs", "__maintenance/cleanup"]
+    {
+        let left = super::super::graph::file_names(&root.join(room))?;
+        if !left.is_empty() {
+            bail!("{left:?} are left in {room}");
+        }
+    }
+    Ok(())
 }

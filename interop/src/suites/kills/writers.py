@@ -2,12 +2,14 @@
 import json
 import os
 import random
+import shutil
 import sys
 import time
 
 import lance
 import pyarrow as pa
 
+OLD = "old.lance"
 TABLES = ["stable.lance", "indexed.lance"]
 SCHEMA = pa.schema([("id", pa.string()), ("note", pa.string())])
 
@@ -65,6 +67,27 @@ def read(root):
     print(json.dumps(found))
 
 
+def old(root):
+    """A table with names of the old kind, eight versions of it, which nobody else knows."""
+    table = os.path.join(root, OLD)
+    shutil.rmtree(table, ignore_errors=True)
+    lance.write_dataset(rows(["v1"]), table, enable_v2_manifest_paths=False)
+    for version in range(2, 9):
+        lance.write_dataset(rows([f"v{version}"]), table, mode="append")
+    names = os.listdir(os.path.join(table, "_versions"))
+    assert "8.manifest" in names, names
+
+
+def renamed(root):
+    """All eight versions are there under their new names, each with its rows."""
+    table = os.path.join(root, OLD)
+    names = [name for name in os.listdir(os.path.join(table, "_versions")) if name.endswith(".manifest")]
+    assert len(names) == 8 and all(len(name) > 20 for name in names), names
+    for version in range(1, 9):
+        assert lance.dataset(table, version=version).count_rows() == version, version
+    shutil.rmtree(table)
+
+
 if __name__ == "__main__":
     verb, root, *rest = sys.argv[1:]
-    {"prepare": prepare, "write": write, "read": read}[verb](root, *rest)
+    {"prepare": prepare, "write": write, "read": read, "old": old, "renamed": renamed}[verb](root, *rest)
