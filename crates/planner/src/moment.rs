@@ -188,7 +188,8 @@ mod tests {
     }
 
     #[test]
-    fn who_was_inside_before_the_gate_was_closed_is_found_and_who_waits_outside_is_not_in_the_way() {
+    fn who_was_inside_before_the_gate_was_closed_is_found_and_who_waits_outside_is_not_in_the_way()
+    {
         let ours = Entry { opened: 2, by_us: 2, ..Entry::default() };
         assert!(!is_anybody_inside(ours) && !is_anybody_inside(Entry { opened: 1, ..ours }));
         assert!(is_anybody_inside(Entry { opened: 3, ..ours }));

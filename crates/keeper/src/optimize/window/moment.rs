@@ -188,8 +188,7 @@ impl<'a> Moment<'a> {
         let closed = Instant::now();
         while closed.elapsed() < LISTENS_FOR && self.may_wait() {
             let is_waited_for = self.gate.as_ref().is_some_and(Gate::is_waited_for);
-            entry.knocked =
-                entry.knocked.or_else(|| is_waited_for.then(|| closed.elapsed()));
+            entry.knocked = entry.knocked.or_else(|| is_waited_for.then(|| closed.elapsed()));
             entry.is_heard_inside |= self.openings().is_schema;
             if is_anybody_inside(entry) {
                 return Some(false);
