@@ -187,6 +187,32 @@ async fn a_session_that_has_read_a_version_does_not_answer_for_it_when_it_is_gon
     assert!(!listed(&head).await.contains(&3));
 }
 
+/// A run of the watcher keeps everybody from the file of the newest version while it commits, itself too.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_session_that_has_opened_a_version_does_not_open_its_file_again() {
+    use lancekeeper_model::Branch;
+    use lancekeeper_store::files::Opens;
+    use lancekeeper_store::{Files, Tables};
+
+    let table = with_a_history(true).await;
+    let (tables, files) = (Tables::new(), Files::local(table.path()));
+    let mut opens = Opens::of(&files, &["_versions"]).await.unwrap();
+    let open = async || tables.open(&table.uri(), &Branch::main()).await.unwrap();
+    let newest = Table::manifest(open().await.manifest().version);
+    assert!(opens.heard().files.contains(&newest));
+    let head = open().await;
+    head.list_branches().await.unwrap();
+    table_rows(&head).await.unwrap();
+    let mut staged = stage(&head, &[2]).await;
+    reserve(&head, &mut staged).await;
+    let heard = opens.heard().files;
+    assert!(!heard.contains(&newest), "{heard:?}");
+    // Another session has not read it.
+    table.head().await.checkout_version(head.manifest().version).await.unwrap();
+    assert!(opens.heard().files.contains(&newest));
+}
+
 /// Opening only: a commit from below asks the hint (see `writers`).
 #[tokio::test]
 async fn on_local_paths_head_is_found_by_listing_whatever_the_version_hint_says() {

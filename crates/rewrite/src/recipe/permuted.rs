@@ -14,7 +14,6 @@ mod outputs;
 mod rows;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use lance::Dataset;
@@ -112,18 +111,18 @@ pub(super) async fn permuted(
 /// A disk filled up while rows were sorted, which may be another one than that of the table.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "there was no room for the rows while they were sorted: what a sort cannot hold is written to {}, and TMPDIR \
-     names another directory",
-    .directory.display()
+    "there was no room for the rows while they were sorted: what a sort cannot hold is written to {directory}, and TMPDIR \
+     names another directory"
 )]
 struct NoRoom {
-    directory: PathBuf,
+    directory: String,
     source: lance::Error,
 }
 
 impl NoRoom {
     fn wrapped(source: lance::Error) -> lance::Error {
-        lance::Error::wrapped(Box::new(Self { directory: std::env::temp_dir(), source }))
+        let directory = std::env::temp_dir().display().to_string();
+        lance::Error::wrapped(Box::new(Self { directory, source }))
     }
 }
 
