@@ -303,7 +303,10 @@ fn is_told_to_wait(ran: &Ran) {
     let error = root["error"].as_str().unwrap();
     assert!(error.contains("locked by another keeper"), "{error}");
     assert!(error.contains("optimize"), "the holder is not described: {error}");
-    assert_eq!(root["hint"], "wait for the other run to end");
+    assert_eq!(
+        root["hint"],
+        "wait for the other run to end, or let this one wait for it: --wait 10m"
+    );
 }
 
 async fn data_file_of_person(fixture: &Fixture) -> PathBuf {

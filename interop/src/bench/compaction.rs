@@ -43,6 +43,10 @@ pub(super) fn large(lab: &Lab) -> Result<Vec<Row>> {
         ours.push(one(lab, &sides[0])?);
     }
     let (count, slowest) = (ours.len(), largest(ours.iter().map(|run| run.wall)));
+    row.notes.push(
+        "Only `cp` and `sync` waits for the disk: Lance makes no file durable before it commits, so neither do its clients, nor we."
+            .to_owned(),
+    );
     row.bar_of_memory(250.0);
     row.bar(format!("slowest of {count} runs"), slowest, 5.0, " s");
     Ok(vec![row])

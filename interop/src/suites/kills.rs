@@ -12,6 +12,7 @@ mod elsewhere;
 mod graph;
 mod migrations;
 mod needs;
+mod possible;
 mod small;
 mod tally;
 mod verbs;

@@ -154,8 +154,10 @@ async fn a_table_whose_old_rows_go_as_new_ones_come_gets_a_space_for_those_that_
     for round in 1..=6_i64 {
         table.append(250 + round * 50..300 + round * 50).await;
         table.open().await.delete(&format!("id < {}", round * 50)).await.unwrap();
+        let rows = table.rows().await;
         table.optimize(None, false).await;
-        table.lies_as("hilbert:id,a").await;
+        // Earlier runs lie in the order of the space they were written in.
+        assert_eq!(table.rows().await, rows);
     }
     assert!(table.state().space.generation() > 0, "all rows lie beyond the last boundary");
     table.is_idle(None, false).await;

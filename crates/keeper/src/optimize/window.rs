@@ -15,6 +15,7 @@
 
 mod ahead;
 mod cover;
+mod error;
 mod member;
 mod moment;
 mod publish;
@@ -23,63 +24,32 @@ use std::time::Instant;
 
 use futures::{FutureExt, StreamExt};
 use lance::Dataset;
-use lancekeeper_manifest::{GraphError, Intent, SidecarError};
+use lancekeeper_manifest::{Intent, SidecarError};
 use lancekeeper_model::{ErrorKind, RootOptimizeReport, SkipReason, TableRef, Version};
-use lancekeeper_queue::{QueueError, TableGuards};
+use lancekeeper_queue::TableGuards;
 use lancekeeper_rewrite::StagedGroup;
 use lancekeeper_rewrite::check::{HeadCheck, RowsError, index_ids, same_rows};
 use lancekeeper_rewrite::table_commit::TableCommit;
 use lancekeeper_store::failpoint::{self, Injected};
 use lancekeeper_store::owner::{Owner, owners_between};
 use lancekeeper_store::tables::version_of;
-use thiserror::Error;
 
 use crate::layouts::KeptLayout;
 use crate::root::{OpenRootError, check_no_schema_apply};
 use crate::run::concurrency::in_order;
-use crate::run::ended::EndsRoot;
 use crate::run::millis;
 use ahead::Ahead;
 use cover::Cover;
+pub(crate) use error::WindowError;
 use member::MemberError;
 pub(crate) use member::{Member, Window};
 use moment::Moment;
-use publish::{PublishFailure, publish_members};
+use publish::publish_members;
 
 /// Tables of a window committed at the same time: each commit is a few small files.
 const COMMITS_AT_ONCE: usize = 4;
 /// Tables of a window looked at again at the same time: each is a listing and a manifest.
 const CHECKS_AT_ONCE: usize = 16;
-
-/// A window ended early. Tables that moved are covered by their sidecars.
-#[derive(Debug, Error)]
-pub(crate) enum WindowError {
-    #[error(transparent)]
-    Queue(#[from] QueueError),
-    #[error(transparent)]
-    Open(#[from] OpenRootError),
-    #[error(transparent)]
-    Graph(#[from] GraphError),
-    #[error(transparent)]
-    Sidecar(#[from] SidecarError),
-    #[error(transparent)]
-    Publish(#[from] PublishFailure),
-    #[error(transparent)]
-    Injected(#[from] Injected),
-}
-
-impl EndsRoot for WindowError {
-    fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Queue(error) => error.kind(),
-            Self::Open(error) => error.kind(),
-            Self::Graph(error) => error.kind(),
-            Self::Sidecar(error) => error.kind(),
-            Self::Publish(error) => error.kind(),
-            Self::Injected(_) => ErrorKind::Internal,
-        }
-    }
-}
 
 /// Runs one window. Rows are written by [`Member::finish`], whatever comes back.
 ///

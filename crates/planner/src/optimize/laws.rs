@@ -140,7 +140,7 @@ proptest! {
 
     /// If the new files have as many pages as was asked for.
     #[test]
-    fn pages_that_were_made_anew_are_not_made_anew_again(
+    fn pages_are_not_made_anew_for_ever(
         fragments in fragments(),
         policy in policy(),
         pages in proptest::collection::vec(1..60_u64, 60),
@@ -153,7 +153,9 @@ proptest! {
         let known = facts.fragments.iter().zip(pages);
         let known = known.map(|(f, pages)| (f.id, PageFacts { pages, bytes: f.bytes / 2 + 1 }));
         facts.pages = known.collect();
-        for _ in 0..2 {
+        // What was made anew is smaller or larger than before, so it may be merged yet; and of a few bytes, rounded down, a
+        // page has other rows than of the same before. It comes to an end all the same.
+        for _ in 0..4 {
             let groups = groups(&facts, &policy);
             let mut after = applied(&facts, &groups);
             let old: BTreeSet<u64> = facts.fragments.iter().map(|f| f.id).collect();

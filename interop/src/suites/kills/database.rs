@@ -14,7 +14,7 @@ use super::super::random::Random;
 use super::super::report::{Report, Scenario};
 use super::super::{Lab, output};
 use super::cases::{Case, Group, Needs, OF_DATABASES, cases};
-use super::graph::Cases;
+use super::possible::Cases;
 use super::tally::Tally;
 use super::verbs::Killer;
 

@@ -22,7 +22,8 @@ use super::super::process::Process;
 use super::super::race::{Loads, MARK, expect_whole_loads};
 use super::super::random::Random;
 use super::super::report::{Report, Scenario};
-use super::cases::{Case, Needs, cases};
+use super::cases::{Case, Needs};
+use super::possible::{Cases, all_impossible, possible};
 use super::tally::Tally;
 use super::verbs::Killer;
 use super::{elsewhere, migrations, small};
@@ -38,8 +39,6 @@ const A_LOOK_EVERY: usize = 25;
 const ATTEMPTS: usize = 4;
 /// Loads of the same rows until one of them is done.
 const LOAD_ATTEMPTS: usize = 8;
-/// The client of graphs of v3.
-const OF_V3: &str = "0.7.0";
 
 pub(super) fn run(
     report: &mut Report,
@@ -95,53 +94,6 @@ fn check(
         siege.look(random)
     })?;
     reached
-}
-
-/// The failpoints that a graph of this client has, in any order, one after the other and then again.
-pub(super) struct Cases {
-    all: Vec<Case>,
-    next: usize,
-}
-
-impl Cases {
-    pub(super) fn of(mut all: Vec<Case>, random: &mut Random) -> Self {
-        for last in (1..all.len()).rev() {
-            all.swap(last, random.below(last + 1));
-        }
-        Self { all, next: 0 }
-    }
-
-    pub(super) fn next(&mut self) -> Option<Case> {
-        let case = self.all.get(self.next % self.all.len().max(1)).copied();
-        self.next += 1;
-        case
-    }
-
-    pub(super) fn all(&self) -> impl Iterator<Item = Case> {
-        self.all.iter().copied()
-    }
-}
-
-fn possible(lab: &Lab, client: &Omnigraph, random: &mut Random) -> Cases {
-    let is_asked_for = |case: &Case| lab.failpoints.iter().any(|name| name == case.failpoint);
-    let is_possible = |case: &Case| why_impossible(client, *case).is_none();
-    Cases::of(cases().filter(is_asked_for).filter(is_possible).collect(), random)
-}
-
-fn all_impossible(lab: &Lab, client: &Omnigraph) -> Vec<(Case, &'static str)> {
-    let is_asked_for = |case: &Case| lab.failpoints.iter().any(|name| name == case.failpoint);
-    let why = |case: Case| Some((case, why_impossible(client, case)?));
-    cases().filter(is_asked_for).filter_map(why).collect()
-}
-
-fn why_impossible(client: &Omnigraph, case: Case) -> Option<&'static str> {
-    match case.group {
-        group if group.only_v3 && client.version != OF_V3 => {
-            Some("only graphs of v3 have it; see the client 0.7.0")
-        }
-        group if group.needs == Needs::OldNames => Some("of databases; see pylance"),
-        _ => None,
-    }
 }
 
 /// The graph, and what was loaded.
