@@ -73,7 +73,10 @@ fn happens(seed: u64) -> bool {
             println!("{SEED}={seed} is not judged: a client was slower than its window");
             false
         }
-        Err(error) => panic!("{}\n\n{SEED}={seed}: {error:#}", world.last_words()),
+        // Said on both ends: a log that is cut still says what went wrong.
+        Err(error) => {
+            panic!("{SEED}={seed}: {error:#}\n\n{}\n\n{error:#}", world.last_words())
+        }
     }
 }
 

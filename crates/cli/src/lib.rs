@@ -11,6 +11,7 @@ mod output;
 mod priority;
 mod roots;
 mod run;
+mod scratch;
 mod settings;
 mod signals;
 mod target;

@@ -18,6 +18,7 @@ use crate::caches;
 use crate::output::{Format, Messages, ProgressView, Terminal, log};
 use crate::priority;
 use crate::roots::RootSet;
+use crate::scratch::Scratch;
 use crate::settings::{Places, Refusal, settle, variables};
 use crate::signals::Ends;
 use crate::target;
@@ -74,6 +75,8 @@ pub(crate) fn run(
     if verb.steps_back() {
         priority::step_back(run_settings.nice);
     }
+    // What steps back sorts and trains, and may need more room than it has memory.
+    let _scratch = verb.steps_back().then(Scratch::take);
     let started = listening.and_then(|listening| {
         // After the step back: threads take the priority of the one that starts them.
         Ok((listening, Builder::new_multi_thread().enable_all().build()?))

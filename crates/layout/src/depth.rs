@@ -37,6 +37,20 @@ pub fn depth(fragments: &[Extent]) -> f64 {
     sum / rows.max(1) as f64
 }
 
+/// The depth that a table may have of which some fragments are strangers: their rows may lie anywhere between those that
+/// are known. `strangers` is how many there are, and `rows` how many rows they have. `None` where nothing is known.
+#[must_use]
+pub fn depth_at_most(known: &[Extent], strangers: u64, rows: u64) -> Option<f64> {
+    let (first, others) = known.split_first()?;
+    let whole = others.iter().fold(first.ranks.clone(), |whole, each| whole.union(&each.ranks));
+    let shares: f64 = known.iter().map(|each| whole.share_within(&each.ranks)).sum();
+    let rows_known: u64 = known.iter().map(|each| each.rows).sum();
+    let strangers = strangers as f64;
+    let of_known = rows_known as f64 * (depth(known) + strangers);
+    let of_strangers = rows as f64 * (strangers + shares);
+    Some((of_known + of_strangers) / rows_known.saturating_add(rows).max(1) as f64)
+}
+
 /// The depth of each of these boxes among them; `None` of those that are not compared, because there are too
 /// many.
 #[must_use]
@@ -100,6 +114,17 @@ mod tests {
         // Of the large one a tenth is shared; the small one lies in it wholly.
         let two = [extent(&[(0, 9)], 90), extent(&[(0, 0)], 10)];
         assert!((depth(&two) - (0.9 * 1.1 + 0.1 * 2.0)).abs() < 1e-9);
+    }
+
+    #[test]
+    fn strangers_may_lie_anywhere_between_those_that_are_known() {
+        assert_eq!(depth_at_most(&[], 3, 30), None);
+        let strips: Vec<_> = (0..4).map(|n| extent(&[(n * 10, n * 10 + 9)], 10)).collect();
+        assert!((depth_at_most(&strips, 0, 0).unwrap() - depth(&strips)).abs() < 1e-9);
+        // As if two more lay over all of them.
+        let over = extent(&[(0, 39)], 5);
+        let all: Vec<_> = strips.iter().cloned().chain([over.clone(), over]).collect();
+        assert!((depth_at_most(&strips, 2, 10).unwrap() - depth(&all)).abs() < 1e-9);
     }
 
     #[test]

@@ -50,7 +50,7 @@ mod touched;
 pub use boxes::RankBox;
 pub use curve::{Curve, CurveKeys, TooManyColumns, byte_keys, curve_keys};
 pub use cut::Cutter;
-pub use depth::{Extent, depth};
+pub use depth::{Extent, depth, depth_at_most};
 pub use document::{DocumentError, LayoutState, Member, layout_from_json, layout_to_json};
 pub use drawing::{Axis, DRAWN_MAX, Drawing, DrawnFragment};
 pub use expansion::{NEIGHBOURS_MAX, STARTS, Starts, Steps, Walk};

@@ -99,6 +99,10 @@ pub struct LayoutStats {
     pub before: Option<Clustering>,
     /// After the run.
     pub after: Option<Clustering>,
+    /// The depth after the run, where rows that no layout has placed may lie anywhere. For whoever decides by it: it is no
+    /// measure.
+    #[serde(skip)]
+    pub depth_at_most: Option<f64>,
     /// What following edges touches; null unless the layout is `graph` and this run has rewritten the table.
     pub expansions: Option<Expansions>,
 }

@@ -71,6 +71,10 @@ pub struct TableStatus {
     /// How well its fragments are told apart by some columns: those that were asked for, else those of
     /// its layout.
     pub clustering: Option<Clustering>,
+    /// The depth that its layout may have come to, where rows that no layout has placed may lie anywhere. For whoever
+    /// decides by it: it is no measure.
+    #[serde(skip)]
+    pub depth_at_most: Option<f64>,
     /// The statistics of its values that were kept, if they were asked for and there are some.
     pub statistics: Option<TableStatistics>,
     /// Why they cannot be read, if they cannot.

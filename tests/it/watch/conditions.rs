@@ -7,6 +7,13 @@ use lancekeeper_testkit::invariants::names;
 
 use super::*;
 
+/// Keeps every table in order, without a word of theirs.
+fn every_table(world: &World) -> WatchOptions {
+    fs::write(world.policy_file(), "[defaults]\nauto_compact = true\n").unwrap();
+    let policies = lancekeeper_service::load_policies(&world.policy_file()).unwrap();
+    WatchOptions { policies, ..WatchOptions::default() }
+}
+
 /// A clock that somebody sets.
 #[derive(Clone, Default)]
 struct Clock(Arc<AtomicI64>);
@@ -109,4 +116,63 @@ async fn a_damaged_document_of_a_job_is_moved_aside_and_the_watcher_works_on() {
     assert!(jobs.join("damaged/01CUT.json").is_file());
     let list = jobs_of(&world.uri(), Utc::now()).await.unwrap();
     assert_eq!((list.jobs.len(), world.rows().await), (1, 22), "{list:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_is_watched_though_its_first_commit_comes_long_after_its_directory() {
+    let (world, heard, keeper) = (World::new().await, Heard::default(), keeper());
+    // What a client makes of a table before it has written the last row of its first version.
+    let (late, aside) = (world.root().join("late.lance"), world.directory.path().join("aside"));
+    fs::create_dir_all(late.join("data")).unwrap();
+    let handle = heard.watch_with(&keeper, &world, every_table(&world));
+    heard.until(WatchEventKind::Watches, 1).await;
+    // The root is at rest, and known.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let made = aside.to_string_lossy().into_owned();
+    tables::create(&made, 1, 10, false).await.unwrap();
+    for n in 0..20 {
+        tables::append(&made, 1_000 + n, 1).await.unwrap();
+    }
+    for name in ["data", "_transactions", "_versions"] {
+        let _ = fs::remove_dir(late.join(name));
+        fs::rename(aside.join(name), late.join(name)).unwrap();
+    }
+    heard.until(WatchEventKind::Done, 1).await;
+    let fragments = lance::Dataset::open(&late.to_string_lossy()).await.unwrap();
+    assert_eq!(fragments.get_fragments().len(), 1);
+    end(handle).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_policy_is_judged_by_facts_that_it_asks_for_though_the_table_rests() {
+    let (world, heard, keeper) = (World::new().await, Heard::default(), keeper());
+    world.set(PolicyOption::CompactThresholdFiles, PolicyValue::Count(1_000)).await;
+    world.set(PolicyOption::DeletionShare, PolicyValue::Real(0.9)).await;
+    lance::Dataset::open(&world.table()).await.unwrap().delete("id < 3").await.unwrap();
+    let handle = heard.watch(&keeper, &world);
+    heard.until(WatchEventKind::Watches, 1).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(heard.count(WatchEventKind::Began), 0);
+    // A plan that purges nothing was all that the policy before asked for.
+    world.set(PolicyOption::DeletionShare, PolicyValue::Real(0.1)).await;
+    heard.until(WatchEventKind::Done, 1).await;
+    assert!(heard.texts(WatchEventKind::Began)[0].contains("deleted"));
+    end(handle).await;
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_may_not_be_entered_stops_no_other() {
+    let (world, heard, keeper) = (World::new().await, Heard::default(), keeper());
+    let closed = world.root().join("closed.lance");
+    tables::create(&closed.to_string_lossy(), 1, 10, false).await.unwrap();
+    let versions = closed.join("_versions");
+    // For root, who may enter everything, a link that leads to itself does the same.
+    fs::rename(&versions, closed.join("_elsewhere")).unwrap();
+    std::os::unix::fs::symlink(&versions, &versions).unwrap();
+    let handle = heard.watch_with(&keeper, &world, every_table(&world));
+    heard.until(WatchEventKind::Watches, 1).await;
+    world.append(12).await;
+    world.compacted_below(9).await;
+    end(handle).await;
 }

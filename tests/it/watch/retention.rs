@@ -89,3 +89,23 @@ async fn rules_of_the_file_need_no_second_word() {
     assert_eq!(versions(&world).await, [3, 5, 30]);
     assert_eq!(world.rows().await, 39);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_for_a_compaction_gets_it_though_a_cleanup_is_due_first() {
+    let world = history().await;
+    world.set(PolicyOption::AutoCompact, PolicyValue::Switch(false)).await;
+    let (heard, keeper) = (Heard::default(), keeper_in(40));
+    let options = WatchOptions { confirm: true, ..WatchOptions::default() };
+    let handle = heard.watch_with(&keeper, &world, options);
+    assert!(handle.pause());
+    heard.until(WatchEventKind::Watches, 1).await;
+    assert!(handle.trigger(&world.uri(), "t"));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(handle.resume());
+    heard.until(WatchEventKind::Done, 2).await;
+    end(handle).await;
+    let mut began = heard.texts(WatchEventKind::Began);
+    began.sort();
+    assert!(began[0].starts_with("cleanup: ") && began[1] == "compact: somebody asked for it");
+    assert_eq!(world.fragments().await, 1);
+}

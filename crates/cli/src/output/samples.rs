@@ -120,6 +120,7 @@ pub(crate) fn database() -> OptimizeReport {
         layout: "hilbert:lat,lon".to_owned(),
         before: Some(clustered(8.0, 0.9)),
         after: Some(clustered(1.25, 0.125)),
+        depth_at_most: None,
         expansions: None,
     });
     OptimizeReport::new(false, vec![root(RootKind::Database, vec![events, users])], 59_960)

@@ -11,7 +11,7 @@ use lance::Dataset;
 use lance_table::format::Fragment;
 use lancekeeper_layout::{
     BOUNDARIES, ClusterPlan, Extent, Fragment as Placed, LayoutState, Member, RankBox, Request,
-    Scope, Space, SpaceError, Targets, plan_clustering,
+    Scope, Space, SpaceError, Targets, depth_at_most, plan_clustering,
 };
 use lancekeeper_model::{
     Clustering, DeclaredIndex, ErrorKind, FragmentFacts, IndexKind, Layout, LayoutStats,
@@ -353,21 +353,40 @@ impl Arranged {
 
     /// How well these fragments are told apart, as far as it is known of all of them.
     pub(super) fn clustering(&self, fragments: &[FragmentFacts]) -> Option<Clustering> {
-        let extent = |fragment: &FragmentFacts| {
-            let known = self.state.members.get(&fragment.id).map(|member| &member.ranks);
-            let ranks = known.or_else(|| self.found.get(&fragment.id))?.clone();
-            Some(Extent { ranks, rows: fragment.live_rows() })
-        };
         let live = fragments.iter().filter(|fragment| fragment.live_rows() > 0);
-        let extents: Vec<Extent> = live.map(extent).collect::<Option<_>>()?;
+        let extents: Vec<Extent> = live.map(|each| self.extent(each)).collect::<Option<_>>()?;
         let columns: Vec<String> = self.state.space.column_names().map(ToOwned::to_owned).collect();
         Some(measured(&columns, &extents))
+    }
+
+    /// Where the rows of a fragment lie, if that is known.
+    fn extent(&self, fragment: &FragmentFacts) -> Option<Extent> {
+        let known = self.state.members.get(&fragment.id).map(|member| &member.ranks);
+        let ranks = known.or_else(|| self.found.get(&fragment.id))?.clone();
+        Some(Extent { ranks, rows: fragment.live_rows() })
+    }
+
+    /// The depth, where rows that no layout has placed may lie anywhere.
+    fn depth_at_most(&self, fragments: &[FragmentFacts]) -> Option<f64> {
+        let known: Vec<Extent> = fragments.iter().filter_map(|each| self.extent(each)).collect();
+        let strangers = fragments.iter().filter(|each| self.extent(each).is_none());
+        let (count, rows) = strangers
+            .map(FragmentFacts::live_rows)
+            .filter(|rows| *rows > 0)
+            .fold((0, 0), |(count, all): (u64, u64), rows| (count + 1, all.saturating_add(rows)));
+        depth_at_most(&known, count, rows)
     }
 
     /// The row of the report, of a table with these fragments.
     pub(super) fn stats(&self, fragments: &[FragmentFacts]) -> LayoutStats {
         let now = self.clustering(fragments);
-        let (before, after) = (now.clone(), now);
-        LayoutStats { layout: self.state.layout.to_string(), before, after, expansions: None }
+        let measured = now.as_ref().map(|clustering| clustering.depth);
+        LayoutStats {
+            layout: self.state.layout.to_string(),
+            depth_at_most: measured.or_else(|| self.depth_at_most(fragments)),
+            before: now.clone(),
+            after: now,
+            expansions: None,
+        }
     }
 }

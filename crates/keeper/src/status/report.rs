@@ -62,6 +62,7 @@ pub(super) fn table(stats: &TableOptimizeStats, has_plan: bool) -> TableStatus {
     if let Some(layout) = &stats.layout {
         row.layout = Some(layout.layout.clone());
         row.clustering.clone_from(&layout.after);
+        row.depth_at_most = layout.depth_at_most;
     }
     row.error.clone_from(&stats.error);
     row

@@ -84,7 +84,8 @@ fn compact(table: &TableState<'_>, at: Duration) -> (Option<Due>, Option<Duratio
     }
     let too_deep = policy.clustering_depth.zip(shape.depth).filter(|(most, depth)| depth > most);
     if let Some((most, depth)) = too_deep {
-        let depth = format!("the place of a row falls into {depth:.1} fragments, more than {most}");
+        let depth =
+            format!("the place of a row may fall into {depth:.1} fragments, more than {most}");
         why = Some(why.map_or(depth.clone(), |why| format!("{why}, {depth}")));
     }
     let gone = taken.fragments.saturating_sub(taken.leaves) as f64;

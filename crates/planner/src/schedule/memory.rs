@@ -1,7 +1,7 @@
 //! What was: how fast a table is appended to, how its last runs ended, and since when it waits. A value that a watcher
 //! keeps for each table and tells what happened; it looks at no clock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use lancekeeper_model::Version;
@@ -90,6 +90,8 @@ pub struct Memory {
     past: BTreeMap<Work, Past>,
     waiting: BTreeMap<Work, Duration>,
     running: Option<(Work, Duration)>,
+    /// What is not begun again.
+    closed: BTreeSet<Work>,
 }
 
 impl Memory {
@@ -120,6 +122,16 @@ impl Memory {
         self.waiting.remove(&work);
     }
 
+    /// A kind of work is not begun again, whatever is due.
+    pub fn closes(&mut self, work: Work) {
+        self.closed.insert(work);
+    }
+
+    /// Other rules hold from now on: what was idle by the rules before may be due by them.
+    pub fn rules_changed(&mut self) {
+        self.past.retain(|_, past| past.outcome != Outcome::NoOp);
+    }
+
     /// The job of the table that runs.
     #[must_use]
     pub fn running(&self) -> Option<Work> {
@@ -141,10 +153,12 @@ impl Memory {
         self.waiting.get(&work).map_or(Duration::ZERO, |since| at.saturating_sub(*since))
     }
 
-    /// Whether the last run of a kind found nothing to do in this very version.
+    /// Whether the last run of a kind found nothing to do in this very version, or there is to be no other one.
     pub(super) fn is_idle(&self, work: Work, version: Version) -> bool {
         let past = self.past.get(&work);
-        past.is_some_and(|past| past.outcome == Outcome::NoOp && past.version == version)
+        let found_nothing =
+            past.is_some_and(|past| past.outcome == Outcome::NoOp && past.version == version);
+        found_nothing || self.closed.contains(&work)
     }
 
     /// Until when a kind of work rests, and why.

@@ -108,7 +108,7 @@ fn what_is_due_is_said_with_its_reason() {
     compact: 30 % of the rows are deleted
     index: indexes miss 70000 rows, 65536 or more
     cleanup: 40 versions, more than 20; those younger than 7 days and the newest 5 stay
-    compact: the place of a row falls into 3.5 fragments, more than 2
+    compact: the place of a row may fall into 3.5 fragments, more than 2
     compact: 10 small fragments reach the trigger of 10 at 3.3 appends per second
     compact: 4 small fragments reach the trigger of 4 at 60.0 appends per hour
     compact: 5 small fragments, and no append lately
@@ -325,4 +325,17 @@ fn a_cleanup_is_asked_for_with_both_rules_and_above_the_floors() {
     assert_eq!(options.policy.older_than, Some(Duration::from_secs(2 * 86_400)));
     assert_eq!((options.writer_window, options.min_age), (default.writer_window, default.min_age));
     assert_eq!(options.min_fork_age, default.min_fork_age);
+}
+
+#[test]
+fn what_is_closed_is_not_due_again_and_other_rules_forget_what_was_idle() {
+    let shape = small(40);
+    let mut memory = Memory::default();
+    memory.began(Work::Compact, seconds(0.0));
+    memory.ended(seconds(1.0), Outcome::NoOp, shape.version);
+    assert_eq!(said(&shape, &auto(), &memory, 100.0), "nothing\n");
+    memory.rules_changed();
+    assert!(said(&shape, &auto(), &memory, 100.0).starts_with("compact: "));
+    memory.closes(Work::Compact);
+    assert_eq!(said(&shape, &auto(), &memory, 100.0), "nothing\n");
 }

@@ -6,7 +6,7 @@
 mod begin;
 mod hear;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -76,8 +76,6 @@ pub(super) struct Actor {
     events: broadcast::Sender<WatchEvent>,
     /// Who tells that directories changed, where the system does; groups are roots by their place in the list.
     notices: Option<Arc<Notices>>,
-    /// Of a watcher that looks once: what it has begun.
-    once: HashSet<(usize, TableKey, Work)>,
 }
 
 impl Actor {
@@ -99,7 +97,6 @@ impl Actor {
             is_paused: false,
             ask_again: None,
             events,
-            once: HashSet::new(),
         }
     }
 

@@ -1,30 +1,28 @@
 //! A look at a root: which directories changed, and the facts of the tables that did. Reads only, and decides nothing.
 
 mod changes;
+mod located;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use lancekeeper::Keeper;
 use lancekeeper_model::{
-    EffectivePolicy, ErrorKind, Policy, PolicyOption, PolicySource, RootKind, SourcedPolicy,
-    StatusOptions, TableKey, TableStatus, Version,
+    EffectivePolicy, ErrorKind, Policy, PolicyOption, PolicySource, SourcedPolicy, StatusOptions,
+    TableKey, TableStatus, Version,
 };
 use lancekeeper_planner::schedule::{Planned, Shape, Work, optimize_options};
 use lancekeeper_settings::PolicyFile;
 use lancekeeper_store::files::Notices;
-use lancekeeper_store::members::members;
-use lancekeeper_store::root::MANIFEST_DIR;
 use lancekeeper_store::{Files, FilesError, Root, RootError};
 use thiserror::Error;
 
 use crate::policies::{POLICIES_DIRECTORY, Policies, PoliciesError};
-use changes::{changes, follow, is_settled, newest, versions_of, with_news};
-
-/// The tables of a graph are listed this often at most: each listing opens all of them.
-const LISTED_EVERY: TimeDelta = TimeDelta::seconds(10);
+use changes::{changes, follow, is_settled, newest, with_news};
+pub(super) use located::Located;
+use located::located;
 
 /// Why a look found nothing.
 #[derive(Debug, Error)]
@@ -61,8 +59,6 @@ impl LookError {
 
 /// What documents say of tables, and when their directory changed; `None` if that is to be read in any case.
 pub(super) type Documents = (Arc<BTreeMap<TableKey, Policy>>, Option<DateTime<Utc>>);
-/// Where tables lie, and when their root changed; `None` if that is to be looked at in any case.
-pub(super) type Members = (Arc<BTreeMap<TableKey, String>>, Option<DateTime<Utc>>);
 
 /// What is known of a table from the look before.
 #[derive(Debug, Clone, Default)]
@@ -72,6 +68,8 @@ pub(super) struct Known {
     /// The newest version that its facts are of, and when the file of that was written; `None` where that is not
     /// looked at.
     newest: Option<(Version, DateTime<Utc>)>,
+    /// The policy that asked for its facts. Another one may ask for others.
+    policy: Option<EffectivePolicy>,
 }
 
 /// What to look at.
@@ -87,8 +85,8 @@ pub(super) struct Request {
     pub(super) documents: Documents,
     /// Documents are read whatever the directory says.
     pub(super) reload: bool,
-    /// Where tables lie, by name, and when the root changed; of a graph, which there are.
-    pub(super) members: Members,
+    /// Where tables lie; of a graph, which there are.
+    pub(super) members: Located,
     /// Tables that were looked at.
     pub(super) known: BTreeMap<TableKey, Known>,
     /// Tables to look at that no policy names.
@@ -98,7 +96,7 @@ pub(super) struct Request {
 /// What was found.
 pub(super) struct Looked {
     pub(super) documents: Documents,
-    pub(super) members: Members,
+    pub(super) members: Located,
     pub(super) warnings: Vec<String>,
     /// The tables that are watched.
     pub(super) tables: BTreeMap<TableKey, Seen>,
@@ -130,15 +128,15 @@ fn may_delete(said: &SourcedPolicy, confirm: bool) -> bool {
 /// # Errors
 ///
 /// When it cannot be looked at as a whole.
-pub(super) async fn look(request: Request) -> Result<Looked, LookError> {
+pub(super) async fn look(mut request: Request) -> Result<Looked, LookError> {
     let files = request.root.files();
     let Some(changed) = files.changed("").await? else { return Err(LookError::Gone) };
     let mut warnings = Vec::new();
     let documents = documents(&request, &files, &mut warnings).await?;
-    let members = located(&request, changed).await?;
+    let members = located(&request, &files, changed).await?;
     let is_news = !Arc::ptr_eq(&documents.0, &request.documents.0);
     let mut wanted = BTreeMap::new();
-    for table in members.0.keys() {
+    for table in members.tables.keys() {
         let said = request.file.of_table(table.as_str(), documents.0.get(table));
         let mut policy = EffectivePolicy::of(said.policy());
         if policy.retention.is_some() && !may_delete(&said, request.confirm) {
@@ -152,9 +150,11 @@ pub(super) async fn look(request: Request) -> Result<Looked, LookError> {
             wanted.insert(table.clone(), policy);
         }
     }
+    // What another policy did not ask for is asked now, whether or not the table changed.
+    request.known.retain(|table, known| known.policy.as_ref() == wanted.get(table));
     // Before anything is asked, so that nothing is missed between the two.
-    follow(&request, &files, &members.0, &wanted).await;
-    let changed_at = changes(&request, &files, &members.0, &wanted).await?;
+    follow(&request, &files, &members.tables, &wanted).await;
+    let changed_at = changes(&request, &files, &members.tables, &wanted).await?;
     let stale: BTreeSet<&TableKey> = changed_at
         .iter()
         .filter(|(table, now)| {
@@ -163,20 +163,23 @@ pub(super) async fn look(request: Request) -> Result<Looked, LookError> {
         })
         .map(|(table, _)| table)
         .collect();
-    let stale = with_news(&request, &files, &members.0, stale).await;
+    let stale = with_news(&request, &files, &members.tables, stale).await;
     let mut shapes = facts(&request, &wanted, &stale).await?;
     let now = Utc::now();
     let mut tables = BTreeMap::new();
     for (table, policy) in wanted {
         let fresh = shapes.remove(&table);
         let newest = match &fresh {
-            Some(Ok(shape)) => newest(&request, &files, members.0.get(&table), shape.version).await,
+            Some(Ok(shape)) => {
+                newest(&request, &files, members.tables.get(&table), shape.version).await
+            }
             Some(Err(_)) => None,
             None => request.known.get(&table).and_then(|known| known.newest),
         };
         let changed = changed_at.get(&table).copied().flatten();
         // What changed just now is looked at again: it may change once more within the same step of the disk's clock.
-        let known = Known { changed: changed.filter(|at| is_settled(*at, now)), newest };
+        let changed = changed.filter(|at| is_settled(*at, now));
+        let known = Known { changed, newest, policy: Some(policy.clone()) };
         tables.insert(table, Seen { policy, known, fresh });
     }
     Ok(Looked { documents, members, warnings, tables })
@@ -198,32 +201,6 @@ async fn documents(
     warnings.extend(list.warnings);
     let changed = changed.filter(|at| is_settled(*at, Utc::now()));
     Ok((Arc::new(list.policies), changed))
-}
-
-/// Where the tables of a root lie. Of a graph, which there are: listed again after its `__manifest` changed, and not
-/// more often than [`LISTED_EVERY`].
-async fn located(request: &Request, changed: DateTime<Utc>) -> Result<Members, LookError> {
-    if request.root.kind != RootKind::Graph {
-        if request.members.1 == Some(changed) && !request.reload {
-            return Ok(request.members.clone());
-        }
-        let found = members(&request.root).await?;
-        let tables = found.tables().map(|(key, location)| (key.clone(), location.to_owned()));
-        let again = is_settled(changed, Utc::now()).then_some(changed);
-        return Ok((Arc::new(tables.collect()), again));
-    }
-    let now = Utc::now();
-    let manifest = request.root.files().changed(&versions_of(MANIFEST_DIR)).await?;
-    let is_listed = request.members.1.is_some_and(|listed| {
-        (now - listed).abs() < LISTED_EVERY || manifest.is_some_and(|changed| changed < listed)
-    });
-    if is_listed && !request.reload {
-        return Ok(request.members.clone());
-    }
-    let options = StatusOptions { quick: true, ..StatusOptions::default() };
-    let rows = rows(request, options).await?;
-    let tables = rows.into_iter().map(|row| (row.table_key, MANIFEST_DIR.to_owned()));
-    Ok((Arc::new(tables.collect()), Some(now)))
 }
 
 /// The facts of these tables, those with the same options in one status.
@@ -298,7 +275,7 @@ fn shape_of(row: &TableStatus) -> Result<Shape, String> {
         deleted_share: row.deleted_share,
         unindexed_rows: row.unindexed_rows,
         versions: row.versions,
-        depth: row.clustering.as_ref().map(|clustering| clustering.depth),
+        depth: row.depth_at_most,
         planned: Some(Planned {
             fragments: planned.fragments_removed,
             leaves: planned.fragments_added,

@@ -9,7 +9,7 @@ use lancekeeper_planner::schedule::{Memory, Place, Shape};
 use lancekeeper_queue::RootLock;
 use lancekeeper_store::Root;
 
-use super::look::{Documents, Known, Looked, Members};
+use super::look::{Documents, Known, Located, Looked};
 use super::noops::Noops;
 use super::open::Opened;
 
@@ -57,7 +57,7 @@ pub(super) struct OpenRoot {
     pub(super) root: Root,
     pub(super) lock: RootLock,
     pub(super) documents: Documents,
-    pub(super) members: Members,
+    pub(super) members: Located,
     pub(super) tables: BTreeMap<TableKey, Table>,
     /// Tables that somebody asked for.
     pub(super) asked: BTreeSet<TableKey>,
@@ -145,7 +145,7 @@ impl OpenRoot {
             root: opened.root,
             lock: opened.lock,
             documents: (Arc::default(), None),
-            members: (Arc::default(), None),
+            members: Located::default(),
             tables: BTreeMap::new(),
             asked: BTreeSet::new(),
             reload: true,
@@ -212,7 +212,10 @@ impl OpenRoot {
         for (key, seen) in looked.tables {
             let place = Place { root: uri.to_owned(), table: key.clone() };
             let table = self.tables.entry(key.clone()).or_insert_with(|| Table::of(place));
-            table.policy = seen.policy;
+            if table.policy != seen.policy {
+                table.policy = seen.policy;
+                table.memory.rules_changed();
+            }
             table.is_asked = self.asked.contains(&key);
             match seen.fresh {
                 None => table.known = seen.known,

@@ -83,7 +83,7 @@ pub const POLICY_OPTIONS: [OptionInfo; 17] = [
         PolicyOption::ClusteringDepth,
         PolicyKind::Depth,
         "none",
-        "A table with a layout is due once the place of a row falls into more fragments than this on average, if a plain `optimize` finds something to lay out then; everything is laid out anew by `optimize --full` alone. Measuring reads the columns of the layout.",
+        "A table with a layout is due once the place of a row falls into more fragments than this on average, if a plain `optimize` finds something to lay out then; everything is laid out anew by `optimize --full` alone. Rows that came since it was laid out count as if they might lie anywhere, so nothing is read for it.",
     ),
     info(
         PolicyOption::RetainDays,

@@ -202,7 +202,7 @@ impl Actor {
         for root in &mut self.roots {
             let uri = root.uri.clone();
             let Some(open) = root.open_mut().filter(|open| open.was_looked_at) else { continue };
-            let (tables, members) = (&mut open.tables, &open.members.0);
+            let (tables, members) = (&mut open.tables, &open.members.tables);
             open.asked.retain(|key| {
                 let text = match tables.get_mut(key) {
                     None if members.contains_key(key) => return true,
@@ -231,19 +231,21 @@ impl Actor {
         let is_once = self.options.once;
         let Some((index, table)) = self.table_mut(&job.place.root, &key) else { return };
         let Some(shape) = table.shape else { return };
-        table.is_asked = false;
         let (policy, version) = (table.policy.clone(), shape.version);
         // By the same clock as decisions.
         let began = if is_once { at + super::SETTLED_MOST } else { at };
-        let begun = (index, key.clone(), work);
-        if is_once && !self.once.insert(begun) {
-            return;
-        }
-        let Some((_, table)) = self.table_mut(&job.place.root, &key) else { return };
         table.memory.began(work, began);
+        if is_once {
+            // A single pass does everything once, and what it has done takes no turn from others.
+            table.memory.closes(work);
+        }
         table.told = None;
-        if let Some(open) = self.roots[index].open_mut() {
-            open.asked.remove(&key);
+        // Somebody who asked for a compaction does not get a cleanup instead.
+        if work == Work::Compact {
+            table.is_asked = false;
+            if let Some(open) = self.roots[index].open_mut() {
+                open.asked.remove(&key);
+            }
         }
         let root = job.place.root.clone();
         let text = format!("{work}: {}", job.reason);

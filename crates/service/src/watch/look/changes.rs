@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::StreamExt;
 use lancekeeper_model::{EffectivePolicy, RootKind, TableKey, Version};
+use lancekeeper_store::Files;
 use lancekeeper_store::root::MANIFEST_DIR;
-use lancekeeper_store::{Files, FilesError};
 
 use super::{LookError, Request};
 use crate::policies::POLICIES_DIRECTORY;
 
 /// Directories that are asked at the same time: each takes a thread for a few microseconds.
-const ASKED_AT_ONCE: usize = 32;
+pub(super) const ASKED_AT_ONCE: usize = 32;
 /// A directory that changed within this time may change again without looking different: times of files come in steps.
 const STEP: TimeDelta = TimeDelta::milliseconds(50);
 
@@ -23,6 +23,7 @@ pub(super) fn is_settled(changed: DateTime<Utc>, now: DateTime<Utc>) -> bool {
 }
 
 /// When the directory of versions changed that tells of each table: of a graph that of `__manifest`, for all of them.
+/// `None` for a table that cannot be asked: it is read anew, which says why, and stops no other.
 pub(super) async fn changes(
     request: &Request,
     files: &Files,
@@ -42,8 +43,7 @@ pub(super) async fn changes(
             })
             .collect();
     let answers: Vec<_> = futures::stream::iter(asked).buffered(ASKED_AT_ONCE).collect().await;
-    let answers = answers.into_iter().map(|(table, changed)| Ok((table, changed?)));
-    answers.collect::<Result<_, FilesError>>().map_err(LookError::from)
+    Ok(answers.into_iter().map(|(table, changed)| (table, changed.ok().flatten())).collect())
 }
 
 /// Those of the tables that have another newest version than their facts are of. A directory of versions changes more
