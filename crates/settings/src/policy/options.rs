@@ -107,7 +107,7 @@ pub const POLICY_OPTIONS: [OptionInfo; 17] = [
         PolicyOption::MaxBytesPerRun,
         PolicyKind::Bytes { least: 1 << 20 },
         "no limit",
-        "What one run reads for rewrites at most; the rest is left to the next run.",
+        "What one run reads for rewrites at most, but for a first group that is larger by itself; the rest is left to the next run.",
     ),
     info(
         PolicyOption::MaxSecondsPerRun,
