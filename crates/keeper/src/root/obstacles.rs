@@ -72,9 +72,13 @@ pub(crate) async fn look_ahead(read: &ReadRoot, purpose: Purpose<'_>, now: DateT
     if !tolerates.migration {
         way.obstacles.extend(check_history(&uri, graph).await.err());
     }
-    // Who moves no pin and no row may go on beside what others left, and must: what recovers that refuses a graph of
-    // another version, or at another place.
-    if tolerates.moved || tolerates.migration {
+    // Who makes a moved graph whole may go on beside whatever was left, and must: what recovers that refuses a graph at
+    // another place. He does not even look at it: a branch whose run died may be read from a place that is gone.
+    if tolerates.moved {
+        return way;
+    }
+    // So may who migrates, who moves no pin: what recovers refuses a graph of another version.
+    if tolerates.migration {
         match plan_of(graph, &read.tables).await {
             Ok(sweep) => way.sweep = sweep,
             Err(error) => way.obstacles.push(error),
