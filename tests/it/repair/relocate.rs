@@ -315,3 +315,26 @@ async fn a_file_that_nobody_understands_stands_in_no_relocation_s_way() {
     assert_eq!(run().await, 0);
     settled.is_whole_at(&uri).await;
 }
+
+/// What is left of a branch is nobody's: a cleanup takes it away once it may.
+#[tokio::test]
+async fn what_is_left_of_a_branch_stands_in_no_relocation_s_way() {
+    let settled = Settled::new().await;
+    let old = settled.old();
+    let writer = GraphWriter::at(&old.to_string_lossy());
+    writer.create_branch("gone", "work").await.unwrap();
+    write(&writer, "gone", "g").await;
+    let table = old.join(&settled.location);
+    for dataset in [&table, &old.join("__manifest")] {
+        fs::remove_file(dataset.join("_refs/branches/gone.json")).unwrap();
+    }
+    fs::remove_dir_all(table.join("tree/gone/data")).unwrap();
+    let uri = settled.moved();
+    for confirm in [false, true] {
+        let report = relocate(&uri, confirm).await;
+        assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+    }
+    settled.is_whole_at(&uri).await;
+    let again = relocate(&uri, true).await;
+    assert_eq!((again.exit_code().number(), again.roots[0].changed), (0, 0), "{again:#?}");
+}

@@ -194,14 +194,16 @@ impl Looks<'_> {
     }
 
     async fn dataset(&mut self, location: &str, dataset: &Dataset) -> Result<(), RelocateError> {
-        let chains = dataset.manifests(location);
+        let (chains, branches) = (dataset.manifests(location), dataset.branches());
         let reads: Vec<_> = chains.iter().map(|(.., file)| self.files.read(file).boxed()).collect();
         let contents: Vec<_> =
             futures::stream::iter(reads).buffered(MANIFESTS_AT_ONCE).collect().await;
         let mut fragments = Fragments::default();
         for ((branch, version, file), content) in chains.into_iter().zip(contents) {
             let Some(content) = content? else { return Err(RelocateError::Changed { file }) };
-            let mut facts = facts_of(location, branch, version, file);
+            let is_zombie = !branch.is_main() && !branches.contains(&branch);
+            let mut facts =
+                ManifestFacts { is_zombie, ..facts_of(location, branch, version, file) };
             self.fill(&mut facts, &content, dataset, &mut fragments).await?;
             self.facts.manifests.push(facts);
         }
@@ -317,6 +319,7 @@ fn facts_of(
         files: 0,
         missing: Vec::new(),
     }
+        is_zombie: false,
 }
 
 /// The files of indexes, as far as they are recorded. Older writers did not: then there is a directory at least, of
