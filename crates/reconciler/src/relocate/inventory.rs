@@ -19,6 +19,7 @@ use prost::bytes::Bytes;
 
 use super::RelocateError;
 use super::bytes::repointed;
+use super::old_place::open_to_us;
 use crate::cleanup::references::{Fragments, VersionRead};
 use crate::cleanup::stored;
 
@@ -280,7 +281,10 @@ impl Looks<'_> {
             None => Leads::Elsewhere,
             Some((root, below)) => {
                 let plain = root.strip_prefix("file://").unwrap_or(&root);
-                let found = if plain.starts_with('/') { identity_at(plain).await? } else { None };
+                let found = match plain.starts_with('/') {
+                    true => open_to_us(identity_at(plain).await)?,
+                    false => None,
+                };
                 match found == Some(self.root.files().identity()) {
                     true => Leads::Here,
                     false => Leads::Old { root, below },
@@ -315,11 +319,11 @@ fn facts_of(
         location: location.to_owned(),
         branch,
         version,
+        is_zombie: false,
         bases: BTreeMap::new(),
         files: 0,
         missing: Vec::new(),
     }
-        is_zombie: false,
 }
 
 /// The files of indexes, as far as they are recorded. Older writers did not: then there is a directory at least, of
