@@ -52,6 +52,22 @@ impl Graph {
         None
     }
 
+    /// Whether a branch has no commit history of its own and needs none: it died in the making, and nothing was published
+    /// to it.
+    ///
+    /// # Errors
+    ///
+    /// When the branch or a version of it cannot be read.
+    pub(crate) async fn needs_no_history(&self, branch: &Branch) -> Result<bool, GraphError> {
+        if branch.is_main() {
+            return Ok(false);
+        }
+        match self.tables.open(&self.root.address_of(COMMITS), branch).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => self.is_untouched(branch).await,
+            _ => Ok(false),
+        }
+    }
+
     /// Whether nothing happened to the graph since it was made: no publish, no branch, and not a
     /// row or a commit in a table. Only then its history has one beginning.
     ///

@@ -338,3 +338,21 @@ async fn what_is_left_of_a_branch_stands_in_no_relocation_s_way() {
     let again = relocate(&uri, true).await;
     assert_eq!((again.exit_code().number(), again.roots[0].changed), (0, 0), "{again:#?}");
 }
+
+/// Its client died while it made it: nothing was published to it, and it needs no history.
+#[tokio::test]
+async fn a_v3_branch_without_a_history_is_moved_and_repaired_like_any_other() {
+    let fixture = Fixture::unpack("omnigraph-0.7.0-branches").unwrap();
+    let uri = fixture.uri("graph");
+    let history = Path::new(&uri).join("_graph_commits.lance");
+    fs::remove_file(history.join("_refs/branches/lazy.json")).unwrap();
+    fs::remove_dir_all(history.join("tree/lazy")).unwrap();
+    let report = relocate(&uri, true).await;
+    assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+    assert_eq!(report.roots[0].warnings, [""; 0], "{report:#?}");
+    let options = RepairOptions { confirm: true, ..RepairOptions::default() };
+    let repaired = Keeper::new().repair([&uri], &options).await;
+    assert_eq!(repaired.exit_code().number(), 0, "{repaired:#?}");
+    let status = Keeper::new().status([&uri]).await;
+    assert_eq!(status.attention_code().number(), 0, "{status:#?}");
+}
