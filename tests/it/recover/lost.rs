@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use chrono::{TimeDelta, Utc};
 use lancekeeper::{
-    AssumedDead, CleanupOptions, Keeper, MigrateGoal, MigrateOptions, NoProgress, OptimizeOptions,
-    RecoverAction, RecoverOptions,
+    AssumedDead, BranchSelection, CleanupOptions, Keeper, LeftBehind, MigrateGoal, MigrateOptions,
+    NoProgress, OptimizeOptions, RecoverAction, RecoverOptions,
 };
 use lancekeeper_testkit::invariants::names;
 use lancekeeper_testkit::{FixturePath, Wreck, graph_rows};
 
-use super::only;
+use super::{dead, only, preview, recover};
 use crate::fixtures::tree;
 
 fn to_v4(rebuild: bool) -> MigrateOptions {
@@ -181,8 +181,8 @@ async fn the_lost_history_of_a_branch_is_made_anew_only_when_that_is_said_at_fix
     lose("work");
     fs::remove_dir_all(Path::new(&uri).join("_graph_commit_actors.lance")).unwrap();
     let before = others(&uri);
-    let optimized =
-        keeper.optimize([&uri], &OptimizeOptions::default(), Arc::new(NoProgress)).await;
+    let all = OptimizeOptions { branches: BranchSelection::All, ..OptimizeOptions::default() };
+    let optimized = keeper.optimize([&uri], &all, Arc::new(NoProgress)).await;
     let root = &optimized.roots[0];
     assert!(root.error.as_deref().unwrap().contains("branch work"), "{optimized:#?}");
     assert!(root.hint.as_deref().unwrap().contains("--rebuild-history"), "{optimized:#?}");
@@ -206,4 +206,35 @@ async fn the_lost_history_of_a_branch_is_made_anew_only_when_that_is_said_at_fix
         assert!(work.rebuilt > 0, "{report:#?}");
     }
     assert!(graph_rows(&uri).await.unwrap() == rows);
+}
+
+/// Nobody can delete or merge a branch that is none.
+#[tokio::test]
+async fn who_deletes_a_branch_that_a_lost_one_may_read_is_told_what_helps() {
+    let wreck = Wreck::new().await.unwrap();
+    for branch in ["feat", "other"] {
+        wreck.writer.create_branch(branch, "main").await.unwrap();
+        let table = wreck.commit("node:A", branch, &["four"]).await.unwrap();
+        wreck.publish("node:A", branch, &table).await.unwrap();
+    }
+    fs::remove_dir_all(wreck.path("__manifest/tree/feat/data")).unwrap();
+    fs::remove_file(wreck.path("__manifest/_refs/branches/feat.json")).unwrap();
+    let keeper = Keeper::new();
+    for report in [
+        keeper.plan_delete_branch(wreck.uri(), "other").await,
+        keeper.delete_branch(wreck.uri(), "other").await,
+    ] {
+        assert_eq!(report.exit_code().number(), 13, "{report:#?}");
+        let (error, hint) = (report.roots[0].error.as_deref(), report.roots[0].hint.as_deref());
+        let (error, hint) = (error.unwrap(), hint.unwrap());
+        assert!(error.contains("recover ROOT --assume-dead feat --confirm"), "{error}");
+        assert!(hint.contains("--assume-dead") && !hint.contains("merge"), "{hint}");
+    }
+    let later = Keeper::builder().clock(|| Utc::now() + TimeDelta::hours(1)).build();
+    let mut named = RecoverOptions::default();
+    named.assumed_dead = AssumedDead::These(vec!["feat".to_owned()]);
+    let gone = later.recover([wreck.uri()], &named).await;
+    assert_eq!(gone.exit_code().number(), 0, "{gone:#?}");
+    let deleted = keeper.delete_branch(wreck.uri(), "other").await;
+    assert_eq!(deleted.exit_code().number(), 0, "{deleted:#?}");
 }
