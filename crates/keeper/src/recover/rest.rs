@@ -1,6 +1,7 @@
 //! What a crash leaves beside sidecars: staging files and the lock of schema applies, publishes that the
 //! history of a v3 graph does not name, and remains of branches.
 
+mod history;
 mod remains;
 
 use chrono::{DateTime, Utc};
@@ -24,6 +25,7 @@ use crate::branch::take_remains_away;
 use crate::root::{ReadGraph, Recovering};
 use crate::run::Context;
 use crate::run::graph_job::GraphJob;
+pub(super) use history::{damaged_history, history_row, hold_back_unrecorded, mend_history};
 
 /// Adds a row for all of it. Writes nothing.
 pub(super) async fn look(
@@ -72,45 +74,6 @@ pub(super) fn hold_back(rows: &mut [RecoverRow], because: &str) {
 pub(super) fn wait(row: &mut RecoverRow, because: &str) {
     row.action = RecoverAction::Wait;
     row.why = format!("{because}; else: {}", row.why);
-}
-
-/// What is to be done about a v3 graph without a commit history.
-pub(super) async fn history_row(graph: &ReadGraph) -> Result<Option<RecoverRow>, RecoverRootError> {
-    if !graph.graph.lacks_history().await {
-        return Ok(None);
-    }
-    let mut row = RecoverRow::of(LeftBehind::HalfMade, "_graph_commits.lance");
-    if graph.graph.is_as_made().await? {
-        row.action = RecoverAction::Add;
-        row.why = "its making ended before its commit history; nothing happened to it since, so its history has one commit".to_owned();
-    } else {
-        row.action = RecoverAction::Refuse;
-        row.why =
-            "its commit history is missing, though things happened that are in none".to_owned();
-        row.hint =
-            Some("nothing was changed; restore _graph_commits.lance from a backup; if there is none, `lancekeeper migrate ROOT --to 4 --rebuild-history` makes a history of the versions of __manifest".to_owned());
-    }
-    Ok(Some(row))
-}
-
-/// Makes the commit history of a v3 graph that has none, as its row says. Nothing else is done in the same run.
-///
-/// # Cancel safety
-///
-/// It is made or not.
-pub(super) async fn mend_history(
-    graph: &ReadGraph,
-    operation: &OperationId,
-    now: DateTime<Utc>,
-    job: &GraphJob<'_>,
-    row: &mut RecoverRow,
-) -> Result<(), RecoverRootError> {
-    if row.action == RecoverAction::Add {
-        job.begin(&[], PLAN, 1).await;
-        graph.graph.make_history(operation, now).await?;
-        row.done = true;
-    }
-    Ok(())
 }
 
 /// Adds a row for all of it, and does what is to be done.
