@@ -6,7 +6,10 @@ use std::path::Path;
 use chrono::TimeDelta;
 use fail::FailGuard;
 use lance::dataset::builder::DatasetBuilder;
-use lancekeeper::{Branch, BranchReport, CleanupOptions, CleanupReport, Keeper};
+use lancekeeper::{
+    Branch, BranchReport, CleanupOptions, CleanupReport, Keeper, LeftBehind, RecoverAction,
+    RecoverOptions,
+};
 use lancekeeper_store::failpoint;
 use lancekeeper_testkit::invariants::names;
 use lancekeeper_testkit::{GraphRows, graph_rows};
@@ -286,4 +289,35 @@ async fn a_fork_that_is_written_to_while_its_branch_goes_is_left_to_a_cleanup_at
     cleanup(&world).await;
     world.reads_as_before().await;
     expect_nothing_of(&world, WORK);
+}
+
+/// A list says that it was being deleted: whoever has that needs nobody who names the branch.
+#[tokio::test]
+async fn what_a_dead_deletion_left_is_recovered_as_such_at_fixture_path() {
+    for fixture in [V3, V4] {
+        let world = World::at_path(fixture).await;
+        let before = graph_rows(world.uri()).await.unwrap();
+        let death = Death::at(failpoint::BRANCH_DELETE_FLIPPED_PRE_LOOK, 1);
+        run_and_die(world.uri(), Death { verb: Verb::DeleteBranch, ..death });
+        let recovery = Path::new(world.uri()).join("__recovery");
+        std::fs::create_dir_all(&recovery).unwrap();
+        let text = r#"{"schema_version":2,"operation_id":"01A","started_at":"1","branch":"work","actor_id":"a-client","writer_kind":"Load","tables":[]}"#;
+        std::fs::write(recovery.join("01A.json"), text).unwrap();
+        let keeper = Keeper::new();
+        let options = RecoverOptions::default();
+        let preview = keeper.plan_recover([world.uri()], &options).await;
+        let done = keeper.recover([world.uri()], &options).await;
+        assert_eq!(done.exit_code().number(), 0, "{done:#?}");
+        for report in [&preview, &done] {
+            let said: Vec<_> =
+                report.roots[0].left.iter().map(|row| (row.what, row.action)).collect();
+            let expected = [
+                (LeftBehind::Sidecar, RecoverAction::DiscardOrphan),
+                (LeftBehind::BranchRemains, RecoverAction::Remove),
+            ];
+            assert_eq!(said, expected, "{report:#?}");
+        }
+        assert!(!Path::new(world.uri()).join("__manifest/tree/work").exists());
+        converges(&world, &before, WORK).await;
+    }
 }

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::TimeDelta;
 use lancekeeper::{
-    CleanupOptions, CleanupPolicyOptions, Keeper, NoProgress, OptimizeOptions, RepairOptions,
+    BranchSelection, CleanupOptions, CleanupPolicyOptions, Keeper, NoProgress, OptimizeOptions,
+    RepairOptions,
 };
 use lancekeeper_service::jobs::Recorder;
 use lancekeeper_store::failpoint;
@@ -26,7 +27,9 @@ const SIGABRT: i32 = 6;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verb {
     Optimize,
-    /// The same with a record of its jobs.
+    /// Of every branch.
+    OptimizeAll,
+    /// Of main, with a record of its jobs.
     RecordedOptimize,
     Cleanup,
     /// Of a new branch of main.
@@ -113,6 +116,7 @@ impl Death {
         let parts: Vec<&str> = order.splitn(6, ' ').collect();
         let verb = match parts[0] {
             "Optimize" => Verb::Optimize,
+            "OptimizeAll" => Verb::OptimizeAll,
             "RecordedOptimize" => Verb::RecordedOptimize,
             "Cleanup" => Verb::Cleanup,
             "CreateBranch" => Verb::CreateBranch,
@@ -176,6 +180,10 @@ async fn a_child_dies_where_it_is_told() {
     let (keeper, roots) = (Keeper::new(), [root]);
     let report = match death.verb {
         Verb::Optimize => {
+            format!("{:#?}", keeper.optimize(&roots, &options, Arc::new(NoProgress)).await)
+        }
+        Verb::OptimizeAll => {
+            let options = OptimizeOptions { branches: BranchSelection::All, ..options };
             format!("{:#?}", keeper.optimize(&roots, &options, Arc::new(NoProgress)).await)
         }
         Verb::RecordedOptimize => {

@@ -2,12 +2,14 @@
 //! again makes it whole.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 use chrono::Utc;
 use fail::{FailGuard, FailScenario};
-use lancekeeper::{Keeper, NoProgress, OptimizeOptions, RelocateReport};
+use lancekeeper::{BranchSelection, Keeper, NoProgress, OptimizeOptions, RelocateReport};
 use lancekeeper_store::failpoint;
+use lancekeeper_testkit::invariants::names;
 use lancekeeper_testkit::writer::{GraphWriter, append};
 use lancekeeper_testkit::{GraphRows, graph_rows};
 use tempfile::TempDir;
@@ -120,4 +122,42 @@ macro_rules! failures {
 failures! {
     a_relocation_that_cannot_keep_an_original_is_finished: RELOCATE_KEPT_PRE_REPLACE "2*off->return";
     a_relocation_that_fails_after_the_manifests_is_finished: RELOCATE_CHANGED_PRE_ROWS "return";
+}
+
+/// What it committed to a branch is ahead of what readers see, and a sidecar says so: whoever ends that reads the branch
+/// through the old place.
+#[tokio::test]
+async fn a_run_that_died_on_a_branch_before_the_graph_was_moved_is_ended_after_the_relocation() {
+    let _failpoints = FailScenario::setup();
+    let directory = tempfile::tempdir().unwrap();
+    let (old, new) = (directory.path().join("old"), directory.path().join("new-place"));
+    let (old_uri, uri) = (old.to_string_lossy().into_owned(), new.to_string_lossy().into_owned());
+    let writer = GraphWriter::init(&old_uri, &["Person"], Utc::now()).await.unwrap();
+    writer.create_branch("work", "main").await.unwrap();
+    for id in ["a", "b", "c"] {
+        let entry = writer.view("work", None).await.unwrap().entries[KEY].clone();
+        let mut table = writer.open_to_write(&entry, "work").await.unwrap();
+        append(&mut table, &[(id.to_owned(), "note".to_owned())]).await.unwrap();
+        let publish = writer.begin_publish("work", &[(KEY, &table)], None, Utc::now()).await;
+        publish.unwrap().commit().await.unwrap();
+    }
+    let rows = graph_rows(&old_uri).await.unwrap();
+    let verb = Verb::OptimizeAll;
+    run_and_die(&old_uri, Death { verb, ..Death::at(failpoint::OPTIMIZE_POST_PHASE_B, 1) });
+    fs::rename(&old, &new).unwrap();
+    let armed = || names(&Path::new(&uri).join("__recovery")).unwrap();
+    assert!(armed().iter().any(|name| name.ends_with(".json")), "{:?}", armed());
+
+    let keeper = Keeper::new();
+    let preview = keeper.relocate([&uri], false).await;
+    assert_eq!(preview.exit_code().number(), 0, "{preview:#?}");
+    let report = keeper.relocate([&uri], true).await;
+    assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+    assert!(graph_rows(&uri).await.unwrap() == rows, "every branch reads what it read");
+    let options = OptimizeOptions { branches: BranchSelection::All, ..OptimizeOptions::default() };
+    let next = keeper.optimize([&uri], &options, Arc::new(NoProgress)).await;
+    assert_eq!(next.exit_code().number(), 0, "{next:#?}");
+    assert_eq!(next.roots[0].recovery.sidecars.len(), 1, "{next:#?}");
+    assert!(!armed().iter().any(|name| name.ends_with(".json")), "{:?}", armed());
+    assert!(graph_rows(&uri).await.unwrap() == rows, "every branch reads what it read");
 }

@@ -93,6 +93,8 @@ pub(crate) enum BranchRootError {
         branch: Branch,
         /// Who.
         dependants: String,
+        /// Whether all of them are branches whose files are gone: nobody can delete or merge those.
+        are_lost: bool,
     },
     /// Files of an earlier branch of that name are in the way.
     #[error("there are files of an earlier branch {branch}: {why}")]
@@ -166,14 +168,14 @@ impl EndsRoot for BranchRootError {
             Self::NotAGraph { .. } => Some("branches of tables are made by Lance or LanceDB"),
             Self::Unknown { .. } => Some("`lancekeeper branch list` shows them"),
             Self::Exists { .. } => Some("choose another name, or delete it first"),
+            Self::Depends { are_lost: true, .. } | Self::Lost { .. } => Some(
+                "if only its file in __manifest/_refs/branches/ was lost, restore that; if it was being deleted, `lancekeeper recover ROOT --assume-dead NAME --confirm` takes it away",
+            ),
             Self::Depends { .. } => {
                 Some("delete or merge those branches first, and remove tags that are not needed")
             }
             Self::Leftover { .. } => Some(
                 "somebody may be creating or deleting it; once they are old enough (--min-fork-age, 1h) `lancekeeper cleanup` takes them away",
-            ),
-            Self::Lost { .. } => Some(
-                "if only its file in __manifest/_refs/branches/ was lost, restore that; if it was being deleted, `lancekeeper recover ROOT --assume-dead NAME --confirm` takes it away",
             ),
             Self::Meanwhile { .. } | Self::Unsettled => Some("look at it, and run again"),
             Self::NotPutBack { .. } => {

@@ -51,7 +51,7 @@ use lancekeeper_store::Root;
 
 use crate::root::{
     Opening, Purpose, ReadGraph, ReadRoot, TargetError, Tolerance, WriteRoot, branch_views,
-    check_writable, look, read_root, targets, write_root,
+    check_histories, check_writable, look, read_root, targets, write_root,
 };
 use crate::run::budget::Budget;
 use crate::run::ended::{Ended, ended};
@@ -236,6 +236,7 @@ async fn branches(
     report: &mut RootOptimizeReport,
 ) -> Result<(), Ended> {
     let views = branch_views(graph, &run.options.branches).await?;
+    check_histories(&views).await?;
     let mut work = Vec::new();
     for view in views {
         let targets = targets(&run.write.read, Some(&view), run.options).await?;
@@ -298,6 +299,7 @@ async fn plan(
         None => vec![None],
         Some(graph) => {
             let views = branch_views(graph, &options.branches).await?;
+            check_histories(&views).await?;
             views.into_iter().map(Some).collect()
         }
     };

@@ -20,8 +20,8 @@ mod run;
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use lancekeeper_manifest::GraphError;
-use lancekeeper_model::{Branch, ErrorKind, RepairOptions, RootKind, RootRepairReport};
+use lancekeeper_manifest::{Graph, GraphError};
+use lancekeeper_model::{Branch, ErrorKind, RepairOptions, RootKind, RootRepairReport, Snapshot};
 use lancekeeper_planner::repair::Wish;
 use lancekeeper_queue::QueueError;
 use lancekeeper_reconciler::repair::RepairError;
@@ -169,7 +169,7 @@ async fn preview(
     check_writable(&read, PURPOSE, now).await?;
     let graph = graph_of(&read)?;
     for branch in inventory::branches(graph, options)? {
-        match graph.graph.snapshot(&branch).await {
+        match seen(&graph.graph, &branch).await {
             Ok(snapshot) => {
                 let pins = inventory::own_pins(&snapshot, options);
                 for found in inventory::tables(context, &read, pins, options, now).await {
@@ -180,6 +180,14 @@ async fn preview(
         }
     }
     Ok(())
+}
+
+/// What a branch reads, if it can be read and a publish to it could be written down.
+async fn seen(graph: &Graph, branch: &Branch) -> Result<Snapshot, GraphError> {
+    match graph.unreadable_history(branch).await {
+        None => graph.snapshot(branch).await,
+        Some(error) => Err(error),
+    }
 }
 
 async fn repair(

@@ -19,8 +19,8 @@ mod targets;
 pub use error::OpenRootError;
 pub(crate) use migrating::{locked_out, notice, runs};
 pub(crate) use obstacles::{
-    PRESUMED_DEAD_AFTER, Way, at_work, check_no_foreign_sidecar, check_no_schema_apply,
-    check_quiet, check_settled, check_writable, look_ahead, recovery_needed,
+    PRESUMED_DEAD_AFTER, Way, at_work, check_histories, check_history_of, check_no_foreign_sidecar,
+    check_no_schema_apply, check_quiet, check_settled, check_writable, look_ahead, recovery_needed,
 };
 pub(crate) use open::{look, read_root, write_root};
 pub(crate) use opened::{Opening, Purpose, ReadGraph, ReadRoot, Tolerance, WriteRoot};

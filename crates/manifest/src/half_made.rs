@@ -34,22 +34,43 @@ impl Graph {
         commits.count_rows(None).await.is_ok_and(|rows| rows == 0)
     }
 
-    /// The first branch whose commit history, kept apart up to v3, cannot be opened; `None` on v4. A branch that died in
-    /// the making has none, and nothing was published to it: that is not meant.
-    pub async fn unreadable_history(&self, branches: &[Branch]) -> Option<(Branch, GraphError)> {
+    /// Why the commit history of a branch, kept apart up to v3, cannot be opened; `None` on v4. Of main that is also who
+    /// made the commits of all branches: a publish writes both. A branch that died in the making has none, and nothing was
+    /// published to it: that is not meant.
+    pub async fn unreadable_history(&self, branch: &Branch) -> Option<GraphError> {
         if self.schema != InternalSchema::V3 {
             return None;
         }
-        let uri = self.root.address_of(COMMITS);
-        for branch in std::iter::once(&Branch::main()).chain(branches) {
-            let Err(error) = self.tables.open(&uri, branch).await else { continue };
-            let was_made = branch.is_main() || error.kind() != ErrorKind::NotFound;
+        let opened = self.tables.open(&self.root.address_of(COMMITS), branch).await;
+        if !branch.is_main() {
+            let error = opened.err()?;
+            let was_made = error.kind() != ErrorKind::NotFound;
             // Of one that cannot be read nothing else is said here.
-            if was_made || !self.is_untouched(branch).await.unwrap_or(true) {
-                return Some((branch.clone(), GraphError::Open(error)));
-            }
+            let is_damaged = was_made || !self.is_untouched(branch).await.unwrap_or(true);
+            return is_damaged.then_some(GraphError::Open(error));
         }
-        None
+        let actors = match opened {
+            Ok(_) => self.tables.open(&self.root.address_of(ACTORS), branch).await,
+            Err(error) => return Some(GraphError::Open(error)),
+        };
+        // It is made with its first row.
+        actors.err().filter(|error| error.kind() != ErrorKind::NotFound).map(GraphError::Open)
+    }
+
+    /// Whether a branch has no commit history of its own and needs none: it died in the making, and nothing was published
+    /// to it.
+    ///
+    /// # Errors
+    ///
+    /// When the branch or a version of it cannot be read.
+    pub(crate) async fn needs_no_history(&self, branch: &Branch) -> Result<bool, GraphError> {
+        if branch.is_main() {
+            return Ok(false);
+        }
+        match self.tables.open(&self.root.address_of(COMMITS), branch).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => self.is_untouched(branch).await,
+            _ => Ok(false),
+        }
     }
 
     /// Whether nothing happened to the graph since it was made: no publish, no branch, and not a

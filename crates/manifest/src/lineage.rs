@@ -198,6 +198,9 @@ impl Graph {
         let head = newest_publish(&manifest).await;
         let owner = owners_between(&manifest, Version(head.0.saturating_sub(1)), head).await;
         let Some(Owner::Ours(operation)) = owner.first() else { return Ok(false) };
+        if self.needs_no_history(branch).await.map_err(Box::new)? {
+            return Ok(false);
+        }
         let commits = self.tables.open(&self.root.address_of(COMMITS), branch).await?;
         if v3_head(&commits, head.next()).await?.is_some_and(|last| last.manifest_version >= head.0)
         {

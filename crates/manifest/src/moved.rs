@@ -110,6 +110,10 @@ impl Graph {
             }
         };
         let published = Published { manifest_version, commit_id: commit_row.id.clone() };
+        // One that died in the making: no pin of it has moved, and there is nothing to write that down in.
+        if self.needs_no_history(branch).await? {
+            return Ok(Some(published));
+        }
         let append = async {
             failpoint::cross_async(failpoint::PUBLISH_BEFORE_COMMIT_ROW).await?;
             self.append_v3_commit(branch, &commit_row, manifest_version, operation).await

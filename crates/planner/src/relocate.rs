@@ -12,6 +12,9 @@
 //! What readers see now must be here as a whole, whether its manifest is changed or not: rows of a graph of v3 send its
 //! clients there. Of what is only old that is said of the manifests that are changed; the rest may have been collected.
 //!
+//! What is left of branches that are none is repointed, because clients may make a branch of their name over it, but it may
+//! lack anything: a deletion that died began to take it away.
+//!
 //! Not here: how a manifest is changed (`reconciler::relocate`), and the rows of `__manifest` that name manifests of
 //! tables by absolute paths (v3).
 
@@ -84,6 +87,9 @@ pub struct ManifestFacts {
     pub branch: Branch,
     /// The version; `None` for one that is on no branch.
     pub version: Option<Version>,
+    /// Whether it is of a branch that has no branch file in its dataset: somebody deleted it, or died making it. Nobody can
+    /// read it, and parts of it may have gone already. Never of main.
+    pub is_zombie: bool,
     /// Its bases by number, as they are written, with where they lead.
     pub bases: BTreeMap<u32, (String, Leads)>,
     /// Files that it reads through its bases.
@@ -153,7 +159,8 @@ pub fn plan_relocate(facts: &RelocateFacts, new_root: &str) -> RelocatePlan {
         }
         let ManifestFacts { location, branch, version, .. } = manifest;
         let is_current = current.iter().any(|current| current.is(location, branch, *version));
-        if !bases.is_empty() || is_current {
+        // Of what is left of a branch nobody needs anything, whatever it refers to.
+        if (!bases.is_empty() && !manifest.is_zombie) || is_current {
             refusals.extend(missing(manifest));
         }
         if bases.is_empty() {

@@ -16,6 +16,7 @@
 mod bytes;
 mod execute;
 mod inventory;
+mod old_place;
 mod report;
 
 pub use execute::{message_after, originals_of, repoint};

@@ -6,13 +6,18 @@ use std::sync::Arc;
 
 use chrono::{TimeDelta, Utc};
 use lancekeeper::{
-    AssumedDead, CleanupOptions, Keeper, MigrateGoal, MigrateOptions, NoProgress, OptimizeOptions,
-    RecoverAction, RecoverOptions,
+    AssumedDead, BranchSelection, CleanupOptions, Keeper, LeftBehind, MigrateGoal, MigrateOptions,
+    NoProgress, OptimizeOptions, RecoverAction, RecoverOptions,
 };
+use lancekeeper_manifest::Graph;
+use lancekeeper_model::Branch;
+use lancekeeper_store::Tables;
+use lancekeeper_store::root::recognise;
 use lancekeeper_testkit::invariants::names;
 use lancekeeper_testkit::{FixturePath, Wreck, graph_rows};
+use serde_json::json;
 
-use super::only;
+use super::{dead, only, preview, recover};
 use crate::fixtures::tree;
 
 fn to_v4(rebuild: bool) -> MigrateOptions {
@@ -181,8 +186,8 @@ async fn the_lost_history_of_a_branch_is_made_anew_only_when_that_is_said_at_fix
     lose("work");
     fs::remove_dir_all(Path::new(&uri).join("_graph_commit_actors.lance")).unwrap();
     let before = others(&uri);
-    let optimized =
-        keeper.optimize([&uri], &OptimizeOptions::default(), Arc::new(NoProgress)).await;
+    let all = OptimizeOptions { branches: BranchSelection::All, ..OptimizeOptions::default() };
+    let optimized = keeper.optimize([&uri], &all, Arc::new(NoProgress)).await;
     let root = &optimized.roots[0];
     assert!(root.error.as_deref().unwrap().contains("branch work"), "{optimized:#?}");
     assert!(root.hint.as_deref().unwrap().contains("--rebuild-history"), "{optimized:#?}");
@@ -206,4 +211,152 @@ async fn the_lost_history_of_a_branch_is_made_anew_only_when_that_is_said_at_fix
         assert!(work.rebuilt > 0, "{report:#?}");
     }
     assert!(graph_rows(&uri).await.unwrap() == rows);
+}
+
+/// Makes every version of a dataset, or of a branch of one, unreadable.
+fn spoil(dataset: &Path) {
+    for name in names(&dataset.join("_versions")).unwrap() {
+        fs::write(dataset.join("_versions").join(name), "garbage").unwrap();
+    }
+}
+
+/// Tables would be restored, and each run would add a row to the history, for nothing.
+#[tokio::test]
+async fn nothing_is_recovered_that_the_history_could_not_take_in_at_fixture_path() {
+    for dataset in ["_graph_commits.lance", "_graph_commit_actors.lance"] {
+        for fixture in
+            ["omnigraph-0.7.0-killed-load-complete", "omnigraph-0.7.0-killed-load-partial"]
+        {
+            let path = FixturePath::unpack(fixture).unwrap();
+            let uri = path.uri();
+            spoil(&Path::new(&uri).join(dataset));
+            let before = others(&uri);
+            for report in [preview(&uri, &dead()).await, recover(&uri, &dead()).await] {
+                assert_eq!(report.exit_code().number(), 12, "{report:#?}");
+                let left = &report.roots[0].left;
+                assert_eq!(
+                    (left[0].what, left[0].action),
+                    (LeftBehind::CommitRows, RecoverAction::Refuse)
+                );
+                assert!(left[0].hint.as_deref().unwrap().contains(dataset), "{report:#?}");
+                assert_eq!((left[1].action, left[1].done), (RecoverAction::Wait, false));
+            }
+            assert_eq!(others(&uri), before, "something was written");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_history_of_a_branch_stops_nobody_on_others_at_fixture_path() {
+    let path = FixturePath::unpack("omnigraph-0.7.0-branches").unwrap();
+    let uri = path.uri();
+    let rows = graph_rows(&uri).await.unwrap();
+    spoil(&Path::new(&uri).join("_graph_commits.lance/tree/work"));
+    let keeper = Keeper::new();
+    let status = keeper.status([&uri]).await;
+    let said = |of: &lancekeeper::Obstacle| {
+        of.message.contains("branch work") && of.message.contains("commit history")
+    };
+    assert!(status.roots[0].obstacles.iter().any(said), "{status:#?}");
+    let before = others(&uri);
+    let all = OptimizeOptions { branches: BranchSelection::All, ..OptimizeOptions::default() };
+    let optimized = keeper.optimize([&uri], &all, Arc::new(NoProgress)).await;
+    assert_ne!(optimized.exit_code().number(), 0, "{optimized:#?}");
+    let root = &optimized.roots[0];
+    assert!(root.error.as_deref().unwrap().contains("commit history of branch work"), "{root:#?}");
+    assert_eq!(others(&uri), before, "something was written");
+
+    let optimized =
+        keeper.optimize([&uri], &OptimizeOptions::default(), Arc::new(NoProgress)).await;
+    assert_eq!(optimized.exit_code().number(), 0, "{optimized:#?}");
+    assert!(graph_rows(&uri).await.unwrap() == rows);
+    let deleted = keeper.delete_branch(&uri, "work").await;
+    assert_eq!(deleted.exit_code().number(), 0, "{deleted:#?}");
+    let mut expected = rows;
+    expected.retain(|(branch, _), _| branch != "work");
+    assert!(graph_rows(&uri).await.unwrap() == expected);
+}
+
+/// Nobody can delete or merge a branch that is none.
+#[tokio::test]
+async fn who_deletes_a_branch_that_a_lost_one_may_read_is_told_what_helps() {
+    let wreck = Wreck::new().await.unwrap();
+    for branch in ["feat", "other"] {
+        wreck.writer.create_branch(branch, "main").await.unwrap();
+        let table = wreck.commit("node:A", branch, &["four"]).await.unwrap();
+        wreck.publish("node:A", branch, &table).await.unwrap();
+    }
+    fs::remove_dir_all(wreck.path("__manifest/tree/feat/data")).unwrap();
+    fs::remove_file(wreck.path("__manifest/_refs/branches/feat.json")).unwrap();
+    let keeper = Keeper::new();
+    for report in [
+        keeper.plan_delete_branch(wreck.uri(), "other").await,
+        keeper.delete_branch(wreck.uri(), "other").await,
+    ] {
+        assert_eq!(report.exit_code().number(), 13, "{report:#?}");
+        let (error, hint) = (report.roots[0].error.as_deref(), report.roots[0].hint.as_deref());
+        let (error, hint) = (error.unwrap(), hint.unwrap());
+        assert!(error.contains("recover ROOT --assume-dead feat --confirm"), "{error}");
+        assert!(hint.contains("--assume-dead") && !hint.contains("merge"), "{hint}");
+    }
+    let later = Keeper::builder().clock(|| Utc::now() + TimeDelta::hours(1)).build();
+    let mut named = RecoverOptions::default();
+    named.assumed_dead = AssumedDead::These(vec!["feat".to_owned()]);
+    let gone = later.recover([wreck.uri()], &named).await;
+    assert_eq!(gone.exit_code().number(), 0, "{gone:#?}");
+    let deleted = keeper.delete_branch(wreck.uri(), "other").await;
+    assert_eq!(deleted.exit_code().number(), 0, "{deleted:#?}");
+}
+
+/// A restore on a branch would be published and not written down.
+#[tokio::test]
+async fn nothing_is_restored_on_a_branch_whose_history_could_not_take_it_in_at_fixture_path() {
+    let path = FixturePath::unpack("omnigraph-0.7.0-branches").unwrap();
+    let uri = path.uri();
+    let graph = Graph::open(&Tables::new(), &recognise(&uri).unwrap()).await.unwrap();
+    let work = Branch::named("work");
+    let snapshot = graph.snapshot(&work).await.unwrap();
+    let own: Vec<_> = snapshot.pins.iter().filter(|pin| pin.table_branch == work).collect();
+    let named: Vec<_> = own[..2]
+        .iter()
+        .map(|pin| {
+            json!({
+                "table_key": pin.key.as_str(),
+                "table_path": format!("{uri}/{}", pin.location),
+                "table_branch": "work",
+                "expected_version": pin.version.0,
+                "post_commit_pin": pin.version.0 + 1,
+            })
+        })
+        .collect();
+    let sidecar = json!({
+        "schema_version": 2,
+        "operation_id": "01A",
+        "started_at": Utc::now().timestamp_micros().to_string(),
+        "branch": "work",
+        "actor_id": "a-client",
+        "writer_kind": "Mutation",
+        "tables": named,
+    });
+    let recovery = Path::new(&uri).join("__recovery");
+    fs::create_dir_all(&recovery).unwrap();
+    fs::write(recovery.join("01A.json"), sidecar.to_string()).unwrap();
+    let at = format!("{uri}/{}", own[0].location);
+    let mut table = Tables::new().open(&at, &work).await.unwrap();
+    table.delete("true").await.unwrap();
+    let ahead = table.manifest().version;
+    assert_eq!(ahead, own[0].version.0 + 1);
+    let planned = preview(&uri, &dead()).await;
+    assert_eq!(only(&planned).action, RecoverAction::RollBack, "{planned:#?}");
+
+    spoil(&Path::new(&uri).join("_graph_commits.lance/tree/work"));
+    let planned = preview(&uri, &dead()).await;
+    let row = planned.roots[0].left.iter().find(|row| row.name.ends_with("01A.json")).unwrap();
+    assert_eq!(row.action, RecoverAction::Refuse, "{planned:#?}");
+    assert!(row.why.contains("commit history of branch work"), "{row:#?}");
+    let run = recover(&uri, &dead()).await;
+    assert_ne!(run.exit_code().number(), 0, "{run:#?}");
+    let newest = Tables::new().open(&at, &work).await.unwrap().manifest().version;
+    assert_eq!(newest, ahead, "it was restored: {run:#?}");
+    assert!(recovery.join("01A.json").exists());
 }

@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use lance::dataset::builder::DatasetBuilder;
-use lancekeeper::{BranchSelection, Keeper, NoProgress, OptimizeOptions, RelocateReport, Version};
+use lancekeeper::{
+    BranchSelection, Keeper, NoProgress, OptimizeOptions, RecoverOptions, RelocateReport,
+    RepairOptions, Version,
+};
 use lancekeeper_manifest::Graph;
 use lancekeeper_model::Branch;
 use lancekeeper_store::Tables;
@@ -278,4 +281,78 @@ async fn rows_of_a_v3_graph_name_the_new_place_on_every_branch() {
         };
         assert_eq!((of("main"), of("lazy"), of("work")), (7193, 3619, 6619), "{name}");
     }
+}
+
+/// Who may not be recovered at another place must not keep the graph there either.
+#[tokio::test]
+async fn a_file_that_nobody_understands_stands_in_no_relocation_s_way() {
+    let settled = Settled::new().await;
+    let uri = settled.moved();
+    let recovery = Path::new(&uri).join("__recovery");
+    fs::create_dir_all(&recovery).unwrap();
+    let newer = r#"{"schema_version":9,"operation_id":"01C","started_at":"1","branch":null,"actor_id":null,"writer_kind":"Load","tables":[]}"#;
+    let files = [("01A.json", ""), ("01B.json", "{\"schema_version\":"), ("01C.json", newer)];
+    for (name, text) in files {
+        fs::write(recovery.join(name), text).unwrap();
+    }
+    let keeper = Keeper::new();
+    for confirm in [false, true] {
+        let report = relocate(&uri, confirm).await;
+        assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+    }
+    settled.is_whole_at(&uri).await;
+    let run = async || {
+        let options = OptimizeOptions::default();
+        keeper.optimize([&uri], &options, Arc::new(NoProgress)).await.exit_code().number()
+    };
+    assert_ne!(run().await, 0, "everybody else is stopped by them as before");
+    for (name, _) in files {
+        let mut aside = RecoverOptions::default();
+        aside.quarantine = Some(name.to_owned());
+        let report = keeper.recover([&uri], &aside).await;
+        assert!(report.roots[0].left.iter().any(|row| row.done), "{report:#?}");
+    }
+    assert_eq!(run().await, 0);
+    settled.is_whole_at(&uri).await;
+}
+
+/// What is left of a branch is nobody's: a cleanup takes it away once it may.
+#[tokio::test]
+async fn what_is_left_of_a_branch_stands_in_no_relocation_s_way() {
+    let settled = Settled::new().await;
+    let old = settled.old();
+    let writer = GraphWriter::at(&old.to_string_lossy());
+    writer.create_branch("gone", "work").await.unwrap();
+    write(&writer, "gone", "g").await;
+    let table = old.join(&settled.location);
+    for dataset in [&table, &old.join("__manifest")] {
+        fs::remove_file(dataset.join("_refs/branches/gone.json")).unwrap();
+    }
+    fs::remove_dir_all(table.join("tree/gone/data")).unwrap();
+    let uri = settled.moved();
+    for confirm in [false, true] {
+        let report = relocate(&uri, confirm).await;
+        assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+    }
+    settled.is_whole_at(&uri).await;
+    let again = relocate(&uri, true).await;
+    assert_eq!((again.exit_code().number(), again.roots[0].changed), (0, 0), "{again:#?}");
+}
+
+/// Its client died while it made it: nothing was published to it, and it needs no history.
+#[tokio::test]
+async fn a_v3_branch_without_a_history_is_moved_and_repaired_like_any_other() {
+    let fixture = Fixture::unpack("omnigraph-0.7.0-branches").unwrap();
+    let uri = fixture.uri("graph");
+    let history = Path::new(&uri).join("_graph_commits.lance");
+    fs::remove_file(history.join("_refs/branches/lazy.json")).unwrap();
+    fs::remove_dir_all(history.join("tree/lazy")).unwrap();
+    let report = relocate(&uri, true).await;
+    assert_eq!(report.exit_code().number(), 0, "{report:#?}");
+    assert_eq!(report.roots[0].warnings, [""; 0], "{report:#?}");
+    let options = RepairOptions { confirm: true, ..RepairOptions::default() };
+    let repaired = Keeper::new().repair([&uri], &options).await;
+    assert_eq!(repaired.exit_code().number(), 0, "{repaired:#?}");
+    let status = Keeper::new().status([&uri]).await;
+    assert_eq!(status.attention_code().number(), 0, "{status:#?}");
 }

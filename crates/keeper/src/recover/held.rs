@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use lancekeeper_manifest::FoundSidecar;
-use lancekeeper_model::{RecoverOptions, RecoverRow};
+use lancekeeper_model::{Branch, RecoverOptions, RecoverRow};
 use lancekeeper_planner::migrate::MigrationPlan;
 use lancekeeper_planner::recover::{Decision, comes_first, plan_recover};
 use lancekeeper_store::Tables;
@@ -14,7 +14,7 @@ use crate::root::ReadGraph;
 
 /// What was found.
 pub(super) struct Looked {
-    /// What comes before all others: a commit history that is missing, or the lock of a schema apply that may
+    /// What comes before all others: a commit history that is missing or damaged, or the lock of a schema apply that may
     /// be running.
     pub(super) first: Option<RecoverRow>,
     /// One row per sidecar.
@@ -50,6 +50,11 @@ pub(super) async fn look(
     if let Some(history) = rest::history_row(graph).await? {
         return held(Some(history), rows, "the commit history comes first");
     }
+    let main = Branch::main();
+    if let Some(damage) = rest::damaged_history(graph, &main).await {
+        return held(Some(damage), rows, "the commit history cannot be read");
+    }
+    rest::hold_back_unrecorded(graph, &mut rows).await;
     if let Some(stop) = plan.steps.iter().find(|step| step.decision == Decision::Stop) {
         return held(None, rows, &comes_first(&stop.file));
     }

@@ -1,15 +1,16 @@
 //! What a crash leaves beside sidecars: staging files and the lock of schema applies, publishes that the
 //! history of a v3 graph does not name, and remains of branches.
 
-use std::collections::BTreeMap;
+mod history;
+mod remains;
 
 use chrono::{DateTime, Utc};
 use lancekeeper_manifest::{
-    BranchRemains, GraphError, SchemaApplyLock, UnnamedPublish, promote_schema, unstage_schema,
+    GraphError, SchemaApplyLock, UnnamedPublish, promote_schema, unstage_schema,
 };
 use lancekeeper_model::{
     AssumedDead, Branch, ErrorKind, LeftBehind, OperationId, RecoverAction, RecoverOptions,
-    RecoverRow, RootRecoverReport, shell_word,
+    RecoverRow, RootRecoverReport,
 };
 use lancekeeper_planner::recover::{
     LockFacts, StagedFate, WriterKind, decide_lock, decide_staging, later,
@@ -17,14 +18,14 @@ use lancekeeper_planner::recover::{
 use lancekeeper_reconciler::{RECOVERY_ACTOR, recover};
 use lancekeeper_store::failpoint;
 use lancekeeper_store::failure::text_with_hint;
-use lancekeeper_store::root::MANIFEST_DIR;
 
 use super::ask::RecoverRootError;
 use super::{LOCK, PLAN};
 use crate::branch::take_remains_away;
-use crate::root::{PRESUMED_DEAD_AFTER, ReadGraph, Recovering};
+use crate::root::{ReadGraph, Recovering};
 use crate::run::Context;
 use crate::run::graph_job::GraphJob;
+pub(super) use history::{damaged_history, history_row, hold_back_unrecorded, mend_history};
 
 /// Adds a row for all of it. Writes nothing.
 pub(super) async fn look(
@@ -73,45 +74,6 @@ pub(super) fn hold_back(rows: &mut [RecoverRow], because: &str) {
 pub(super) fn wait(row: &mut RecoverRow, because: &str) {
     row.action = RecoverAction::Wait;
     row.why = format!("{because}; else: {}", row.why);
-}
-
-/// What is to be done about a v3 graph without a commit history.
-pub(super) async fn history_row(graph: &ReadGraph) -> Result<Option<RecoverRow>, RecoverRootError> {
-    if !graph.graph.lacks_history().await {
-        return Ok(None);
-    }
-    let mut row = RecoverRow::of(LeftBehind::HalfMade, "_graph_commits.lance");
-    if graph.graph.is_as_made().await? {
-        row.action = RecoverAction::Add;
-        row.why = "its making ended before its commit history; nothing happened to it since, so its history has one commit".to_owned();
-    } else {
-        row.action = RecoverAction::Refuse;
-        row.why =
-            "its commit history is missing, though things happened that are in none".to_owned();
-        row.hint =
-            Some("nothing was changed; restore _graph_commits.lance from a backup; if there is none, `lancekeeper migrate ROOT --to 4 --rebuild-history` makes a history of the versions of __manifest".to_owned());
-    }
-    Ok(Some(row))
-}
-
-/// Makes the commit history of a v3 graph that has none, as its row says. Nothing else is done in the same run.
-///
-/// # Cancel safety
-///
-/// It is made or not.
-pub(super) async fn mend_history(
-    graph: &ReadGraph,
-    operation: &OperationId,
-    now: DateTime<Utc>,
-    job: &GraphJob<'_>,
-    row: &mut RecoverRow,
-) -> Result<(), RecoverRootError> {
-    if row.action == RecoverAction::Add {
-        job.begin(&[], PLAN, 1).await;
-        graph.graph.make_history(operation, now).await?;
-        row.done = true;
-    }
-    Ok(())
 }
 
 /// Adds a row for all of it, and does what is to be done.
@@ -316,59 +278,6 @@ impl Rest<'_> {
             rows.push((row, publishes));
         }
         Ok(rows)
-    }
-}
-
-impl Rest<'_> {
-    /// Of branches that are none: one row for each.
-    async fn remains(&self) -> Result<Vec<RecoverRow>, RecoverRootError> {
-        let mut by_branch: BTreeMap<Branch, Vec<BranchRemains>> = BTreeMap::new();
-        for remains in self.graph.graph.branch_remains().await? {
-            by_branch.entry(remains.branch.clone()).or_default().push(remains);
-        }
-        let rows = by_branch.into_iter().map(|(branch, remains)| {
-            let places: Vec<&str> = remains.iter().map(|remains| remains.location).collect();
-            let what =
-                format!("there is no branch {branch}, but versions of it in {}", places.join(", "));
-            let newest = remains.iter().map(|remains| remains.newest).max();
-            let is_lock = branch.label() == LOCK;
-            let is_dead = is_lock && self.options.assumed_dead.includes(LOCK);
-            // Whoever makes a branch writes its versions first, and is not asked whether he is
-            // dead: he is given his time.
-            let floor = self.options.dead_after.max(PRESUMED_DEAD_AFTER);
-            let until = later(newest.unwrap_or(self.now), floor);
-            let published = remains
-                .iter()
-                .filter(|remains| remains.location == MANIFEST_DIR)
-                .map(|remains| remains.published)
-                .sum::<u64>();
-            let is_named = self.options.assumed_dead.names(branch.label());
-            let mut hint = None;
-            let fate = if published > 0 && !is_lock && !is_named {
-                hint = Some(format!(
-                    "if only __manifest/_refs/branches/ lost its file, restore that from a backup; if the branch was being deleted: --assume-dead {}",
-                    shell_word(branch.label())
-                ));
-                StagedFate {
-                    action: RecoverAction::Refuse,
-                    why: format!("{what}, of which {published} or more were published there"),
-                    until: None,
-                }
-            } else if until > self.now && !is_dead {
-                StagedFate {
-                    action: RecoverAction::Wait,
-                    why: format!("{what}: somebody may be making it"),
-                    until: Some(until),
-                }
-            } else {
-                StagedFate { action: RecoverAction::Remove, why: what, until: None }
-            };
-            let mut row = row_of(LeftBehind::BranchRemains, branch.label(), fate);
-            row.hint = hint;
-            row.branch = branch;
-            row
-        });
-        Ok(rows.collect())
     }
 }
 

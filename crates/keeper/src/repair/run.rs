@@ -11,7 +11,7 @@ use lancekeeper_store::failure::text_with_hint;
 use lancekeeper_store::tables::version_of;
 
 use super::inventory::{self, Found};
-use super::{RepairRootError, VERB, report};
+use super::{RepairRootError, VERB, report, seen};
 use crate::root::{
     OpenRootError, ReadGraph, WriteRoot, check_no_foreign_sidecar, check_no_schema_apply,
 };
@@ -51,7 +51,7 @@ impl Run<'_> {
         report: &mut RootRepairReport,
     ) -> Result<(), RepairRootError> {
         let graph = &self.graph.graph;
-        let snapshot = match graph.snapshot(branch).await {
+        let snapshot = match seen(graph, branch).await {
             Ok(snapshot) => snapshot,
             Err(error) => {
                 report.tables.push(report::unreadable(branch, &error));

@@ -1,7 +1,7 @@
 //! Why a root cannot be opened, or not for writing, and what a person can do about it.
 
 use lancekeeper_manifest::{
-    GraphError, MigrateError, QUARANTINE_DIR, SchemaFilesError, SidecarError,
+    ACTORS, GraphError, MigrateError, QUARANTINE_DIR, SchemaFilesError, SidecarError,
 };
 use lancekeeper_model::{Branch, ErrorKind, Stamp};
 use lancekeeper_queue::{LockError, QueueError};
@@ -280,6 +280,13 @@ impl OpenRootError {
             {
                 Some(
                     "nothing was changed; restore that branch of _graph_commits.lance from a backup; if there is none, `lancekeeper migrate ROOT --to 4 --rebuild-history` makes its history of the versions of __manifest",
+                )
+            }
+            Self::HistoryUnreadable { source: GraphError::Open(error), .. }
+                if error.uri.ends_with(ACTORS) =>
+            {
+                Some(
+                    "nothing was changed; restore _graph_commit_actors.lance from a backup; if there is none, move it out of the root: who made which commit is lost with it, and nothing else",
                 )
             }
             Self::HistoryUnreadable { .. } => Some(

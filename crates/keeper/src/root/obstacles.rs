@@ -72,9 +72,13 @@ pub(crate) async fn look_ahead(read: &ReadRoot, purpose: Purpose<'_>, now: DateT
     if !tolerates.migration {
         way.obstacles.extend(check_history(&uri, graph).await.err());
     }
-    // Who moves no pin and no row may go on beside what others left, and must: what recovers that refuses a graph of
-    // another version, or at another place.
-    if tolerates.moved || tolerates.migration {
+    // Who makes a moved graph whole may go on beside whatever was left, and must: what recovers that refuses a graph at
+    // another place. He does not even look at it: a branch whose run died may be read from a place that is gone.
+    if tolerates.moved {
+        return way;
+    }
+    // So may who migrates, who moves no pin: what recovers refuses a graph of another version.
+    if tolerates.migration {
         match plan_of(graph, &read.tables).await {
             Ok(sweep) => way.sweep = sweep,
             Err(error) => way.obstacles.push(error),
@@ -97,16 +101,32 @@ pub(crate) async fn look_ahead(read: &ReadRoot, purpose: Purpose<'_>, now: DateT
     way
 }
 
-/// Refuses a v3 graph without the history that a publish adds to, or with one that cannot be opened.
+/// Refuses a v3 graph without the history that a publish adds to, or with one of main that cannot be opened. That of
+/// another branch stands in the way of nobody but who publishes to it ([`check_history_of`]).
 async fn check_history(uri: &str, graph: &ReadGraph) -> Result<(), OpenRootError> {
-    let uri = uri.to_owned();
     if graph.graph.lacks_history().await {
-        return Err(OpenRootError::NoHistory { uri });
+        return Err(OpenRootError::NoHistory { uri: uri.to_owned() });
     }
-    match graph.graph.unreadable_history(&graph.branches).await {
+    check_history_of(&graph.graph, &Branch::main()).await
+}
+
+/// Refuses a branch whose commit history a publish could not be written down in: its pins would move first.
+pub(crate) async fn check_history_of(graph: &Graph, branch: &Branch) -> Result<(), OpenRootError> {
+    match graph.unreadable_history(branch).await {
         None => Ok(()),
-        Some((branch, source)) => Err(OpenRootError::HistoryUnreadable { uri, branch, source }),
+        Some(source) => {
+            let (uri, branch) = (graph.root().given.clone(), branch.clone());
+            Err(OpenRootError::HistoryUnreadable { uri, branch, source })
+        }
     }
+}
+
+/// The same for every branch that is to be published to. Main has been looked at.
+pub(crate) async fn check_histories(views: &[ReadGraph]) -> Result<(), OpenRootError> {
+    for view in views.iter().filter(|view| !view.snapshot.branch.is_main()) {
+        check_history_of(&view.graph, &view.snapshot.branch).await?;
+    }
+    Ok(())
 }
 
 /// What stands in the way of a schema apply that runs or died.

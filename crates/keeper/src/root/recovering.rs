@@ -13,6 +13,7 @@ use super::error::OpenRootError;
 use super::hold::Hold;
 use super::locks::{self, Locks};
 use super::migrating::{first_write, migrate};
+use super::obstacles::check_history_of;
 use super::open::{look, read_root};
 use super::opened::{Opening, ReadGraph, ReadRoot};
 use super::recover::sweep_all;
@@ -81,6 +82,13 @@ pub(crate) async fn beside(graph: &ReadGraph) -> Result<Vec<OpenRootError>, Grap
     }
     let main = Branch::main();
     for branch in std::iter::once(&main).chain(&graph.branches) {
+        // That of main stands in everybody's way, and is told with what does.
+        if !branch.is_main()
+            && let Err(damage) = check_history_of(&graph.graph, branch).await
+        {
+            found.push(damage);
+            continue;
+        }
         let publishes = graph.graph.unnamed_publishes(branch).await?;
         if !publishes.is_empty() {
             let versions: Vec<String> =

@@ -20,8 +20,8 @@ use lancekeeper_store::strict::{Change, CommitError, Signature, commit};
 use lancekeeper_store::tables::version_of;
 
 use super::{Changes, PinMove, PublishError, Published, merge};
-use crate::graph::{Graph, stamp_of};
-use crate::lineage::{Commit, v4_rows};
+use crate::graph::{Graph, GraphError, stamp_of};
+use crate::lineage::{COMMITS, Commit, v4_rows};
 use crate::row::encode;
 
 /// A publish that is written and not committed. It holds for the version of `__manifest` that it was
@@ -109,13 +109,19 @@ impl Graph {
 }
 
 impl Graph {
-    /// Refuses a branch to which nothing can be published, before anything is written for it.
+    /// Refuses a branch to which nothing can be published, before anything is written for it: also one whose publish could
+    /// not be written down, because its commit history cannot be opened.
     ///
     /// # Errors
     ///
-    /// [`PublishError::SchemaVersion`], or when the branch cannot be read.
+    /// [`PublishError::SchemaVersion`], or when the branch or its history cannot be read.
     pub async fn check_publishable(&self, branch: &Branch) -> Result<(), PublishError> {
-        self.open_publishable(branch).await.map(|_| ())
+        self.open_publishable(branch).await?;
+        if self.keeps_commits_apart() {
+            let opened = self.tables.open(&self.root.address_of(COMMITS), branch).await;
+            opened.map_err(GraphError::Open)?;
+        }
+        Ok(())
     }
 
     async fn open_publishable(&self, branch: &Branch) -> Result<Dataset, PublishError> {

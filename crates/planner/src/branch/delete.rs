@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use lancekeeper_model::{Branch, ForkRefStatus, Version};
+use lancekeeper_model::{Branch, ForkRefStatus, Version, shell_word};
 
 use crate::cleanup::history::merged_elsewhere;
 use crate::cleanup::{
-    Authority, CleanupInventory, DatasetFacts, DatasetPlan, Retention, Role, plan_cleanup,
+    Authority, BranchFacts, CleanupInventory, DatasetFacts, DatasetPlan, Retention, Role,
+    plan_cleanup,
 };
 
 /// What keeps a branch from being deleted.
@@ -25,6 +26,13 @@ pub enum Dependant {
     },
     /// A branch that cannot be read: it may read anything.
     Unreadable(Branch),
+    /// A branch whose file is gone, while what was published to it is there. It can neither be deleted nor be merged.
+    Lost {
+        /// The branch.
+        branch: Branch,
+        /// Where the tables lie of which it reads forks; `None` if it cannot be read, and may read anything.
+        reads: Option<Vec<String>>,
+    },
     /// A tag on a version of it.
     Tag {
         /// The tag.
@@ -52,6 +60,24 @@ impl fmt::Display for Dependant {
             }
             Self::Unreadable(branch) => {
                 write!(f, "branch {branch} cannot be read, and may read what it has")
+            }
+            Self::Lost { branch, reads } => {
+                let word = shell_word(branch.label());
+                match reads {
+                    Some(reads) => write!(
+                        f,
+                        "branch {branch}, whose file is gone, reads its fork of {}",
+                        reads.join(" and of ")
+                    )?,
+                    None => write!(
+                        f,
+                        "branch {branch}, whose file is gone, cannot be read, and may read what it has"
+                    )?,
+                }
+                write!(
+                    f,
+                    " (if it was being deleted, `lancekeeper recover ROOT --assume-dead {word} --confirm` takes it away)"
+                )
             }
             Self::Tag { tag, location, version } => {
                 write!(f, "tag {tag} is on its version {version} of {location}")
@@ -128,6 +154,10 @@ pub fn dependants(authority: &Authority, branch: &Branch) -> Vec<Dependant> {
             found.push(Dependant::CutFrom(other.branch.clone()));
             continue;
         }
+        if other.is_lost {
+            found.extend(lost(other, branch));
+            continue;
+        }
         match &other.pins {
             Ok(pins) => {
                 let read = pins.iter().filter(|pin| pin.chain.branch == *branch);
@@ -140,6 +170,19 @@ pub fn dependants(authority: &Authority, branch: &Branch) -> Vec<Dependant> {
         }
     }
     found
+}
+
+/// What a branch whose file is gone needs of another one.
+fn lost(other: &BranchFacts, branch: &Branch) -> Option<Dependant> {
+    let reads = match &other.pins {
+        Err(_) => None,
+        Ok(pins) => {
+            let read = pins.iter().filter(|pin| pin.chain.branch == *branch);
+            let read: Vec<String> = read.map(|pin| pin.chain.location.clone()).collect();
+            (!read.is_empty()).then_some(Some(read))?
+        }
+    };
+    Some(Dependant::Lost { branch: other.branch.clone(), reads })
 }
 
 fn unmerged(authority: &Authority, branch: &Branch) -> Vec<String> {

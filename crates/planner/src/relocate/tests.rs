@@ -17,6 +17,7 @@ fn manifest(branch: &str, version: u64, bases: &[(u32, &str)]) -> ManifestFacts 
         location: location.to_owned(),
         branch: Branch::named(branch),
         version: Some(Version(version)),
+        is_zombie: false,
         bases: bases.iter().map(base).collect(),
         files: version,
         missing: Vec::new(),
@@ -116,4 +117,23 @@ fn what_readers_see_is_here_as_a_whole_though_its_manifest_stays_as_it_is() {
     lazy reads version 5 of nodes/x of its branch dev, whose manifest is not here
     nodes/x/tree/main/_versions/5.manifest needs nodes/x/_deletions/0-1-2.arrow, which is not here as it was written
     ");
+}
+
+#[test]
+fn what_is_left_of_a_branch_is_changed_and_may_lack_anything_unless_somebody_reads_it() {
+    let mut left = manifest("dev", 7, &[(0, "/old/g/nodes/x")]);
+    left.missing = vec!["nodes/x/tree/dev/data/a.lance".to_owned()];
+    assert_eq!(planned(&[left.clone()]).refusals.len(), 1);
+    left.is_zombie = true;
+    let plan = planned(&[left.clone()]);
+    assert_eq!((plan.steps.len(), plan.refusals.len()), (1, 0));
+    let read = Current {
+        seen_by: Branch::named("lazy"),
+        location: left.location.clone(),
+        branch: left.branch.clone(),
+        version: Version(7),
+    };
+    let facts =
+        RelocateFacts { manifests: vec![left], current: vec![read], ..RelocateFacts::default() };
+    assert_eq!(plan_relocate(&facts, NEW).refusals.len(), 1);
 }

@@ -13,8 +13,11 @@ use lancekeeper_planner::recover::{
 use lancekeeper_planner::sweep::SIDECAR_SCHEMA_MAX;
 use lancekeeper_store::Tables;
 use lancekeeper_store::failure::{hint_of, text_with_hint};
+use lancekeeper_store::root::MANIFEST_DIR;
 use lancekeeper_store::strict::{OPERATION_PROPERTY, STEP_PROPERTY};
 use lancekeeper_store::tables::version_of;
+
+use crate::cleanup::{Lists, lost_branches};
 
 use super::execute::restore_step;
 use super::place::{misplaced, misplaced_new};
@@ -56,7 +59,8 @@ pub async fn inventory(
     Ok(facts)
 }
 
-/// Branches whose files were lost, if a sidecar is about a branch that is none.
+/// Branches whose files were lost, if a sidecar is about a branch that is none. Not those that a deletion of ours had begun
+/// to take away.
 async fn lost(
     graph: &Graph,
     branches: &[Branch],
@@ -67,8 +71,10 @@ async fn lost(
     if about.all(|branch| branch.is_main() || branches.contains(&branch)) {
         return Ok(Vec::new());
     }
-    let remains = graph.branch_remains().await?;
-    Ok(remains.into_iter().filter(|of| of.hold_publishes()).map(|of| of.branch).collect())
+    // A list that cannot be read explains nothing.
+    let pending = Lists::of(&graph.root().files()).pending().await.unwrap_or_default();
+    let lost = lost_branches(graph, &pending.explained(MANIFEST_DIR)).await?;
+    Ok(lost.into_iter().map(|of| of.branch).collect())
 }
 
 struct Look<'a> {

@@ -19,6 +19,7 @@ use prost::bytes::Bytes;
 
 use super::RelocateError;
 use super::bytes::repointed;
+use super::old_place::open_to_us;
 use crate::cleanup::references::{Fragments, VersionRead};
 use crate::cleanup::stored;
 
@@ -194,14 +195,16 @@ impl Looks<'_> {
     }
 
     async fn dataset(&mut self, location: &str, dataset: &Dataset) -> Result<(), RelocateError> {
-        let chains = dataset.manifests(location);
+        let (chains, branches) = (dataset.manifests(location), dataset.branches());
         let reads: Vec<_> = chains.iter().map(|(.., file)| self.files.read(file).boxed()).collect();
         let contents: Vec<_> =
             futures::stream::iter(reads).buffered(MANIFESTS_AT_ONCE).collect().await;
         let mut fragments = Fragments::default();
         for ((branch, version, file), content) in chains.into_iter().zip(contents) {
             let Some(content) = content? else { return Err(RelocateError::Changed { file }) };
-            let mut facts = facts_of(location, branch, version, file);
+            let is_zombie = !branch.is_main() && !branches.contains(&branch);
+            let mut facts =
+                ManifestFacts { is_zombie, ..facts_of(location, branch, version, file) };
             self.fill(&mut facts, &content, dataset, &mut fragments).await?;
             self.facts.manifests.push(facts);
         }
@@ -278,7 +281,10 @@ impl Looks<'_> {
             None => Leads::Elsewhere,
             Some((root, below)) => {
                 let plain = root.strip_prefix("file://").unwrap_or(&root);
-                let found = if plain.starts_with('/') { identity_at(plain).await? } else { None };
+                let found = match plain.starts_with('/') {
+                    true => open_to_us(identity_at(plain).await)?,
+                    false => None,
+                };
                 match found == Some(self.root.files().identity()) {
                     true => Leads::Here,
                     false => Leads::Old { root, below },
@@ -313,6 +319,7 @@ fn facts_of(
         location: location.to_owned(),
         branch,
         version,
+        is_zombie: false,
         bases: BTreeMap::new(),
         files: 0,
         missing: Vec::new(),

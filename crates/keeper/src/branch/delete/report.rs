@@ -15,7 +15,9 @@ pub(super) fn check_free(dependants: &[Dependant], branch: &Branch) -> Result<()
         return Ok(());
     }
     let each: Vec<String> = dependants.iter().map(ToString::to_string).collect();
-    Err(BranchRootError::Depends { branch: branch.clone(), dependants: each.join("; ") })
+    let are_lost = dependants.iter().all(|one| matches!(one, Dependant::Lost { .. }));
+    let dependants = each.join("; ");
+    Err(BranchRootError::Depends { branch: branch.clone(), dependants, are_lost })
 }
 
 /// Whether a dataset has anything of the branch.

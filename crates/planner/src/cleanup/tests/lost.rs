@@ -76,8 +76,9 @@ fn a_branch_that_a_lost_one_reads_cannot_be_deleted_but_what_is_left_of_the_lost
         };
         plan_delete(&inventory, &Branch::named(branch), &only_it(TimeDelta::zero()), now())
     };
-    let reads = Dependant::Reads { branch: Branch::named("B"), location: "T".to_owned() };
+    let reads = Dependant::Lost { branch: Branch::named("B"), reads: Some(vec!["T".to_owned()]) };
     assert!(delete("A").dependants.contains(&reads), "{:?}", delete("A").dependants);
+    assert!(reads.to_string().contains("recover ROOT --assume-dead B --confirm"), "{reads}");
     let of_lost = delete("B");
     assert_eq!(of_lost.dependants, []);
     let manifest = of_lost.datasets.iter().find(|dataset| dataset.location == MANIFEST).unwrap();
