@@ -4,7 +4,10 @@
 use std::fs;
 
 use chrono::{TimeDelta, Utc};
-use lancekeeper::{Keeper, NoProgress, OptimizeOptions, RecoverAction, RecoverOptions};
+use lancekeeper::{
+    CleanupOptions, CleanupPolicyOptions, CleanupReport, Keeper, NoProgress, OptimizeOptions,
+    RecoverAction, RecoverOptions, RepairOptions,
+};
 use lancekeeper_testkit::invariants::names;
 use lancekeeper_testkit::{Wreck, graph_rows};
 use serde_json::json;
@@ -230,6 +233,54 @@ async fn what_a_quarantined_writer_committed_to_a_new_fork_is_named_by_status() 
     assert!(named.message.contains("fork feat"), "{named:#?}");
     assert_eq!(status.attention_code().number(), 13, "{status:#?}");
     assert_eq!(optimize(wreck.uri()).await, 0, "it stands in nobody's way");
+}
+
+/// Takes whatever nothing needs, however young.
+async fn cleanup(uri: &str) -> CleanupReport {
+    let options = CleanupOptions {
+        policy: CleanupPolicyOptions { keep_versions: Some(1), older_than: None },
+        writer_window: TimeDelta::zero(),
+        min_fork_age: TimeDelta::zero(),
+        ..CleanupOptions::default()
+    };
+    Keeper::new().cleanup(&[uri.to_owned()], &options).await
+}
+
+#[tokio::test]
+async fn what_a_quarantined_writer_committed_to_a_new_fork_stays_as_long_as_the_file_is_kept() {
+    let wreck = Wreck::new().await.unwrap();
+    wreck.writer.create_branch("feat", "main").await.unwrap();
+    wreck.commit("node:A", "feat", &["four"]).await.unwrap();
+    let mut table = wreck.named("node:A", "feat").await.unwrap();
+    table["table_path"] = json!("/data/g/nodes/../../etc");
+    wreck.arm(ID, "Load", Utc::now(), vec![table], &json!({"branch": "feat"})).unwrap();
+    let fork = "a fork that no branch reads";
+    for report in
+        [preview(wreck.uri(), &aside(FILE)).await, recover(wreck.uri(), &aside(FILE)).await]
+    {
+        let hint = only(&report).hint.as_deref().unwrap();
+        assert!(hint.contains(fork) && !hint.contains("drift, for"), "{hint}");
+    }
+    let keeper = Keeper::new();
+    for confirm in [false, true] {
+        let options = RepairOptions { confirm, ..RepairOptions::default() };
+        let repaired = keeper.repair([wreck.uri()], &options).await;
+        assert_eq!(repaired.exit_code().number(), 0, "{repaired:#?}");
+        let named = |warning: &String| warning.contains("node:A: there is a fork feat");
+        assert!(repaired.roots[0].warnings.iter().any(named), "{repaired:#?}");
+    }
+    let head = || wreck.head("node:A", "feat");
+    let committed = head().await.unwrap();
+    let left = cleanup(wreck.uri()).await;
+    assert_eq!(head().await.unwrap(), committed, "{left:#?}");
+    let why = "fork feat is left alone: a sidecar in quarantine may be about it";
+    let rows = &left.roots[0].tables;
+    assert!(rows.iter().any(|row| row.warnings.iter().any(|of| of == why)), "{left:#?}");
+    // Once somebody has looked at it, and taken it away, it is nobody's.
+    fs::remove_dir_all(wreck.path("__maintenance/quarantine")).unwrap();
+    let cleaned = cleanup(wreck.uri()).await;
+    assert_eq!(cleaned.exit_code().number(), 0, "{cleaned:#?}");
+    assert!(head().await.is_err(), "{cleaned:#?}");
 }
 
 #[tokio::test]

@@ -108,7 +108,7 @@ impl Run<'_> {
         let found = ask::to_quarantine(graph, tables, file, self.options, now).await?;
         self.job.begin(&[], PLAN, 1).await;
         let place = graph.sidecars.quarantine(&found.file, now).await?;
-        let mut row = report::aside(&found);
+        let mut row = report::aside(&found, &inventory::unread_forks(graph, &found).await);
         row.why = format!("{}; it is {place} now", row.why);
         row.done = true;
         report.left.push(row);

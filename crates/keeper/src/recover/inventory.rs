@@ -1,7 +1,7 @@
 //! The facts of `recover` beside those of foreign sidecars: our own, in a preview.
 
 use lancekeeper_manifest::FoundSidecar;
-use lancekeeper_model::{LeftBehind, RecoverAction, RecoverRow};
+use lancekeeper_model::{LeftBehind, RecoverAction, RecoverRow, TableRef};
 use lancekeeper_planner::recover::ForeignFacts;
 use lancekeeper_planner::sweep::{SidecarDecision, plan_sweep};
 use lancekeeper_reconciler::{RecoverError, recover, sweep};
@@ -16,6 +16,19 @@ pub(super) async fn foreign(
     found: &[FoundSidecar],
 ) -> Result<Vec<ForeignFacts>, RecoverError> {
     recover::inventory(&graph.graph, tables, found).await
+}
+
+/// The forks of tables that a sidecar names and that no branch reads: what its writer was the first to commit there.
+pub(super) async fn unread_forks(graph: &ReadGraph, found: &FoundSidecar) -> Vec<TableRef> {
+    let mut forks = Vec::new();
+    for table in found.tables() {
+        // What a branch reads that cannot be read is not known.
+        let Ok(unread) = graph.graph.unowned_forks(&table.branch).await else { continue };
+        if unread.contains(&table.key) {
+            forks.push(table);
+        }
+    }
+    forks
 }
 
 /// What becomes of our own sidecars.

@@ -2,7 +2,7 @@
 
 use lancekeeper_manifest::FoundSidecar;
 use lancekeeper_model::{
-    LeftBehind, RecoverAction, RecoverRow, RecoverTable, shell_word, without_secrets,
+    LeftBehind, RecoverAction, RecoverRow, RecoverTable, TableRef, shell_word, without_secrets,
 };
 use lancekeeper_planner::recover::{Decision, ForeignFacts, RecoverStep, Unread};
 
@@ -84,8 +84,8 @@ fn is_dated(facts: &ForeignFacts) -> bool {
     facts.content.as_ref().is_ok_and(|content| content.started_at.is_some())
 }
 
-/// The row of a file that is moved aside.
-pub(super) fn aside(found: &FoundSidecar) -> RecoverRow {
+/// The row of a file that is moved aside. `forks` are those of the tables it names that no branch reads.
+pub(super) fn aside(found: &FoundSidecar, forks: &[TableRef]) -> RecoverRow {
     let mut row = RecoverRow::of(LeftBehind::Sidecar, found.path());
     row.action = RecoverAction::Quarantine;
     row.why = match &found.content {
@@ -93,13 +93,28 @@ pub(super) fn aside(found: &FoundSidecar) -> RecoverRow {
         Ok(_) => "nothing can be decided about it".to_owned(),
     };
     row.writer_kind = found.content.as_ref().ok().map(|content| content.writer_kind.clone());
-    let tables: Vec<String> = found.tables().iter().map(ToString::to_string).collect();
-    row.hint = Some(match tables.is_empty() {
-        true => "what it covered is not known: tables that are ahead of their pins then show as drift, for `repair`".to_owned(),
-        false => format!(
+    let tables = found.tables();
+    let read: Vec<&TableRef> = tables.iter().filter(|table| !forks.contains(table)).collect();
+    let mut hints = Vec::new();
+    if tables.is_empty() {
+        hints.push("what it covered is not known: tables that are ahead of their pins then show as drift, for `repair`, and forks that no branch reads are named by `status` and `repair`".to_owned());
+    }
+    if !read.is_empty() {
+        hints.push(format!(
             "tables that are ahead of their pins then show as drift, for `repair`: {}",
-            tables.join(", ")
-        ),
-    });
+            names(read)
+        ));
+    }
+    if !forks.is_empty() {
+        hints.push(format!(
+            "a fork that no branch reads is no drift, and is left alone while the file is kept: {}",
+            names(forks)
+        ));
+    }
+    row.hint = Some(hints.join("; "));
     row
+}
+
+fn names<'a>(tables: impl IntoIterator<Item = &'a TableRef>) -> String {
+    tables.into_iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
