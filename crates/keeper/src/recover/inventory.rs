@@ -2,11 +2,12 @@
 
 use lancekeeper_manifest::FoundSidecar;
 use lancekeeper_model::{LeftBehind, RecoverAction, RecoverRow, TableRef};
-use lancekeeper_planner::recover::ForeignFacts;
-use lancekeeper_planner::sweep::{SidecarDecision, plan_sweep};
+use lancekeeper_planner::recover::{ForeignFacts, Unread};
+use lancekeeper_planner::sweep::{SidecarDecision, SweepStep, plan_sweep};
 use lancekeeper_reconciler::{RecoverError, recover, sweep};
 use lancekeeper_store::Tables;
 
+use super::report;
 use crate::root::{OpenRootError, ReadGraph};
 
 /// What is known of the sidecars of others, and of those that cannot be understood.
@@ -37,20 +38,38 @@ pub(super) async fn own(
     tables: &Tables,
     found: &[FoundSidecar],
 ) -> Result<Vec<RecoverRow>, OpenRootError> {
-    let own: Vec<_> =
-        found.iter().filter(|found| found.our_operation().is_some()).cloned().collect();
-    let plan = plan_sweep(&sweep::inventory(&graph.graph, tables, &own).await?);
-    let row = |step: &lancekeeper_planner::sweep::SweepStep| {
+    let uri = &graph.graph.root().given;
+    let row = |(step, unread): (SweepStep, Option<Unread>)| {
         let mut row = RecoverRow::of(LeftBehind::Sidecar, &step.file);
         row.writer_kind = Some("lancekeeper".to_owned());
         row.branch = step.branch.clone();
         row.action = match step.decision {
             SidecarDecision::Publish { .. } => RecoverAction::RollForward,
             SidecarDecision::Discard => RecoverAction::Remove,
-            SidecarDecision::LeaveToItsWriter | SidecarDecision::Stop => RecoverAction::Refuse,
+            SidecarDecision::LeaveToItsWriter | SidecarDecision::Refuse | SidecarDecision::Stop => {
+                RecoverAction::Refuse
+            }
         };
-        row.why.clone_from(&step.why);
+        row.hint = report::own_hint(&step, unread.as_ref(), uri);
+        row.why = step.why;
         row
     };
-    Ok(plan.steps.iter().map(row).collect())
+    Ok(own_steps(graph, tables, found).await?.into_iter().map(row).collect())
+}
+
+/// What is decided about our own sidecars, each with what could not be read of it.
+pub(super) async fn own_steps(
+    graph: &ReadGraph,
+    tables: &Tables,
+    found: &[FoundSidecar],
+) -> Result<Vec<(SweepStep, Option<Unread>)>, OpenRootError> {
+    let own: Vec<_> =
+        found.iter().filter(|found| found.our_operation().is_some()).cloned().collect();
+    let inventory = sweep::inventory(&graph.graph, tables, &own).await?;
+    let unread = |step: &SweepStep| {
+        let facts = inventory.sidecars.iter().find(|facts| facts.file == step.file);
+        facts.and_then(|facts| facts.unread.clone())
+    };
+    let steps = plan_sweep(&inventory).steps.into_iter();
+    Ok(steps.map(|step| (unread(&step), step)).map(|(unread, step)| (step, unread)).collect())
 }

@@ -5,6 +5,7 @@ use lancekeeper_model::{
     LeftBehind, RecoverAction, RecoverRow, RecoverTable, TableRef, shell_word, without_secrets,
 };
 use lancekeeper_planner::recover::{Decision, ForeignFacts, RecoverStep, Unread};
+use lancekeeper_planner::sweep::{SidecarDecision, SweepStep};
 
 /// The row of a foreign sidecar.
 pub(super) fn sidecar(
@@ -44,21 +45,13 @@ pub(super) fn sidecar(
 
 /// What is to be done about it. Its lines can be pasted into a shell, whatever names there are in them.
 fn hint(facts: &ForeignFacts, step: &RecoverStep, uri: &str) -> Option<String> {
-    let aside = || {
-        let (uri, file) = (without_secrets(uri), shell_word(&step.file));
-        let uri = shell_word(&uri);
-        format!("`lancekeeper recover {uri} --quarantine {file} --confirm` moves it aside")
-    };
+    let aside = || moves_aside(uri, &step.file);
+    if let (Decision::Refuse, Some(unread)) = (&step.decision, unread(facts)) {
+        return Some(unread_hint(unread, uri, &step.file));
+    }
     match &step.decision {
         Decision::Stop => Some(format!(
             "open the graph with the client that wrote it, if it can be told; else {}",
-            aside()
-        )),
-        Decision::Refuse if unread(facts).is_some_and(|unread| unread.may_pass) => {
-            Some("recover again once it can be read".to_owned())
-        }
-        Decision::Refuse if unread(facts).is_some() => Some(format!(
-            "restore what cannot be read, or the whole graph from one backup; if its client cannot read it either, {}",
             aside()
         )),
         Decision::Refuse => Some(format!(
@@ -73,6 +66,33 @@ fn hint(facts: &ForeignFacts, step: &RecoverStep, uri: &str) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// What is to be done about a sidecar of ours, if it is not just ended.
+pub(super) fn own_hint(step: &SweepStep, unread: Option<&Unread>, uri: &str) -> Option<String> {
+    match (&step.decision, unread) {
+        (SidecarDecision::Refuse, Some(unread)) => Some(unread_hint(unread, uri, &step.file)),
+        (SidecarDecision::Refuse | SidecarDecision::Stop, _) => {
+            Some(format!("look at the tables, and {}", moves_aside(uri, &step.file)))
+        }
+        _ => None,
+    }
+}
+
+fn unread_hint(unread: &Unread, uri: &str, file: &str) -> String {
+    if unread.may_pass {
+        return "recover again once it can be read".to_owned();
+    }
+    format!(
+        "restore what cannot be read, or the whole graph from one backup; if its client cannot read it either, {}",
+        moves_aside(uri, file)
+    )
+}
+
+fn moves_aside(uri: &str, file: &str) -> String {
+    let (uri, file) = (without_secrets(uri), shell_word(file));
+    let uri = shell_word(&uri);
+    format!("`lancekeeper recover {uri} --quarantine {file} --confirm` moves it aside")
 }
 
 /// What it points to and could not be read, if so.
