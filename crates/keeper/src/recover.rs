@@ -93,7 +93,9 @@ async fn preview(
         None => None,
     };
     report.warnings.extend(ask::unknown_names(graph, options).await?);
-    report.left.extend(aside.as_ref().map(report::aside));
+    if let Some(aside) = &aside {
+        report.left.push(report::aside(aside, &inventory::unread_forks(graph, aside).await));
+    }
     let others = graph
         .found
         .iter()

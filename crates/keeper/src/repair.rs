@@ -29,7 +29,7 @@ use thiserror::Error;
 
 use crate::root::{
     OpenRootError, Opening, Purpose, ReadGraph, ReadRoot, TargetError, Tolerance, check_writable,
-    look, read_root, write_root,
+    look, read_root, unread_forks, write_root,
 };
 use crate::run::ended::{EndsRoot, ended};
 use crate::run::stop::Interrupted;
@@ -179,6 +179,7 @@ async fn preview(
             Err(error) => report.tables.push(report::unreadable(&branch, &error)),
         }
     }
+    report.warnings.extend(set_aside(graph, options).await?);
     Ok(())
 }
 
@@ -188,6 +189,15 @@ async fn seen(graph: &Graph, branch: &Branch) -> Result<Snapshot, GraphError> {
         None => graph.snapshot(branch).await,
         Some(error) => Err(error),
     }
+}
+
+/// What is no drift, because no branch reads it, and may be all that the writer of a sidecar in quarantine committed.
+async fn set_aside(
+    graph: &ReadGraph,
+    options: &RepairOptions,
+) -> Result<Vec<String>, RepairRootError> {
+    let forks = unread_forks(graph, &inventory::branches(graph, options)?).await?;
+    Ok(forks.iter().map(ToString::to_string).collect())
 }
 
 async fn repair(
@@ -205,6 +215,7 @@ async fn repair(
     report.recovery.clone_from(&write.recovery);
     report.warnings.extend(write.warnings.iter().cloned());
     let graph = graph_of(&write.read)?;
+    report.warnings.extend(set_aside(graph, options).await?);
     let run = run::Run { context, write: &write, graph, options, operation: &operation, now };
     let outcome = run.all(report).await;
     // Also when the run ended early: whatever it published moved it.

@@ -24,6 +24,6 @@ pub(crate) use obstacles::{
 };
 pub(crate) use open::{look, read_root, write_root};
 pub(crate) use opened::{Opening, Purpose, ReadGraph, ReadRoot, Tolerance, WriteRoot};
-pub(crate) use recovering::{Recovering, beside, check_recoverable, lock_to_recover};
+pub(crate) use recovering::{Recovering, beside, check_recoverable, lock_to_recover, unread_forks};
 pub(crate) use running::{running, under_way};
 pub(crate) use targets::{Target, TargetError, branch_views, is_dropped, seen_targets, targets};

@@ -4,8 +4,19 @@
 use lancekeeper_model::{Branch, TableKey};
 
 use crate::graph::{Graph, GraphError};
+use crate::sidecar::QUARANTINE_DIR;
 
 impl Graph {
+    /// Whether a sidecar was moved aside that nobody has taken from there since: nobody knows what its writer had
+    /// committed.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be listed.
+    pub async fn holds_quarantine(&self) -> Result<bool, GraphError> {
+        Ok(!self.root.files().below(QUARANTINE_DIR).names(".json").await?.is_empty())
+    }
+
     /// The tables that have a Lance branch of this name, while the graph's branch of that name reads them where it was
     /// cut from.
     ///

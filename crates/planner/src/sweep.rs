@@ -13,6 +13,9 @@
 //! A plan may be carried out in part, and planned again from what is then there: a table
 //! that was published but whose sidecar remained is discarded the next time.
 //!
+//! One of ours about which nothing can be decided, because its table cannot be read or is behind its pin, is left alone,
+//! and its table is reported as blocked: it stands in the way of nobody who works on others.
+//!
 //! Not here: deciding about sidecars of other writers. They are left alone, and their tables
 //! are reported as blocked.
 
@@ -27,6 +30,7 @@ use std::fmt;
 use lancekeeper_model::{Branch, OperationId, TableRef, Version};
 
 use crate::optimize::SidecarClaim;
+use crate::recover::Unread;
 
 /// The newest schema version of a sidecar that we understand.
 pub const SIDECAR_SCHEMA_MAX: u32 = 2;
@@ -57,6 +61,8 @@ pub struct SidecarFacts {
     pub branch: Branch,
     /// The tables it names.
     pub tables: Vec<SidecarTableFacts>,
+    /// Of one of ours: what it points to and could not be read, if something could not.
+    pub unread: Option<Unread>,
 }
 
 /// One table that a sidecar names.
@@ -91,6 +97,8 @@ pub enum SidecarDecision {
     Discard,
     /// It is for its writer, or for the rules for foreign sidecars.
     LeaveToItsWriter,
+    /// It is of ours, and nothing can be decided about its tables. A person has to look at those; others are worked on.
+    Refuse,
     /// Nothing may be written to this graph, by any verb, until a person has looked at it.
     Stop,
 }
@@ -116,8 +124,8 @@ pub struct SweepPlan {
     /// One step per sidecar, by file name: our names begin with a ULID, so this is the order
     /// in which the operations began. To be carried out in this order.
     pub steps: Vec<SweepStep>,
-    /// Tables that an unfinished operation of another writer names, with its sidecar;
-    /// sorted.
+    /// Tables that an unfinished operation of another writer names, or one of ours about which nothing can be decided,
+    /// with its sidecar; sorted.
     pub blocked: Vec<(TableRef, SidecarClaim)>,
 }
 
@@ -125,6 +133,11 @@ impl SweepPlan {
     /// The steps that stop everything. If there is one, no step of the plan is carried out.
     pub fn stops(&self) -> impl Iterator<Item = &SweepStep> {
         self.steps.iter().filter(|step| step.decision == SidecarDecision::Stop)
+    }
+
+    /// The steps of sidecars of ours about which nothing can be decided.
+    pub fn refused(&self) -> impl Iterator<Item = &SweepStep> {
+        self.steps.iter().filter(|step| step.decision == SidecarDecision::Refuse)
     }
 }
 
@@ -143,7 +156,7 @@ pub fn plan_sweep(inventory: &SweepInventory) -> SweepPlan {
             SidecarDecision::Publish { table, to, .. } => {
                 published.insert(table.clone(), *to);
             }
-            SidecarDecision::LeaveToItsWriter => {
+            SidecarDecision::LeaveToItsWriter | SidecarDecision::Refuse => {
                 let claim = SidecarClaim {
                     file: sidecar.file.clone(),
                     writer_kind: sidecar.writer_kind.clone(),
@@ -185,11 +198,14 @@ fn decide(
         let why = format!("it belongs to another writer ({})", sidecar.writer_kind);
         return (SidecarDecision::LeaveToItsWriter, why);
     }
+    if let Some(unread) = &sidecar.unread {
+        return (SidecarDecision::Refuse, unread.why.clone());
+    }
     match sidecar.tables.as_slice() {
         [facts] => decide_ours(facts, published.get(&facts.table).copied()),
         tables => {
             let why = format!("a sidecar of ours names one table, this one names {}", tables.len());
-            (SidecarDecision::Stop, why)
+            (SidecarDecision::Refuse, why)
         }
     }
 }
@@ -202,7 +218,7 @@ fn decide_ours(facts: &SidecarTableFacts, published: Option<Version>) -> (Sideca
     let head = facts.head;
     if head < observed {
         let why = format!("HEAD {head} of {table} is behind manifest version {observed}");
-        return (SidecarDecision::Stop, why);
+        return (SidecarDecision::Refuse, why);
     }
     let distance = head.0 - observed.0;
     if u64::try_from(facts.ahead.len()) != Ok(distance) {
@@ -210,7 +226,7 @@ fn decide_ours(facts: &SidecarTableFacts, published: Option<Version>) -> (Sideca
             "{} versions of {table} were examined, {distance} are ahead of its pin {observed}",
             facts.ahead.len()
         );
-        return (SidecarDecision::Stop, why);
+        return (SidecarDecision::Refuse, why);
     }
     let pin = published.map_or(observed, |published| published.max(observed));
     let ahead = usize::try_from(pin.0 - observed.0)
@@ -248,6 +264,7 @@ impl fmt::Display for SidecarDecision {
             }
             Self::Discard => f.write_str("discard"),
             Self::LeaveToItsWriter => f.write_str("leave to its writer"),
+            Self::Refuse => f.write_str("refuse"),
             Self::Stop => f.write_str("stop"),
         }
     }

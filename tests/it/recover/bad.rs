@@ -4,7 +4,10 @@
 use std::fs;
 
 use chrono::{TimeDelta, Utc};
-use lancekeeper::{Keeper, NoProgress, OptimizeOptions, RecoverAction, RecoverOptions};
+use lancekeeper::{
+    CleanupOptions, CleanupPolicyOptions, CleanupReport, Keeper, NoProgress, OptimizeOptions,
+    RecoverAction, RecoverOptions, RepairOptions,
+};
 use lancekeeper_testkit::invariants::names;
 use lancekeeper_testkit::{Wreck, graph_rows};
 use serde_json::json;
@@ -230,6 +233,110 @@ async fn what_a_quarantined_writer_committed_to_a_new_fork_is_named_by_status() 
     assert!(named.message.contains("fork feat"), "{named:#?}");
     assert_eq!(status.attention_code().number(), 13, "{status:#?}");
     assert_eq!(optimize(wreck.uri()).await, 0, "it stands in nobody's way");
+}
+
+/// The newest manifest of a dataset: names count backwards.
+fn newest_manifest(dataset: &std::path::Path) -> std::path::PathBuf {
+    let versions = dataset.join("_versions");
+    let found = names(&versions).unwrap();
+    let newest = found.iter().filter(|name| name.ends_with(".manifest")).min().unwrap();
+    versions.join(newest)
+}
+
+#[tokio::test]
+async fn a_dead_run_of_ours_over_a_table_that_cannot_be_read_is_refused_alone_and_moved_aside() {
+    let wreck = Wreck::new().await.unwrap();
+    let ours = json!({"keeper": {"schema": 1, "operation": ID}});
+    let table = wreck.named("node:A", "main").await.unwrap();
+    wreck.arm(ID, "Optimize", Utc::now(), vec![table], &ours).unwrap();
+    let other = wreck.named("node:B", "main").await.unwrap();
+    wreck.arm("01B", "Load", Utc::now(), vec![other], &json!({})).unwrap();
+    wreck.commit("node:B", "main", &["four"]).await.unwrap();
+    let place = wreck.entry("node:A", "main").await.unwrap().location;
+    let manifest = newest_manifest(&wreck.path(&place));
+    let whole = fs::read(&manifest).unwrap();
+    fs::write(&manifest, "garbage").unwrap();
+
+    let uri = wreck.uri();
+    assert_eq!(cleanup(uri).await.exit_code().number(), 12);
+    let expected = [
+        (FILE.to_owned(), RecoverAction::Refuse, false),
+        ("__recovery/01B.json".to_owned(), RecoverAction::RollForward, true),
+    ];
+    for (confirms, report) in
+        [(false, preview(uri, &dead()).await), (true, recover(uri, &dead()).await)]
+    {
+        let rows = report.roots[0].left.iter();
+        let said: Vec<_> = rows.map(|row| (row.name.clone(), row.action, row.done)).collect();
+        let expected =
+            expected.clone().map(|(name, action, done)| (name, action, done && confirms));
+        assert_eq!((said, report.exit_code().number()), (expected.to_vec(), 12), "{report:#?}");
+        let row = &report.roots[0].left[0];
+        assert!(row.why.contains(&place), "{row:#?}");
+        assert!(row.hint.as_deref().unwrap().contains(&format!("--quarantine {FILE}")), "{row:#?}");
+    }
+    // Who asks for other tables need not wait for it.
+    let only = |key: &str| OptimizeOptions { tables: vec![key.to_owned()], ..Default::default() };
+    for (key, expected) in [("node:A", 12), ("node:B", 0)] {
+        let options = only(key);
+        let report = Keeper::new().optimize([uri], &options, std::sync::Arc::new(NoProgress)).await;
+        assert_eq!(report.exit_code().number(), expected, "{report:#?}");
+    }
+    assert_eq!(cleanup(uri).await.exit_code().number(), 12, "who deletes waits for all of them");
+    let done = recover(uri, &aside(FILE)).await;
+    assert_eq!(done.exit_code().number(), 0, "{done:#?}");
+    assert_eq!(names(&wreck.path("__maintenance/quarantine")).unwrap().len(), 1);
+    fs::write(&manifest, whole).unwrap();
+    assert_eq!(optimize(uri).await, 0);
+    is_at_rest(uri).await;
+}
+
+/// Takes whatever nothing needs, however young.
+async fn cleanup(uri: &str) -> CleanupReport {
+    let options = CleanupOptions {
+        policy: CleanupPolicyOptions { keep_versions: Some(1), older_than: None },
+        writer_window: TimeDelta::zero(),
+        min_fork_age: TimeDelta::zero(),
+        ..CleanupOptions::default()
+    };
+    Keeper::new().cleanup(&[uri.to_owned()], &options).await
+}
+
+#[tokio::test]
+async fn what_a_quarantined_writer_committed_to_a_new_fork_stays_as_long_as_the_file_is_kept() {
+    let wreck = Wreck::new().await.unwrap();
+    wreck.writer.create_branch("feat", "main").await.unwrap();
+    wreck.commit("node:A", "feat", &["four"]).await.unwrap();
+    let mut table = wreck.named("node:A", "feat").await.unwrap();
+    table["table_path"] = json!("/data/g/nodes/../../etc");
+    wreck.arm(ID, "Load", Utc::now(), vec![table], &json!({"branch": "feat"})).unwrap();
+    let fork = "a fork that no branch reads";
+    for report in
+        [preview(wreck.uri(), &aside(FILE)).await, recover(wreck.uri(), &aside(FILE)).await]
+    {
+        let hint = only(&report).hint.as_deref().unwrap();
+        assert!(hint.contains(fork) && !hint.contains("drift, for"), "{hint}");
+    }
+    let keeper = Keeper::new();
+    for confirm in [false, true] {
+        let options = RepairOptions { confirm, ..RepairOptions::default() };
+        let repaired = keeper.repair([wreck.uri()], &options).await;
+        assert_eq!(repaired.exit_code().number(), 0, "{repaired:#?}");
+        let named = |warning: &String| warning.contains("node:A: there is a fork feat");
+        assert!(repaired.roots[0].warnings.iter().any(named), "{repaired:#?}");
+    }
+    let head = || wreck.head("node:A", "feat");
+    let committed = head().await.unwrap();
+    let left = cleanup(wreck.uri()).await;
+    assert_eq!(head().await.unwrap(), committed, "{left:#?}");
+    let why = "fork feat is left alone: a sidecar in quarantine may be about it";
+    let rows = &left.roots[0].tables;
+    assert!(rows.iter().any(|row| row.warnings.iter().any(|of| of == why)), "{left:#?}");
+    // Once somebody has looked at it, and taken it away, it is nobody's.
+    fs::remove_dir_all(wreck.path("__maintenance/quarantine")).unwrap();
+    let cleaned = cleanup(wreck.uri()).await;
+    assert_eq!(cleaned.exit_code().number(), 0, "{cleaned:#?}");
+    assert!(head().await.is_err(), "{cleaned:#?}");
 }
 
 #[tokio::test]

@@ -108,7 +108,7 @@ impl Run<'_> {
         let found = ask::to_quarantine(graph, tables, file, self.options, now).await?;
         self.job.begin(&[], PLAN, 1).await;
         let place = graph.sidecars.quarantine(&found.file, now).await?;
-        let mut row = report::aside(&found);
+        let mut row = report::aside(&found, &inventory::unread_forks(graph, &found).await);
         row.why = format!("{}; it is {place} now", row.why);
         row.done = true;
         report.left.push(row);
@@ -125,6 +125,9 @@ impl Run<'_> {
     ) -> Result<(), RecoverRootError> {
         let Some(graph) = &mut recovering.read.graph else { return Ok(()) };
         graph.found = graph.sidecars.list().await?;
+        // What the sweep has left of ours.
+        let own = inventory::own(graph, &self.context.tables, &graph.found).await?;
+        report.left.extend(own.into_iter().filter(|row| row.action == RecoverAction::Refuse));
         let foreign = graph.found.iter().filter(|found| found.our_operation().is_none());
         let files: Vec<String> = foreign.map(|found| found.file.clone()).collect();
         for file in files {

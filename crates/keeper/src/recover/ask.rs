@@ -9,6 +9,7 @@ use lancekeeper_model::{
     RootRecoverReport,
 };
 use lancekeeper_planner::recover::{Decision, Unread, plan_recover};
+use lancekeeper_planner::sweep::{SidecarDecision, SweepStep};
 use lancekeeper_queue::QueueError;
 use lancekeeper_reconciler::RecoverError;
 use lancekeeper_store::{Root, Tables};
@@ -156,7 +157,18 @@ pub(super) async fn to_quarantine(
     };
     let healthy = |why: String| Err(RecoverRootError::Healthy { file: found.path(), why });
     if found.our_operation().is_some() {
-        return healthy("it is of a run of lancekeeper".to_owned());
+        let steps = inventory::own_steps(graph, tables, std::slice::from_ref(found)).await?;
+        return match steps.into_iter().next() {
+            Some((_, Some(Unread { why, may_pass: true }))) => {
+                Err(RecoverRootError::Unread { file: found.path(), why })
+            }
+            Some((
+                SweepStep { decision: SidecarDecision::Refuse | SidecarDecision::Stop, .. },
+                _,
+            )) => Ok(found.clone()),
+            Some((step, _)) => healthy(format!("it is of a run of lancekeeper: {}", step.why)),
+            None => healthy("it is of a run of lancekeeper".to_owned()),
+        };
     }
     let facts = inventory::foreign(graph, tables, std::slice::from_ref(found)).await?;
     let plan = plan_recover(&facts, options, now);

@@ -94,6 +94,20 @@ pub enum OpenRootError {
         /// The tables it names.
         tables: String,
     },
+    /// A run of ours died, and nothing can be decided about what it left.
+    #[error(
+        "{verb} requires a clean recovery state: in {uri}, {file} is of a run of lancekeeper that died, and cannot be recovered: {why}"
+    )]
+    SidecarRefused {
+        /// The verb.
+        verb: &'static str,
+        /// The root.
+        uri: String,
+        /// The file.
+        file: String,
+        /// What is wrong.
+        why: String,
+    },
     /// What a v3 publish writes its commit down in cannot be read: it would move pins first and then fail.
     #[error("{uri}: the commit history of branch {branch} cannot be read: {source}")]
     HistoryUnreadable {
@@ -211,6 +225,7 @@ impl OpenRootError {
             Self::HistoryUnreadable { source, .. } => source.kind(),
             Self::BranchUnreadable { .. } => ErrorKind::Corrupt,
             Self::RecoveryNeeded { .. }
+            | Self::SidecarRefused { .. }
             | Self::Living { .. }
             | Self::CommitRows { .. }
             | Self::BranchRemains { .. }
@@ -256,6 +271,12 @@ impl OpenRootError {
             Self::RecoveryNeeded { .. } => Some(
                 "`lancekeeper recover ROOT` shows what would become of it, and --confirm ends it once its writer is presumed dead",
             ),
+            Self::SidecarRefused { verb: "optimize", .. } => Some(
+                "`lancekeeper recover ROOT` says what can be done about it; or name unaffected tables with --table",
+            ),
+            Self::SidecarRefused { .. } => {
+                Some("`lancekeeper recover ROOT` says what can be done about it")
+            }
             Self::Living { .. } => Some(
                 "wait for it; if its writer is known to be dead: `lancekeeper migrate ROOT --dead-after 0s --confirm`, then `lancekeeper recover ROOT --assume-dead all --confirm`",
             ),
@@ -270,7 +291,7 @@ impl OpenRootError {
                 Some("`lancekeeper recover ROOT` shows what it is and what would become of it")
             }
             Self::UnreadForks { .. } => Some(
-                "Lance reads it as a branch of the table; once it is known to be of no use, `lancekeeper cleanup ROOT --confirm` takes it away",
+                "Lance reads it as a branch of the table; once it is known to be of no use, take the file away from there, and `lancekeeper cleanup ROOT --confirm` takes it away",
             ),
             Self::NoHistory { .. } => Some(
                 "`lancekeeper recover ROOT` says whether it can be made; if not, and there is no backup of it, `lancekeeper migrate ROOT --to 4 --rebuild-history` makes one of the versions of __manifest",

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use lancekeeper_manifest::{FoundSidecar, Graph, Look, check_schema_files};
-use lancekeeper_model::{Branch, BranchStamp, RootKind};
+use lancekeeper_model::{Branch, BranchStamp, RootKind, TableRef};
 use lancekeeper_planner::migrate::MigrationPlan;
-use lancekeeper_planner::sweep::{SweepPlan, plan_sweep};
+use lancekeeper_planner::sweep::{SweepPlan, SweepStep, plan_sweep};
 use lancekeeper_queue::{LiveRun, RootLock, live_runs};
 use lancekeeper_reconciler::{SweepError, sweep};
 use lancekeeper_store::{Root, Tables};
@@ -95,10 +95,42 @@ pub(crate) async fn look_ahead(read: &ReadRoot, purpose: Purpose<'_>, now: DateT
     });
     way.obstacles.extend(blocking.map(|sidecar| recovery_needed(&uri, verb, sidecar)));
     match plan_of(graph, &read.tables).await {
-        Ok(sweep) => way.sweep = sweep,
+        Ok(sweep) => {
+            way.obstacles.extend(refused(&uri, graph, &sweep, purpose));
+            way.sweep = sweep;
+        }
         Err(error) => way.obstacles.push(error),
     }
     way
+}
+
+/// The sidecars of runs of ours that died and about which nothing can be decided, as far as they stand in the way. As with
+/// those of others whose writers are dead, only tables that they do not name may be worked on beside them, by who asks
+/// for those.
+pub(super) fn refused(
+    uri: &str,
+    graph: &ReadGraph,
+    plan: &SweepPlan,
+    purpose: Purpose<'_>,
+) -> Vec<OpenRootError> {
+    let Purpose { verb, selected, tolerates } = purpose;
+    let is_selected =
+        |table: &TableRef| selected.iter().any(|selected| selected == table.key.as_str());
+    let names_one = |step: &SweepStep| {
+        let file = graph.found.iter().find(|found| found.path() == step.file);
+        file.is_some_and(|found| found.tables().iter().any(is_selected))
+    };
+    let refused = plan
+        .refused()
+        .filter(|step| !tolerates.unfinished || selected.is_empty() || names_one(step));
+    refused
+        .map(|step| OpenRootError::SidecarRefused {
+            verb,
+            uri: uri.to_owned(),
+            file: step.file.clone(),
+            why: step.why.clone(),
+        })
+        .collect()
 }
 
 /// Refuses a v3 graph without the history that a publish adds to, or with one of main that cannot be opened. That of

@@ -26,7 +26,7 @@ use super::error::OpenRootError;
 use super::half_made::{HalfMade, half_made};
 use super::locks::{self, Locks};
 use super::migrating::migrate;
-use super::obstacles::{check_no_schema_apply, check_writable};
+use super::obstacles::{check_no_schema_apply, check_writable, refused};
 use super::opened::{Opening, ReadGraph, ReadRoot, WriteRoot};
 use super::recover::sweep_all;
 use crate::run::Context;
@@ -127,6 +127,13 @@ pub(crate) async fn write_root(
                 true => SweepPlan::default(),
                 false => sweep_all(graph, tables, opening, &mut recovery.sidecars).await?,
             };
+            // Only under the lock is it known that it is a dead one's.
+            if !(tolerates.moved || tolerates.migration)
+                && let Some(obstacle) =
+                    refused(&read.root.given, graph, &plan, purpose).into_iter().next()
+            {
+                return Err(obstacle);
+            }
             if let Some(migration) = &way.migration {
                 let migrated = migrate(graph, migration, tables, &read.root, opening).await?;
                 recovery.migrated = Some(migrated);

@@ -4,7 +4,7 @@
 //! knows or that main's does not explain, and roots that were moved, whose tables would be looked for at another place.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use lancekeeper_manifest::{BranchRemains, GraphError, Look, MigrateError, QUARANTINE_DIR};
+use lancekeeper_manifest::{BranchRemains, GraphError, Look, MigrateError};
 use lancekeeper_model::{Branch, Migrated, RecoveredSidecar, TableKey};
 use lancekeeper_planner::migrate::{MigrationPlan, Refusal};
 use lancekeeper_queue::{LockHolder, RootIdentity, RootQueue};
@@ -100,16 +100,23 @@ pub(crate) async fn beside(graph: &ReadGraph) -> Result<Vec<OpenRootError>, Grap
     for BranchRemains { branch, location, .. } in graph.graph.branch_remains().await? {
         found.push(OpenRootError::BranchRemains { branch, place: location.to_owned() });
     }
-    found.extend(unread_forks(graph).await?);
+    found.extend(unread_forks(graph, &graph.branches).await?);
     Ok(found)
 }
 
-/// Forks that no branch reads, where a sidecar was moved aside of which nobody knows what it was about. Without one they are
-/// what a client leaves whose write failed, and nobody's concern but cleanup's.
-async fn unread_forks(graph: &ReadGraph) -> Result<Vec<OpenRootError>, GraphError> {
-    let aside = graph.graph.root().files().below(QUARANTINE_DIR).names(".json").await?;
+/// Forks of these branches that no branch reads, where a sidecar was moved aside of which nobody knows what it was about.
+/// Without one they are what a client leaves whose write failed, and nobody's concern but cleanup's.
+///
+/// # Errors
+///
+/// When the directory of what was moved aside cannot be listed.
+pub(crate) async fn unread_forks(
+    graph: &ReadGraph,
+    branches: &[Branch],
+) -> Result<Vec<OpenRootError>, GraphError> {
+    let is_any = graph.graph.holds_quarantine().await?;
     let mut found = Vec::new();
-    for branch in graph.branches.iter().filter(|_| !aside.is_empty()) {
+    for branch in branches.iter().filter(|_| is_any) {
         // One that cannot be read is told by itself.
         let Ok(tables) = graph.graph.unowned_forks(branch).await else { continue };
         if !tables.is_empty() {

@@ -17,9 +17,24 @@ pub struct Authority {
     /// A branch of the graph that is being deleted, or that was: it is none of `branches`, and
     /// what is left under its name is all that may go. `None` in a cleanup.
     pub retired: Option<Branch>,
+    /// Whether a sidecar lies in quarantine: what its writer committed is not known, and a fork that its branch does
+    /// not read yet may hold the only copy.
+    pub holds_quarantine: bool,
 }
 
 impl Authority {
+    /// Whether a fork of a dataset may be what a sidecar in quarantine is about: the branch of its name is there, and
+    /// reads the table where it was cut from.
+    #[must_use]
+    pub fn may_be_set_aside(&self, dataset: &str, fork: &Branch) -> bool {
+        let is_unread = |facts: &BranchFacts| {
+            let mut pins = facts.pins.iter().flatten().filter(|pin| pin.chain.location == dataset);
+            pins.any(|pin| pin.chain.branch != *fork)
+        };
+        let mut branches = self.branches.iter().filter(|facts| facts.branch == *fork);
+        self.holds_quarantine && self.retired.is_none() && branches.any(is_unread)
+    }
+
     /// Whether a branch is none because its file is gone, and something was published there.
     #[must_use]
     pub fn is_lost(&self, branch: &Branch) -> bool {

@@ -61,6 +61,7 @@ impl World {
                     head: Version(1 + chain.makers.len() as u64),
                     ahead: chain.ahead().map(|maker| maker == armed.operation).collect(),
                 }],
+                unread: None,
             }
         });
         SweepInventory { sidecars: sidecars.collect() }
@@ -82,7 +83,9 @@ impl World {
                     keep[number] = forgetful;
                 }
                 SidecarDecision::Discard => keep[number] = false,
-                SidecarDecision::LeaveToItsWriter | SidecarDecision::Stop => {}
+                SidecarDecision::LeaveToItsWriter
+                | SidecarDecision::Refuse
+                | SidecarDecision::Stop => {}
             }
         }
         let mut keep = keep.into_iter();

@@ -26,6 +26,7 @@ fn ours(pin: u64, ahead: &str) -> SidecarFacts {
             head: Version(pin + ahead.len() as u64),
             ahead: ahead.chars().map(|letter| letter == 'o').collect(),
         }],
+        unread: None,
     }
 }
 
@@ -129,18 +130,24 @@ fn a_sidecar_about_a_table_that_is_gone_is_discarded() {
 }
 
 #[test]
-fn a_head_behind_its_pin_stops_everything() {
+fn a_head_behind_its_pin_is_refused_and_blocks_its_table() {
     insta::assert_snapshot!(
         check_changed(ours(4, ""), |facts| facts.tables[0].head = Version(3)),
-        @"stop: HEAD 3 of node:A is behind manifest version 4"
+        @r"
+        refuse: HEAD 3 of node:A is behind manifest version 4
+        blocked: node:A by __recovery/01.json
+    "
     );
 }
 
 #[test]
-fn an_inventory_that_missed_versions_stops_everything() {
+fn an_inventory_that_missed_versions_is_refused_and_blocks_its_table() {
     insta::assert_snapshot!(
         check_changed(ours(4, "oo"), |facts| { facts.tables[0].ahead.pop(); }),
-        @"stop: 1 versions of node:A were examined, 2 are ahead of its pin 4"
+        @r"
+        refuse: 1 versions of node:A were examined, 2 are ahead of its pin 4
+        blocked: node:A by __recovery/01.json
+    "
     );
 }
 
@@ -175,14 +182,31 @@ fn what_is_newer_than_known_stops_everything() {
 }
 
 #[test]
-fn a_sidecar_of_ours_with_another_number_of_tables_stops_everything() {
+fn a_table_that_cannot_be_read_is_blocked_and_holds_no_other_sidecar() {
+    let mut unread = ours(4, "");
+    unread.file = "__recovery/00.json".into();
+    unread.unread = Some(Unread { why: "its manifest is damaged".into(), may_pass: false });
+    let mut other = ours(4, "o");
+    other.tables[0].table = table("node:B");
+    insta::assert_snapshot!(check(vec![unread, other]), @r"
+        refuse: its manifest is damaged
+        publish node:B from 4 to 5: what follows the pin 4 of node:B is ours up to version 5
+        blocked: node:A by __recovery/00.json
+    ");
+}
+
+#[test]
+fn a_sidecar_of_ours_with_another_number_of_tables_is_refused() {
     insta::assert_snapshot!(
         check_changed(ours(4, "o"), |facts| facts.tables.clear()),
-        @"stop: a sidecar of ours names one table, this one names 0"
+        @"refuse: a sidecar of ours names one table, this one names 0"
     );
     insta::assert_snapshot!(
         check_changed(ours(4, "o"), |facts| facts.tables.push(facts.tables[0].clone())),
-        @"stop: a sidecar of ours names one table, this one names 2"
+        @r"
+        refuse: a sidecar of ours names one table, this one names 2
+        blocked: node:A by __recovery/01.json
+    "
     );
 }
 

@@ -95,8 +95,9 @@ pub async fn read_authority(
     graph: &Graph,
     explained: &BTreeSet<String>,
 ) -> Result<AuthorityRead, CleanupError> {
+    let (manifest, holds_quarantine) = (MANIFEST_DIR.to_owned(), graph.holds_quarantine().await?);
     let mut read = AuthorityRead {
-        authority: Authority { manifest: MANIFEST_DIR.to_owned(), ..Authority::default() },
+        authority: Authority { manifest, holds_quarantine, ..Authority::default() },
         tables: Vec::new(),
         failures: Vec::new(),
         // First: what changes while the branches are read is noticed later.

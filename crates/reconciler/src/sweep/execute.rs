@@ -58,7 +58,9 @@ pub async fn execute(
                 published?;
             }
             SidecarDecision::Discard => swept.push(done),
-            SidecarDecision::LeaveToItsWriter | SidecarDecision::Stop => continue,
+            SidecarDecision::LeaveToItsWriter | SidecarDecision::Refuse | SidecarDecision::Stop => {
+                continue;
+            }
         }
         mend(graph, &step.branch, now).await?;
         failpoint::cross_async(failpoint::SWEEP_PUBLISHED_PRE_DISARM).await?;

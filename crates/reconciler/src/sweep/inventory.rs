@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use lancekeeper_manifest::{FoundSidecar, Graph, Sidecar};
 use lancekeeper_model::{Branch, OperationId, Snapshot, TableKey, TableRef, Version};
+use lancekeeper_planner::recover::Unread;
 use lancekeeper_planner::sweep::{SidecarFacts, SidecarTableFacts, SweepInventory};
 use lancekeeper_store::Tables;
+use lancekeeper_store::failure::{hint_of, text_with_hint};
 use lancekeeper_store::owner::{Owner, owners_between};
 use lancekeeper_store::tables::version_of;
 
@@ -13,19 +15,23 @@ use crate::sweep::report::SweepError;
 
 /// Looks at every sidecar. Tables of foreign ones are named but not opened.
 ///
+/// A pin or a table that cannot be read is no error: it is said in the facts of the sidecars of ours that name it, about
+/// which nothing may be decided then.
+///
 /// # Errors
 ///
-/// When a pin or a table that a sidecar of ours names cannot be read: then nothing may be
-/// decided.
+/// When branches cannot be listed.
 pub async fn inventory(
     graph: &Graph,
     tables: &Tables,
     found: &[FoundSidecar],
 ) -> Result<SweepInventory, SweepError> {
-    let mut snapshots = Snapshots { graph, known: BTreeMap::new() };
+    let is_any_ours = found.iter().any(|file| file.our_operation().is_some());
+    let branches = if is_any_ours { graph.branches().await? } else { Vec::new() };
+    let mut snapshots = Snapshots { graph, branches, known: BTreeMap::new() };
     let mut sidecars = Vec::new();
     for file in found {
-        sidecars.push(facts_of(file, tables, &mut snapshots).await?);
+        sidecars.push(facts_of(file, tables, &mut snapshots).await);
     }
     Ok(SweepInventory { sidecars })
 }
@@ -33,6 +39,7 @@ pub async fn inventory(
 /// Snapshots by branch, each read once.
 struct Snapshots<'a> {
     graph: &'a Graph,
+    branches: Vec<Branch>,
     /// `None`: there is no such branch.
     known: BTreeMap<Branch, Option<Snapshot>>,
 }
@@ -40,7 +47,7 @@ struct Snapshots<'a> {
 impl Snapshots<'_> {
     async fn of(&mut self, branch: &Branch) -> Result<Option<&Snapshot>, SweepError> {
         if !self.known.contains_key(branch) {
-            let exists = branch.is_main() || self.graph.branches().await?.contains(branch);
+            let exists = branch.is_main() || self.branches.contains(branch);
             let snapshot = if exists { Some(self.graph.snapshot(branch).await?) } else { None };
             self.known.insert(branch.clone(), snapshot);
         }
@@ -52,7 +59,7 @@ async fn facts_of(
     file: &FoundSidecar,
     tables: &Tables,
     snapshots: &mut Snapshots<'_>,
-) -> Result<SidecarFacts, SweepError> {
+) -> SidecarFacts {
     let operation = file.our_operation();
     let mut facts = SidecarFacts {
         file: file.path(),
@@ -63,24 +70,31 @@ async fn facts_of(
         readable: Ok(()),
         branch: Branch::main(),
         tables: Vec::new(),
+        unread: None,
     };
     let sidecar = match &file.content {
         Ok(sidecar) => sidecar,
         Err(why) => {
             facts.readable = Err(why.clone());
-            return Ok(facts);
+            return facts;
         }
     };
     facts.schema_version = Some(sidecar.schema_version);
     facts.writer_kind.clone_from(&sidecar.writer_kind);
     facts.branch = Branch::from(sidecar.branch.clone());
-    facts.tables = match operation {
-        Some(operation) => {
-            our_tables(sidecar, &operation, &facts.branch, tables, snapshots).await?
-        }
-        None => named_tables(sidecar),
-    };
-    Ok(facts)
+    facts.tables = named_tables(sidecar);
+    let Some(operation) = operation else { return facts };
+    match our_tables(sidecar, &operation, &facts.branch, tables, snapshots).await {
+        Ok(looked_at) => facts.tables = looked_at,
+        Err(error) => facts.unread = Some(unread(&error)),
+    }
+    facts
+}
+
+/// Why nothing may be decided. Unless the machine is to blame, what cannot be read is damaged.
+fn unread(error: &SweepError) -> Unread {
+    let why = format!("what it points to cannot be read: {}", text_with_hint(error));
+    Unread { why, may_pass: hint_of(error).is_some() }
 }
 
 fn named_tables(sidecar: &Sidecar) -> Vec<SidecarTableFacts> {

@@ -100,6 +100,10 @@ fn alone(
         let why = format!("{branch} is no branch, but was published to: its file may be lost");
         return (ForkRefStatus::Indeterminate, why);
     }
+    if authority.may_be_set_aside(&dataset.location, branch) {
+        let why = "a sidecar in quarantine may be about it".to_owned();
+        return (ForkRefStatus::Indeterminate, why);
+    }
     let (key, read) = (key_of(dataset, chain), "a branch or a commit reads it");
     if floors.staged_from(&key).is_some() {
         return legitimate("an optimize that is under way works on it");

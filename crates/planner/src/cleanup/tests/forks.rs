@@ -323,6 +323,26 @@ fn forks_that_could_not_be_deleted_are_left_alone_and_versions_they_do_not_need_
 }
 
 #[test]
+fn a_fork_that_a_sidecar_in_quarantine_may_be_about_stays_until_that_is_taken_away() {
+    let aside = "indeterminate: a sidecar in quarantine may be about it";
+    let mut world = moved_off();
+    world.authority.holds_quarantine = true;
+    let plan = world.plan(&keep_one());
+    assert_eq!(plan.fork("T", "B"), aside);
+    assert_eq!(plan.kept("T", "B"), [2]);
+    assert!(!plan.of("T").forks[0].is_said, "nothing else speaks of it");
+    // One that its branch reads is that branch's.
+    let mut read = moved_off();
+    read.authority.holds_quarantine = true;
+    let [_, branch] = &mut read.authority.branches[..] else { panic!("two branches") };
+    branch.pins.as_mut().unwrap()[0].chain.branch = Branch::named("B");
+    assert_eq!(read.plan(&keep_one()).fork("T", "B"), "legitimate: a branch or a commit reads it");
+    // Whoever deletes the branch deletes what it may have committed.
+    world.authority.branches.pop();
+    assert_eq!(world.plan(&keep_one()).fork("T", "B"), ORPHAN);
+}
+
+#[test]
 fn an_undecided_fork_is_said_by_the_failure_of_the_branch_that_cannot_be_read() {
     let is_said = |world: World| world.plan(&keep_one()).of("T").forks[0].is_said;
     let mut unread = with_fork(|table| table);
