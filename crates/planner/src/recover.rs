@@ -177,7 +177,24 @@ fn decide(
     if let Some(why) = dead::not_his(content, kind) {
         return (Decision::Refuse, why);
     }
-    settle(content, kind, &classes(content), &claims.contested)
+    let (decision, why) = settle(content, kind, &classes(content), &claims.contested);
+    match lost(content, &decision) {
+        Some(why) => (Decision::Refuse, why),
+        None => (decision, why),
+    }
+}
+
+/// Why nothing can be taken back, if so: of a table that is to be restored the version is gone that readers see. What
+/// goes forward does not need it.
+fn lost(content: &ForeignContent, decision: &Decision) -> Option<String> {
+    let Decision::RollBack { tables, .. } = decision else { return None };
+    let lacks_pin =
+        |back: &&Back| content.tables.iter().any(|of| of.lacks_pin && of.table == back.table);
+    let back = tables.iter().filter(|back| !back.is_restored).find(lacks_pin)?;
+    Some(format!(
+        "there is nothing to go back to: version {} of {}, which readers see, is gone",
+        back.pin, back.table
+    ))
 }
 
 /// What a sidecar says of places that contradicts the graph.

@@ -71,7 +71,7 @@ async fn a_graph_that_a_living_writer_holds_whole_needs_recovery_first() {
 }
 
 #[tokio::test]
-async fn a_sidecar_of_ours_over_a_missing_table_stops_every_write_and_the_table_is_named() {
+async fn a_sidecar_of_ours_over_a_missing_table_is_refused_and_the_table_is_named() {
     let world = World::new().await;
     let directory = world.directory(KNOWS).await;
     let file = world.root().join(FILE);
@@ -82,7 +82,7 @@ async fn a_sidecar_of_ours_over_a_missing_table_stops_every_write_and_the_table_
     let aside = world.root().join("aside");
     fs::rename(&directory, &aside).unwrap();
     let place = directory.file_name().unwrap().to_string_lossy().into_owned();
-    world.is_refused(1, &["recovery failed", &place], &["restore the whole graph"]).await;
+    world.is_refused(12, &["cannot be recovered", FILE, &place], &["`lancekeeper recover"]).await;
     fs::rename(&aside, &directory).unwrap();
     world.nothing_is_lost().await;
 }

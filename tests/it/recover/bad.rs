@@ -291,6 +291,40 @@ async fn a_dead_run_of_ours_over_a_table_that_cannot_be_read_is_refused_alone_an
     is_at_rest(uri).await;
 }
 
+#[tokio::test]
+async fn what_has_nothing_to_go_back_to_is_refused_alone_and_can_be_moved_aside() {
+    let wreck = Wreck::new().await.unwrap();
+    let table = wreck.named("node:A", "main").await.unwrap();
+    wreck.arm(ID, "Load", Utc::now(), vec![table], &json!({})).unwrap();
+    let entry = wreck.entry("node:A", "main").await.unwrap();
+    let pinned = newest_manifest(&wreck.path(&entry.location));
+    for id in ["four", "five"] {
+        wreck.commit("node:A", "main", &[id]).await.unwrap();
+    }
+    let other = wreck.named("node:B", "main").await.unwrap();
+    wreck.arm("01B", "Load", Utc::now(), vec![other], &json!({})).unwrap();
+    wreck.commit("node:B", "main", &["four"]).await.unwrap();
+    // Somebody's cleanup knew nothing of the graph.
+    fs::remove_file(pinned).unwrap();
+
+    let uri = wreck.uri();
+    let expected = [
+        (FILE.to_owned(), RecoverAction::Refuse),
+        ("__recovery/01B.json".to_owned(), RecoverAction::RollForward),
+    ];
+    let (plan, run) = (preview(uri, &dead()).await, recover(uri, &dead()).await);
+    for report in [&plan, &run] {
+        let rows = report.roots[0].left.iter();
+        let said: Vec<_> = rows.map(|row| (row.name.clone(), row.action)).collect();
+        assert_eq!((said, report.exit_code().number()), (expected.to_vec(), 12), "{report:#?}");
+        let why = &report.roots[0].left[0].why;
+        assert!(why.contains(&format!("version {} of node:A", entry.version)), "{why}");
+    }
+    assert!(run.roots[0].left[1].done, "{run:#?}");
+    let done = recover(uri, &aside(FILE)).await;
+    assert_eq!(done.exit_code().number(), 0, "{done:#?}");
+}
+
 /// Takes whatever nothing needs, however young.
 async fn cleanup(uri: &str) -> CleanupReport {
     let options = CleanupOptions {

@@ -216,6 +216,10 @@ impl Run<'_> {
                     };
                     self.lost_race(graph, found, &error, back, &mut row).await?;
                 }
+                // What is wrong with this one says nothing of the others.
+                Err(error) if is_its_own(error.kind()) => {
+                    row.error = Some(text_with_hint(&error));
+                }
                 Err(error) => {
                     row.error = Some(text_with_hint(&error));
                     report.left.push(row);
@@ -297,6 +301,11 @@ impl Run<'_> {
             });
         }
     }
+}
+
+/// Whether an error is about what one sidecar points to, and not about the machine or the run.
+fn is_its_own(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Corrupt | ErrorKind::NotFound | ErrorKind::Refused)
 }
 
 /// Whether the newest version of a table is what this run brought back.

@@ -74,6 +74,8 @@ pub struct ForeignTable {
     pub was_taken_back: bool,
     /// The newest version on the branch of the table; `None` when there is none.
     pub head: Option<Version>,
+    /// Whether the newest version is past the pin, and the version of the pin is not there any more or cannot be read.
+    pub lacks_pin: bool,
     /// Every version after the pin, up to HEAD, in order.
     pub ahead: Vec<AheadVersion>,
 }

@@ -47,6 +47,7 @@ fn table(key: &str, text: &str, kind: WriterKind) -> ForeignTable {
         pin: None,
         was_taken_back: false,
         head: None,
+        lacks_pin: false,
         ahead: Vec::new(),
     };
     for word in words {
@@ -405,4 +406,20 @@ fn what_points_to_something_unreadable_is_refused_for_that_reason_and_holds_nobo
     // As long as its writer may be alive, nothing is said of what he is at.
     let young = changed(unread, |content| content.started_at = Some(now()));
     assert!(check(young).starts_with("wait: "));
+}
+
+#[test]
+fn what_is_to_go_back_to_a_version_that_is_gone_is_refused_and_what_goes_forward_is_not() {
+    let lost = |tables: &[&str]| {
+        let facts = sidecar(WriterKind::Load, 2, tables);
+        let facts = changed(facts, |content| content.tables[0].lacks_pin = true);
+        let step = plan(&[facts]).steps.remove(0);
+        (step.decision == Decision::Refuse, step.why)
+    };
+    let (is_refused, why) = lost(&["5>6 P5 H7"]);
+    assert!(is_refused && why.contains("nothing to go back to: version 5 of node:A"), "{why}");
+    // What is taken back for another table's sake, too.
+    assert!(lost(&["5>6 P5 H6", "5>6 P5 H5"]).0);
+    assert!(!lost(&["5>6 P5 H6"]).0, "it goes forward");
+    assert!(!lost(&["5>6 P5 H5", "5>6 P5 H7"]).0, "nothing of it moved");
 }

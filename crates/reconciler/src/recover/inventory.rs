@@ -199,11 +199,30 @@ impl Look<'_> {
             Err(error) => return Err(error.into()),
         };
         table.head = Some(version_of(&head));
+        if version_of(&head) > pin.version {
+            table.lacks_pin = self.lacks(&uri, &table.table.branch, pin.version).await?;
+        }
         table.ahead = ahead(&head, pin.version).await;
         if pin.version > table.expected && pin.table_branch == table.table.branch {
             table.was_taken_back = taken_back(&head, table.expected, pin.version, file).await;
         }
         Ok(())
+    }
+
+    /// Whether a version of a table is not there any more, or is damaged: then nothing goes back to it.
+    async fn lacks(
+        &self,
+        uri: &str,
+        branch: &Branch,
+        version: Version,
+    ) -> Result<bool, RecoverError> {
+        match self.tables.open_at(uri, branch, version).await {
+            Ok(_) => Ok(false),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {
+                Ok(true)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The newest version of a table that may not be there.
@@ -235,6 +254,7 @@ fn named(table: &SidecarTable) -> ForeignTable {
         pin: None,
         was_taken_back: false,
         head: None,
+        lacks_pin: false,
         ahead: Vec::new(),
     }
 }
