@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use lancekeeper_model::{ErrorKind, RootKind};
 use thiserror::Error;
 
-use crate::failure::LanceFailure;
+use crate::failure::{LanceFailure, hint_of};
 use crate::files::Files;
 
 mod catalog;
@@ -177,7 +177,9 @@ impl RootError {
                 "roots hold __manifest/, *.lance directories, or _versions/"
             }
             Self::NotUtf8 { .. } => "rename it; nothing below it was looked at",
-            Self::Io { .. } => "check the permissions of the directory",
+            Self::Io { source, .. } => {
+                hint_of(source).unwrap_or("check the permissions of the directory")
+            }
         }
     }
 
