@@ -76,7 +76,7 @@ pub(crate) fn run(
         priority::step_back(run_settings.nice);
     }
     // What steps back sorts and trains, and may need more room than it has memory.
-    let _scratch = verb.steps_back().then(Scratch::take);
+    let _scratch = verb.steps_back().then(Scratch::take).flatten();
     let started = listening.and_then(|listening| {
         // After the step back: threads take the priority of the one that starts them.
         Ok((listening, Builder::new_multi_thread().enable_all().build()?))

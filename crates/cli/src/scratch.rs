@@ -47,8 +47,8 @@ impl Scratch {
         let lock = File::create_new(&new)?;
         lock.try_lock()?;
         fs::rename(new, directory.path().join(LOCK))?;
-        // Cleaners of old temporary files, as systemd's, leave a directory that is locked to a watcher that rests for
-        // weeks.
+        // A watcher may rest for weeks. Programs that remove old temporary files, as systemd's, spare a directory that is
+        // locked itself.
         let whole = File::open(directory.path())?;
         whole.try_lock()?;
         Ok(Self { directory, _locks: [lock, whole] })
@@ -107,8 +107,9 @@ mod tests {
     fn a_link_leads_nowhere() {
         let (base, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::write(elsewhere.path().join(LOCK), "").unwrap();
-        std::os::unix::fs::symlink(elsewhere.path(), base.path().join("lancekeeper-link")).unwrap();
+        let link = base.path().join("lancekeeper-link");
+        std::os::unix::fs::symlink(elsewhere.path(), &link).unwrap();
         sweep(base.path());
-        assert!(elsewhere.path().join(LOCK).exists());
+        assert!(link.is_symlink() && elsewhere.path().join(LOCK).exists());
     }
 }

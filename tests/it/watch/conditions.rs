@@ -176,3 +176,21 @@ async fn a_table_that_may_not_be_entered_stops_no_other() {
     world.compacted_below(9).await;
     end(handle).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_was_appended_to_is_laid_out_by_its_depth_alone() {
+    let (world, heard, keeper) = (World::new().await, Heard::default(), keeper());
+    world.set(PolicyOption::CompactThresholdFiles, PolicyValue::Count(1_000)).await;
+    let ran = run(lancekeeper(["optimize", "--layout", "sort:id", &world.uri()]));
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    world.append(3).await;
+    let handle = heard.watch(&keeper, &world);
+    heard.until(WatchEventKind::Watches, 1).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(heard.count(WatchEventKind::Began), 0);
+    world.set(PolicyOption::ClusteringDepth, PolicyValue::Real(1.2)).await;
+    heard.until(WatchEventKind::Done, 1).await;
+    assert!(heard.texts(WatchEventKind::Began)[0].contains("may fall into"));
+    assert_eq!(world.fragments().await, 1);
+    end(handle).await;
+}

@@ -194,6 +194,7 @@ impl Run<'_> {
             report.left.push(row);
             return Ok(());
         };
+        rest::hold_back_unrecorded(graph, std::slice::from_mut(&mut row)).await;
         if rest::is_planned(&row) {
             self.job.begin(&[], PLAN, 1).await;
             let case = Case {

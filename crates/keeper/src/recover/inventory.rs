@@ -66,10 +66,10 @@ pub(super) async fn own_steps(
     let own: Vec<_> =
         found.iter().filter(|found| found.our_operation().is_some()).cloned().collect();
     let inventory = sweep::inventory(&graph.graph, tables, &own).await?;
-    let unread = |step: &SweepStep| {
+    let with_unread = |step: SweepStep| {
         let facts = inventory.sidecars.iter().find(|facts| facts.file == step.file);
-        facts.and_then(|facts| facts.unread.clone())
+        let unread = facts.and_then(|facts| facts.unread.clone());
+        (step, unread)
     };
-    let steps = plan_sweep(&inventory).steps.into_iter();
-    Ok(steps.map(|step| (unread(&step), step)).map(|(unread, step)| (step, unread)).collect())
+    Ok(plan_sweep(&inventory).steps.into_iter().map(with_unread).collect())
 }

@@ -291,7 +291,7 @@ impl OpenRootError {
                 Some("`lancekeeper recover ROOT` shows what it is and what would become of it")
             }
             Self::UnreadForks { .. } => Some(
-                "Lance reads it as a branch of the table; once it is known to be of no use, take the file away from there, and `lancekeeper cleanup ROOT --confirm` takes it away",
+                "Lance reads it as a branch of the table; once the fork is known to be of no use, take the sidecar out of quarantine, and `lancekeeper cleanup ROOT --confirm` removes the fork",
             ),
             Self::NoHistory { .. } => Some(
                 "`lancekeeper recover ROOT` says whether it can be made; if not, and there is no backup of it, `lancekeeper migrate ROOT --to 4 --rebuild-history` makes one of the versions of __manifest",

@@ -62,7 +62,7 @@ impl Rest<'_> {
         let published = unexplained.iter().map(|remains| remains.published).sum::<u64>();
         let is_named = self.options.assumed_dead.names(branch.label());
         if is_there && unexplained.is_empty() {
-            // Only who has the root's lock writes such a list, and its first deletion is what made it a branch.
+            // Only a run that holds the root's lock writes such a list, and it did so before it took the branch's file away.
             let why = format!("{what}: a deletion of the branch died, and its list names them");
             return (StagedFate { action: RecoverAction::Remove, why, until: None }, None);
         }
